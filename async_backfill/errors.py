@@ -1,0 +1,72 @@
+"""What can go wrong, as one tree of exceptions.
+
+::
+
+    AsyncBackfillError
+    ├─ ConfigurationError (ValueError)   a setting is outside what is allowed
+    ├─ ScenarioError                     a file given to the runner cannot be used
+    ├─ CacheClosedError (RuntimeError)   the cache is not open, or closed while a caller waited
+    ├─ KeyNotFoundError (LookupError)    the source answered: no such key
+    └─ LoadError                         the source failed; the cause is chained
+       ├─ LoadTimeoutError (TimeoutError)
+       └─ LoadCycleError                 the load waits for itself; shows the circle of keys
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+
+class AsyncBackfillError(Exception):
+    """The base of every error that this package raises on purpose."""
+
+
+class ConfigurationError(AsyncBackfillError, ValueError):
+    """A setting is refused; ``setting`` names it and ``problem`` says why and what is allowed."""
+
+    def __init__(self, setting: str, problem: str) -> None:
+        super().__init__(setting, problem)
+        self.setting = setting
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.setting}: {self.problem}"
+
+
+class ScenarioError(AsyncBackfillError):
+    """A scenario, or a file it names, cannot be used; the text is one line with file and place."""
+
+
+class CacheClosedError(AsyncBackfillError, RuntimeError):
+    """The cache was used before ``async with`` opened it, or after it closed."""
+
+
+class KeyNotFoundError(AsyncBackfillError, LookupError):
+    """The source was asked and has no such key; ``key`` is the one that was asked for."""
+
+    def __init__(self, message: str, *, key: Hashable = None) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+class LoadError(AsyncBackfillError):
+    """The source failed to load ``key``; the source's own exception is the ``__cause__``."""
+
+    def __init__(self, message: str, *, key: Hashable = None) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+class LoadTimeoutError(LoadError, TimeoutError):
+    """The source took longer than ``LoadPolicy.timeout``; the load was cancelled."""
+
+
+class LoadCycleError(LoadError):
+    """A load waits, directly or around a circle, for its own key; ``circle`` lists the keys in order."""
+
+    def __init__(self, message: str, *, key: Hashable = None, circle: tuple[Hashable, ...] = ()) -> None:
+        super().__init__(message, key=key)
+        self.circle = circle

@@ -1,0 +1,72 @@
+"""Checks of numbers that users set; each refusal says what came and what is allowed.
+
+``bool`` is refused although it is an ``int``, text is refused although it could be parsed, and so
+are NaN and infinity: a setting that is nearly right is a mistake, not a wish.
+"""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+
+from async_backfill.errors import ConfigurationError
+
+
+def whole(setting: str, value: object, *, least: int) -> int:
+    """Return ``value`` as an ``int`` of at least ``least``, or raise `ConfigurationError`."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise ConfigurationError(setting, f"{value!r} is not a whole number (a {type(value).__name__})")
+    number = int(value)
+    if number < least:
+        raise ConfigurationError(setting, f"{number} is less than {least}")
+    return number
+
+
+def whole_or_none(setting: str, value: object, *, least: int) -> int | None:
+    """Return ``None`` for ``None``, else what `whole` returns."""
+    return None if value is None else whole(setting, value, least=least)
+
+
+def real(setting: str, value: object, *, least: float, most: float, why: str = "") -> float:
+    """Return ``value`` as a finite ``float`` from ``least`` to ``most``, or raise `ConfigurationError`."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise ConfigurationError(setting, f"{value!r} is not a number (a {type(value).__name__}){why}")
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ConfigurationError(setting, f"a number beyond the range of float{why}") from None
+    if not least <= number <= most:  # also refuses NaN, which compares false with everything
+        allowed = f"not between {least} and {most}" if math.isfinite(most) else f"not {least} or more"
+        raise ConfigurationError(setting, f"{number} is {allowed}{why}")
+    if math.isinf(number):
+        raise ConfigurationError(setting, f"{number} is not a finite number{why}")
+    return number
+
+
+def seconds(setting: str, value: object) -> float:
+    """Return ``value`` as a finite duration of 0.0 seconds or more, or raise `ConfigurationError`."""
+    return real(setting, value, least=0.0, most=math.inf)
+
+
+def positive_seconds_or_none(setting: str, value: object) -> float | None:
+    """Return ``None`` for ``None``, else a finite duration above 0.0 seconds."""
+    if value is None:
+        return None
+    number = seconds(setting, value)
+    if number == 0.0:
+        raise ConfigurationError(setting, "0.0 is not above 0 (None switches it off)")
+    return number
+
+
+def flag(setting: str, value: object) -> bool:
+    """Return ``value`` when it is ``True`` or ``False``, or raise `ConfigurationError`."""
+    if not isinstance(value, bool):
+        raise ConfigurationError(setting, f"{value!r} is neither True nor False")
+    return value
+
+
+def text(setting: str, value: object) -> str:
+    """Return ``value`` when it is text that says something, or raise `ConfigurationError`."""
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigurationError(setting, f"{value!r} is not a text that says something")
+    return value

@@ -1,0 +1,40 @@
+"""What asking a source for one key can come to, besides a value.
+
+``None`` is a value. A key that does not exist is `ABSENT`; a key whose load failed while the rest
+of its batch succeeded is a `Failed`.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Final, Literal
+
+
+class Absent(enum.Enum):
+    """The type of `ABSENT`, so that type checkers can narrow ``value is ABSENT``."""
+
+    ABSENT = "absent"
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+    def __bool__(self) -> Literal[False]:
+        return False
+
+
+ABSENT: Final = Absent.ABSENT
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """What ``load_many`` puts in place of a value when this one key failed and others did not."""
+
+    error: BaseException
+
+
+class LoadCause(enum.StrEnum):
+    """Why the source was asked; every key that it delivers is counted under exactly one cause."""
+
+    MISS = "miss"
+    BACKFILL = "backfill"
