@@ -1,0 +1,172 @@
+"""The seams of the package, as Protocols of at most five methods each.
+
+An optional ability is a Protocol of its own and is passed explicitly; nothing is ever probed for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Hashable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from async_backfill.outcomes import Absent, Failed
+    from async_backfill.records import AuditRecord
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+V_co = TypeVar("V_co", covariant=True)
+K_co = TypeVar("K_co", bound=Hashable, covariant=True)
+
+Clock: TypeAlias = Callable[[], float]
+"""Returns seconds that never go back; only differences mean anything."""
+
+Spawn: TypeAlias = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
+"""Starts an async function without arguments as a task that somebody else owns."""
+
+
+class Source(Protocol[K, V_co]):
+    """Where the truth is."""
+
+    async def load_many(self, keys: Sequence[K], /) -> Mapping[K, V_co | Failed]:
+        """Return the values of ``keys``; a key missing from the answer does not exist.
+
+        ``keys`` are distinct and at least one. ``None`` is a value. A key whose value is a
+        `async_backfill.outcomes.Failed` failed alone; an exception fails all of them. Keys that
+        were not asked for are ignored.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[K_co]):
+    """Some keys of a source, and the cursor that the next page starts after; ``None`` ends the scan."""
+
+    keys: Sequence[K_co]
+    cursor: object | None
+
+
+class Scan(Protocol[K_co]):
+    """The ability of some sources to list their keys in a stable order."""
+
+    async def scan(self, cursor: object | None, limit: int, /) -> Page[K_co]:
+        """Return up to ``limit`` keys after ``cursor``; ``None`` starts at the first key.
+
+        A cursor means something to the source that made it, and to nobody else.
+        """
+        ...
+
+
+class Store(Protocol[K, V]):
+    """Where copies are: in this process, synchronous, and never more than its capacity.
+
+    It holds values, never loads in progress. Nothing in it waits, so what the cache does between
+    two awaits is one indivisible step.
+    """
+
+    def peek(self, key: K, default: Absent, /) -> V | Absent:
+        """Return the value of ``key``, else ``default``; changes nothing."""
+        ...
+
+    def set_many(self, items: Mapping[K, V], /) -> Sequence[K]:
+        """Add or replace ``items`` in their order; return the keys that were evicted for them."""
+        ...
+
+    def delete_many(self, keys: Iterable[K], /) -> None:
+        """Remove ``keys``; those that are not there are ignored."""
+        ...
+
+    def clear(self) -> None:
+        """Remove everything."""
+        ...
+
+
+class Room(Protocol[K_co]):
+    """How full a store is, and who leaves next."""
+
+    def __len__(self) -> int:
+        """Return the number of entries."""
+        ...
+
+    def free_room(self) -> int | None:
+        """Return how many keys can be added before one is evicted; ``None`` without a limit."""
+        ...
+
+    def evict_oldest(self) -> K_co:
+        """Remove and return the key that the eviction order names next; `LookupError` when empty."""
+        ...
+
+    @property
+    def capacity(self) -> int | None:
+        """Entries held at the most; ``None`` without a limit."""
+        ...
+
+    @property
+    def removals(self) -> int:
+        """How many times something left, for whatever reason; it never goes back."""
+        ...
+
+
+class BoundedStore(Store[K, V], Room[K], Protocol[K, V]):
+    """A store that knows how full it is: what the cache needs."""
+
+
+class EvictionOrder(Protocol[K]):
+    """Who leaves a full store next: pure bookkeeping over keys, each method in constant time."""
+
+    def add(self, key: K, /) -> None:
+        """Take note of a key that was not in the store and now is."""
+        ...
+
+    def discard(self, key: K, /) -> None:
+        """Take note that a key, which was in the store, was removed."""
+        ...
+
+    def evict(self) -> K:
+        """Forget and return the key that must leave; `LookupError` when there is none."""
+        ...
+
+    def clear(self) -> None:
+        """Forget all keys."""
+        ...
+
+
+class Trigger(Protocol):
+    """Decides from the stream of lookups when a backfill should be offered."""
+
+    def observe_miss(self, lookup: int, /) -> bool:
+        """Take note that lookup number ``lookup`` missed; return whether to offer a backfill.
+
+        Lookups are numbered from 1. Hits are not reported: they are the numbers in between.
+        """
+        ...
+
+    def reading(self) -> tuple[int, int]:
+        """Return the misses and the lookups that the last decision was taken from."""
+        ...
+
+
+class Selection(Protocol[K]):
+    """Says which keys a backfill should load."""
+
+    async def select(self, limit: int, /) -> Sequence[K]:
+        """Return up to ``limit`` keys worth loading, best first; never cached or in flight ones."""
+        ...
+
+    def outlook(self) -> bool | None:
+        """Return whether there is something left to select, or ``None`` where that needs a `select`."""
+        ...
+
+    def drop(self, keys: Collection[K], /) -> None:
+        """Forget ``keys``: the source was asked and does not have them."""
+        ...
+
+
+class AuditSink(Protocol):
+    """Where audit records are kept beyond this process."""
+
+    async def write(self, records: Sequence[AuditRecord], /) -> None:
+        """Keep ``records``. One with the number of an earlier one replaces it: it repeats more often."""
+        ...
