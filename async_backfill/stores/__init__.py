@@ -1,0 +1,1 @@
+"""Where copies are: one module a kind of store."""

@@ -1,0 +1,86 @@
+"""Copies in this process's memory, never more than ``capacity`` of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic
+
+from async_backfill.contracts import EvictionOrder, K, V
+from async_backfill.limits import whole_or_none
+from async_backfill.outcomes import ABSENT, Absent
+from async_backfill.stores.eviction import FifoOrder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+
+class MemoryStore(Generic[K, V]):
+    """A dict with a capacity; a full one evicts the least recently added key (FIFO).
+
+    Keys are told apart as in any ``dict``, by ``==`` and ``hash``: ``1``, ``1.0`` and ``True`` are
+    one key, ``"1"`` is another.
+
+    :param capacity: entries held at the most, 1 or more; ``None`` for no limit.
+    :raises ConfigurationError: for any other capacity.
+    """
+
+    __slots__ = ("_capacity", "_entries", "_order", "_removals")
+
+    def __init__(self, capacity: int | None = None) -> None:
+        self._capacity = whole_or_none("capacity", capacity, least=1)
+        self._entries: dict[K, V] = {}
+        self._order: EvictionOrder[K] = FifoOrder()
+        self._removals = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def capacity(self) -> int | None:
+        """Entries held at the most; ``None`` without a limit."""
+        return self._capacity
+
+    @property
+    def removals(self) -> int:
+        """How many times something left, for whatever reason."""
+        return self._removals
+
+    def peek(self, key: K, default: Absent = ABSENT, /) -> V | Absent:
+        """Return the value of ``key``, else ``default``."""
+        return self._entries.get(key, default)
+
+    def set_many(self, items: Mapping[K, V], /) -> Sequence[K]:
+        """Add or replace ``items`` in their order; return the keys evicted to make room, oldest first."""
+        entries, order, capacity = self._entries, self._order, self._capacity
+        evicted: list[K] = []
+        for key, value in items.items():
+            if key not in entries:
+                if capacity is not None and len(entries) >= capacity:
+                    evicted.append(self.evict_oldest())
+                order.add(key)
+            entries[key] = value
+        return evicted
+
+    def delete_many(self, keys: Iterable[K], /) -> None:
+        """Remove ``keys``; those that are not there are ignored."""
+        for key in keys:
+            if key in self._entries:
+                del self._entries[key]
+                self._order.discard(key)
+                self._removals += 1
+
+    def clear(self) -> None:
+        """Remove everything."""
+        self._entries.clear()
+        self._order.clear()
+        self._removals += 1
+
+    def free_room(self) -> int | None:
+        """Return how many keys can be added before one is evicted; ``None`` without a limit."""
+        return None if self._capacity is None else self._capacity - len(self._entries)
+
+    def evict_oldest(self) -> K:
+        """Remove and return the least recently added key; `LookupError` when empty."""
+        key = self._order.evict()
+        del self._entries[key]
+        self._removals += 1
+        return key
