@@ -1,0 +1,1 @@
+"""From many waiting callers to few source calls."""

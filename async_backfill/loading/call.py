@@ -1,0 +1,81 @@
+"""One source call for one batch: wait for more keys if asked to, call, and say how it ended."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic
+
+from anyio import CancelScope, Event, current_time, move_on_after
+
+from async_backfill.attempt import attempt
+from async_backfill.contracts import K, V
+from async_backfill.errors import LoadTimeoutError
+from async_backfill.events import LoadFinished
+from async_backfill.loading.batch import Batch, BatchState
+from async_backfill.loading.circles import running_batch
+from async_backfill.outcomes import Failed, LoadCause
+
+if TYPE_CHECKING:
+    from async_backfill.contracts import Clock, Source
+    from async_backfill.policies import LoadPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Ended(Generic[K, V]):
+    """How a source call ended: what it found or why it failed, and the event that tells of it."""
+
+    found: Mapping[K, V | Failed]
+    error: BaseException | None
+    must_stop: bool
+    event: LoadFinished
+
+
+async def linger(batch: Batch[Any, Any], policy: LoadPolicy) -> None:
+    """Leave a live ``batch`` open for ``policy.linger`` seconds, or until it is full."""
+    if policy.linger and batch.cause is LoadCause.MISS and len(batch.keys) < policy.max_batch:
+        batch.full = Event()
+        with move_on_after(policy.linger):
+            await batch.full.wait()
+
+
+async def call_source(
+    source: Source[K, V], batch: Batch[K, V], policy: LoadPolicy, clock: Clock
+) -> Ended[K, V]:
+    """Call ``source.load_many`` with the keys of ``batch``, for ``policy.timeout`` seconds at the most.
+
+    Whatever the source raises is in the result; only a cancellation of the whole cache is raised.
+    """
+    batch.state = BatchState.LOADING
+    keys = tuple(batch.keys)
+    timeout = policy.timeout
+    scope = batch.scope = CancelScope(deadline=math.inf if timeout is None else current_time() + timeout)
+    started = clock()
+    token = running_batch.set(batch)
+    try:
+        call = await attempt(lambda: source.load_many(keys), scope)
+    finally:
+        running_batch.reset(token)
+    found: Mapping[K, V | Failed] = {}
+    error = call.error
+    if call.stopped:
+        error = LoadTimeoutError(f"the source took longer than {timeout} s (LoadPolicy.timeout)")
+        error.__cause__ = call.error
+    elif error is None:
+        found, error = _checked(source, call.result)
+    event = LoadFinished(
+        cause=batch.cause,
+        keys=keys,
+        found=tuple(key for key in keys if key in found and not isinstance(found[key], Failed)),
+        seconds=clock() - started,
+        error=error,
+    )
+    return Ended(found, error, call.must_stop, event)
+
+
+def _checked(source: object, answer: object) -> tuple[Mapping[Any, Any], BaseException | None]:
+    if isinstance(answer, Mapping):
+        return answer, None
+    problem = f"{type(source).__name__}.load_many must return a mapping, not {type(answer).__name__}"
+    return {}, TypeError(problem)

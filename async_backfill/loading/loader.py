@@ -1,0 +1,216 @@
+"""Many waiting callers, few ``load_many`` calls."""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import islice
+from typing import TYPE_CHECKING, Final, Generic
+
+from async_backfill.contracts import K, V
+from async_backfill.errors import CacheClosedError
+from async_backfill.loading.batch import Batch, BatchState
+from async_backfill.loading.call import call_source, linger
+from async_backfill.loading.failures import failure_of
+from async_backfill.loading.key_locks import KeyLocks
+from async_backfill.loading.waiting import wait_for
+from async_backfill.loading.workers import Workers
+from async_backfill.outcomes import Failed, LoadCause
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from async_backfill.contracts import Clock, Source, Spawn
+    from async_backfill.events import LoadFinished
+    from async_backfill.policies import LoadPolicy
+
+_CLOSED: Final = "the cache closed before the load ended"
+
+
+class Loader(Generic[K, V]):
+    """Collects keys into batches, calls the source for them, and lands what it answers.
+
+    Live misses go before backfills: a queued backfill batch is taken up only when no live one waits,
+    and a live caller takes a key out of a backfill batch that has not started.
+
+    :param store: is called with a batch, and those of its values that it may store, in one
+        indivisible step with the landing.
+    :param report: is told of every finished source call.
+    :param spawn: starts a task that the cache owns.
+    """
+
+    def __init__(
+        self,
+        source: Source[K, V],
+        *,
+        policy: LoadPolicy,
+        store: Callable[[Batch[K, V], dict[K, V]], None],
+        report: Callable[[LoadFinished], None],
+        spawn: Spawn,
+        clock: Clock,
+    ) -> None:
+        self.locks: KeyLocks[K, V] = KeyLocks()
+        self._source = source
+        self._policy = policy
+        self._store = store
+        self._report = report
+        self._clock = clock
+        self._open: Batch[K, V] | None = None
+        self._live: deque[Batch[K, V]] = deque()
+        self._bulk: deque[Batch[K, V]] = deque()
+        self._loading: set[Batch[K, V]] = set()
+        self._closed: CacheClosedError | None = None
+        self._workers: Workers[Batch[K, V]] = Workers(
+            take=self._take, run=self._run, limit=policy.concurrency, spawn=spawn
+        )
+
+    def board(self, key: K) -> tuple[Batch[K, V], bool]:
+        """Join the batch that holds the lock of ``key``, or take the lock and queue the key.
+
+        Returns the batch, and whether the lock was taken: whether this caller leads the load.
+        """
+        self._require_open()
+        batch = self.locks.holder(key)
+        if batch is None:
+            return self._lead(key), True
+        if batch.cause is LoadCause.BACKFILL:
+            if batch.state is BatchState.QUEUED:
+                return self._take_over(key, batch), True
+            batch.wanted.add(key)
+        return batch, False
+
+    def board_live(self, key: K) -> tuple[Batch[K, V], bool]:
+        """Do as `board`, but join no backfill: its failure must not fail a caller."""
+        self._require_open()
+        batch = self.locks.holder(key)
+        if batch is None:
+            return self._lead(key), True
+        if batch.cause is LoadCause.BACKFILL:
+            return self._take_over(key, batch), True
+        return batch, False
+
+    async def wait(self, awaited: Mapping[Batch[K, V], K]) -> None:
+        """Wait until every batch of ``awaited`` has landed; see `wait_for`."""
+        await wait_for(awaited, self._give_up)
+
+    async def load_many(self, keys: Sequence[K], /) -> Mapping[K, V | Failed]:
+        """Load ``keys`` below live misses in priority, leaving out those in flight; this is a `Source`.
+
+        :raises LoadError: when a source call failed as a whole, after all of them have ended.
+        """
+        self._require_open()
+        wanted = iter([key for key in dict.fromkeys(keys) if key not in self.locks])
+        awaited: dict[Batch[K, V], K] = {}
+        while page := tuple(islice(wanted, self._policy.max_batch)):
+            batch: Batch[K, V] = Batch(LoadCause.BACKFILL, self._workers.lend)
+            for key in page:
+                batch.keys[key] = None
+                self.locks.take(key, batch)
+            self._bulk.append(batch)
+            self._workers.wake()
+            awaited[batch] = page[0]
+        await self.wait(awaited)
+        answers: dict[K, V | Failed] = {}
+        for batch, key in awaited.items():
+            if batch.error is not None:
+                raise failure_of(key, batch.error) from batch.error
+            answers.update(batch.answers())
+        return answers
+
+    def stop(self) -> None:
+        """End every batch with `CacheClosedError` and refuse new ones."""
+        self._closed = CacheClosedError(_CLOSED)
+        for batch in (*self._live, *self._bulk, *self._loading):
+            self._land(batch, {}, self._closed)
+            if batch.scope is not None:
+                batch.scope.cancel()
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is queued or being loaded."""
+        return bool(self._live or self._bulk or self._loading)
+
+    async def quiet(self) -> None:
+        """Wait until nothing is queued or being loaded."""
+        while self.busy:
+            await self._workers.idle()
+
+    def _require_open(self) -> None:
+        if self._closed is not None:
+            raise CacheClosedError("the cache is closed; open it again with 'async with cache:'")
+
+    def _lead(self, key: K) -> Batch[K, V]:
+        batch = self._open
+        fits = (
+            batch is not None
+            and batch.state is BatchState.QUEUED
+            and len(batch.keys) < self._policy.max_batch
+        )
+        if batch is None or not fits:
+            batch = self._open = Batch(LoadCause.MISS, self._workers.lend)
+            self._live.append(batch)
+            self._workers.wake()
+        batch.keys[key] = None
+        self.locks.take(key, batch)
+        if batch.full is not None and len(batch.keys) >= self._policy.max_batch:
+            batch.full.set()
+        return batch
+
+    def _take_over(self, key: K, batch: Batch[K, V]) -> Batch[K, V]:
+        if batch.state is BatchState.QUEUED:
+            del batch.keys[key]
+        return self._lead(key)
+
+    def _take(self) -> Batch[K, V] | None:
+        """Return the next batch to load, live ones first."""
+        for queue in (self._live, self._bulk):
+            while queue:
+                batch = queue.popleft()
+                if not batch.keys:  # all taken over by live callers, or given up
+                    batch.land({}, None)
+                elif batch.state is BatchState.QUEUED:
+                    self._loading.add(batch)
+                    return batch
+        return None
+
+    async def _run(self, batch: Batch[K, V]) -> bool:
+        """Load ``batch`` and land it; return whether the worker may go on to the next one."""
+        try:
+            await linger(batch, self._policy)
+            if batch.state is BatchState.LANDED:
+                return True
+            ended = await call_source(self._source, batch, self._policy, self._clock)
+            self._land(batch, ended.found, ended.error)
+            self._report(ended.event)
+        except BaseException:  # only a cancellation of the whole cache gets here
+            self._land(batch, {}, CacheClosedError(_CLOSED))
+            raise
+        finally:
+            self._loading.discard(batch)
+        if isinstance(ended.error, (KeyboardInterrupt, SystemExit)):
+            raise ended.error
+        return not ended.must_stop
+
+    def _land(self, batch: Batch[K, V], found: Mapping[K, V | Failed], error: BaseException | None) -> None:
+        """Land, store, release: no caller waits for the store, and no key is neither locked nor stored."""
+        if batch.state is BatchState.LANDED:
+            return
+        batch.land(found, error)
+        try:
+            if error is None:
+                self._store(batch, batch.values(self.locks.held(batch)))
+        finally:
+            self.locks.release(batch)
+
+    def _give_up(self, batch: Batch[K, V]) -> None:
+        """End a load that nobody waits for any more.
+
+        A batch still in the queue only loses its keys and serves the next callers: a source that
+        hangs while callers come and go must not pile up dead batches.
+        """
+        if batch.state is BatchState.QUEUED and batch not in self._loading:
+            self.locks.release(batch)
+            batch.keys.clear()
+            return
+        self._land(batch, {}, None)
+        if batch.scope is not None:
+            batch.scope.cancel()

@@ -1,0 +1,58 @@
+"""Waiting for batches: who waits is counted, and a batch that nobody waits for is given up."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from async_backfill.loading.batch import BatchState
+from async_backfill.loading.circles import outer_batch, refuse_circle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from async_backfill.contracts import K, V
+    from async_backfill.loading.batch import Batch
+
+
+async def wait_for(awaited: Mapping[Batch[K, V], K], give_up: Callable[[Batch[K, V]], None]) -> None:
+    """Wait until every batch of ``awaited`` has landed; its value is a key that the batch is loading.
+
+    Cancelling the caller ends only its own wait; ``give_up`` is called with each batch that then
+    has nobody left who waits.
+
+    :raises LoadCycleError: when the caller runs in a load that one of the batches waits for.
+    """
+    outer = outer_batch()
+    if outer is None:
+        with _counted(awaited, give_up):
+            for batch in awaited:
+                await batch.done.wait()
+        return
+    for batch, key in awaited.items():
+        refuse_circle(key, batch, outer)
+    if not outer.needs:
+        outer.lend(1)
+    edges = [(key, batch) for batch, key in awaited.items()]
+    outer.needs.extend(edges)
+    try:
+        with _counted(awaited, give_up):
+            for batch in awaited:
+                await batch.done.wait()
+    finally:
+        outer.needs = [edge for edge in outer.needs if not any(edge is mine for mine in edges)]
+        if not outer.needs:
+            outer.lend(-1)
+
+
+@contextmanager
+def _counted(awaited: Mapping[Batch[K, V], K], give_up: Callable[[Batch[K, V]], None]) -> Iterator[None]:
+    for batch in awaited:
+        batch.waiters += 1
+    try:
+        yield
+    finally:
+        for batch in awaited:
+            batch.waiters -= 1
+            if not batch.waiters and batch.state is not BatchState.LANDED:
+                give_up(batch)

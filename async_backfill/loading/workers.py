@@ -1,0 +1,102 @@
+"""The tasks that loads run in: as many as are needed, reused rather than started for each load."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from anyio import Event
+from anyio.lowlevel import checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from async_backfill.contracts import Spawn
+
+Job = TypeVar("Job")
+
+
+class Workers(Generic[Job]):
+    """Runs jobs from a queue in at most ``limit`` tasks that are not themselves waiting.
+
+    :param take: returns the next job and removes it from the queue, or ``None``.
+    :param run: runs a job; ``False`` says that the task should end rather than go on.
+    :param limit: jobs at once; a job whose place is lent does not count.
+    :param spawn: starts a task.
+    """
+
+    def __init__(
+        self,
+        *,
+        take: Callable[[], Job | None],
+        run: Callable[[Job], Awaitable[bool]],
+        limit: int,
+        spawn: Spawn,
+    ) -> None:
+        self._take = take
+        self._run = run
+        self._limit = limit
+        self._spawn = spawn
+        self._awake = 0
+        self._lent = 0
+        self._asleep: list[Event] = []
+        self._all_asleep: Event | None = None
+
+    def wake(self) -> None:
+        """Put one more task to work, if the limit allows it; call it once for each new job."""
+        if self._awake - self._lent >= self._limit:
+            return
+        self._awake += 1
+        if self._asleep:
+            self._asleep.pop().set()
+        else:
+            self._spawn(self._work)
+
+    def lend(self, places: int) -> None:
+        """Count a job that waits for another one out of the limit (1), or in again (-1)."""
+        self._lent += places
+        if places > 0:
+            self.wake()
+
+    async def idle(self) -> None:
+        """Wait until every task has run out of jobs."""
+        await checkpoint()
+        if self._awake:
+            if self._all_asleep is None:
+                self._all_asleep = Event()
+            await self._all_asleep.wait()
+
+    async def _work(self) -> None:
+        goes_on = True
+        try:
+            while goes_on:
+                job = self._take() if self._awake - self._lent <= self._limit else None
+                if job is not None:
+                    goes_on = await self._run(job)
+                elif len(self._asleep) >= self._limit:
+                    return
+                else:
+                    await self._sleep()
+        finally:
+            self._awake -= 1
+            self._tell()
+            if not goes_on:
+                self.wake()
+
+    async def _sleep(self) -> None:
+        """Wait until `wake` counts this task in again."""
+        woken = Event()
+        self._asleep.append(woken)
+        self._awake -= 1
+        self._tell()
+        try:
+            await woken.wait()
+        except BaseException:
+            if woken in self._asleep:
+                self._asleep.remove(woken)
+                self._awake += 1  # `_work` counts it out
+            raise
+
+    def _tell(self) -> None:
+        if not self._awake and self._all_asleep is not None:
+            self._all_asleep.set()
+            self._all_asleep = None
