@@ -1,0 +1,1 @@
+"""Where the truth is: one module a kind of source."""

@@ -1,0 +1,56 @@
+"""A plain ``async def load(key)`` as a source."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic
+
+from anyio import create_task_group
+
+from async_backfill.contracts import K, Source, V
+from async_backfill.errors import KeyNotFoundError
+from async_backfill.limits import whole
+from async_backfill.outcomes import Failed
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+
+def each(load: Callable[[K], Awaitable[V]], /, *, concurrency: int = 10) -> Source[K, V]:
+    """Return a source that awaits ``load(key)`` for each key, ``concurrency`` of them at once.
+
+    ``load`` returns the value, ``None`` included, and raises `KeyNotFoundError` for a key that does
+    not exist. Any other exception fails this one key; the others of the batch succeed.
+
+    :raises ConfigurationError: when ``concurrency`` is not a whole number of 1 or more.
+    """
+    return _Each(load, whole("concurrency", concurrency, least=1))
+
+
+class _Each(Generic[K, V]):
+    def __init__(self, load: Callable[[K], Awaitable[V]], concurrency: int) -> None:
+        self._load = load
+        self._concurrency = concurrency
+
+    async def load_many(self, keys: Sequence[K], /) -> Mapping[K, V | Failed]:
+        answers: dict[K, V | Failed] = {}
+        if len(keys) == 1:
+            await self._answer(keys[0], answers)
+            return answers
+        waiting = iter(keys)
+
+        async def work() -> None:
+            for key in waiting:
+                await self._answer(key, answers)
+
+        async with create_task_group() as calls:
+            for _ in range(min(self._concurrency, len(keys))):
+                calls.start_soon(work)
+        return answers
+
+    async def _answer(self, key: K, answers: dict[K, V | Failed]) -> None:
+        try:
+            answers[key] = await self._load(key)
+        except KeyNotFoundError:
+            pass
+        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to this key alone
+            answers[key] = Failed(error)

@@ -1,0 +1,81 @@
+"""A source with the latency, jitter and errors of a real one, repeatable from its seed."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Generic
+
+import anyio
+
+from async_backfill.contracts import K, Page, V
+from async_backfill.limits import real, seconds, whole
+from async_backfill.sources.mapping import MappingSource
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+
+class SimulatedError(ConnectionError):
+    """The failure that a `SimulatedSource` raises on purpose."""
+
+
+class SimulatedSource(Generic[K, V]):
+    """Answers from ``mapping`` as slowly and as unreliably as it is told to.
+
+    One ``load_many`` call takes ``latency + key_latency * len(keys)`` seconds, plus up to
+    ``jitter`` seconds, evenly distributed; then it fails with the probability ``error_rate``. A
+    page of a scan takes ``latency`` and ``jitter`` and never fails. Jitter and failures come from
+    two generators with the same ``seed``, so switching one off leaves the other as it was.
+
+    :param sleep: waits for that many seconds; a test hands in one that only turns a clock.
+    :raises ConfigurationError: for a negative or non-finite duration, or an ``error_rate`` that is
+        not between 0.0 and 1.0.
+    """
+
+    def __init__(
+        self,
+        mapping: Mapping[K, V],
+        *,
+        latency: float = 0.0,
+        key_latency: float = 0.0,
+        jitter: float = 0.0,
+        error_rate: float = 0.0,
+        seed: int = 0,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+    ) -> None:
+        self._rows = MappingSource(mapping)
+        self._latency = seconds("latency", latency)
+        self._key_latency = seconds("key_latency", key_latency)
+        self._jitter = seconds("jitter", jitter)
+        self._error_rate = real("error_rate", error_rate, least=0.0, most=1.0)
+        self._jitter_draws = random.Random(whole("seed", seed, least=0))
+        self._error_draws = random.Random(seed)
+        self._sleep = sleep
+        self.calls = 0
+        self.keys = 0
+        self.failures = 0
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    async def load_many(self, keys: Sequence[K], /) -> Mapping[K, V]:
+        """Wait, then answer or raise `SimulatedError`; ``calls`` and ``keys`` count what was asked."""
+        self.calls += 1
+        self.keys += len(keys)
+        fails = self._error_draws.random() < self._error_rate
+        await self._wait(self._key_latency * len(keys))
+        if fails:
+            self.failures += 1
+            raise SimulatedError(f"simulated failure {self.failures} of call {self.calls}")
+        return await self._rows.load_many(keys)
+
+    async def scan(self, cursor: object | None, limit: int, /) -> Page[K]:
+        """Wait, then return a page of the mapping's keys."""
+        await self._wait(0.0)
+        return await self._rows.scan(cursor, limit)
+
+    async def _wait(self, keys_share: float) -> None:
+        draw = self._jitter_draws.random() * self._jitter if self._jitter else 0.0
+        duration = self._latency + keys_share + draw
+        if duration:
+            await self._sleep(duration)
