@@ -1,0 +1,1 @@
+"""Trigger, permit, selection, load, audit: one backfill."""

@@ -1,0 +1,106 @@
+"""The audit log: every backfill decision, newest last, bounded in memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from async_backfill.records import LEGAL_CHANGES, AuditRecord, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_FOLDED: Final = frozenset({Status.SKIPPED, Status.DENIED})
+
+
+class AuditLog:
+    """Holds the latest ``keep`` records and hands every one to ``report``.
+
+    A decision that only repeats the one before it (skipped again, denied again) is folded into that
+    record: its ``repeats`` and ``last_lookup`` rise. A cache that waits for approval is asked a
+    thousand times a second, and its log must still show what came before.
+
+    :param wall_clock: seconds since the epoch.
+    :param report: is called with each new or changed record.
+    """
+
+    def __init__(
+        self, *, keep: int, wall_clock: Callable[[], float], report: Callable[[AuditRecord], None]
+    ) -> None:
+        self._records: deque[AuditRecord] = deque(maxlen=keep)
+        self._wall_clock = wall_clock
+        self._report = report
+        self._number = 0
+        self._backfills = 0
+        self._open: dict[int, Status] = {}
+
+    @property
+    def records(self) -> tuple[AuditRecord, ...]:
+        """The records still held, oldest first."""
+        return tuple(self._records)
+
+    @property
+    def dropped(self) -> int:
+        """How many older records are no longer held."""
+        return self._number - len(self._records)
+
+    @property
+    def backfills(self) -> int:
+        """How many backfills have started."""
+        return self._backfills
+
+    def next_backfill(self) -> int:
+        """Return the number of a backfill that is about to start, from 1."""
+        self._backfills += 1
+        return self._backfills
+
+    def add(self, status: Status, *, lookup: int, **facts: Any) -> AuditRecord:
+        """Add a record of ``status`` with ``facts`` (fields of `AuditRecord`) and return it.
+
+        :raises RuntimeError: when ``status`` may not follow what the log holds of this backfill.
+        """
+        self._check_change(status, facts.get("backfill"))
+        record = AuditRecord(
+            number=self._number + 1,
+            status=status,
+            time=self._wall_clock(),
+            lookup=lookup,
+            last_lookup=lookup,
+            cause=facts.pop("cause", None),
+            **facts,
+        )
+        previous = self._records[-1] if self._records else None
+        if previous is not None and _repeats(previous, record):
+            record = replace(
+                previous,
+                last_lookup=lookup,
+                repeats=previous.repeats + 1,
+                window_misses=record.window_misses,
+                window_lookups=record.window_lookups,
+            )
+            self._records[-1] = record
+        else:
+            self._number += 1
+            self._records.append(record)
+        self._report(record)
+        return record
+
+    def _check_change(self, status: Status, backfill: int | None) -> None:
+        before = None if backfill is None else self._open.get(backfill)
+        if status not in LEGAL_CHANGES[before]:
+            raise RuntimeError(f"backfill {backfill} cannot change from {before} to {status}")
+        if backfill is not None:
+            if LEGAL_CHANGES[status]:
+                self._open[backfill] = status
+            else:
+                self._open.pop(backfill, None)
+
+
+def _repeats(previous: AuditRecord, record: AuditRecord) -> bool:
+    return record.status in _FOLDED and (
+        previous.status,
+        previous.cause,
+        previous.permits_left,
+        previous.reason,
+    ) == (record.status, record.cause, record.permits_left, record.reason)

@@ -1,0 +1,42 @@
+"""The audit log on disk, as JSON lines."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import aiofiles
+from anyio import to_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from async_backfill.records import AuditRecord
+
+
+class AuditFile:
+    """Appends audit records to the file at ``path``, one JSON object a line; needs asyncio.
+
+    Each write opens, appends, syncs and closes, so the file can be rotated at any time. A line that
+    a crash left unfinished stays a line of its own. A record whose ``number`` comes again (in the
+    lines of one process) replaces the earlier one: it only repeats more often.
+
+    :raises OSError: from `write`, when the file cannot be written; the cache logs it and tries again.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = Path(path)
+
+    async def write(self, records: Sequence[AuditRecord], /) -> None:
+        """Append ``records`` and return once they are on the disk."""
+        lines = "".join(json.dumps(record.as_dict(), ensure_ascii=False) + "\n" for record in records)
+        async with aiofiles.open(self._path, "ab+") as file:
+            if await file.seek(0, os.SEEK_END):
+                await file.seek(-1, os.SEEK_END)
+                if await file.read(1) != b"\n":
+                    lines = "\n" + lines
+            await file.write(lines.encode())
+            await file.flush()
+            await to_thread.run_sync(os.fsync, file.fileno())

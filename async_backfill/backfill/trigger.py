@@ -1,0 +1,55 @@
+"""When the miss rate of the latest lookups is high enough for a backfill."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from async_backfill.limits import real, whole
+
+LEAST_THRESHOLD: Final = 0.01
+MOST_THRESHOLD: Final = 1.0
+_WHY: Final = (
+    " (at 0 every single miss would start a backfill: the cache reads the source without end and thrashes)"
+)
+
+
+class MissRateTrigger:
+    """Fires when at least ``threshold`` of the last ``window`` lookups were misses.
+
+    Pure and synchronous. Only the numbers of the misses are kept, at most ``window`` of them: a hit
+    costs the trigger nothing.
+
+    :param threshold: 0.01 to 1.0, a share of misses.
+    :param window: how many lookups the share is taken over, the latest ones.
+    :param min_lookups: lookups the window must hold before it can fire.
+    :raises ConfigurationError: for a value outside of that.
+    """
+
+    def __init__(self, threshold: float, *, window: int = 1000, min_lookups: int = 3) -> None:
+        self._threshold = real(
+            "miss_threshold", threshold, least=LEAST_THRESHOLD, most=MOST_THRESHOLD, why=_WHY
+        )
+        self._window = whole("window", window, least=1)
+        self._min_lookups = whole("min_lookups", min_lookups, least=1)
+        self._misses: deque[int] = deque()
+        self._lookups = 0
+
+    @property
+    def threshold(self) -> float:
+        """The share of misses at which this fires."""
+        return self._threshold
+
+    def observe_miss(self, lookup: int, /) -> bool:
+        """Take note that lookup number ``lookup`` (from 1, rising) missed; return whether to backfill."""
+        misses = self._misses
+        misses.append(lookup)
+        before = lookup - self._window
+        while misses[0] <= before:
+            misses.popleft()
+        self._lookups = min(lookup, self._window)
+        return self._lookups >= self._min_lookups and len(misses) / self._lookups >= self._threshold
+
+    def reading(self) -> tuple[int, int]:
+        """Return the misses and the lookups in the window at the latest miss."""
+        return len(self._misses), self._lookups
