@@ -1,0 +1,131 @@
+"""What the cache counts, and the snapshot of it that users see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from async_backfill.outcomes import LoadCause
+from async_backfill.records import BudgetState, Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """What the cache had counted at one moment.
+
+    Always true: ``lookups == hits + misses``, ``misses == led + joined``, ``absent <= misses``, and
+    ``hit_rate + miss_rate == 1`` once there were lookups (both are 0.0 before).
+
+    ``led``, ``joined``
+        misses that started the load of their key, and those that did not: they waited for a load
+        already under way, or for an inline backfill.
+    ``absent``, ``failed``
+        misses whose key the source does not have, and those that ended in a `LoadError`.
+    ``source_calls``, ``source_keys``
+        ``load_many`` calls that have ended, and the keys that they delivered; ``miss_keys`` and
+        ``backfill_keys`` say why each was loaded.
+    ``backfills``
+        backfills that have started; ``backfills_failed`` of them failed. ``backfills_skipped``
+        were not started for want of keys or free room, ``backfills_denied`` for want of a permit.
+    ``size``, ``in_flight``
+        keys in the store, and keys being loaded.
+    ``permits_left``, ``budget``
+        automatic backfills that may still start (``None`` without a limit), and whether a person
+        must approve more.
+    ``audit_dropped``
+        audit records no longer held in memory.
+    """
+
+    lookups: int
+    hits: int
+    misses: int
+    led: int
+    joined: int
+    absent: int
+    failed: int
+    hit_rate: float
+    miss_rate: float
+    source_calls: int
+    source_keys: int
+    miss_keys: int
+    backfill_keys: int
+    backfills: int
+    backfills_failed: int
+    backfills_skipped: int
+    backfills_denied: int
+    evictions: int
+    size: int
+    in_flight: int
+    permits_left: int | None
+    budget: BudgetState
+    audit_dropped: int
+
+
+@dataclass(slots=True)
+class Counters:
+    """The counters behind `Stats`; each only ever rises."""
+
+    hits: int = 0
+    misses: int = 0
+    led: int = 0
+    absent: int = 0
+    failed: int = 0
+    source_calls: int = 0
+    evictions: int = 0
+    backfills_failed: int = 0
+    backfills_skipped: int = 0
+    backfills_denied: int = 0
+    keys: dict[LoadCause, int] = field(default_factory=lambda: dict.fromkeys(LoadCause, 0))
+
+    @property
+    def lookups(self) -> int:
+        """Hits and misses."""
+        return self.hits + self.misses
+
+    def count_decision(self, status: Status) -> None:
+        """Count a decision about a backfill, or its end."""
+        match status:
+            case Status.SKIPPED:
+                self.backfills_skipped += 1
+            case Status.DENIED:
+                self.backfills_denied += 1
+            case Status.FAILED:
+                self.backfills_failed += 1
+
+
+def snapshot(
+    counters: Counters,
+    *,
+    size: int,
+    in_flight: int,
+    backfills: int,
+    permits_left: int | None,
+    budget: BudgetState,
+    audit_dropped: int,
+) -> Stats:
+    """Return what ``counters`` hold now, with the facts that are looked up rather than counted."""
+    lookups = counters.lookups
+    return Stats(
+        lookups=lookups,
+        hits=counters.hits,
+        misses=counters.misses,
+        led=counters.led,
+        joined=counters.misses - counters.led,
+        absent=counters.absent,
+        failed=counters.failed,
+        hit_rate=counters.hits / lookups if lookups else 0.0,
+        miss_rate=counters.misses / lookups if lookups else 0.0,
+        source_calls=counters.source_calls,
+        source_keys=sum(counters.keys.values()),
+        miss_keys=counters.keys[LoadCause.MISS],
+        backfill_keys=counters.keys[LoadCause.BACKFILL],
+        backfills=backfills,
+        backfills_failed=counters.backfills_failed,
+        backfills_skipped=counters.backfills_skipped,
+        backfills_denied=counters.backfills_denied,
+        evictions=counters.evictions,
+        size=size,
+        in_flight=in_flight,
+        permits_left=permits_left,
+        budget=budget,
+        audit_dropped=audit_dropped,
+    )
