@@ -1,0 +1,85 @@
+"""For tests and benchmarks of programs that use this package: a clock and a source under control."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic
+
+from anyio import Event
+
+from async_backfill.contracts import K, V
+from async_backfill.limits import seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class ManualClock:
+    """A clock that only moves when it is told to; call it for the time in seconds."""
+
+    def __init__(self, start: float = 0.0) -> None:
+        self._now = seconds("start", start)
+
+    def __call__(self) -> float:
+        """Return the time in seconds."""
+        return self._now
+
+    def advance(self, duration: float) -> None:
+        """Move on by ``duration`` seconds."""
+        self._now += seconds("duration", duration)
+
+    async def sleep(self, duration: float) -> None:
+        """Move on by ``duration`` seconds without waiting; stands in for ``anyio.sleep``."""
+        self.advance(duration)
+
+
+class GatedSource(Generic[K, V]):
+    """A source whose loads wait until they are let go, one at a time or all from now on.
+
+    ``calls`` has the keys of each load, in the order they came. `release` lets the oldest load that
+    still waits go, with the rows as they are then, or with an error. `open` lets all go.
+    """
+
+    def __init__(self, rows: Mapping[K, V]) -> None:
+        self.rows = rows
+        self.calls: list[tuple[K, ...]] = []
+        self.cancelled: list[tuple[K, ...]] = []
+        self._waiting: list[tuple[Event, list[BaseException]]] = []
+        self._is_open = False
+
+    @property
+    def waiting(self) -> int:
+        """How many loads wait to be let go."""
+        return len(self._waiting)
+
+    async def load_many(self, keys: Sequence[K], /) -> Mapping[K, V]:
+        """Wait to be let go, then answer or raise."""
+        self.calls.append(tuple(keys))
+        if not self._is_open:
+            await self._wait(tuple(keys))
+        return {key: self.rows[key] for key in keys if key in self.rows}
+
+    def release(self, error: BaseException | None = None) -> None:
+        """Let the oldest waiting load go; it raises ``error`` if there is one."""
+        gate, errors = self._waiting.pop(0)
+        if error is not None:
+            errors.append(error)
+        gate.set()
+
+    def open(self) -> None:
+        """Let all loads go, those that wait and those to come."""
+        self._is_open = True
+        while self._waiting:
+            self.release()
+
+    async def _wait(self, keys: tuple[K, ...]) -> None:
+        place: tuple[Event, list[BaseException]] = (Event(), [])
+        self._waiting.append(place)
+        try:
+            await place[0].wait()
+        except BaseException:
+            self.cancelled.append(keys)
+            if place in self._waiting:
+                self._waiting.remove(place)
+            raise
+        if place[1]:
+            raise place[1][0]
