@@ -1,0 +1,45 @@
+"""A concurrent backfill engine: a read-through cache for the minute when every request misses."""
+
+from async_backfill.cache import BackfillCache
+from async_backfill.errors import (
+    AsyncBackfillError,
+    CacheClosedError,
+    ConfigurationError,
+    KeyNotFoundError,
+    LoadCycleError,
+    LoadError,
+    LoadTimeoutError,
+    ScenarioError,
+)
+from async_backfill.outcomes import Failed
+from async_backfill.policies import BackfillPolicy, LoadPolicy
+from async_backfill.records import AuditRecord, BackfillCause, BudgetState, Status
+from async_backfill.sources.callable import each
+from async_backfill.sources.mapping import MappingSource
+from async_backfill.sources.simulated import SimulatedSource
+from async_backfill.stats import Stats
+from async_backfill.stores.memory import MemoryStore
+
+__all__ = [
+    "AsyncBackfillError",
+    "AuditRecord",
+    "BackfillCache",
+    "BackfillCause",
+    "BackfillPolicy",
+    "BudgetState",
+    "CacheClosedError",
+    "ConfigurationError",
+    "Failed",
+    "KeyNotFoundError",
+    "LoadCycleError",
+    "LoadError",
+    "LoadPolicy",
+    "LoadTimeoutError",
+    "MappingSource",
+    "MemoryStore",
+    "ScenarioError",
+    "SimulatedSource",
+    "Stats",
+    "Status",
+    "each",
+]

@@ -1,0 +1,301 @@
+"""The facade that users await: a read-through cache that backfills itself."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar, overload
+
+from async_backfill.backfill.audit import AuditLog
+from async_backfill.backfill.budget import BackfillBudget
+from async_backfill.backfill.trigger import MissRateTrigger
+from async_backfill.contracts import K, V
+from async_backfill.engine import Parts
+from async_backfill.errors import CacheClosedError, ConfigurationError, KeyNotFoundError
+from async_backfill.events import BackfillAudited
+from async_backfill.limits import text, whole
+from async_backfill.opening import Opening, open_engine
+from async_backfill.outcomes import ABSENT, Absent
+from async_backfill.policies import BackfillPolicy, LoadPolicy
+from async_backfill.records import Status
+from async_backfill.stats import Counters, Stats, snapshot
+from async_backfill.stores.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from types import TracebackType
+
+    from async_backfill.contracts import AuditSink, BoundedStore, Clock, Scan, Source, Trigger
+    from async_backfill.engine import Engine
+    from async_backfill.events import Event, Observer
+    from async_backfill.records import AuditRecord
+
+D = TypeVar("D")
+_LOGGER: Final = logging.getLogger("async_backfill")
+
+
+class BackfillCache(Generic[K, V]):
+    """A read-through cache in front of ``source``, open inside ``async with``.
+
+    Concurrent misses of one key make one load, concurrent misses of many keys few calls. When the
+    share of misses reaches ``miss_threshold``, keys that are likely to be asked for are loaded in
+    bulk: a *backfill*. After ``max_backfills`` of them a person must approve more.
+
+    It can be opened again after it was closed, also in another event loop; what it holds stays. It
+    must be used from one event loop at a time. Keys are told apart as in any ``dict``, by ``==``
+    and ``hash``.
+
+    :param source: where the truth is.
+    :param scan: lists the source's keys for backfills, often the same object as ``source``;
+        without it nothing is backfilled.
+    :param capacity: keys held at the most, 1 or more; ``None`` for no limit.
+    :param miss_threshold: share of misses, 0.01 to 1.0, that starts a backfill.
+    :param backfill_batch: keys that one backfill loads at the most, 1 or more.
+    :param max_backfills: automatic backfills before a person must approve more, 0 or more;
+        ``None`` for no limit.
+    :param load: how the source is called.
+    :param backfill: when and how a backfill runs.
+    :param trigger: decides when to backfill, in place of ``miss_threshold`` and of the window in
+        ``backfill``.
+    :param store: where copies are, in place of a `MemoryStore` of ``capacity``.
+    :param audit_sink: keeps the audit log beyond this process.
+    :param audit_keep: audit records held in memory, 1 or more.
+    :param observers: are called with each `Event`; what they raise is logged and goes no further.
+    :param clock: seconds that never go back, for measuring loads.
+    :param wall_clock: seconds since the epoch, for the audit log.
+    :raises ConfigurationError: when a setting is outside what is allowed.
+    """
+
+    def __init__(  # noqa: PLR0913 - the settings users name are flat; the others are grouped
+        self,
+        source: Source[K, V],
+        *,
+        scan: Scan[K] | None = None,
+        capacity: int | None = None,
+        miss_threshold: float = 0.5,
+        backfill_batch: int = 10,
+        max_backfills: int | None = None,
+        load: LoadPolicy | None = None,
+        backfill: BackfillPolicy | None = None,
+        trigger: Trigger | None = None,
+        store: BoundedStore[K, V] | None = None,
+        audit_sink: AuditSink | None = None,
+        audit_keep: int = 1000,
+        observers: Iterable[Observer] = (),
+        clock: Clock = time.monotonic,
+        wall_clock: Clock = time.time,
+    ) -> None:
+        if store is not None and capacity is not None:
+            raise ConfigurationError("capacity", "belongs to the store; set it there, not here as well")
+        backfill = backfill or BackfillPolicy()
+        by_rate = MissRateTrigger(miss_threshold, window=backfill.window, min_lookups=backfill.min_lookups)
+        self._store: BoundedStore[K, V] = MemoryStore(capacity) if store is None else store
+        self._counters = Counters()
+        self._budget = BackfillBudget(max_backfills)
+        self._audit = AuditLog(
+            keep=whole("audit_keep", audit_keep, least=1), wall_clock=wall_clock, report=self._audited
+        )
+        self._observers = tuple(observers)
+        self._parts: Parts[K, V] = Parts(
+            source=source,
+            scan=scan,
+            store=self._store,
+            load=load or LoadPolicy(),
+            backfill=backfill,
+            backfill_batch=whole("backfill_batch", backfill_batch, least=1),
+            trigger=by_rate if trigger is None else trigger,
+            budget=self._budget,
+            audit=self._audit,
+            audit_sink=audit_sink,
+            counters=self._counters,
+            notify=self._notify,
+            clock=clock,
+        )
+        self._opening: Opening[K, V] | None = None
+        self._peek: Callable[[K, Absent], V | Absent] = _nothing
+
+    async def __aenter__(self) -> Self:
+        # An opening of another event loop is one whose loop ended without closing it.
+        if self._opening is not None and self._opening.is_of_this_loop():
+            raise RuntimeError("the cache is already open; enter it once and share it")
+        self._opening = await open_engine(self._parts)
+        self._peek = self._store.peek
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        opening = self._opening
+        self._peek = _nothing
+        if opening is None:
+            return None
+        try:
+            return await opening.close(exc_type, exc, traceback)
+        finally:
+            self._opening = None
+
+    @overload
+    async def get(self, key: K) -> V | None: ...
+    @overload
+    async def get(self, key: K, default: D) -> V | D: ...
+    async def get(self, key: K, default: object = None) -> object:
+        """Return the value of ``key``, from the cache or else from the source; ``default`` if it is absent.
+
+        A hit does not yield to the event loop.
+
+        :raises LoadError: when the source failed; the next call tries again.
+        :raises CacheClosedError: when the cache is not open, or closes first.
+        """
+        value = self._peek(key, ABSENT)
+        if value is not ABSENT:
+            self._counters.hits += 1
+            return value
+        value = await self._open().miss(key)
+        return default if value is ABSENT else value
+
+    async def fetch(self, key: K) -> V:
+        """Return the value of ``key`` as `get` does, but raise `KeyNotFoundError` if it is absent."""
+        value = await self.get(key, ABSENT)
+        if value is ABSENT:
+            raise KeyNotFoundError(f"the source has no key {key!r}", key=key)
+        return value
+
+    async def get_many(self, keys: Iterable[K]) -> dict[K, V]:
+        """Return the values of those ``keys`` that exist, in their order, with few source calls.
+
+        Each distinct key counts as one lookup.
+
+        :raises LoadError: for the first key that failed, once all have ended; the others are cached.
+        """
+        found = {key: self._peek(key, ABSENT) for key in keys}
+        missing = [key for key, value in found.items() if value is ABSENT]
+        engine = self._open()
+        self._counters.hits += len(found) - len(missing)
+        loaded = await engine.miss_many(missing) if missing else {}
+        values = {key: loaded.get(key, ABSENT) if value is ABSENT else value for key, value in found.items()}
+        return {key: value for key, value in values.items() if value is not ABSENT}
+
+    @overload
+    def peek(self, key: K) -> V | None: ...
+    @overload
+    def peek(self, key: K, default: D) -> V | D: ...
+    def peek(self, key: K, default: object = None) -> object:
+        """Return the value of ``key`` if it is cached, else ``default``; nothing is counted or loaded."""
+        value = self._peek(key, ABSENT)
+        if value is ABSENT:
+            self._open()
+            return default
+        return value
+
+    async def put(self, key: K, value: V) -> None:
+        """Cache ``value`` for ``key``; it wins over any load or backfill of the key under way."""
+        await self.put_many({key: value})
+
+    async def put_many(self, items: Mapping[K, V]) -> None:
+        """Cache ``items`` in their order; each wins over any load or backfill of its key under way."""
+        engine = self._open()
+        engine.loader.locks.revoke(items)
+        engine.evicted(self._store.set_many(items))
+
+    async def invalidate(self, key: K) -> None:
+        """Remove ``key``; a load under way serves those who wait for it, but is not stored."""
+        self._open().loader.locks.revoke((key,))
+        self._store.delete_many((key,))
+
+    async def clear(self) -> None:
+        """Remove every key; loads under way serve those who wait for them, but are not stored."""
+        self._open().loader.locks.revoke_all()
+        self._store.clear()
+
+    def evict_oldest(self) -> K:
+        """Remove and return the least recently added key; counts as an eviction.
+
+        :raises KeyNotFoundError: when the cache is empty.
+        """
+        engine = self._open()
+        try:
+            key = self._store.evict_oldest()
+        except LookupError:
+            raise KeyNotFoundError("the cache is empty, there is nothing to evict") from None
+        engine.evicted((key,))
+        return key
+
+    async def force_backfill(self, *, by: str | None = None, reason: str | None = None) -> AuditRecord:
+        """Run one backfill now, whatever the miss rate and without a permit; return its last record.
+
+        It waits for a backfill under way. A backfill never raises: see ``status`` of the record.
+
+        :raises ConfigurationError: when the cache was made without ``scan``.
+        """
+        backfiller = self._open().backfiller
+        if backfiller is None:
+            raise ConfigurationError("scan", "is None, so there are no keys to choose from; pass scan=...")
+        return await backfiller.force(by, reason)
+
+    async def approve_backfills(self, n: int, *, by: str, reason: str) -> AuditRecord:
+        """Allow ``n`` more automatic backfills; ``by`` and ``reason`` go into the audit log.
+
+        :raises ConfigurationError: when ``n`` is below 1, ``by`` or ``reason`` is empty, or there is
+            no ``max_backfills``.
+        """
+        self._open()
+        by, reason = text("by", by), text("reason", reason)
+        self._budget.approve(n)
+        return self._audit.add(
+            Status.APPROVED,
+            lookup=self._counters.lookups,
+            keys=0,
+            permits_left=self._budget.permits_left,
+            by=by,
+            reason=reason,
+        )
+
+    async def settle(self) -> None:
+        """Wait until nothing loads or backfills, and the audit log has been written."""
+        await self._open().settle()
+
+    @property
+    def stats(self) -> Stats:
+        """What the cache has counted so far, as a frozen snapshot; also after it was closed."""
+        opening = self._opening
+        return snapshot(
+            self._counters,
+            size=len(self._store),
+            in_flight=0 if opening is None else len(opening.engine.loader.locks),
+            backfills=self._audit.backfills,
+            permits_left=self._budget.permits_left,
+            budget=self._budget.state,
+            audit_dropped=self._audit.dropped,
+        )
+
+    @property
+    def audit_log(self) -> tuple[AuditRecord, ...]:
+        """The latest decisions about backfills, oldest first; also after the cache was closed."""
+        return self._audit.records
+
+    def _open(self) -> Engine[K, V]:
+        if self._opening is None or self._opening.closing:
+            raise CacheClosedError("the cache is not open; use it inside 'async with cache:'")
+        return self._opening.engine
+
+    def _audited(self, record: AuditRecord) -> None:
+        self._counters.count_decision(record.status)
+        if self._opening is not None and self._opening.engine.writer is not None:
+            self._opening.engine.writer.report(record)
+        self._notify(BackfillAudited(record=record))
+
+    def _notify(self, event: Event) -> None:
+        for observer in self._observers:
+            try:
+                observer(event)
+            except Exception:
+                _LOGGER.exception("observer %r failed on %s", observer, type(event).__name__)
+
+
+def _nothing(key: object, default: Absent) -> Absent:
+    """Find nothing: the store of a cache that is not open, so that a hit needs no check."""
+    hash(key)
+    return default
