@@ -1,0 +1,115 @@
+"""A scenario to the things it describes: the lookups, the source and the cache."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+
+from async_backfill.cache import BackfillCache
+from async_backfill.errors import ConfigurationError, ScenarioError
+from async_backfill.limits import whole
+from async_backfill.policies import BackfillPolicy, LoadPolicy
+from async_backfill.runner.scenario import KeyFile, MappingSpec, SimulatedSpec, Table, TableSpec
+from async_backfill.sources.files import read_keys, read_table
+from async_backfill.sources.mapping import MappingSource
+from async_backfill.sources.simulated import SimulatedSource
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Mapping, Sequence
+    from pathlib import Path
+
+    from async_backfill.runner.scenario import Scenario, Settings, SourceSpec
+
+AnySource: TypeAlias = MappingSource[str, Any] | SimulatedSource[str, Any]
+T = TypeVar("T")
+
+_MOST_KEYS: Final = 10_000_000
+_LEAST_LOAD_BATCH: Final = 500
+
+
+def files_of(scenario: Scenario, folder: Path) -> list[Path]:
+    """Return the files that ``scenario`` reads, for a scenario file in ``folder``."""
+    named: list[object] = [scenario.source, scenario.lookups]
+    if isinstance(scenario.source, SimulatedSpec):
+        named.append(scenario.source.table)
+    return [folder / spec.file for spec in named if isinstance(spec, (Table, KeyFile))]
+
+
+async def load_lookups(scenario: Scenario, folder: Path) -> Sequence[str]:
+    """Return the keys to look up, in order.
+
+    :raises ScenarioError: when their file cannot be used.
+    """
+    if isinstance(scenario.lookups, KeyFile):
+        return await _placed("$.lookups", read_keys(folder / scenario.lookups.file))
+    return scenario.lookups
+
+
+async def load_source(spec: SourceSpec, folder: Path) -> AnySource:
+    """Return the source that ``spec`` describes.
+
+    :raises ScenarioError: when its table cannot be used.
+    :raises ConfigurationError: when one of its numbers is outside what is allowed.
+    """
+    if isinstance(spec, MappingSpec):
+        return MappingSource(spec.entries)
+    if isinstance(spec, TableSpec):
+        return MappingSource(await _load_table(spec, folder, "$.source"))
+    return SimulatedSource(
+        await _simulated_entries(spec, folder),
+        latency=spec.latency,
+        key_latency=spec.key_latency,
+        jitter=spec.jitter,
+        error_rate=spec.error_rate,
+        seed=spec.seed,
+    )
+
+
+def make_cache(source: AnySource, settings: Settings) -> BackfillCache[str, Any]:
+    """Return a cache of ``source``, not yet open.
+
+    With one lookup at a time a backfill runs inline, before the load of the key that started it.
+
+    :raises ConfigurationError: when a setting is outside what is allowed.
+    """
+    # Here rather than in the cache, which would accept any number that its own setting allows.
+    whole("concurrency", settings.concurrency, least=1)
+    whole("backfill_batch", settings.backfill_batch, least=1)
+    return BackfillCache(
+        source,
+        scan=source,
+        capacity=settings.capacity,
+        miss_threshold=settings.miss_threshold,
+        backfill_batch=settings.backfill_batch,
+        max_backfills=settings.max_backfills,
+        # One backfill is one call of the source, so that source_calls counts decisions.
+        load=LoadPolicy(max_batch=max(_LEAST_LOAD_BATCH, settings.backfill_batch)),
+        backfill=BackfillPolicy(
+            evicts=settings.backfill_evicts,
+            inline=settings.concurrency == 1,
+            window=settings.window,
+            min_lookups=settings.min_lookups,
+        ),
+    )
+
+
+async def _simulated_entries(spec: SimulatedSpec, folder: Path) -> Mapping[str, Any]:
+    if spec.table is not None:
+        return await _load_table(spec.table, folder, "$.source.table")
+    if spec.entries is not None:
+        return spec.entries
+    count = whole("keys", spec.keys, least=0)
+    if count > _MOST_KEYS:
+        raise ConfigurationError("keys", f"{count} is more than {_MOST_KEYS}")
+    return {f"key_{number}": number for number in range(count)}
+
+
+async def _load_table(table: Table, folder: Path, place: str) -> dict[str, Any]:
+    return await _placed(place, read_table(folder / table.file, key=table.key, value=table.value))
+
+
+async def _placed(place: str, reading: Awaitable[T]) -> T:
+    """Return what ``reading`` returns; put ``place`` before the message when it fails."""
+    try:
+        return await reading
+    except ScenarioError as error:
+        raise ScenarioError(f"{place}: {error}") from error

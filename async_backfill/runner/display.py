@@ -1,0 +1,79 @@
+"""What a person sees of a run: a progress bar while it lasts, a short table at the end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import TextIO
+
+_LONG: Final = 10_000
+
+
+class ProgressBar:
+    """A progress bar on ``stream`` for a replay of more than 10,000 lookups, inside ``with``.
+
+    Nothing is shown when ``stream`` is ``None`` or not a terminal.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream if stream is not None and stream.isatty() else None
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` lookups have begun."""
+        if self._stream is None or total <= _LONG:
+            return
+        if self._bar is None:
+            self._bar = Progress(
+                TextColumn("replaying"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                console=Console(file=self._stream),
+                transient=True,
+            )
+            self._bar.add_task("replaying", total=total)
+            self._bar.start()
+        self._bar.update(self._bar.task_ids[0], completed=done)
+
+
+def print_table(summary: dict[str, Any], stream: TextIO) -> None:
+    """Print the figures of ``summary`` to ``stream``, in two columns: the cache, and its source."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1))
+    for side in ("left", "right"):
+        table.add_column(f"{side} name", style="dim")
+        table.add_column(f"{side} figure", justify="right", min_width=10)
+    rows = (
+        ("lookups", "lookups", "source calls", "source_calls"),
+        ("hits", "hits", "source keys", "source_keys"),
+        ("misses", "misses", "backfills", "backfills"),
+        ("hit rate", "hit_rate", "backfills skipped", "backfills_skipped"),
+        ("miss rate", "miss_rate", "backfills denied", "backfills_denied"),
+        ("absent keys", "absent", "evictions", "evictions"),
+        ("failed", "failed", "cache size", "cache_size"),
+    )
+    for left, left_name, right, right_name in rows:
+        table.add_row(left, _figure(summary[left_name]), right, _figure(summary[right_name]))
+    Console(file=stream, highlight=False).print(table)
+
+
+def _figure(value: object) -> str:
+    return f"{value:.2%}" if isinstance(value, float) else f"{value:,}"

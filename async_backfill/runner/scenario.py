@@ -1,0 +1,74 @@
+"""The scenario as typed, frozen values: what to look up, in which source, with which settings."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Every setting of a replay with its default; the names are those of the scenario file."""
+
+    miss_threshold: float = 0.5
+    backfill_batch: int = 10
+    max_backfills: int | None = None
+    capacity: int | None = None
+    window: int = 1000
+    min_lookups: int = 3
+    backfill_evicts: bool = False
+    eviction: Literal["fifo"] = "fifo"
+    concurrency: int = 1
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """A CSV or JSON-lines file, its key column, and its value column (``None``: all others)."""
+
+    file: str
+    key: str
+    value: str | None = None
+
+
+class MappingSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A source whose entries are in the scenario itself."""
+
+    entries: dict[str, Any]
+
+
+class TableSpec(Table, frozen=True, kw_only=True):
+    """A source that is a table in a file."""
+
+
+class SimulatedSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A source with latency and errors; its entries come from exactly one of the last three fields.
+
+    Times are seconds. ``keys`` makes that many entries up: ``key_0`` to ``key_{N-1}``, each with its
+    number as the value.
+    """
+
+    latency: float = 0.0
+    key_latency: float = 0.0
+    jitter: float = 0.0
+    error_rate: float = 0.0
+    seed: int = 0
+    entries: dict[str, Any] | None = None
+    table: Table | None = None
+    keys: int | None = None
+
+
+class KeyFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file with one key a line."""
+
+    file: str
+
+
+SourceSpec: TypeAlias = MappingSpec | TableSpec | SimulatedSpec
+Lookups: TypeAlias = list[str] | KeyFile
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True):
+    """One replay; file names are relative to the folder of the scenario file."""
+
+    source: SourceSpec
+    lookups: Lookups
+    settings: Settings

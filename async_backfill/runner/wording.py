@@ -1,0 +1,57 @@
+"""How messages name a place and show a value, so that each stays one short line."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Place: TypeAlias = "tuple[Place, str | int] | None"
+"""A place in a document: where its container is, and its name or number there; ``None`` is the whole.
+
+Linked, because a document has as many places as values and hardly any is ever put into words.
+"""
+
+_LONGEST: Final = 60
+_MOST_STEPS: Final = 8
+
+
+def path_of(place: Place) -> str:
+    """Return ``place`` as a JSON path: ``$.lookups[3]``, ``$.source["a b"]``."""
+    steps: list[str] = []
+    while place is not None:
+        place, step = place
+        if isinstance(step, int):
+            steps.append(f"[{step}]")
+        elif step.isidentifier() and step.isascii() and len(step) <= _LONGEST:
+            steps.append(f".{step}")
+        else:
+            steps.append(f"[{shown(step)}]")
+    steps.reverse()
+    return "$" + "".join(steps[:_MOST_STEPS]) + ("..." if len(steps) > _MOST_STEPS else "")
+
+
+def shown(value: object) -> str:
+    """Return ``value`` as JSON in ASCII, cut off where it gets long."""
+    if isinstance(value, str):
+        value = value if len(value) <= _LONGEST else f"{value[:_LONGEST]}..."
+        return json.dumps(value)
+    text = json.dumps(value, default=str)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the one of ``known`` that is most like ``name``."""
+    return difflib.get_close_matches(name[:_LONGEST], list(known), n=1, cutoff=0.0)[0]
+
+
+def one_line(text: str) -> str:
+    """Return ``text`` with everything escaped that is not printable: line ends, control characters."""
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in text
+    )
