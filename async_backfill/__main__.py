@@ -1,0 +1,16 @@
+"""``python -m async_backfill``: the command line."""
+
+from __future__ import annotations
+
+import sys
+
+from async_backfill.cli import main
+
+
+def run() -> None:
+    """Run the command line and end the process with its exit code."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()
