@@ -12,6 +12,7 @@ from async_backfill.backfill.audit_writer import AuditWriter
 from async_backfill.backfill.backfiller import Backfiller
 from async_backfill.backfill.selection import SourceOrder
 from async_backfill.contracts import K, V
+from async_backfill.errors import LoadCycleError
 from async_backfill.events import KeysEvicted, LoadFinished
 from async_backfill.loading.circles import outer_batch
 from async_backfill.loading.failures import failure_of
@@ -19,7 +20,7 @@ from async_backfill.loading.loader import Loader
 from async_backfill.outcomes import ABSENT, Absent, Failed, LoadCause
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from async_backfill.backfill.audit import AuditLog
     from async_backfill.backfill.budget import BackfillBudget
@@ -93,12 +94,12 @@ class Engine(Generic[K, V]):
                 return value
         batch, leads = self.loader.board(key)
         counters.led += leads
-        await self.loader.wait({batch: key})
+        await self._wait({batch: key}, 1)
         outcome = batch.outcome(key)
         if isinstance(outcome, Failed) and batch.cause is LoadCause.BACKFILL:
             batch, leads = self.loader.board_live(key)
             counters.led += leads
-            await self.loader.wait({batch: key})
+            await self._wait({batch: key}, 1)
             outcome = batch.outcome(key)
         return self._settled(key, outcome)
 
@@ -179,8 +180,15 @@ class Engine(Generic[K, V]):
             boarded[key] = batch
             awaited.setdefault(batch, key)
         if awaited:
-            await self.loader.wait(awaited)
+            await self._wait(awaited, len(boarded))
         return {key: (batch, batch.outcome(key)) for key, batch in boarded.items()}
+
+    async def _wait(self, awaited: Mapping[Batch[K, V], K], lookups: int) -> None:
+        try:
+            await self.loader.wait(awaited)
+        except LoadCycleError:
+            self._counters.failed += lookups
+            raise
 
     def _settled(self, key: K, outcome: V | Absent | Failed) -> V | Absent:
         """Count how a miss ended; return its value or its absence, or raise its failure."""

@@ -33,7 +33,7 @@ class AuditLog:
         self._report = report
         self._number = 0
         self._backfills = 0
-        self._open: dict[int, Status] = {}
+        self._open: dict[int, Status | None] = {}
 
     @property
     def records(self) -> tuple[AuditRecord, ...]:
@@ -53,6 +53,7 @@ class AuditLog:
     def next_backfill(self) -> int:
         """Return the number of a backfill that is about to start, from 1."""
         self._backfills += 1
+        self._open[self._backfills] = None
         return self._backfills
 
     def add(self, status: Status, *, lookup: int, **facts: Any) -> AuditRecord:
@@ -87,14 +88,17 @@ class AuditLog:
         return record
 
     def _check_change(self, status: Status, backfill: int | None) -> None:
-        before = None if backfill is None else self._open.get(backfill)
+        if backfill is None:
+            return
+        if backfill not in self._open:
+            raise RuntimeError(f"backfill {backfill} cannot change to {status}: it has ended, or never began")
+        before = self._open[backfill]
         if status not in LEGAL_CHANGES[before]:
             raise RuntimeError(f"backfill {backfill} cannot change from {before} to {status}")
-        if backfill is not None:
-            if LEGAL_CHANGES[status]:
-                self._open[backfill] = status
-            else:
-                self._open.pop(backfill, None)
+        if LEGAL_CHANGES[status]:
+            self._open[backfill] = status
+        else:
+            del self._open[backfill]
 
 
 def _repeats(previous: AuditRecord, record: AuditRecord) -> bool:
@@ -102,5 +106,6 @@ def _repeats(previous: AuditRecord, record: AuditRecord) -> bool:
         previous.status,
         previous.cause,
         previous.permits_left,
+        previous.by,
         previous.reason,
-    ) == (record.status, record.cause, record.permits_left, record.reason)
+    ) == (record.status, record.cause, record.permits_left, record.by, record.reason)

@@ -73,6 +73,7 @@ class Backfiller(Generic[K]):
         self._reading = reading
         self._spawn = spawn
         self._running: dict[Episode, None] = {}
+        self._stopped = False
 
     @property
     def busy(self) -> bool:
@@ -85,7 +86,8 @@ class Backfiller(Generic[K]):
             await next(iter(self._running)).done.wait()
 
     def stop(self) -> None:
-        """Cancel the backfills under way; `quiet` waits until they have ended."""
+        """Cancel the backfills under way and start no more; `quiet` waits until they have ended."""
+        self._stopped = True
         for episode in self._running:
             episode.scope.cancel()
 
@@ -94,6 +96,8 @@ class Backfiller(Generic[K]):
 
         Synchronous, and in constant time where the selection knows its outlook.
         """
+        if self._stopped:
+            return None
         if len(self._running) >= self._concurrent:
             return next(iter(self._running))
         outlook = self._selection.outlook() if self._limit() else False
@@ -112,11 +116,14 @@ class Backfiller(Generic[K]):
         """
         while len(self._running) >= self._concurrent:
             await next(iter(self._running)).done.wait()
-        episode = self._start(Episode(BackfillCause.MANUAL, by, reason))
-        await episode.done.wait()
-        if episode.record is None:
+        record = None
+        if not self._stopped:
+            episode = self._start(Episode(BackfillCause.MANUAL, by, reason))
+            await episode.done.wait()
+            record = episode.record
+        if record is None:
             raise CacheClosedError("the cache closed before the backfill started")
-        return episode.record
+        return record
 
     def _start(self, episode: Episode) -> Episode:
         self._running[episode] = None

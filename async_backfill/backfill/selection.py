@@ -60,7 +60,7 @@ class SourceOrder(Generic[K]):
                 self._at_end = page.cursor is None
                 fresh = [key for key in page.keys if not self._is_cached(key)]
                 self._ahead.extend(fresh)
-                wanted.extend(fresh)
+                wanted.extend(key for key in fresh if not self._is_loading(key))
         return [key for key in wanted if self._is_missing(key)][:limit]
 
     def outlook(self) -> bool | None:

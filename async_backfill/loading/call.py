@@ -11,7 +11,7 @@ from anyio import CancelScope, Event, current_time, move_on_after
 
 from async_backfill.attempt import attempt
 from async_backfill.contracts import K, V
-from async_backfill.errors import LoadTimeoutError
+from async_backfill.errors import LoadError, LoadTimeoutError
 from async_backfill.events import LoadFinished
 from async_backfill.loading.batch import Batch, BatchState
 from async_backfill.loading.circles import running_batch
@@ -24,11 +24,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Ended(Generic[K, V]):
-    """How a source call ended: what it found or why it failed, and the event that tells of it."""
+    """How a source call ended: what it found or why it failed, and the event that tells of it.
+
+    ``must_stop`` says that the error wants the task to end, ``stopped`` that the call was cancelled.
+    """
 
     found: Mapping[K, V | Failed]
     error: BaseException | None
     must_stop: bool
+    stopped: bool
     event: LoadFinished
 
 
@@ -54,16 +58,14 @@ async def call_source(
     started = clock()
     token = running_batch.set(batch)
     try:
-        call = await attempt(lambda: source.load_many(keys), scope)
+        call = await attempt(lambda: _answers(source, keys), scope)
     finally:
         running_batch.reset(token)
-    found: Mapping[K, V | Failed] = {}
+    found: Mapping[K, V | Failed] = call.result or {}
     error = call.error
     if call.stopped:
-        error = LoadTimeoutError(f"the source took longer than {timeout} s (LoadPolicy.timeout)")
+        found, error = {}, _stopped(batch, timeout)
         error.__cause__ = call.error
-    elif error is None:
-        found, error = _checked(source, call.result)
     event = LoadFinished(
         cause=batch.cause,
         keys=keys,
@@ -71,11 +73,20 @@ async def call_source(
         seconds=clock() - started,
         error=error,
     )
-    return Ended(found, error, call.must_stop, event)
+    return Ended(found, error, call.must_stop, call.stopped, event)
 
 
-def _checked(source: object, answer: object) -> tuple[Mapping[Any, Any], BaseException | None]:
-    if isinstance(answer, Mapping):
-        return answer, None
-    problem = f"{type(source).__name__}.load_many must return a mapping, not {type(answer).__name__}"
-    return {}, TypeError(problem)
+async def _answers(source: Source[K, V], keys: tuple[K, ...]) -> dict[K, V | Failed]:
+    """Return the source's answers as they are now: what it hands out may be lazy, or used again."""
+    answer: object = await source.load_many(keys)
+    if not isinstance(answer, Mapping):
+        kind = type(source).__name__
+        raise TypeError(f"{kind}.load_many must return a mapping, not {type(answer).__name__}")
+    return {key: answer[key] for key in keys if key in answer}
+
+
+def _stopped(batch: Batch[Any, Any], timeout: float | None) -> BaseException:
+    """Return why a call did not come to its end."""
+    if batch.state is not BatchState.LANDED:
+        return LoadTimeoutError(f"the source took longer than {timeout} s (LoadPolicy.timeout)")
+    return batch.error or LoadError("cancelled: nobody waits for it any more")

@@ -16,13 +16,17 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
 
+class ClosingError(CacheClosedError):
+    """The closing of the very cache that loads, as opposed to one that its source asks."""
+
+
 def failure_of(key: Hashable, cause: BaseException) -> AsyncBackfillError:
     """Return a new exception for one caller who waited for ``key``, to be raised ``from cause``.
 
     Every waiter needs its own: an exception raised a thousand times collects a thousand tracebacks.
     """
     match cause:
-        case CacheClosedError():
+        case ClosingError():
             return CacheClosedError(f"{cause} (key {key!r})")
         case LoadCycleError():
             return LoadCycleError(str(cause), key=key, circle=cause.circle)

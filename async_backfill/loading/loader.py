@@ -10,7 +10,7 @@ from async_backfill.contracts import K, V
 from async_backfill.errors import CacheClosedError
 from async_backfill.loading.batch import Batch, BatchState
 from async_backfill.loading.call import call_source, linger
-from async_backfill.loading.failures import failure_of
+from async_backfill.loading.failures import ClosingError, failure_of
 from async_backfill.loading.key_locks import KeyLocks
 from async_backfill.loading.waiting import wait_for
 from async_backfill.loading.workers import Workers
@@ -58,9 +58,12 @@ class Loader(Generic[K, V]):
         self._live: deque[Batch[K, V]] = deque()
         self._bulk: deque[Batch[K, V]] = deque()
         self._loading: set[Batch[K, V]] = set()
-        self._closed: CacheClosedError | None = None
+        self._closed: ClosingError | None = None
         self._workers: Workers[Batch[K, V]] = Workers(
-            take=self._take, run=self._run, limit=policy.concurrency, spawn=spawn
+            take=self._take,
+            run=self._run,
+            limit=policy.concurrency,
+            spawn=spawn,
         )
 
     def board(self, key: K) -> tuple[Batch[K, V], bool]:
@@ -118,11 +121,13 @@ class Loader(Generic[K, V]):
 
     def stop(self) -> None:
         """End every batch with `CacheClosedError` and refuse new ones."""
-        self._closed = CacheClosedError(_CLOSED)
+        self._closed = ClosingError(_CLOSED)
         for batch in (*self._live, *self._bulk, *self._loading):
             self._land(batch, {}, self._closed)
             if batch.scope is not None:
                 batch.scope.cancel()
+        self._live.clear()
+        self._bulk.clear()
 
     @property
     def busy(self) -> bool:
@@ -182,13 +187,15 @@ class Loader(Generic[K, V]):
             self._land(batch, ended.found, ended.error)
             self._report(ended.event)
         except BaseException:  # only a cancellation of the whole cache gets here
-            self._land(batch, {}, CacheClosedError(_CLOSED))
+            self._land(batch, {}, ClosingError(_CLOSED))
             raise
         finally:
             self._loading.discard(batch)
         if isinstance(ended.error, (KeyboardInterrupt, SystemExit)):
             raise ended.error
-        return not ended.must_stop
+        # A task whose load was cancelled may have been cancelled itself, which the two cannot tell
+        # apart: it must not go on.
+        return not (ended.must_stop or ended.stopped)
 
     def _land(self, batch: Batch[K, V], found: Mapping[K, V | Failed], error: BaseException | None) -> None:
         """Land, store, release: no caller waits for the store, and no key is neither locked nor stored."""
@@ -210,7 +217,11 @@ class Loader(Generic[K, V]):
         if batch.state is BatchState.QUEUED and batch not in self._loading:
             self.locks.release(batch)
             batch.keys.clear()
+            if batch is not self._open:
+                (self._live if batch.cause is LoadCause.MISS else self._bulk).remove(batch)
             return
         self._land(batch, {}, None)
+        if batch.full is not None:
+            batch.full.set()
         if batch.scope is not None:
             batch.scope.cancel()

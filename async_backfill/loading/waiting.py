@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from async_backfill.errors import LoadCycleError
 from async_backfill.loading.batch import BatchState
 from async_backfill.loading.circles import outer_batch, refuse_circle
 
@@ -29,8 +30,14 @@ async def wait_for(awaited: Mapping[Batch[K, V], K], give_up: Callable[[Batch[K,
             for batch in awaited:
                 await batch.done.wait()
         return
-    for batch, key in awaited.items():
-        refuse_circle(key, batch, outer)
+    try:
+        for batch, key in awaited.items():
+            refuse_circle(key, batch, outer)
+    except LoadCycleError:
+        for batch in awaited:
+            if not batch.waiters and batch.state is not BatchState.LANDED:
+                give_up(batch)
+        raise
     if not outer.needs:
         outer.lend(1)
     edges = [(key, batch) for batch, key in awaited.items()]

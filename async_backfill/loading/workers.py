@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from anyio import Event
@@ -65,22 +66,31 @@ class Workers(Generic[Job]):
                 self._all_asleep = Event()
             await self._all_asleep.wait()
 
-    async def _work(self) -> None:
+    async def _work(self, job: Job | None = None) -> None:
         goes_on = True
         try:
             while goes_on:
-                job = self._take() if self._awake - self._lent <= self._limit else None
+                if job is None and self._awake - self._lent <= self._limit:
+                    job = self._take()
                 if job is not None:
                     goes_on = await self._run(job)
+                    job = None
                 elif len(self._asleep) >= self._limit:
                     return
                 else:
                     await self._sleep()
         finally:
             self._awake -= 1
-            self._tell()
             if not goes_on:
-                self.wake()
+                self._hand_over()
+            self._tell()
+
+    def _hand_over(self) -> None:
+        """Start another task for the next job, if there is one, in place of one that must end."""
+        job = self._take()
+        if job is not None:
+            self._awake += 1
+            self._spawn(partial(self._work, job))
 
     async def _sleep(self) -> None:
         """Wait until `wake` counts this task in again."""

@@ -72,7 +72,14 @@ def print_table(summary: dict[str, Any], stream: TextIO) -> None:
     )
     for left, left_name, right, right_name in rows:
         table.add_row(left, _figure(summary[left_name]), right, _figure(summary[right_name]))
-    Console(file=stream, highlight=False).print(table)
+    _Console(file=stream, highlight=False).print(table)
+
+
+class _Console(Console):
+    """A console that leaves it to its user what a broken pipe means; rich would end the process."""
+
+    def on_broken_pipe(self) -> None:
+        raise  # noqa: PLE0704 - it is called while the BrokenPipeError is handled
 
 
 def _figure(value: object) -> str:

@@ -9,8 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import aiofiles
-import aiofiles.os
 from anyio import to_thread
 
 from async_backfill.errors import AsyncBackfillError, ScenarioError
@@ -46,14 +44,11 @@ async def write_atomically(path: str, content: bytes) -> None:
         try:
             # Made here and now, not in a thread that might do it after a cancellation has cleaned up.
             _create(temporary, _mode_of(target))
-            async with aiofiles.open(temporary, "r+b") as file:
-                await file.write(content)
-                await file.flush()
-                await to_thread.run_sync(os.fsync, file.fileno())
-            await aiofiles.os.replace(temporary, target)
+            await to_thread.run_sync(_fill, temporary, content)
+            # Nothing is awaited from here on, so whoever is cancelled knows that the old file is there.
+            _put_in_place(temporary, target)
         finally:
             _remove(temporary)
-        await to_thread.run_sync(_sync_folder, target.parent)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {_reason(error)}") from error
 
@@ -85,10 +80,17 @@ def _obstacle(path: str, target: Path, reads: Iterable[Path]) -> str | None:
     if not stat.S_ISREG(found.st_mode):
         return "is not a regular file"
     for read in reads:
-        if read.exists() and target.samefile(read):
+        if _is_at(read, found):
             return f"would overwrite {read}, which this run reads"
     # A rename needs no right to write the file itself, but whoever took that right away meant it.
     return None if os.access(target, os.W_OK) else "is write-protected"
+
+
+def _is_at(path: Path, found: os.stat_result) -> bool:
+    # A file that cannot be looked at cannot be read either, and reading it will say so.
+    with suppress(OSError, ValueError):
+        return os.path.samestat(path.stat(), found)
+    return False
 
 
 def _resolved(path: str) -> Path:
@@ -114,19 +116,27 @@ def _create(path: Path, mode: int | None) -> None:
         path.chmod(mode)
 
 
+def _fill(path: Path, content: bytes) -> None:
+    with path.open("r+b") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _put_in_place(temporary: Path, target: Path) -> None:
+    temporary.replace(target)
+    # Some file systems cannot sync a folder, and the file is in its place by now.
+    with suppress(OSError):
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
 def _remove(path: Path) -> None:
     with suppress(FileNotFoundError):
         path.unlink()
-
-
-def _sync_folder(folder: Path) -> None:
-    # Some file systems cannot sync a folder, and the file is in its place by now.
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _reason(error: Exception) -> str:

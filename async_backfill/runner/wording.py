@@ -44,8 +44,8 @@ def shown(value: object) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the one of ``known`` that is most like ``name``."""
-    return difflib.get_close_matches(name[:_LONGEST], list(known), n=1, cutoff=0.0)[0]
+    """Return the one of ``known``, which are in lower case, that is most like ``name``."""
+    return difflib.get_close_matches(name[:_LONGEST].casefold(), list(known), n=1, cutoff=0.0)[0]
 
 
 def one_line(text: str) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING, Generic, cast
 
-from anyio import create_task_group
+from anyio import CancelScope, create_task_group
 
+from async_backfill.attempt import attempt
 from async_backfill.contracts import K, Source, V
 from async_backfill.errors import KeyNotFoundError
 from async_backfill.limits import whole
@@ -48,9 +49,10 @@ class _Each(Generic[K, V]):
         return answers
 
     async def _answer(self, key: K, answers: dict[K, V | Failed]) -> None:
-        try:
-            answers[key] = await self._load(key)
-        except KeyNotFoundError:
-            pass
-        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to this key alone
-            answers[key] = Failed(error)
+        call = await attempt(lambda: self._load(key), CancelScope())
+        if isinstance(call.error, (KeyboardInterrupt, SystemExit)):
+            raise call.error
+        if call.error is None:
+            answers[key] = cast("V", call.result)
+        elif not isinstance(call.error, KeyNotFoundError):
+            answers[key] = Failed(call.error)

@@ -104,7 +104,9 @@ def _table(path: AnyPath, content: bytes, key: str, value: str | None) -> dict[s
     for line, row in rows:
         name = row[key]
         if not isinstance(name, str) or not name:
-            raise ScenarioError(f"{path}:{line}: {key!r} is {_shown(name)}, expected a key that is text")
+            raise ScenarioError(
+                f"{path}:{line}: {_shown(key)} is {_shown(name)}, expected a key that is text"
+            )
         if name in lines:
             raise ScenarioError(
                 f"{path}:{line}: the key {_shown(name)} is there twice, first in line {lines[name]}"
@@ -218,8 +220,9 @@ def _depth(value: object) -> int:
 def _check_columns(path: AnyPath, line: int, known: Collection[str], wanted: Iterable[str]) -> None:
     for name in wanted:
         if name not in known:
-            nearest = difflib.get_close_matches(name[:_LONGEST], known, n=1, cutoff=0.0)
-            hint = f", the nearest is {_shown(nearest[0])}" if nearest else ""
+            folded = {column.casefold(): column for column in known}
+            nearest = difflib.get_close_matches(name[:_LONGEST].casefold(), folded, n=1, cutoff=0.0)
+            hint = f", the nearest is {_shown(folded[nearest[0]])}" if nearest else ""
             raise ScenarioError(f"{path}:{line}: no column {_shown(name)}{hint}")
 
 

@@ -25,7 +25,7 @@ class SimulatedSource(Generic[K, V]):
     One ``load_many`` call takes ``latency + key_latency * len(keys)`` seconds, plus up to
     ``jitter`` seconds, evenly distributed; then it fails with the probability ``error_rate``. A
     page of a scan takes ``latency`` and ``jitter`` and never fails. Jitter and failures come from
-    two generators with the same ``seed``, so switching one off leaves the other as it was.
+    two generators, both made from ``seed``, so switching one off leaves the other as it was.
 
     :param sleep: waits for that many seconds; a test hands in one that only turns a clock.
     :raises ConfigurationError: for a negative or non-finite duration, or an ``error_rate`` that is
@@ -48,8 +48,8 @@ class SimulatedSource(Generic[K, V]):
         self._key_latency = seconds("key_latency", key_latency)
         self._jitter = seconds("jitter", jitter)
         self._error_rate = real("error_rate", error_rate, least=0.0, most=1.0)
-        self._jitter_draws = random.Random(whole("seed", seed, least=0))
-        self._error_draws = random.Random(seed)
+        self._jitter_draws = random.Random(f"jitter {whole('seed', seed, least=0)}")
+        self._error_draws = random.Random(f"errors {seed}")
         self._sleep = sleep
         self.calls = 0
         self.keys = 0

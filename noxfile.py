@@ -1,0 +1,68 @@
+"""Every check of the project by name: ``nox -l`` lists them, ``nox`` runs all but the benchmarks.
+
+The sessions run in the environment that nox is installed in (``pip install -e '.[dev]'``), so that a
+check takes seconds; only ``bare`` makes one of its own.
+"""
+
+from __future__ import annotations
+
+import nox
+
+nox.options.default_venv_backend = "none"
+nox.options.sessions = ["lint", "types", "floors", "tests", "docs", "bare"]
+nox.options.error_on_missing_interpreters = True
+nox.needs_version = ">=2025.10.14"
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and likely mistakes."""
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types of the package, the benchmarks and the examples in tests/typing."""
+    session.run("mypy")
+
+
+@nox.session
+def floors(session: nox.Session) -> None:
+    """The import contract."""
+    session.run("lint-imports", "--no-cache")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All tests; what follows ``--`` goes to pytest."""
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """All tests, with a report of the lines and branches that none of them reaches."""
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "report", "--show-missing", "--skip-covered")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The code, the commands and the links of the documents."""
+    session.run("pytest", "tests/docs")
+
+
+@nox.session(venv_backend="venv")
+def bare(session: nox.Session) -> None:
+    """The main job in an environment that has the package and nothing optional."""
+    session.install(".")
+    summary = f"{session.create_tmp()}/summary.json"
+    session.run(
+        "python", "-P", "-m", "async_backfill", "--input", "data/sample_input.txt", "--output", summary
+    )
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """All benchmarks; the figures and plots in benchmarks/results are theirs."""
+    session.run("python", "-m", "benchmarks", *session.posargs)

@@ -1,0 +1,27 @@
+"""Both backends, each in virtual time: a test that waits an hour of the cache's time takes no time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import looptime
+import pytest
+import trio.testing
+
+
+def pytest_sessionstart() -> None:
+    """Say that there is no event loop yet: asked for the current one, asyncio makes one nobody closes."""
+    asyncio.set_event_loop(None)
+
+
+def _asyncio_loop() -> Any:
+    return looptime.new_event_loop(start=0.0, end=None)
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request) -> tuple[str, dict[str, Any]]:
+    """Run each test marked ``anyio`` on asyncio and on trio, with a clock that jumps when all wait."""
+    if request.param == "asyncio":
+        return "asyncio", {"loop_factory": _asyncio_loop}
+    return "trio", {"clock": trio.testing.MockClock(autojump_threshold=0.0)}

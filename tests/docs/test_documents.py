@@ -1,0 +1,82 @@
+"""The documents: their code runs as written, their commands and links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+DOCUMENTS = [
+    *sorted(PROJECT.glob("*.md")),
+    *sorted(PROJECT.glob("data/*.md")),
+    *sorted(PROJECT.glob("benchmarks/*.md")),
+]
+README = PROJECT / "README.md"
+
+_EXAMPLE = re.compile(
+    r"^```python\n(?P<code>.*?)^```\n(?:\nprints?\n\n```text\n(?P<prints>.*?)^```\n)?",
+    re.MULTILINE | re.DOTALL,
+)
+_LINK = re.compile(r"\]\((?!https?://|#)(?P<target>[^)#\s]+)[^)]*\)")
+
+
+def _examples() -> list:
+    return [
+        pytest.param(
+            example["code"], example["prints"], id=f"{document.name}:{document_line(document, example)}"
+        )
+        for document in DOCUMENTS
+        for example in _EXAMPLE.finditer(document.read_text())
+    ]
+
+
+def document_line(document: Path, match: re.Match) -> int:
+    return document.read_text().count("\n", 0, match.start()) + 1
+
+
+def _setup_commands() -> list[str]:
+    return [line for line in README.read_text().splitlines() if line.startswith("python3 -m venv")]
+
+
+@pytest.mark.parametrize(("code", "prints"), _examples())
+def test_an_example_runs_as_written_and_prints_what_the_document_says(code, prints, tmp_path):
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(PROJECT), "PYTHONUTF8": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.stderr == ""
+    assert ran.returncode == 0
+    if prints is not None:
+        assert ran.stdout == prints
+
+
+def test_the_readme_has_an_example_of_five_lines():
+    first = _EXAMPLE.search(README.read_text())
+    assert first is not None
+    assert len([line for line in first["code"].splitlines() if line.strip()]) == 5
+
+
+def test_the_readme_has_two_set_up_commands_one_for_the_main_job_and_one_for_the_tests():
+    job, tests = _setup_commands()
+    assert job.endswith("-m async_backfill --input data/sample_input.txt --output data/output_summary.json")
+    assert tests.endswith("-m pytest")
+
+
+def test_the_files_that_the_main_command_names_are_there():
+    words = shlex.split(_setup_commands()[0])
+    assert (PROJECT / words[words.index("--input") + 1]).is_file()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_every_link_to_a_file_leads_to_one(document):
+    targets = [match["target"] for match in _LINK.finditer(document.read_text())]
+    assert [target for target in targets if not (document.parent / target).exists()] == []
