@@ -183,6 +183,9 @@ class Loader(Generic[K, V]):
             await linger(batch, self._policy)
             if batch.state is BatchState.LANDED:
                 return True
+            if not batch.keys:  # taken over by a live caller at the last moment
+                self._land(batch, {}, None)
+                return True
             ended = await call_source(self._source, batch, self._policy, self._clock)
             self._land(batch, ended.found, ended.error)
             self._report(ended.event)

@@ -87,7 +87,7 @@ class Workers(Generic[Job]):
 
     def _hand_over(self) -> None:
         """Start another task for the next job, if there is one, in place of one that must end."""
-        job = self._take()
+        job = self._take() if self._awake - self._lent < self._limit else None
         if job is not None:
             self._awake += 1
             self._spawn(partial(self._work, job))
