@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from dataclasses import dataclass, fields
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import anyio
@@ -18,7 +19,7 @@ from async_backfill.runner.job import Job, run
 from async_backfill.runner.wording import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from cyclopts import Token
 
@@ -134,10 +135,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     :param arguments: what follows the program's name; ``None`` takes it from ``sys.argv``.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal may know only ASCII
+            stream.reconfigure(errors="backslashreplace")
     try:
-        command = _app()(arguments, exit_on_error=False, print_error=False)
-        if not isinstance(command, Command):  # --help or --version, printed by now
-            return OK
+        action, bound, _ = _app().parse_args(arguments, exit_on_error=False, print_error=False)
+        if action is not _command:  # --help or --version
+            return _print(lambda: action(*bound.args, **bound.kwargs))
+        command = _command(*bound.args, **bound.kwargs)
         with ProgressBar(None if command.quiet else sys.stderr) as bar:
             report = anyio.run(run, command.job, bar.show)
     except (CycloptsError, AsyncBackfillError) as error:
@@ -166,7 +171,6 @@ def _app() -> App:
         help_format="plaintext",
         help_epilogue=_EPILOGUE,
         version=lambda: importlib.metadata.version("async-backfill"),
-        result_action="return_value",
     )
     app.default(_command)
     return app
@@ -204,24 +208,45 @@ def _command(
 def _tell(command: Command, report: Report) -> int:
     """Print what came of the run; the summary is on the disk whatever happens here."""
     written = one_line(f"{command.job.output} written")
-    try:
+
+    def tell() -> None:
         if command.output_format == "json":
             sys.stdout.buffer.write(report.content)
             print(written, file=sys.stderr)
         else:
             print_table(report.summary, sys.stdout)
             print(written)
+
+    return _print(tell, f"; {written}")
+
+
+def _print(tell: Callable[[], object], done: str = "") -> int:
+    """Run ``tell``, which prints; return the exit code.
+
+    :param done: what to add when printing fails.
+    """
+    if sys.stdout is None:  # closed by whoever started this process
+        return OK
+    try:
+        tell()
         sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # such as "| head"; rich exits when its reader has gone
+        _silence()
     except OSError as error:
-        # What is still buffered would fail again, with a traceback, when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):  # such as "| head": the reader has seen enough
-            return OK
-        return _complain(f"standard output: cannot be written: {error.strerror}; {written}", RUN_FAILED)
+        _silence()
+        return _complain(f"standard output: cannot be written: {error.strerror}{done}", RUN_FAILED)
     return OK
+
+
+def _silence() -> None:
+    """Drop what is still buffered: it would fail again, with a traceback, when the interpreter ends."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
 
 
 def _complain(problem: str, code: int) -> int:
     line = one_line(problem)
-    print(f"error: {line if len(line) <= _LONGEST else f'{line[:_LONGEST]}...'}", file=sys.stderr)
+    if sys.stderr is not None:
+        print(f"error: {line if len(line) <= _LONGEST else f'{line[:_LONGEST]}...'}", file=sys.stderr)
     return code
