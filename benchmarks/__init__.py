@@ -1,0 +1,1 @@
+"""Benchmarks: one package or module a question, all run by ``python -m benchmarks``."""

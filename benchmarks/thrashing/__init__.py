@@ -1,0 +1,1 @@
+"""What a backfill costs that starts too easily, or that may push out what is in use."""
