@@ -89,6 +89,8 @@ class AuditLog:
 
     def _check_change(self, status: Status, backfill: int | None) -> None:
         if backfill is None:
+            if status not in LEGAL_CHANGES[None]:
+                raise RuntimeError(f"{status} is about a backfill, and none is named")
             return
         if backfill not in self._open:
             raise RuntimeError(f"backfill {backfill} cannot change to {status}: it has ended, or never began")

@@ -31,12 +31,20 @@ class AuditFile:
 
     async def write(self, records: Sequence[AuditRecord], /) -> None:
         """Append ``records`` and return once they are on the disk."""
-        lines = "".join(json.dumps(record.as_dict(), ensure_ascii=False) + "\n" for record in records)
+        lines = b"".join(_line(record) for record in records)
         async with aiofiles.open(self._path, "ab+") as file:
             if await file.seek(0, os.SEEK_END):
                 await file.seek(-1, os.SEEK_END)
                 if await file.read(1) != b"\n":
-                    lines = "\n" + lines
-            await file.write(lines.encode())
+                    lines = b"\n" + lines
+            await file.write(lines)
             await file.flush()
             await to_thread.run_sync(os.fsync, file.fileno())
+
+
+def _line(record: AuditRecord) -> bytes:
+    fields = record.as_dict()
+    try:
+        return f"{json.dumps(fields, ensure_ascii=False)}\n".encode()
+    except UnicodeEncodeError:  # an error's text may hold half a surrogate pair, from a file's name
+        return f"{json.dumps(fields)}\n".encode()
