@@ -228,9 +228,12 @@ class BackfillCache(Generic[K, V]):
 
         It waits for a backfill under way. A backfill never raises: see ``status`` of the record.
 
-        :raises ConfigurationError: when the cache was made without ``scan``.
+        :raises ConfigurationError: when the cache was made without ``scan``, or ``by`` or ``reason`` is
+            given and is no text.
         """
         backfiller = self._open().backfiller
+        by = None if by is None else text("by", by)
+        reason = None if reason is None else text("reason", reason)
         if backfiller is None:
             raise ConfigurationError("scan", "is None, so there are no keys to choose from; pass scan=...")
         return await backfiller.force(by, reason)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Generic
+from typing import TYPE_CHECKING, Final, Generic, TypeAlias
 
 from anyio import move_on_after
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from async_backfill.loading.batch import Batch
     from async_backfill.policies import BackfillPolicy, LoadPolicy
     from async_backfill.stats import Counters
+
+    _Board: TypeAlias = Callable[[K], tuple[Batch[K, V], bool]]
 
 _LOGGER: Final = logging.getLogger("async_backfill")
 _LAST_WRITE: Final = 5.0
@@ -92,15 +94,14 @@ class Engine(Generic[K, V]):
             value = self._store.peek(key, ABSENT)
             if value is not ABSENT:
                 return value
-        batch, leads = self.loader.board(key)
-        counters.led += leads
-        await self._wait({batch: key}, 1)
-        outcome = batch.outcome(key)
-        if isinstance(outcome, Failed) and batch.cause is LoadCause.BACKFILL:
-            batch, leads = self.loader.board_live(key)
+        outcome: V | Absent | Failed = ABSENT
+        for board in self._boards():
+            batch, leads = board(key)
             counters.led += leads
             await self._wait({batch: key}, 1)
             outcome = batch.outcome(key)
+            if not _is_failed_backfill(batch, outcome):
+                break
         return self._settled(key, outcome)
 
     async def miss_many(self, keys: Sequence[K]) -> dict[K, V]:
@@ -117,16 +118,13 @@ class Engine(Generic[K, V]):
         if due and await self._backfilled_inline():
             values = {key: self._store.peek(key, ABSENT) for key in keys}
         left = [key for key in keys if values[key] is ABSENT]
-        outcomes = await self._load_all(left, self.loader.board)
-        again = [
-            key
-            for key, (batch, outcome) in outcomes.items()
-            if isinstance(outcome, Failed) and batch.cause is LoadCause.BACKFILL
-        ]
-        if again:
-            outcomes.update(await self._load_all(again, self.loader.board_live))
+        outcomes: dict[K, V | Absent | Failed] = {}
+        for board in self._boards():
+            loaded = await self._load_all(left, board)
+            outcomes.update((key, outcome) for key, (_, outcome) in loaded.items())
+            left = [key for key, (batch, outcome) in loaded.items() if _is_failed_backfill(batch, outcome)]
         failures: list[BaseException] = []
-        for key, (_, outcome) in outcomes.items():
+        for key, outcome in outcomes.items():
             try:
                 values[key] = self._settled(key, outcome)
             except Exception as failure:  # noqa: BLE001 - every key is counted before one is raised
@@ -169,8 +167,15 @@ class Engine(Generic[K, V]):
         await episode.done.wait()
         return True
 
+    def _boards(self) -> tuple[_Board[K, V], ...]:
+        """Return how to load a key, and how again each time that only a backfill of it has failed.
+
+        The last way joins no backfill, so that a caller waits for two failing ones at the most.
+        """
+        return self.loader.board, self.loader.board, self.loader.board_live
+
     async def _load_all(
-        self, keys: Iterable[K], board: Callable[[K], tuple[Batch[K, V], bool]]
+        self, keys: Iterable[K], board: _Board[K, V]
     ) -> dict[K, tuple[Batch[K, V], V | Absent | Failed]]:
         boarded: dict[K, Batch[K, V]] = {}
         awaited: dict[Batch[K, V], K] = {}
@@ -242,11 +247,18 @@ class Engine(Generic[K, V]):
         return self._parts.backfill_batch if room is None else min(self._parts.backfill_batch, room)
 
 
+def _is_failed_backfill(batch: Batch[K, V], outcome: object) -> bool:
+    return isinstance(outcome, Failed) and batch.cause is LoadCause.BACKFILL
+
+
 def _fitting(values: dict[K, V], wanted: set[K], room: int) -> dict[K, V]:
     """Return the ``values`` that fit into ``room``, and those that a live caller waits for."""
     fitting: dict[K, V] = {}
+    room -= sum(key in wanted for key in values)
     for key, value in values.items():
-        if room > 0 or key in wanted:
+        if key in wanted:
+            fitting[key] = value
+        elif room > 0:
             fitting[key] = value
             room -= 1
     return fitting

@@ -26,6 +26,19 @@ class Absent(enum.Enum):
 ABSENT: Final = Absent.ABSENT
 
 
+class Elsewhere(enum.Enum):
+    """The type of `ELSEWHERE`."""
+
+    ELSEWHERE = "elsewhere"
+
+    def __repr__(self) -> str:
+        return "ELSEWHERE"
+
+
+ELSEWHERE: Final = Elsewhere.ELSEWHERE
+"""What a bulk load answers for a key that another load has taken: it says nothing about the key."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failed:
     """What ``load_many`` puts in place of a value when this one key failed and others did not."""

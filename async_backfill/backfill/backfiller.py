@@ -10,7 +10,7 @@ from anyio import CancelScope, Event, current_time
 from async_backfill.attempt import attempt
 from async_backfill.contracts import K
 from async_backfill.errors import CacheClosedError
-from async_backfill.outcomes import Failed
+from async_backfill.outcomes import ELSEWHERE, Failed
 from async_backfill.records import AuditRecord, BackfillCause, Status
 
 if TYPE_CHECKING:
@@ -154,6 +154,8 @@ class Backfiller(Generic[K]):
             episode.record = self._record(
                 Status.FAILED, episode.cause, episode, backfill=number, error=_line(failure)
             )
+            if isinstance(failure, (KeyboardInterrupt, SystemExit)):
+                raise failure
         else:
             await self._load_keys(episode, keys)
 
@@ -201,12 +203,13 @@ class Backfiller(Generic[K]):
 
 def _judged(answers: Mapping[K, object]) -> tuple[Status, int, str | None]:
     """Return the status of a load, how many keys it delivered, and what was wrong with the others."""
-    failures = [answer for answer in answers.values() if isinstance(answer, Failed)]
+    own = [answer for answer in answers.values() if answer is not ELSEWHERE]
+    failures = [answer for answer in own if isinstance(answer, Failed)]
     if not failures:
-        return Status.COMPLETED, len(answers), None
-    status = Status.FAILED if len(failures) == len(answers) else Status.COMPLETED
-    error = f"{len(failures)} of {len(answers)} keys failed: {_line(failures[0].error)}"
-    return status, len(answers) - len(failures), error
+        return Status.COMPLETED, len(own), None
+    status = Status.FAILED if len(failures) == len(own) else Status.COMPLETED
+    error = f"{len(failures)} of {len(own)} keys failed: {_line(failures[0].error)}"
+    return status, len(own) - len(failures), error
 
 
 def _line(error: BaseException) -> str:

@@ -14,7 +14,7 @@ from async_backfill.loading.failures import ClosingError, failure_of
 from async_backfill.loading.key_locks import KeyLocks
 from async_backfill.loading.waiting import wait_for
 from async_backfill.loading.workers import Workers
-from async_backfill.outcomes import Failed, LoadCause
+from async_backfill.outcomes import ELSEWHERE, Elsewhere, Failed, LoadCause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -95,8 +95,11 @@ class Loader(Generic[K, V]):
         """Wait until every batch of ``awaited`` has landed; see `wait_for`."""
         await wait_for(awaited, self._give_up)
 
-    async def load_many(self, keys: Sequence[K], /) -> Mapping[K, V | Failed]:
-        """Load ``keys`` below live misses in priority, leaving out those in flight; this is a `Source`.
+    async def load_many(self, keys: Sequence[K], /) -> Mapping[K, V | Failed | Elsewhere]:
+        """Load ``keys`` below live misses in priority; this is a `Source`.
+
+        The answer is `ELSEWHERE` for a key that is in flight already, or that a live caller takes
+        over while this load waits.
 
         :raises LoadError: when a source call failed as a whole, after all of them have ended.
         """
@@ -112,10 +115,12 @@ class Loader(Generic[K, V]):
             self._workers.wake()
             awaited[batch] = page[0]
         await self.wait(awaited)
-        answers: dict[K, V | Failed] = {}
+        answers: dict[K, V | Failed | Elsewhere] = dict.fromkeys(keys, ELSEWHERE)
         for batch, key in awaited.items():
             if batch.error is not None:
                 raise failure_of(key, batch.error) from batch.error
+            for asked in batch.keys:
+                del answers[asked]
             answers.update(batch.answers())
         return answers
 
