@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import anyio
+import pytest
+
+from async_backfill.errors import ConfigurationError, ScenarioError
+from async_backfill.runner.build import files_of, load_lookups, load_source, make_cache
+from async_backfill.runner.scenario import (
+    KeyFile,
+    MappingSpec,
+    Scenario,
+    Settings,
+    SimulatedSpec,
+    Table,
+    TableSpec,
+)
+from async_backfill.sources.mapping import MappingSource
+from async_backfill.sources.simulated import SimulatedSource
+
+pytestmark = pytest.mark.asyncio
+
+HERE = Path("folder")
+
+
+@pytest.mark.parametrize(
+    ("source", "lookups", "files"),
+    [
+        (MappingSpec(entries={}), ["a"], []),
+        (MappingSpec(entries={}), KeyFile(file="keys"), ["folder/keys"]),
+        (TableSpec(file="rows", key="id"), ["a"], ["folder/rows"]),
+        (TableSpec(file="/rows", key="id"), KeyFile(file="../keys"), ["/rows", "folder/../keys"]),
+        (SimulatedSpec(table=Table(file="rows", key="id")), ["a"], ["folder/rows"]),
+        (SimulatedSpec(keys=3), ["a"], []),
+    ],
+)
+async def test_the_files_of_a_scenario_lie_beside_it(source, lookups, files):
+    scenario = Scenario(source=source, lookups=lookups, settings=Settings())
+    assert [str(path) for path in files_of(scenario, HERE)] == files
+
+
+async def test_lookups_come_from_the_scenario_or_from_a_file(tmp_path):
+    (tmp_path / "keys").write_text("a\nb\na\n")
+    for lookups in (["a", "b", "a"], KeyFile(file="keys")):
+        scenario = Scenario(source=MappingSpec(entries={}), lookups=lookups, settings=Settings())
+        assert await load_lookups(scenario, tmp_path) == ["a", "b", "a"]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        MappingSpec(entries={"a": "1", "b": "2"}),
+        TableSpec(file="rows", key="id", value="n"),
+        SimulatedSpec(table=Table(file="rows", key="id", value="n")),
+        SimulatedSpec(entries={"a": "1", "b": "2"}),
+    ],
+)
+async def test_a_source_has_the_entries_of_its_spec(tmp_path, spec):
+    (tmp_path / "rows").write_text("id,n\na,1\nb,2\n")
+    source = await load_source(spec, tmp_path)
+    assert isinstance(source, SimulatedSource if isinstance(spec, SimulatedSpec) else MappingSource)
+    assert await source.load_many(["b", "a", "c"]) == {"b": "2", "a": "1"}
+    assert list((await source.scan(None, 10)).keys) == ["a", "b"]
+
+
+async def test_a_simulated_source_can_make_its_entries_up():
+    source = await load_source(SimulatedSpec(keys=3), HERE)
+    assert len(source) == 3
+    assert await source.load_many(["key_0", "key_2", "key_3"]) == {"key_0": 0, "key_2": 2}
+
+
+async def test_the_error_rate_and_the_seed_of_a_spec_reach_its_source():
+    async def failures(seed: int) -> list[int]:
+        source = await load_source(SimulatedSpec(keys=1, error_rate=0.5, seed=seed), HERE)
+        failed = []
+        for _ in range(30):
+            with suppress(ConnectionError):
+                await source.load_many(["key_0"])
+            failed.append(source.failures)
+        return failed
+
+    assert 0 < (await failures(1))[-1] < 30
+    assert await failures(1) == await failures(1)
+    assert await failures(1) != await failures(2)
+
+
+@pytest.mark.parametrize(
+    ("spec", "setting"),
+    [
+        (SimulatedSpec(keys=-1), "keys"),
+        (SimulatedSpec(keys=10_000_001), "keys"),
+        (SimulatedSpec(keys=1, latency=-0.1), "latency"),
+        (SimulatedSpec(keys=1, key_latency=float("inf")), "key_latency"),
+        (SimulatedSpec(keys=1, jitter=-1.0), "jitter"),
+        (SimulatedSpec(keys=1, error_rate=1.1), "error_rate"),
+        (SimulatedSpec(keys=1, seed=-1), "seed"),
+    ],
+)
+async def test_an_impossible_simulation_is_refused(spec, setting):
+    with pytest.raises(ConfigurationError) as refused:
+        await load_source(spec, HERE)
+    assert refused.value.setting == setting
+
+
+@pytest.mark.parametrize(
+    ("spec", "place"),
+    [
+        (TableSpec(file="missing", key="id"), "$.source: "),
+        (SimulatedSpec(table=Table(file="missing", key="id")), "$.source.table: "),
+    ],
+)
+async def test_a_table_that_cannot_be_read_is_refused_with_its_place_in_the_scenario(tmp_path, spec, place):
+    with pytest.raises(ScenarioError) as refused:
+        await load_source(spec, tmp_path)
+    assert str(refused.value).startswith(f"{place}{tmp_path}/missing: cannot be read")
+
+
+async def test_a_key_file_that_cannot_be_read_is_refused_with_its_place_in_the_scenario(tmp_path):
+    scenario = Scenario(source=MappingSpec(entries={}), lookups=KeyFile(file="missing"), settings=Settings())
+    with pytest.raises(ScenarioError) as refused:
+        await load_lookups(scenario, tmp_path)
+    assert str(refused.value).startswith(f"$.lookups: {tmp_path}/missing: cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("setting", "values"),
+    [
+        ("miss_threshold", [0.0, 0.009, 1.1, -1.0, float("nan"), float("inf"), True, "0.5"]),
+        ("backfill_batch", [0, -1, 1.0, True]),
+        ("max_backfills", [-1, 1.5, True]),
+        ("capacity", [0, -1, 1.5, True]),
+        ("window", [0, 1.5, None]),
+        ("min_lookups", [0, 1.5, None]),
+        ("concurrency", [0, -1, 1.5, True, None]),
+    ],
+)
+async def test_a_setting_outside_its_limits_is_refused_by_name(setting, values):
+    for value in values:
+        with pytest.raises(ConfigurationError) as refused:
+            make_cache(MappingSource({}), Settings(**{setting: value}))
+        assert refused.value.setting == setting
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+async def test_a_miss_waits_for_its_backfill_only_with_one_lookup_at_a_time(concurrency):
+    """The source holds each call for several keys back, which only a backfill makes."""
+    let_go = anyio.Event()
+
+    async def sleep(duration: float) -> None:
+        if duration > 1.0:
+            await let_go.wait()
+
+    source = SimulatedSource({"a": 1, "b": 2, "c": 3}, key_latency=1.0, sleep=sleep)
+    settings = Settings(concurrency=concurrency, min_lookups=1, backfill_batch=2)
+    answers = []
+
+    async def look_up() -> None:
+        answers.append(await cache.get("c"))
+
+    async with make_cache(source, settings) as cache, anyio.create_task_group() as tasks:
+        tasks.start_soon(look_up)
+        await anyio.wait_all_tasks_blocked()
+        assert answers == ([] if concurrency == 1 else [3])
+        let_go.set()
+        await anyio.wait_all_tasks_blocked()
+        assert answers == [3]
+        assert (cache.peek("a"), cache.peek("b")) == (1, 2)
+
+
+async def test_a_backfill_of_any_size_is_one_call_of_the_source():
+    source = await load_source(SimulatedSpec(keys=2500), HERE)
+    async with make_cache(source, Settings(min_lookups=1, backfill_batch=2400)) as cache:
+        assert await cache.get("key_7") == 7
+        assert (cache.stats.backfills, cache.stats.source_calls, cache.stats.size) == (1, 1, 2400)
+
+
+async def test_the_settings_reach_the_cache():
+    settings = Settings(
+        miss_threshold=1.0, window=2, min_lookups=2, capacity=3, max_backfills=1, backfill_evicts=True
+    )
+    async with make_cache(MappingSource({key: key for key in "abcdef"}), settings) as cache:
+        await cache.get("f")
+        assert cache.stats.backfills == 0
+        await cache.get("e")
+        assert (cache.stats.backfills, cache.stats.size, cache.stats.evictions) == (1, 3, 2)
+        assert cache.stats.permits_left == 0

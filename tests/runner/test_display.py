@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from async_backfill import BackfillCache, MappingSource
+from async_backfill.runner.display import ProgressBar, print_table
+from async_backfill.runner.scenario import Settings
+from async_backfill.runner.summary import summarize
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class ClosedPipe(io.StringIO):
+    def write(self, _: str) -> int:
+        raise BrokenPipeError
+
+
+def shown_on(stream: io.StringIO | None, *, lookups: int) -> None:
+    with ProgressBar(stream) as bar:
+        for done in range(0, lookups + 1, lookups // 2):
+            bar.show(done, lookups)
+
+
+def figures(**changed: object) -> dict:
+    stats = BackfillCache(MappingSource({})).stats
+    return {**summarize(stats, (), Settings(), results=None), **changed}
+
+
+def test_a_long_replay_on_a_terminal_shows_its_progress(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Terminal()
+    shown_on(terminal, lookups=20_000)
+    assert "replaying" in terminal.getvalue()
+    assert "20000/20000" in terminal.getvalue()
+
+
+def test_a_short_replay_shows_no_progress():
+    terminal = Terminal()
+    shown_on(terminal, lookups=10_000)
+    assert terminal.getvalue() == ""
+
+
+def test_what_is_no_terminal_shows_no_progress():
+    stream = io.StringIO()
+    shown_on(stream, lookups=20_000)
+    shown_on(None, lookups=20_000)
+    assert stream.getvalue() == ""
+
+
+def test_the_table_has_every_figure_once():
+    names = [name for name, value in figures().items() if isinstance(value, (int, float))]
+    names.remove("audit_dropped")
+    numbers = {name: 1001 + position for position, name in enumerate(names)}
+    numbers["hit_rate"], numbers["miss_rate"] = 0.4286, 0.5714
+    stream = io.StringIO()
+    print_table(figures(**numbers), stream)
+    table = stream.getvalue()
+    shown = [f"{number:.2%}" if isinstance(number, float) else f"{number:,}" for number in numbers.values()]
+    assert [table.count(figure) for figure in shown] == [1] * len(shown)
+
+
+def test_the_table_fits_an_old_terminal():
+    stream = io.StringIO()
+    print_table(figures(lookups=10**12, source_calls=10**12), stream)
+    assert max(map(len, stream.getvalue().splitlines())) <= 80
+
+
+def test_a_reader_who_has_seen_enough_is_left_to_the_caller():
+    with pytest.raises(BrokenPipeError):
+        print_table(figures(), ClosedPipe())

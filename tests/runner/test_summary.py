@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from async_backfill import AuditRecord, BackfillCache, BackfillCause, MappingSource, Stats, Status
+from async_backfill.outcomes import ABSENT
+from async_backfill.runner.replay import LookupFailure
+from async_backfill.runner.scenario import Settings
+from async_backfill.runner.summary import encode, summarize
+
+NO_STATS = BackfillCache(MappingSource({})).stats
+
+RECORD = AuditRecord(
+    number=1,
+    status=Status.STARTED,
+    cause=BackfillCause.THRESHOLD,
+    time=1_700_000_000.0,
+    lookup=3,
+    last_lookup=3,
+    backfill=1,
+    keys=2,
+)
+
+
+def summary_of(stats: Stats = NO_STATS, *, audit=(), settings=None, results=None) -> dict:
+    return summarize(stats, audit, settings or Settings(), results=results)
+
+
+def test_the_figures_stand_in_the_order_in_which_people_read_them():
+    assert list(summary_of(results=[])) == [
+        "lookups",
+        "cache_size",
+        "hits",
+        "misses",
+        "absent",
+        "failed",
+        "hit_rate",
+        "miss_rate",
+        "backfills",
+        "backfills_skipped",
+        "backfills_denied",
+        "evictions",
+        "source_calls",
+        "source_keys",
+        "lookup_results",
+        "audit",
+        "audit_dropped",
+        "settings",
+    ]
+
+
+def test_without_lookups_both_rates_are_zero():
+    summary = summary_of()
+    assert (summary["lookups"], summary["hit_rate"], summary["miss_rate"]) == (0, 0.0, 0.0)
+
+
+@given(hits=st.integers(0, 10**6), misses=st.integers(0, 10**6))
+def test_rates_have_four_decimals_and_are_as_near_to_the_truth_as_that_allows(hits, misses):
+    lookups = hits + misses
+    stats = replace(
+        NO_STATS,
+        hits=hits,
+        misses=misses,
+        lookups=lookups,
+        hit_rate=hits / max(lookups, 1),
+        miss_rate=misses / max(lookups, 1),
+    )
+    for rate, count in ((summary_of(stats)["hit_rate"], hits), (summary_of(stats)["miss_rate"], misses)):
+        assert len(str(rate).partition(".")[2]) <= 4
+        assert abs(rate - count / max(lookups, 1)) <= 0.00005 + 1e-12
+
+
+def test_a_result_says_whether_its_key_was_found():
+    results = [("a", 1), ("b", None), ("c", ABSENT), ("d", LookupFailure("the source failed"))]
+    assert summary_of(results=results)["lookup_results"] == [
+        {"key": "a", "value": 1, "found": True},
+        {"key": "b", "value": None, "found": True},
+        {"key": "c", "value": None, "found": False},
+        {"key": "d", "value": None, "found": False, "error": "the source failed"},
+    ]
+
+
+def test_results_can_be_left_out():
+    assert "lookup_results" not in summary_of(results=None)
+
+
+def test_audit_records_have_no_times_so_that_a_second_run_gives_the_same_summary():
+    assert summary_of(audit=[RECORD]) == summary_of(audit=[replace(RECORD, time=0.0)])
+    assert summary_of(audit=[RECORD])["audit"] == [
+        {
+            "number": 1,
+            "status": "started",
+            "cause": "threshold",
+            "lookup": 3,
+            "last_lookup": 3,
+            "window_misses": 0,
+            "window_lookups": 0,
+            "backfill": 1,
+            "keys": 2,
+            "loaded": 0,
+            "repeats": 1,
+        }
+    ]
+
+
+def test_the_effective_settings_are_all_there():
+    settings = Settings(capacity=7, miss_threshold=0.25)
+    written = summary_of(settings=settings)["settings"]
+    assert list(written) == list(Settings.__struct_fields__)
+    assert Settings(**written) == settings
+
+
+def test_the_file_is_indented_json_in_utf_8_that_ends_its_last_line():
+    content = encode(summary_of(results=[("ä", "\N{SNOWMAN}")]))
+    assert '"key": "ä"'.encode() in content
+    assert content.startswith(b'{\n  "lookups": 0,\n')
+    assert content.endswith(b"\n}\n")
+    assert json.loads(content) == summary_of(results=[("ä", "\N{SNOWMAN}")])
+
+
+def test_what_json_cannot_hold_is_not_written():
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        encode({"hit_rate": float("nan")})

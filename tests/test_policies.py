@@ -1,0 +1,84 @@
+"""Groups of settings: frozen, keyword-only, and each refuses what cannot be."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+
+from async_backfill import BackfillPolicy, ConfigurationError, LoadPolicy
+
+WHOLE_FROM_ONE = [0, -1, True, 1.0, "1", None]
+FLAGS = [0, 1, None, "yes"]
+
+
+def test_the_defaults_are_the_documented_ones():
+    assert dataclasses.asdict(LoadPolicy()) == {
+        "max_batch": 500,
+        "concurrency": 10,
+        "timeout": 30.0,
+        "linger": 0.0,
+    }
+    assert dataclasses.asdict(BackfillPolicy()) == {
+        "window": 1000,
+        "min_lookups": 3,
+        "evicts": False,
+        "inline": False,
+        "concurrent": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("policy", "setting", "value"),
+    [
+        *(
+            (LoadPolicy, setting, value)
+            for setting in ("max_batch", "concurrency")
+            for value in WHOLE_FROM_ONE
+        ),
+        *((LoadPolicy, "timeout", value) for value in (0, 0.0, -1, math.inf, math.nan, True, "1")),
+        *((LoadPolicy, "linger", value) for value in (-0.1, math.inf, math.nan, True, "1", None)),
+        *(
+            (BackfillPolicy, setting, value)
+            for setting in ("window", "min_lookups", "concurrent")
+            for value in WHOLE_FROM_ONE
+        ),
+        *((BackfillPolicy, setting, value) for setting in ("evicts", "inline") for value in FLAGS),
+    ],
+)
+def test_a_setting_outside_its_limits_is_refused_by_name(policy, setting, value):
+    with pytest.raises(ConfigurationError) as refused:
+        policy(**{setting: value})
+
+    assert refused.value.setting == setting
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        lambda: LoadPolicy(max_batch=1, concurrency=1, timeout=None, linger=0),
+        lambda: LoadPolicy(timeout=0.001, linger=10),
+        lambda: BackfillPolicy(window=1, min_lookups=1, concurrent=1),
+        lambda: BackfillPolicy(evicts=True, inline=True, concurrent=9),
+    ],
+)
+def test_a_setting_within_its_limits_is_taken(policy):
+    assert dataclasses.is_dataclass(policy())
+
+
+@pytest.mark.parametrize("policy", [LoadPolicy(), BackfillPolicy()])
+def test_a_policy_cannot_be_changed_and_is_equal_to_its_like(policy):
+    name = dataclasses.fields(policy)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(policy, name, 5)
+
+    assert policy == type(policy)()
+    assert hash(policy) == hash(type(policy)())
+    assert policy != dataclasses.replace(policy, **{name: 7})
+
+
+@pytest.mark.parametrize("policy", [LoadPolicy, BackfillPolicy])
+def test_settings_are_given_by_name(policy):
+    with pytest.raises(TypeError):
+        policy(5)

@@ -1,0 +1,174 @@
+"""What the package offers, and that importing it does nothing else."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import pkgutil
+import subprocess
+import sys
+from collections import deque
+from pathlib import Path
+from types import FunctionType, ModuleType
+
+import pytest
+
+import async_backfill
+from async_backfill import contracts, errors
+
+ROOT = Path(__file__).parents[1]
+MODULES = sorted(module.name for module in pkgutil.walk_packages(async_backfill.__path__, "async_backfill."))
+
+# A library of these is imported by the room that needs it, when a user imports that room.
+EDGE_LIBRARIES = {"aiofiles", "cyclopts", "msgspec", "rich", "trio", "uvloop", "matplotlib"}
+
+WATCHED_IMPORT = """
+import json, logging, os, signal, sys, threading, warnings
+
+deeds = []
+HARMLESS = ("import", "exec", "compile", "marshal.", "object.", "code.", "sys._getframe", "os.listdir",
+            "os.scandir", "builtins.id", "ctypes.", "sys.set", "sys.excepthook", "cpython.")
+
+def hook(event, arguments):
+    if event == "open":
+        if isinstance(arguments[1], str) and set(arguments[1]) & set("wax+"):
+            deeds.append(f"open {arguments}")
+    elif not event.startswith(HARMLESS):
+        deeds.append(f"{event} {arguments}")
+
+before = (
+    dict(os.environ),
+    list(warnings.filters),
+    [signal.getsignal(number) for number in sorted(signal.valid_signals())],
+    threading.active_count(),
+    list(logging.getLogger().handlers),
+)
+import anyio  # what a dependency does is its own affair
+if len(sys.argv) > 2:
+    import aiofiles, cyclopts, msgspec, rich.console, rich.progress, rich.table
+before_import = set(sys.modules)
+sys.addaudithook(hook)
+for name in sys.argv[1].split():
+    __import__(name)
+after = (
+    dict(os.environ),
+    list(warnings.filters),
+    [signal.getsignal(number) for number in sorted(signal.valid_signals())],
+    threading.active_count(),
+    list(logging.getLogger().handlers),
+)
+deeds += [f"{old} became {new}" for old, new in zip(before, after) if old != new]
+deeds += [
+    f"{name} has handlers" for name in logging.root.manager.loggerDict
+    if name.startswith("async_backfill") and logging.getLogger(name).handlers
+]
+print(json.dumps({"deeds": deeds, "modules": sorted(sys.modules)}))
+"""
+
+EACH_ALONE = """
+import sys
+for name in sys.argv[1].split():
+    for loaded in [loaded for loaded in sys.modules if loaded.partition(".")[0] == "async_backfill"]:
+        del sys.modules[loaded]
+    __import__(name)
+"""
+
+
+def run(code, *arguments):
+    """Run ``code`` in an interpreter of its own, warnings being errors, and return what it printed."""
+    command = [sys.executable, "-B", "-W", "error", "-c", code, *arguments]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return ended.stdout
+
+
+def test_all_is_sorted_and_says_everything_once():
+    assert async_backfill.__all__ == sorted(set(async_backfill.__all__))
+
+
+@pytest.mark.parametrize("name", async_backfill.__all__)
+def test_each_public_name_can_be_imported_and_has_a_docstring(name):
+    assert inspect.getdoc(getattr(async_backfill, name))
+
+
+def test_nothing_public_is_left_out_of_all():
+    public = {
+        name
+        for name, value in vars(async_backfill).items()
+        if not name.startswith("_") and not isinstance(value, ModuleType)
+    }
+
+    assert public == set(async_backfill.__all__)
+
+
+def test_every_error_is_public():
+    raised = {name for name, _ in inspect.getmembers(errors, inspect.isclass) if name.endswith("Error")}
+
+    assert raised <= set(async_backfill.__all__)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_each_module_says_what_it_is_for(name):
+    assert importlib.import_module(name).__doc__
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_module_holds_state_that_can_be_changed(name):
+    module = importlib.import_module(name)
+    changeable = {
+        held
+        for held, value in vars(module).items()
+        if isinstance(value, (list, dict, set, bytearray, deque)) and not held.startswith("__")
+    }
+
+    assert changeable == set()
+
+
+def test_a_contract_has_at_most_five_methods_of_its_own():
+    protocols = [
+        protocol
+        for _, protocol in inspect.getmembers(contracts, inspect.isclass)
+        if getattr(protocol, "_is_protocol", False) and protocol.__module__ == contracts.__name__
+    ]
+    methods = {
+        protocol.__name__: [
+            name
+            for name, member in vars(protocol).items()
+            if isinstance(member, (FunctionType, property))
+            and (name == "__len__" or not name.startswith("_"))
+        ]
+        for protocol in protocols
+    }
+
+    assert len(methods) >= 8
+    assert {name: own for name, own in methods.items() if len(own) > 5} == {}
+
+
+def test_importing_the_package_imports_no_library_that_only_an_edge_needs():
+    told = json.loads(run(WATCHED_IMPORT, "async_backfill async_backfill.testing"))
+    loaded = {name.partition(".")[0] for name in told["modules"]}
+
+    assert "anyio" in loaded
+    assert loaded & EDGE_LIBRARIES == set()
+
+
+def test_importing_the_package_has_no_side_effect():
+    told = json.loads(run(WATCHED_IMPORT, "async_backfill async_backfill.testing"))
+
+    assert told["deeds"] == []
+
+
+def test_importing_any_module_has_no_side_effect():
+    told = json.loads(run(WATCHED_IMPORT, " ".join(MODULES), "with the edge libraries"))
+
+    assert told["deeds"] == []
+    assert set(MODULES) <= set(told["modules"])
+
+
+def test_each_module_can_be_imported_first():
+    assert run(EACH_ALONE, " ".join(MODULES)) == ""
+
+
+def test_the_package_tells_type_checkers_that_it_is_typed():
+    assert (Path(async_backfill.__file__).parent / "py.typed").is_file()

@@ -1,0 +1,132 @@
+"""From counters to the frozen snapshot that users see."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from async_backfill import BudgetState, Stats, Status
+from async_backfill.outcomes import LoadCause
+from async_backfill.stats import Counters, snapshot
+
+counts = st.integers(0, 10**12)
+
+
+def snapshot_of(counters, **facts):
+    looked_up = {
+        "size": 0,
+        "in_flight": 0,
+        "backfills": 0,
+        "permits_left": None,
+        "budget": BudgetState.OPEN,
+        "audit_dropped": 0,
+    }
+    return snapshot(counters, **(looked_up | facts))
+
+
+def test_a_cache_that_has_done_nothing_has_counted_nothing():
+    stats = dataclasses.asdict(snapshot_of(Counters()))
+    left = {name: value for name, value in stats.items() if value != 0}
+
+    assert left == {"permits_left": None, "budget": BudgetState.OPEN}
+    assert (stats["hit_rate"], stats["miss_rate"]) == (0.0, 0.0)
+
+
+@settings(deadline=None)
+@given(hits=counts, misses=counts, data=st.data())
+def test_whatever_was_counted_the_figures_agree_with_each_other(hits, misses, data):
+    led = data.draw(st.integers(0, misses))
+    delivered = {cause: data.draw(counts) for cause in LoadCause}
+    stats = snapshot_of(Counters(hits=hits, misses=misses, led=led, keys=delivered))
+
+    assert stats.lookups == stats.hits + stats.misses == hits + misses
+    assert stats.misses == stats.led + stats.joined
+    assert stats.source_keys == stats.miss_keys + stats.backfill_keys == sum(delivered.values())
+    assert math.isclose(stats.hit_rate + stats.miss_rate, 1.0 if hits + misses else 0.0)
+    assert stats.hit_rate * stats.lookups == pytest.approx(hits)
+
+
+def test_each_figure_is_the_one_that_was_counted():
+    counters = Counters(
+        hits=1,
+        misses=7,
+        led=3,
+        absent=4,
+        failed=5,
+        source_calls=6,
+        evictions=8,
+        backfills_failed=9,
+        backfills_skipped=10,
+        backfills_denied=11,
+        keys={LoadCause.MISS: 12, LoadCause.BACKFILL: 13},
+    )
+    facts = {
+        "size": 14,
+        "in_flight": 15,
+        "backfills": 16,
+        "permits_left": 0,
+        "budget": BudgetState.NEEDS_APPROVAL,
+        "audit_dropped": 17,
+    }
+
+    assert snapshot_of(counters, **facts) == Stats(
+        lookups=8,
+        hits=1,
+        misses=7,
+        led=3,
+        joined=4,
+        absent=4,
+        failed=5,
+        hit_rate=1 / 8,
+        miss_rate=7 / 8,
+        source_calls=6,
+        source_keys=25,
+        miss_keys=12,
+        backfill_keys=13,
+        backfills=16,
+        backfills_failed=9,
+        backfills_skipped=10,
+        backfills_denied=11,
+        evictions=8,
+        size=14,
+        in_flight=15,
+        permits_left=0,
+        budget=BudgetState.NEEDS_APPROVAL,
+        audit_dropped=17,
+    )
+
+
+def test_a_snapshot_does_not_change_with_the_counters_or_otherwise():
+    counters = Counters(hits=1)
+    stats = snapshot_of(counters)
+    counters.hits += 1
+    counters.keys[LoadCause.MISS] += 1
+
+    assert (stats.hits, stats.source_keys) == (1, 0)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        stats.hits = 2
+
+
+def test_two_caches_do_not_count_into_one_another():
+    one, other = Counters(), Counters()
+    one.keys[LoadCause.MISS] += 1
+
+    assert other.keys == {LoadCause.MISS: 0, LoadCause.BACKFILL: 0}
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(Status)))
+def test_a_decision_is_counted_under_its_status_and_no_other(decisions):
+    counters = Counters()
+    for status in decisions:
+        counters.count_decision(status)
+
+    assert counters == Counters(
+        backfills_skipped=decisions.count(Status.SKIPPED),
+        backfills_denied=decisions.count(Status.DENIED),
+        backfills_failed=decisions.count(Status.FAILED),
+    )

@@ -1,0 +1,173 @@
+"""What a type checker must work out of the public API by itself; ``mypy --strict`` reads this file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import assert_type
+
+from async_backfill import (
+    AuditRecord,
+    BackfillCache,
+    BackfillPolicy,
+    BudgetState,
+    Failed,
+    KeyNotFoundError,
+    LoadPolicy,
+    MappingSource,
+    MemoryStore,
+    SimulatedSource,
+    Stats,
+    Status,
+    each,
+)
+from async_backfill.backfill.audit_file import AuditFile
+from async_backfill.backfill.trigger import MissRateTrigger
+from async_backfill.contracts import AuditSink, BoundedStore, Page, Scan, Source, Trigger
+from async_backfill.events import BackfillAudited, Event, KeysEvicted, LoadFinished
+from async_backfill.testing import GatedSource, ManualClock
+
+
+class Row:
+    """A value of the user's own type."""
+
+
+async def one_row(key: int) -> Row:
+    """Load one row."""
+    if key < 0:
+        raise KeyNotFoundError("no such row", key=key)
+    return Row()
+
+
+class Table:
+    """A source and a scan as a user would write them, without importing a base class."""
+
+    async def load_many(self, keys: Sequence[int], /) -> Mapping[int, Row | Failed]:
+        """Load the rows of ``keys``."""
+        return {key: Failed(OSError()) if key < 0 else Row() for key in keys}
+
+    async def scan(self, cursor: object | None, limit: int, /) -> Page[int]:
+        """List up to ``limit`` keys."""
+        start = cursor if isinstance(cursor, int) else 0
+        return Page(range(start, start + limit), start + limit)
+
+
+async def types_come_from_the_source() -> None:
+    """The types of keys and values are inferred, never written."""
+    source = MappingSource({"a": 1})
+    async with BackfillCache(source, scan=source, capacity=10) as cache:
+        assert_type(cache, BackfillCache[str, int])
+        assert_type(await cache.get("a"), int | None)
+        assert_type(await cache.get("a", None), int | None)
+        assert_type(await cache.get("a", 0), int)
+        assert_type(await cache.get("a", "none"), int | str)
+        assert_type(await cache.fetch("a"), int)
+        assert_type(await cache.get_many(["a"]), dict[str, int])
+        assert_type(await cache.get_many(key for key in ("a", "b")), dict[str, int])
+        assert_type(cache.peek("a"), int | None)
+        assert_type(cache.peek("a", "none"), int | str)
+        assert_type(cache.evict_oldest(), str)
+        await cache.put("a", 2)
+        await cache.put_many({"a": 2})
+        await cache.invalidate("a")
+        await cache.clear()
+        await cache.settle()
+
+
+async def mistakes_are_found() -> None:
+    """A key or a value of the wrong type does not pass."""
+    async with BackfillCache(MappingSource({"a": 1})) as cache:
+        await cache.get(1)  # type: ignore[call-overload]
+        await cache.fetch(1)  # type: ignore[arg-type]
+        await cache.put("a", "1")  # type: ignore[arg-type]
+        await cache.put_many({1: 1})  # type: ignore[dict-item]
+        await cache.get_many([1])  # type: ignore[list-item]
+        cache.peek(1)  # type: ignore[call-overload]
+        await cache.approve_backfills(1)  # type: ignore[call-arg]
+    BackfillCache(MappingSource({"a": 1}), scan=MappingSource({1: 1}))  # type: ignore[misc]
+    BackfillCache({"a": 1})  # type: ignore[arg-type]
+    MappingSource({[]: 1})  # type: ignore[type-var]
+
+
+async def every_source_is_inferred(table: Table) -> None:
+    """So it is with a source of one's own, with a function, and with those that are shipped."""
+    async with BackfillCache(table, scan=table) as cache:
+        assert_type(cache, BackfillCache[int, Row])
+        assert_type(await cache.get(1), Row | None)
+
+    assert_type(each(one_row), Source[int, Row])
+    async with BackfillCache(each(one_row, concurrency=5)) as by_function:
+        assert_type(by_function, BackfillCache[int, Row])
+        assert_type(await by_function.fetch(1), Row)
+
+    assert_type(BackfillCache(SimulatedSource({"a": b""}, seed=1)), BackfillCache[str, bytes])
+    assert_type(BackfillCache(GatedSource({("a", 1): 1.5})), BackfillCache[tuple[str, int], float])
+
+
+async def none_is_a_value_like_any_other(source: Source[str, int | None]) -> None:
+    """A source that delivers ``None`` is told apart from an absent key only by a default."""
+    async with BackfillCache(source) as cache:
+        assert_type(await cache.get("a"), int | None)
+        assert_type(await cache.get("a", "absent"), int | str | None)
+        assert_type(await cache.fetch("a"), int | None)
+
+
+def observe(event: Event) -> None:
+    """Every kind of event is handled, or this function would not end in a complaint."""
+    match event:
+        case LoadFinished():
+            assert_type(event.seconds, float)
+            assert_type(event.error, BaseException | None)
+        case KeysEvicted():
+            assert_type(len(event.keys), int)
+        case BackfillAudited():
+            assert_type(event.record, AuditRecord)
+
+
+async def settings_and_facts(table: Table) -> None:
+    """Every part can be handed in, and every fact has its type."""
+    clock = ManualClock()
+    cache = BackfillCache(
+        table,
+        scan=table,
+        store=MemoryStore(10),
+        miss_threshold=0.4,
+        backfill_batch=100,
+        max_backfills=3,
+        load=LoadPolicy(max_batch=10, concurrency=2, timeout=None, linger=0.1),
+        backfill=BackfillPolicy(window=10, min_lookups=1, evicts=True, inline=True, concurrent=2),
+        trigger=MissRateTrigger(0.5, window=10),
+        audit_sink=AuditFile("audit.jsonl"),
+        audit_keep=10,
+        observers=[observe],
+        clock=clock,
+        wall_clock=clock,
+    )
+    assert_type(cache, BackfillCache[int, Row])
+    async with cache as opened:
+        assert_type(opened, BackfillCache[int, Row])
+        record = await cache.force_backfill(by="ada", reason="why")
+        assert_type(record, AuditRecord)
+        assert_type(await cache.approve_backfills(1, by="ada", reason="why"), AuditRecord)
+        assert_type(record.status, Status)
+        assert_type(record.as_dict(), dict[str, object])
+        assert_type(cache.audit_log, tuple[AuditRecord, ...])
+        assert_type(cache.stats, Stats)
+        assert_type(cache.stats.permits_left, int | None)
+        assert_type(cache.stats.budget, BudgetState)
+        assert_type(cache.stats.hit_rate, float)
+
+
+def contracts_are_met(table: Table) -> tuple[object, ...]:
+    """What is shipped, and what a user writes, fits the contracts without inheriting from them."""
+    source: Source[int, Row] = table
+    scan: Scan[int] = table
+    scans: list[Scan[str]] = [MappingSource({"a": 1}), SimulatedSource({"a": 1})]
+    sources: list[Source[str, int]] = [
+        MappingSource({"a": 1}),
+        SimulatedSource({"a": 1}),
+        GatedSource({"a": 1}),
+    ]
+    store: BoundedStore[str, int] = MemoryStore(1)
+    trigger: Trigger = MissRateTrigger(0.5)
+    sink: AuditSink = AuditFile("audit.jsonl")
+    return source, scan, scans, sources, store, trigger, sink
