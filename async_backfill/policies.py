@@ -42,7 +42,8 @@ class BackfillPolicy:
     ``window``
         lookups that the miss rate is taken over, the latest ones.
     ``min_lookups``
-        lookups that must be in the window before a backfill can start.
+        lookups that must be in the window before a backfill can start; with more than ``window``
+        there is never one.
     ``evicts``
         ``True`` lets a backfill push out what is in use, which can thrash; by default it loads no
         more keys than there is free room.
