@@ -2,53 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import asynccontextmanager
-
 import pytest
-from anyio import create_task_group, current_time, sleep, wait_all_tasks_blocked
+from anyio import current_time, sleep, wait_all_tasks_blocked
 
-from async_backfill import CacheClosedError, LoadError, LoadPolicy, SimulatedSource
+from async_backfill import LoadError, SimulatedSource
 from async_backfill.loading.batch import BatchState
-from async_backfill.loading.loader import Loader
 from async_backfill.outcomes import ABSENT, Failed, LoadCause
-from async_backfill.testing import GatedSource
 from tests.callers import start
+from tests.loading.rigs import ROWS, loading
 
 pytestmark = pytest.mark.anyio
-
-ROWS = {number: f"row {number}" for number in range(100)}
-
-
-class Rig:
-    """A loader, and all that it tells: what it stored, which calls ended."""
-
-    def __init__(self, source, policy, spawn):
-        self.stored = {}
-        self.events = []
-        self.source = source
-        self.loader = Loader(
-            source,
-            policy=policy,
-            store=lambda _, values: self.stored.update(values),
-            report=self.events.append,
-            spawn=spawn,
-            clock=time.monotonic,
-        )
-
-    async def load(self, *keys):
-        """Load ``keys`` as one live caller does."""
-        boarded = {key: self.loader.board(key)[0] for key in keys}
-        await self.loader.wait({batch: key for key, batch in boarded.items()})
-        return {key: batch.outcome(key) for key, batch in boarded.items()}
-
-
-@asynccontextmanager
-async def loading(source=None, **policy):
-    async with create_task_group() as tasks:
-        rig = Rig(source or GatedSource(ROWS), LoadPolicy(**policy), tasks.start_soon)
-        yield rig, tasks
-        tasks.cancel_scope.cancel()
 
 
 async def test_keys_asked_for_in_one_turn_of_the_loop_make_one_call():
@@ -187,76 +150,6 @@ async def test_a_full_batch_lingers_no_longer():
 
         assert current_time() == pytest.approx(before + 3)
         assert rig.source.calls == 1
-
-
-async def test_a_batch_that_everyone_left_while_it_lingered_delays_nobody():
-    async with loading(SimulatedSource(ROWS), linger=10.0, concurrency=1) as (rig, tasks):
-        left = start(tasks, rig.load, 1)
-        await sleep(1)
-        left.cancel()
-        await wait_all_tasks_blocked()
-        before = current_time()
-        await rig.load(2)
-
-        assert current_time() == pytest.approx(before + 10)
-        assert (rig.source.calls, rig.source.keys) == (1, 1)
-
-
-async def test_batches_that_everyone_left_do_not_pile_up_behind_a_source_that_hangs():
-    async with loading(max_batch=1, concurrency=1) as (rig, tasks):
-        start(tasks, rig.load, "hangs")
-        await wait_all_tasks_blocked()
-        for _ in range(50):
-            callers = [start(tasks, rig.load, key) for key in range(3)]
-            await wait_all_tasks_blocked()
-            for caller in callers:
-                caller.cancel()
-            await wait_all_tasks_blocked()
-
-        assert len(rig.loader._live) <= 3
-
-
-async def test_a_stopped_loader_ends_every_wait_with_an_error():
-    async with loading(max_batch=1, concurrency=1) as (rig, tasks):
-        callers = [start(tasks, rig.load, key) for key in range(3)]
-        await wait_all_tasks_blocked()
-        rig.loader.stop()
-        await wait_all_tasks_blocked()
-
-        errors = [caller.outcome[key].error for key, caller in enumerate(callers)]
-        assert [isinstance(error, CacheClosedError) for error in errors] == [True] * 3
-        assert rig.stored == {}
-
-
-async def test_a_stopped_loader_cancels_what_runs_and_starts_nothing_that_waits():
-    async with loading(max_batch=1, concurrency=1) as (rig, tasks):
-        start(tasks, rig.load, 1, 2)
-        await wait_all_tasks_blocked()
-        rig.loader.stop()
-        await wait_all_tasks_blocked()
-
-        assert rig.source.cancelled == [(1,)]
-        assert rig.source.calls == [(1,)]
-
-
-async def test_a_stopped_loader_is_busy_no_longer():
-    async with loading(max_batch=1, concurrency=1) as (rig, tasks):
-        start(tasks, rig.load, 1, 2)
-        await wait_all_tasks_blocked()
-        rig.loader.stop()
-        await wait_all_tasks_blocked()
-
-        assert not rig.loader.busy
-
-
-async def test_a_stopped_loader_takes_no_more_callers():
-    async with loading() as (rig, _):
-        rig.loader.stop()
-
-        with pytest.raises(CacheClosedError):
-            rig.loader.board(1)
-        with pytest.raises(CacheClosedError):
-            await rig.loader.load_many([1])
 
 
 async def test_a_failed_call_fails_the_keys_of_its_batch_only():

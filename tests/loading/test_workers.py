@@ -2,65 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
-from contextlib import asynccontextmanager
-
 import pytest
-from anyio import Event, create_task_group, fail_after, sleep, sleep_forever, wait_all_tasks_blocked
+from anyio import create_task_group, fail_after, sleep, sleep_forever, wait_all_tasks_blocked
 
-from async_backfill.loading.workers import Workers
 from tests.callers import PENDING, start
+from tests.loading.rigs import Jobs, last_of_its_task, short, working
 
 pytestmark = pytest.mark.anyio
-
-
-class Jobs:
-    """A queue of jobs, each an async function, and the workers that run them."""
-
-    def __init__(self, limit, spawn):
-        self.queue = deque()
-        self.running = 0
-        self.most_running = 0
-        self.ended = []
-        self.spawned = 0
-        self._spawn = spawn
-        self.workers = Workers(take=self._take, run=self._run, limit=limit, spawn=self._count)
-
-    def add(self, *jobs):
-        for job in jobs:
-            self.queue.append(job)
-            self.workers.wake()
-
-    def _count(self, work):
-        self.spawned += 1
-        self._spawn(work)
-
-    def _take(self):
-        return self.queue.popleft() if self.queue else None
-
-    async def _run(self, job):
-        self.running += 1
-        self.most_running = max(self.most_running, self.running)
-        goes_on = await job()
-        self.running -= 1
-        self.ended.append(job)
-        return goes_on is not False
-
-
-@asynccontextmanager
-async def working(limit):
-    async with create_task_group() as tasks:
-        yield Jobs(limit, tasks.start_soon)
-        tasks.cancel_scope.cancel()
-
-
-async def short():
-    await sleep(1)
-
-
-async def last_of_its_task():
-    await sleep(1)
-    return False
 
 
 async def test_every_job_runs():
@@ -97,87 +45,6 @@ async def test_a_task_that_ran_out_of_jobs_is_reused():
         assert jobs.spawned == 1
 
 
-async def test_a_job_that_lends_its_place_lets_another_one_run():
-    borrowed = Event()
-
-    async def lender():
-        jobs.workers.lend(1)
-        await borrowed.wait()
-        jobs.workers.lend(-1)
-
-    async def borrower():
-        borrowed.set()
-
-    async with working(limit=1) as jobs:
-        jobs.add(lender, borrower)
-        await jobs.workers.idle()
-
-        assert jobs.ended == [borrower, lender]
-
-
-async def test_a_place_that_was_given_back_is_lent_no_more():
-    async def lender():
-        jobs.workers.lend(1)
-        await sleep(1)
-        jobs.workers.lend(-1)
-
-    async with working(limit=1) as jobs:
-        jobs.add(lender)
-        await jobs.workers.idle()
-        jobs.most_running = 0
-        jobs.add(*[short] * 5)
-        await jobs.workers.idle()
-
-        assert jobs.most_running == 1
-
-
-async def test_a_hundred_jobs_that_each_wait_for_the_next_one_get_through_one_place():
-    async def chain(left):
-        if left:
-            ended = Event()
-
-            async def inner():
-                await chain(left - 1)
-                ended.set()
-
-            jobs.add(inner)
-            jobs.workers.lend(1)
-            await ended.wait()
-            jobs.workers.lend(-1)
-
-    async def outermost():
-        await chain(99)
-
-    async with working(limit=1) as jobs:
-        jobs.add(outermost)
-        await jobs.workers.idle()
-
-        assert len(jobs.ended) == 100
-
-
-async def test_after_many_places_were_lent_no_more_tasks_stay_than_are_allowed():
-    started = []
-
-    async def lender():
-        jobs.workers.lend(1)
-        await sleep(1)
-        jobs.workers.lend(-1)
-
-    async with working(limit=2) as jobs, create_task_group() as tasks:
-
-        def spawn(work):
-            started.append(start(tasks, work))
-
-        jobs._spawn = spawn
-        jobs.add(*[lender] * 20)
-        await jobs.workers.idle()
-        await wait_all_tasks_blocked()
-
-        assert len(started) > 2
-        assert sum(task.outcome is PENDING for task in started) == 2
-        tasks.cancel_scope.cancel()
-
-
 async def test_a_job_that_ends_its_task_leaves_the_other_jobs_to_a_new_one():
     async with working(limit=1) as jobs:
         jobs.add(last_of_its_task, short, short)
@@ -194,26 +61,6 @@ async def test_a_job_that_ends_its_task_leaves_no_task_behind_when_there_are_no_
             jobs.add(last_of_its_task)
 
     assert jobs.ended == [last_of_its_task]
-
-
-async def test_a_job_that_ends_its_task_hands_its_place_on_only_where_it_had_one_of_its_own():
-    borrowed = Event()
-
-    async def lender():
-        jobs.workers.lend(1)
-        await borrowed.wait()
-        jobs.workers.lend(-1)
-        await sleep(10)
-
-    async def borrower():
-        borrowed.set()
-        return await last_of_its_task()
-
-    async with working(limit=1) as jobs:
-        jobs.add(lender, borrower, short)
-        await jobs.workers.idle()
-
-        assert jobs.ended == [borrower, lender, short]
 
 
 async def test_idle_waits_for_the_last_job():

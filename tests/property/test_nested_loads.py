@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from anyio import fail_after
+from anyio import create_task_group, fail_after
 from anyio.lowlevel import checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from async_backfill import BackfillCache, LoadCycleError, LoadPolicy
-from tests.callers import outcomes, run
+from tests.callers import CANCELLED, outcomes, run, start
 
 NUMBERS = range(8)
 
@@ -82,11 +82,15 @@ def test_what_needs_itself_is_refused_and_everything_else_is_made_once(
 @settings(max_examples=100, deadline=None)
 @given(
     needs=needs,
-    asked=st.lists(st.sampled_from(NUMBERS), min_size=1, max_size=12),
+    asked=st.lists(
+        st.tuples(st.sampled_from(NUMBERS), st.sampled_from([None, None, 0, 1, 2, 4, 8])),
+        min_size=1,
+        max_size=12,
+    ),
     concurrency=st.integers(1, 3),
     max_batch=st.integers(1, 8),
 )
-def test_loads_that_share_calls_end_as_well_and_leave_a_cache_that_works(
+def test_loads_that_share_calls_and_lose_callers_end_as_well_and_leave_a_cache_that_works(
     backend, needs, asked, concurrency, max_batch
 ):
     source = Recipes(needs, at_once=True)
@@ -95,13 +99,21 @@ def test_loads_that_share_calls_end_as_well_and_leave_a_cache_that_works(
         load = LoadPolicy(timeout=None, max_batch=max_batch, concurrency=concurrency)
         async with BackfillCache(source, load=load) as source.cache:
             with fail_after(1):
-                ends = await outcomes(source.cache.get, *[(number,) for number in asked])
+                async with create_task_group() as tasks:
+                    callers = [start(tasks, source.cache.get, number) for number, _ in asked]
+                    for turn in range(10):
+                        for caller, (_, patience) in zip(callers, asked, strict=True):
+                            if patience == turn:
+                                caller.cancel()
+                        await checkpoint()
             source.needs = dict.fromkeys(NUMBERS, ())
+            ends = [caller.outcome for caller in callers]
             return ends, await source.cache.get_many(NUMBERS), source.cache.stats.in_flight
 
     ends, afterwards, in_flight = run(main, backend)
 
-    for number, end in zip(asked, ends, strict=True):
-        assert isinstance(end, LoadCycleError) or end == number
+    for (number, patience), end in zip(asked, ends, strict=True):
+        left = end is CANCELLED and patience is not None
+        assert left or isinstance(end, LoadCycleError) or end == number
     assert afterwards == {number: number for number in NUMBERS}
     assert in_flight == 0
