@@ -8,12 +8,13 @@ from typing import Any, Final
 import anyio
 import looptime
 import trio.testing
-from anyio import CancelScope, create_task_group, get_cancelled_exc_class
+from anyio import CancelScope, create_task_group, fail_after, get_cancelled_exc_class
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from async_backfill import AsyncBackfillError
 
+FOR_EVER: Final = 1e9
 PENDING: Final = "pending"
 CANCELLED: Final = "cancelled"
 
@@ -48,9 +49,13 @@ def start(tasks: TaskGroup, function: Callable[..., Awaitable[Any]], *args: obje
 
 
 async def outcomes(function: Callable[..., Awaitable[Any]], *calls: tuple[object, ...]) -> list[Any]:
-    """Call ``function`` with each of ``calls`` at the same time; return what came of them, in order."""
-    async with create_task_group() as tasks:
-        callers = [start(tasks, function, *args) for args in calls]
+    """Call ``function`` with each of ``calls`` at the same time; return what came of them, in order.
+
+    Callers who wait for ever are an error, not a test that hangs.
+    """
+    with fail_after(FOR_EVER):
+        async with create_task_group() as tasks:
+            callers = [start(tasks, function, *args) for args in calls]
     return [caller.outcome for caller in callers]
 
 

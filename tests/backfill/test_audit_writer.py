@@ -114,6 +114,15 @@ async def test_a_record_that_changes_after_it_was_written_is_written_again():
         assert shelf.writes == [(record(1),), (record(1, 2),)]
 
 
+async def test_a_record_that_comes_after_a_long_silence_is_written_as_well():
+    async with writing() as (writer, shelf, _):
+        for number in (1, 2, 3):
+            report(writer, number)
+            await sleep(1000.0)
+
+        assert shelf.numbers == [[1], [2], [3]]
+
+
 @pytest.mark.parametrize("pause", [0.0, 0.3])
 async def test_while_nobody_waits_there_is_at_most_one_write_in_each_interval(pause):
     async with writing(interval=10.0) as (writer, shelf, _):

@@ -14,6 +14,7 @@ from async_backfill.backfill.audit import AuditLog
 from async_backfill.backfill.backfiller import Backfiller
 from async_backfill.backfill.budget import BackfillBudget
 from async_backfill.backfill.selection import SourceOrder
+from async_backfill.outcomes import ELSEWHERE
 from async_backfill.testing import GatedSource, ManualClock
 from tests.callers import PENDING, leaked_cancellation, run, start
 
@@ -73,7 +74,7 @@ class Rig:
             answers = await self.source.load_many(keys)
         finally:
             self.loading.difference_update(keys)
-        self.cached.update(key for key, answer in answers.items() if not isinstance(answer, Failed))
+        self.cached.update(key for key, answer in answers.items() if answer == 1)
         return answers
 
     @property
@@ -179,6 +180,25 @@ async def test_no_more_backfills_start_than_there_are_permits_and_the_others_are
 
 
 @pytest.mark.anyio
+async def test_without_a_permit_an_offer_is_denied_at_once_when_the_scan_has_seen_what_is_left():
+    async with backfilling(max_backfills=1, limit=1) as (rig, _):
+        await offer(rig)
+        pages = rig.scan.pages
+
+        assert rig.backfiller.offer() is None
+        assert (rig.statuses[-1], rig.scan.pages) == ("denied", pages)
+
+
+@pytest.mark.anyio
+async def test_without_a_permit_an_empty_source_is_skipped_all_the_same():
+    async with backfilling(rows={}, max_backfills=0) as (rig, _):
+        for _ in range(2):
+            await offer(rig)
+
+        assert (rig.statuses, rig.audit.records[0].repeats) == (["skipped"], 2)
+
+
+@pytest.mark.anyio
 async def test_a_permit_that_is_spent_while_the_source_is_scanned_denies_the_backfill():
     async with backfilling(max_backfills=1) as (rig, _):
         episode = rig.backfiller.offer()
@@ -222,6 +242,19 @@ async def test_keys_that_the_source_no_longer_has_are_not_asked_for_again():
 
         assert rig.source.calls == [("a", "b", "c"), ("d", "e", "f")]
         assert [record.loaded for record in rig.audit.records if record.status is Status.COMPLETED] == [1, 1]
+
+
+@pytest.mark.anyio
+async def test_a_key_that_another_load_has_is_neither_loaded_nor_failed_nor_forgotten():
+    async with backfilling() as (rig, _):
+        rig.source.rows = ROWS | {"a": ELSEWHERE, "b": Failed(ValueError("bad row"))}
+        episode = await offer(rig)
+        assert (episode.record.status, episode.record.keys, episode.record.loaded) == (Status.COMPLETED, 3, 1)
+        assert episode.record.error == "1 of 2 keys failed: ValueError: bad row"
+        rig.source.rows = ROWS
+        await offer(rig)
+
+        assert rig.source.calls == [("a", "b", "c"), ("a", "b", "d")]
 
 
 @pytest.mark.anyio
@@ -355,11 +388,12 @@ async def test_a_scan_or_a_load_that_cancels_itself_fails_and_cancels_nobody(whe
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-def test_an_exception_that_ends_the_process_fails_the_backfill_and_goes_through(backend, error):
+@pytest.mark.parametrize(("max_backfills", "status"), [(1, "failed"), (0, "denied")])
+def test_an_exception_that_ends_the_process_is_audited_and_goes_on(backend, error, max_backfills, status):
     rigs = []
 
     async def main():
-        async with backfilling() as (rig, _):
+        async with backfilling(max_backfills=max_backfills) as (rig, _):
             rigs.append(rig)
             rig.scan.error = error()
             rig.backfiller.offer()
@@ -369,7 +403,7 @@ def test_an_exception_that_ends_the_process_fails_the_backfill_and_goes_through(
         run(main, backend)
 
     assert raised.type is error or raised.group_contains(error)
-    assert (rigs[0].statuses, rigs[0].backfiller.busy) == (["failed"], False)
+    assert (rigs[0].statuses, rigs[0].backfiller.busy) == ([status], False)
 
 
 @pytest.mark.anyio

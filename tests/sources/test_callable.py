@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from async_backfill import BackfillCache, ConfigurationError, Failed, KeyNotFoundError, LoadError, each
-from tests.callers import leaked_cancellation, outcomes
+from tests.callers import leaked_cancellation, outcomes, run
 
 pytestmark = pytest.mark.anyio
 
@@ -114,6 +114,23 @@ async def test_a_call_that_cancels_itself_fails_its_own_key_and_makes_no_other_k
 
     assert [outcome for key, outcome in enumerate(ended) if key != 3] == [0, 1, 2, 4, 5]
     assert isinstance(ended[3], LoadError)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("keys", [("a",), ("a", "b")])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_an_exception_that_ends_the_process_is_no_failure_of_a_key(backend, keys, error):
+    async def load(key):
+        await sleep(1 if key == "a" else 1000)
+        raise error
+
+    async def main():
+        return await each(load).load_many(keys)
+
+    with pytest.raises(BaseException) as raised:
+        run(main, backend)
+
+    assert raised.type is error or raised.group_contains(error)
 
 
 async def test_cancelling_the_source_cancels_its_calls():
