@@ -154,10 +154,10 @@ class Backfiller(Generic[K]):
             episode.record = self._record(
                 Status.FAILED, episode.cause, episode, backfill=number, error=_line(failure)
             )
-            if isinstance(failure, (KeyboardInterrupt, SystemExit)):
-                raise failure
         else:
             await self._load_keys(episode, keys)
+        if isinstance(failure, (KeyboardInterrupt, SystemExit)):
+            raise failure
 
     async def _select(self) -> Sequence[K]:
         limit = self._limit()
