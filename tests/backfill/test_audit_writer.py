@@ -6,7 +6,15 @@ import contextlib
 import dataclasses
 
 import pytest
-from anyio import create_task_group, current_time, move_on_after, sleep, sleep_forever, wait_all_tasks_blocked
+from anyio import (
+    create_task_group,
+    current_time,
+    fail_after,
+    move_on_after,
+    sleep,
+    sleep_forever,
+    wait_all_tasks_blocked,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -65,11 +73,12 @@ class Shelf:
 @contextlib.asynccontextmanager
 async def writing(interval=1.0):
     ran_to_its_end = False
-    async with create_task_group() as tasks:
-        shelf = Shelf()
-        yield AuditWriter(shelf, interval=interval, spawn=tasks.start_soon), shelf, tasks
-        ran_to_its_end = True
-        tasks.cancel_scope.cancel()
+    with fail_after(1e6):
+        async with create_task_group() as tasks:
+            shelf = Shelf()
+            yield AuditWriter(shelf, interval=interval, spawn=tasks.start_soon), shelf, tasks
+            ran_to_its_end = True
+            tasks.cancel_scope.cancel()
     assert ran_to_its_end, "something cancelled the tasks and with them the test"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from anyio import create_task_group, current_time, sleep, sleep_forever, wait_all_tasks_blocked
+from anyio import create_task_group, current_time, fail_after, sleep, sleep_forever, wait_all_tasks_blocked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -85,13 +85,14 @@ class Rig:
 @contextlib.asynccontextmanager
 async def backfilling(*, is_open=True, **options):
     ran_to_its_end = False
-    async with create_task_group() as tasks:
-        rig = Rig(tasks.start_soon, **({"rows": ROWS} | options))
-        if is_open:
-            rig.source.open()
-        yield rig, tasks
-        ran_to_its_end = True
-        tasks.cancel_scope.cancel()
+    with fail_after(1e6):
+        async with create_task_group() as tasks:
+            rig = Rig(tasks.start_soon, **({"rows": ROWS} | options))
+            if is_open:
+                rig.source.open()
+            yield rig, tasks
+            ran_to_its_end = True
+            tasks.cancel_scope.cancel()
     assert ran_to_its_end, "something cancelled the tasks and with them the test"
 
 

@@ -7,7 +7,15 @@ import json
 from contextlib import asynccontextmanager
 
 import pytest
-from anyio import create_task_group, current_time, move_on_after, sleep, sleep_forever, wait_all_tasks_blocked
+from anyio import (
+    create_task_group,
+    current_time,
+    fail_after,
+    move_on_after,
+    sleep,
+    sleep_forever,
+    wait_all_tasks_blocked,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -85,11 +93,15 @@ async def gated(rows=None, **options):
     """Open a cache on a source whose loads wait, and a task group for its callers."""
     rows = ROWS if rows is None else rows
     source = GatedSource(rows)
-    async with create_task_group() as tasks:
-        async with BackfillCache(source, scan=MappingSource(rows), **options) as cache:
-            yield cache, source, tasks
-            await end(cache, source)
-        tasks.cancel_scope.cancel()
+    ran_to_its_end = False
+    with fail_after(1e6):
+        async with create_task_group() as tasks:
+            async with BackfillCache(source, scan=MappingSource(rows), **options) as cache:
+                yield cache, source, tasks
+                ran_to_its_end = True
+                await end(cache, source)
+            tasks.cancel_scope.cancel()
+    assert ran_to_its_end, "something cancelled the tasks and with them the test"
 
 
 async def begin(tasks, call, *args):
