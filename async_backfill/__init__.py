@@ -4,6 +4,7 @@ from async_backfill.cache import BackfillCache
 from async_backfill.errors import (
     AsyncBackfillError,
     CacheClosedError,
+    CircuitOpenError,
     ConfigurationError,
     KeyNotFoundError,
     LoadCycleError,
@@ -12,13 +13,14 @@ from async_backfill.errors import (
     ScenarioError,
 )
 from async_backfill.outcomes import Failed
-from async_backfill.policies import BackfillPolicy, LoadPolicy
-from async_backfill.records import AuditRecord, BackfillCause, BudgetState, Status
+from async_backfill.policies import BackfillPolicy, CircuitPolicy, FreshnessPolicy, LoadPolicy
+from async_backfill.records import AuditRecord, BackfillCause, BudgetState, CircuitState, Status
 from async_backfill.sources.callable import each
 from async_backfill.sources.mapping import MappingSource
 from async_backfill.sources.simulated import SimulatedSource
 from async_backfill.stats import Stats
 from async_backfill.stores.memory import MemoryStore
+from async_backfill.stores.weighed import WeighedStore
 
 __all__ = [
     "AsyncBackfillError",
@@ -28,8 +30,12 @@ __all__ = [
     "BackfillPolicy",
     "BudgetState",
     "CacheClosedError",
+    "CircuitOpenError",
+    "CircuitPolicy",
+    "CircuitState",
     "ConfigurationError",
     "Failed",
+    "FreshnessPolicy",
     "KeyNotFoundError",
     "LoadCycleError",
     "LoadError",
@@ -41,5 +47,6 @@ __all__ = [
     "SimulatedSource",
     "Stats",
     "Status",
+    "WeighedStore",
     "each",
 ]

@@ -13,10 +13,11 @@ from async_backfill.contracts import K, V
 from async_backfill.engine import Parts
 from async_backfill.errors import CacheClosedError, ConfigurationError, KeyNotFoundError
 from async_backfill.events import BackfillAudited
+from async_backfill.holdings import Holdings
 from async_backfill.limits import text, whole
 from async_backfill.opening import Opening, open_engine
 from async_backfill.outcomes import ABSENT, Absent
-from async_backfill.policies import BackfillPolicy, LoadPolicy
+from async_backfill.policies import BackfillPolicy, FreshnessPolicy, LoadPolicy
 from async_backfill.records import Status
 from async_backfill.stats import Counters, Stats, snapshot
 from async_backfill.stores.memory import MemoryStore
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from async_backfill.engine import Engine
     from async_backfill.events import Event, Observer
     from async_backfill.records import AuditRecord
+    from async_backfill.stores.orders import Eviction
 
 D = TypeVar("D")
 _LOGGER: Final = logging.getLogger("async_backfill")
@@ -49,11 +51,13 @@ class BackfillCache(Generic[K, V]):
     :param scan: lists the source's keys for backfills, often the same object as ``source``;
         without it nothing is backfilled.
     :param capacity: keys held at the most, 1 or more; ``None`` for no limit.
+    :param eviction: who leaves a full cache: ``"fifo"``, ``"lru"``, ``"sieve"`` or ``"s3-fifo"``.
     :param miss_threshold: share of misses, 0.01 to 1.0, that starts a backfill.
     :param backfill_batch: keys that one backfill loads at the most, 1 or more.
     :param max_backfills: automatic backfills before a person must approve more, 0 or more;
         ``None`` for no limit.
     :param load: how the source is called.
+    :param freshness: how long values stay good, and what happens after that; by default for ever.
     :param backfill: when and how a backfill runs.
     :param trigger: decides when to backfill, in place of ``miss_threshold`` and of the window in
         ``backfill``.
@@ -72,10 +76,12 @@ class BackfillCache(Generic[K, V]):
         *,
         scan: Scan[K] | None = None,
         capacity: int | None = None,
+        eviction: Eviction = "fifo",
         miss_threshold: float = 0.5,
         backfill_batch: int = 10,
         max_backfills: int | None = None,
         load: LoadPolicy | None = None,
+        freshness: FreshnessPolicy | None = None,
         backfill: BackfillPolicy | None = None,
         trigger: Trigger | None = None,
         store: BoundedStore[K, V] | None = None,
@@ -89,18 +95,27 @@ class BackfillCache(Generic[K, V]):
             raise ConfigurationError("capacity", "belongs to the store; set it there, not here as well")
         backfill = backfill or BackfillPolicy()
         by_rate = MissRateTrigger(miss_threshold, window=backfill.window, min_lookups=backfill.min_lookups)
-        self._store: BoundedStore[K, V] = MemoryStore(capacity) if store is None else store
+        freshness = freshness or FreshnessPolicy()
         self._counters = Counters()
         self._budget = BackfillBudget(max_backfills)
         self._audit = AuditLog(
             keep=whole("audit_keep", audit_keep, least=1), wall_clock=wall_clock, report=self._audited
         )
         self._observers = tuple(observers)
+        self._holdings: Holdings[K, V] = Holdings(
+            MemoryStore(capacity, eviction=eviction) if store is None else store,
+            freshness,
+            evicts=backfill.evicts,
+            counters=self._counters,
+            notify=self._notify,
+            clock=clock,
+        )
         self._parts: Parts[K, V] = Parts(
             source=source,
             scan=scan,
-            store=self._store,
+            holdings=self._holdings,
             load=load or LoadPolicy(),
+            freshness=freshness,
             backfill=backfill,
             backfill_batch=whole("backfill_batch", backfill_batch, least=1),
             trigger=by_rate if trigger is None else trigger,
@@ -112,14 +127,14 @@ class BackfillCache(Generic[K, V]):
             clock=clock,
         )
         self._opening: Opening[K, V] | None = None
-        self._peek: Callable[[K, Absent], V | Absent] = _nothing
+        self._read: Callable[[K, Absent], V | Absent] = _nothing
 
     async def __aenter__(self) -> Self:
         # An opening of another event loop is one whose loop ended without closing it.
         if self._opening is not None and self._opening.is_of_this_loop():
             raise RuntimeError("the cache is already open; enter it once and share it")
         self._opening = await open_engine(self._parts)
-        self._peek = self._store.peek
+        self._read = self._holdings.read
         return self
 
     async def __aexit__(
@@ -129,7 +144,7 @@ class BackfillCache(Generic[K, V]):
         traceback: TracebackType | None,
     ) -> bool | None:
         opening = self._opening
-        self._peek = _nothing
+        self._read = _nothing
         if opening is None:
             return None
         try:
@@ -149,11 +164,11 @@ class BackfillCache(Generic[K, V]):
         :raises LoadError: when the source failed; the next call tries again.
         :raises CacheClosedError: when the cache is not open, or closes first.
         """
-        value = self._peek(key, ABSENT)
+        value = self._read(key, ABSENT)
         if value is not ABSENT:
             self._counters.hits += 1
             return value
-        value = await self._open().miss(key)
+        value = await self._open().misses.answer(key)
         return default if value is ABSENT else value
 
     async def fetch(self, key: K) -> V:
@@ -170,11 +185,11 @@ class BackfillCache(Generic[K, V]):
 
         :raises LoadError: for the first key that failed, once all have ended; the others are cached.
         """
-        found = {key: self._peek(key, ABSENT) for key in keys}
+        found = {key: self._read(key, ABSENT) for key in keys}
         missing = [key for key, value in found.items() if value is ABSENT]
         engine = self._open()
         self._counters.hits += len(found) - len(missing)
-        loaded = await engine.miss_many(missing) if missing else {}
+        loaded = await engine.misses.answer_many(missing) if missing else {}
         values = {key: loaded.get(key, ABSENT) if value is ABSENT else value for key, value in found.items()}
         return {key: value for key, value in values.items() if value is not ABSENT}
 
@@ -183,12 +198,13 @@ class BackfillCache(Generic[K, V]):
     @overload
     def peek(self, key: K, default: D) -> V | D: ...
     def peek(self, key: K, default: object = None) -> object:
-        """Return the value of ``key`` if it is cached, else ``default``; nothing is counted or loaded."""
-        value = self._peek(key, ABSENT)
-        if value is ABSENT:
-            self._open()
-            return default
-        return value
+        """Return the value of ``key`` if it is cached and fresh, else ``default``.
+
+        Nothing is counted or loaded, and the key does not count as used.
+        """
+        self._open()
+        value = self._holdings.store.peek(key, ABSENT)
+        return default if value is ABSENT else value
 
     async def put(self, key: K, value: V) -> None:
         """Cache ``value`` for ``key``; it wins over any load or backfill of the key under way."""
@@ -196,32 +212,31 @@ class BackfillCache(Generic[K, V]):
 
     async def put_many(self, items: Mapping[K, V]) -> None:
         """Cache ``items`` in their order; each wins over any load or backfill of its key under way."""
-        engine = self._open()
-        engine.loader.locks.revoke(items)
-        engine.evicted(self._store.set_many(items))
+        self._open().loader.locks.revoke(items)
+        self._holdings.put_many(items)
 
     async def invalidate(self, key: K) -> None:
         """Remove ``key``; a load under way serves those who wait for it, but is not stored."""
         self._open().loader.locks.revoke((key,))
-        self._store.delete_many((key,))
+        self._holdings.delete_many((key,))
 
     async def clear(self) -> None:
         """Remove every key; loads under way serve those who wait for them, but are not stored."""
         self._open().loader.locks.revoke_all()
-        self._store.clear()
+        self._holdings.clear()
 
     def evict_oldest(self) -> K:
-        """Remove and return the least recently added key; counts as an eviction.
+        """Remove and return the key that would be evicted next: by default the one added first.
+
+        Counts as an eviction.
 
         :raises KeyNotFoundError: when the cache is empty.
         """
-        engine = self._open()
+        self._open()
         try:
-            key = self._store.evict_oldest()
+            return self._holdings.evict_oldest()
         except LookupError:
             raise KeyNotFoundError("the cache is empty, there is nothing to evict") from None
-        engine.evicted((key,))
-        return key
 
     async def force_backfill(self, *, by: str | None = None, reason: str | None = None) -> AuditRecord:
         """Run one backfill now, whatever the miss rate and without a permit; return its last record.
@@ -266,11 +281,12 @@ class BackfillCache(Generic[K, V]):
         opening = self._opening
         return snapshot(
             self._counters,
-            size=len(self._store),
+            size=len(self._holdings.store),
             in_flight=0 if opening is None else len(opening.engine.loader.locks),
             backfills=self._audit.backfills,
             permits_left=self._budget.permits_left,
             budget=self._budget.state,
+            circuit=None if opening is None else opening.engine.loader.calling.circuit,
             audit_dropped=self._audit.dropped,
         )
 

@@ -17,6 +17,7 @@ from async_backfill.errors import AsyncBackfillError, ConfigurationError, Scenar
 from async_backfill.runner.display import ProgressBar, print_table
 from async_backfill.runner.job import Job, run
 from async_backfill.runner.wording import one_line
+from async_backfill.stores.orders import Eviction  # noqa: TC001 - cyclopts reads the annotation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -107,8 +108,8 @@ class Overrides:
     backfill_evicts: Annotated[bool | None, Parameter(group=_SETTINGS, show_default=False)] = None
     """Whether a backfill may push out what is cached, or only fills free room [no]."""
 
-    eviction: Annotated[Literal["fifo"] | None, _Setting] = None
-    """Who leaves a full cache first [fifo: the key that was added first]."""
+    eviction: Annotated[Eviction | None, _Setting] = None
+    """Who leaves a full cache first: FIFO, LRU, SIEVE or S3-FIFO [fifo]."""
 
     concurrency: Annotated[int | None, _Whole] = None
     """Lookups in flight; above 1 backfills run in the background [1]."""

@@ -66,12 +66,20 @@ class Store(Protocol[K, V]):
     two awaits is one indivisible step.
     """
 
+    @property
+    def read(self) -> Callable[[K, Absent], V | Absent]:
+        """Return what a hit calls: the value of a key, else the default; the key counts as used."""
+        ...
+
     def peek(self, key: K, default: Absent, /) -> V | Absent:
         """Return the value of ``key``, else ``default``; changes nothing."""
         ...
 
-    def set_many(self, items: Mapping[K, V], /) -> Sequence[K]:
-        """Add or replace ``items`` in their order; return the keys that were evicted for them."""
+    def set_many(self, items: Mapping[K, V], /, *, evict: bool = True) -> Sequence[K]:
+        """Add or replace ``items`` in their order; return the keys that were evicted for them.
+
+        Without ``evict`` nobody is: a new key for which there is no room is left out.
+        """
         ...
 
     def delete_many(self, keys: Iterable[K], /) -> None:
@@ -115,6 +123,11 @@ class BoundedStore(Store[K, V], Room[K], Protocol[K, V]):
 
 class EvictionOrder(Protocol[K]):
     """Who leaves a full store next: pure bookkeeping over keys, each method in constant time."""
+
+    @property
+    def touch(self) -> Callable[[K], object] | None:
+        """Return what takes note of a hit of a key in the store; ``None`` when hits do not matter."""
+        ...
 
     def add(self, key: K, /) -> None:
         """Take note of a key that was not in the store and now is."""

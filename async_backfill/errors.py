@@ -9,7 +9,8 @@
     ├─ KeyNotFoundError (LookupError)    the source answered: no such key
     └─ LoadError                         the source failed; the cause is chained
        ├─ LoadTimeoutError (TimeoutError)
-       └─ LoadCycleError                 the load waits for itself; shows the circle of keys
+       ├─ LoadCycleError                 the load waits for itself; shows the circle of keys
+       └─ CircuitOpenError               the source failed too often and is left alone for a while
 """
 
 from __future__ import annotations
@@ -70,3 +71,7 @@ class LoadCycleError(LoadError):
     def __init__(self, message: str, *, key: Hashable = None, circle: tuple[Hashable, ...] = ()) -> None:
         super().__init__(message, key=key)
         self.circle = circle
+
+
+class CircuitOpenError(LoadError):
+    """The source was not asked: it failed too often lately; see ``LoadPolicy.circuit``."""

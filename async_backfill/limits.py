@@ -48,14 +48,17 @@ def seconds(setting: str, value: object) -> float:
     return real(setting, value, least=0.0, most=math.inf)
 
 
-def positive_seconds_or_none(setting: str, value: object) -> float | None:
-    """Return ``None`` for ``None``, else a finite duration above 0.0 seconds."""
-    if value is None:
-        return None
+def positive_seconds(setting: str, value: object, *, hint: str = "") -> float:
+    """Return ``value`` as a finite duration above 0.0 seconds, or raise `ConfigurationError`."""
     number = seconds(setting, value)
     if number == 0.0:
-        raise ConfigurationError(setting, "0.0 is not above 0 (None switches it off)")
+        raise ConfigurationError(setting, f"0.0 is not above 0{hint}")
     return number
+
+
+def positive_seconds_or_none(setting: str, value: object) -> float | None:
+    """Return ``None`` for ``None``, else what `positive_seconds` returns."""
+    return None if value is None else positive_seconds(setting, value, hint=" (None switches it off)")
 
 
 def flag(setting: str, value: object) -> bool:

@@ -50,4 +50,5 @@ class LoadCause(enum.StrEnum):
     """Why the source was asked; every key that it delivers is counted under exactly one cause."""
 
     MISS = "miss"
+    REFRESH = "refresh"
     BACKFILL = "backfill"

@@ -4,7 +4,36 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from async_backfill.limits import flag, positive_seconds_or_none, seconds, whole
+from async_backfill.errors import ConfigurationError
+from async_backfill.limits import (
+    flag,
+    positive_seconds,
+    positive_seconds_or_none,
+    real,
+    seconds,
+    whole,
+    whole_or_none,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitPolicy:
+    """When to leave a failing source alone.
+
+    ``failures``
+        failed calls in a row after which the circuit opens: loads then fail at once.
+    ``open_for``
+        seconds until one call, the probe, is let through again; it closes the circuit if it
+        succeeds, and starts the wait again if it fails. Until then backfills are skipped, and a
+        failed batch is not split. The calls that look for a bad key do not count as failures.
+    """
+
+    failures: int = 5
+    open_for: float = 10.0
+
+    def __post_init__(self) -> None:
+        whole("failures", self.failures, least=1)
+        positive_seconds("open_for", self.open_for)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,18 +50,31 @@ class LoadPolicy:
     ``linger``
         seconds to wait for more keys before a call. At 0.0 a batch is what was asked for within
         one turn of the event loop.
+    ``split_failed``
+        ``True`` looks for the bad key when a call for several keys fails as a whole: with one bad
+        key among n the others succeed, for at most log2(n) + 1 more calls (rounded up). The key that
+        is left over at the end is not asked for once more: an error that passes by itself may be
+        laid at the door of a good key, whose next get tries again.
+    ``circuit``
+        when to leave a failing source alone; ``None`` always asks it.
     """
 
     max_batch: int = 500
     concurrency: int = 10
     timeout: float | None = 30.0
     linger: float = 0.0
+    split_failed: bool = False
+    circuit: CircuitPolicy | None = None
 
     def __post_init__(self) -> None:
         whole("max_batch", self.max_batch, least=1)
         whole("concurrency", self.concurrency, least=1)
         positive_seconds_or_none("timeout", self.timeout)
         seconds("linger", self.linger)
+        flag("split_failed", self.split_failed)
+        if not isinstance(self.circuit, CircuitPolicy | None):
+            kind = type(self.circuit).__name__
+            raise ConfigurationError("circuit", f"{self.circuit!r} is no CircuitPolicy (a {kind})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,3 +108,62 @@ class BackfillPolicy:
         flag("evicts", self.evicts)
         flag("inline", self.inline)
         whole("concurrent", self.concurrent, least=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreshnessPolicy:
+    """How long what was loaded or put stays good, and what happens after that.
+
+    ``ttl``
+        seconds that a value stays fresh.
+    ``jitter``
+        share of ``ttl``, 0.0 to 1.0, that is cut off at random, so that what was loaded together
+        does not expire together.
+    ``stale_for``
+        seconds after that in which the old value may still be served while the key is loaded
+        again in the background (stale-while-revalidate), and also when that load fails
+        (stale-if-error).
+    ``stale_wait``
+        seconds that a caller waits for that load before it takes the old value: 0.0 takes it at
+        once, ``None`` only when the load fails.
+    ``retry_after``
+        seconds after a failed refresh in which the old value is served and the source left alone.
+    ``early``
+        how eagerly to refresh before a value expires, by chance, the likelier the nearer that is
+        and the longer its load took: XFetch, where 1.0 is the optimum and 0.0 switches it off
+        (Vattani, Chierichetti, Lowenstein: "Optimal Probabilistic Cache Stampede Prevention",
+        VLDB 2015).
+    ``absent_ttl``
+        seconds for which the cache remembers that a key does not exist; ``None`` asks again each
+        time.
+    ``absent_capacity``
+        absent keys remembered at the most.
+    ``seed``
+        of the draws for ``jitter`` and ``early``; ``None`` takes another one each time.
+    """
+
+    ttl: float | None = None
+    jitter: float = 0.0
+    stale_for: float = 0.0
+    stale_wait: float | None = 0.0
+    retry_after: float = 1.0
+    early: float = 0.0
+    absent_ttl: float | None = None
+    absent_capacity: int = 10_000
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        positive_seconds_or_none("ttl", self.ttl)
+        real("jitter", self.jitter, least=0.0, most=1.0)
+        seconds("stale_for", self.stale_for)
+        if self.stale_wait is not None:
+            seconds("stale_wait", self.stale_wait)
+        positive_seconds("retry_after", self.retry_after)
+        real("early", self.early, least=0.0, most=1000.0)
+        positive_seconds_or_none("absent_ttl", self.absent_ttl)
+        whole("absent_capacity", self.absent_capacity, least=1)
+        whole_or_none("seed", self.seed, least=0)
+        if self.ttl is None:
+            for name in ("jitter", "stale_for", "early"):
+                if getattr(self, name):
+                    raise ConfigurationError(name, "means nothing without ttl; set ttl as well")

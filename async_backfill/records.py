@@ -31,6 +31,19 @@ class BudgetState(enum.StrEnum):
     NEEDS_APPROVAL = "needs_approval"
 
 
+class CircuitState(enum.StrEnum):
+    """Whether the source is asked."""
+
+    CLOSED = "closed"
+    """It is."""
+
+    OPEN = "open"
+    """It failed too often: loads fail at once."""
+
+    HALF_OPEN = "half_open"
+    """One call at a time is let through, to find out whether it works again."""
+
+
 class BackfillCause(enum.StrEnum):
     """Who asked for a backfill."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from async_backfill.outcomes import LoadCause
-from async_backfill.records import BudgetState, Status
+from async_backfill.records import BudgetState, CircuitState, Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,12 +17,14 @@ class Stats:
 
     ``led``, ``joined``
         misses that started the load of their key, and those that did not: they waited for a load
-        already under way, or for an inline backfill.
+        already under way, a refresh or an inline backfill, or their key was known to be absent.
+    ``stale``
+        hits that were served a stale value while the key was loaded again.
     ``absent``, ``failed``
         misses whose key the source does not have, and those that ended in a `LoadError`.
     ``source_calls``, ``source_keys``
-        ``load_many`` calls that have ended, and the keys that they delivered; ``miss_keys`` and
-        ``backfill_keys`` say why each was loaded.
+        ``load_many`` calls that have ended, and the keys that they delivered; ``miss_keys``,
+        ``refresh_keys`` and ``backfill_keys`` say why each was loaded.
     ``backfills``
         backfills that have started; ``backfills_failed`` of them failed. ``backfills_skipped``
         were not started for want of keys or free room, ``backfills_denied`` for want of a permit.
@@ -31,6 +33,8 @@ class Stats:
     ``permits_left``, ``budget``
         automatic backfills that may still start (``None`` without a limit), and whether a person
         must approve more.
+    ``circuit``
+        whether the source is asked; ``None`` without ``LoadPolicy.circuit``, and while the cache is closed.
     ``audit_dropped``
         audit records no longer held in memory.
     """
@@ -40,6 +44,7 @@ class Stats:
     misses: int
     led: int
     joined: int
+    stale: int
     absent: int
     failed: int
     hit_rate: float
@@ -47,6 +52,7 @@ class Stats:
     source_calls: int
     source_keys: int
     miss_keys: int
+    refresh_keys: int
     backfill_keys: int
     backfills: int
     backfills_failed: int
@@ -57,6 +63,7 @@ class Stats:
     in_flight: int
     permits_left: int | None
     budget: BudgetState
+    circuit: CircuitState | None
     audit_dropped: int
 
 
@@ -67,6 +74,7 @@ class Counters:
     hits: int = 0
     misses: int = 0
     led: int = 0
+    stale: int = 0
     absent: int = 0
     failed: int = 0
     source_calls: int = 0
@@ -100,6 +108,7 @@ def snapshot(
     backfills: int,
     permits_left: int | None,
     budget: BudgetState,
+    circuit: CircuitState | None,
     audit_dropped: int,
 ) -> Stats:
     """Return what ``counters`` hold now, with the facts that are looked up rather than counted."""
@@ -110,6 +119,7 @@ def snapshot(
         misses=counters.misses,
         led=counters.led,
         joined=counters.misses - counters.led,
+        stale=counters.stale,
         absent=counters.absent,
         failed=counters.failed,
         hit_rate=counters.hits / lookups if lookups else 0.0,
@@ -117,6 +127,7 @@ def snapshot(
         source_calls=counters.source_calls,
         source_keys=sum(counters.keys.values()),
         miss_keys=counters.keys[LoadCause.MISS],
+        refresh_keys=counters.keys[LoadCause.REFRESH],
         backfill_keys=counters.keys[LoadCause.BACKFILL],
         backfills=backfills,
         backfills_failed=counters.backfills_failed,
@@ -127,5 +138,6 @@ def snapshot(
         in_flight=in_flight,
         permits_left=permits_left,
         budget=budget,
+        circuit=circuit,
         audit_dropped=audit_dropped,
     )

@@ -27,7 +27,8 @@ class BatchState(enum.Enum):
 class Batch(Generic[K, V]):
     """The keys of one source call and its outcome; it belongs to the loader, never to a caller.
 
-    ``wanted`` are the keys of a backfill that a live caller came to wait for as well. ``needs``
+    ``wanted`` are the keys of a backfill that a live caller came to wait for as well. ``seconds`` is
+    how long the source took. ``needs``
     says which batches this one's load waits for, and for which of their keys: the edges along
     which a circle of loads is found.
     """
@@ -42,6 +43,7 @@ class Batch(Generic[K, V]):
         "lend",
         "needs",
         "scope",
+        "seconds",
         "state",
         "waiters",
         "wanted",
@@ -59,6 +61,7 @@ class Batch(Generic[K, V]):
         self.error: BaseException | None = None
         self.needs: list[tuple[Hashable, Batch[Any, Any]]] = []
         self.lend = lend
+        self.seconds = 0.0
         self._found: Mapping[K, V | Failed] = {}
 
     def land(self, found: Mapping[K, V | Failed], error: BaseException | None) -> None:

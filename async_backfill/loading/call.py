@@ -1,4 +1,4 @@
-"""One source call for one batch: wait for more keys if asked to, call, and say how it ended."""
+"""One source call, under its timeout, and how it ended."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from async_backfill.loading.circles import running_batch
 from async_backfill.outcomes import Failed, LoadCause
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from async_backfill.contracts import Clock, Source
     from async_backfill.policies import LoadPolicy
 
@@ -35,6 +37,14 @@ class Ended(Generic[K, V]):
     stopped: bool
     event: LoadFinished
 
+    @property
+    def failed(self) -> bool:
+        """Whether the source delivered nothing but failures."""
+        answers = self.found.values()
+        return self.error is not None or (
+            bool(self.found) and all(isinstance(answer, Failed) for answer in answers)
+        )
+
 
 async def linger(batch: Batch[Any, Any], policy: LoadPolicy) -> None:
     """Leave a live ``batch`` open for ``policy.linger`` seconds, or until it is full."""
@@ -45,20 +55,20 @@ async def linger(batch: Batch[Any, Any], policy: LoadPolicy) -> None:
 
 
 async def call_source(
-    source: Source[K, V], batch: Batch[K, V], policy: LoadPolicy, clock: Clock
+    source: Source[K, V], batch: Batch[K, V], keys: Sequence[K], policy: LoadPolicy, clock: Clock
 ) -> Ended[K, V]:
-    """Call ``source.load_many`` with the keys of ``batch``, for ``policy.timeout`` seconds at the most.
+    """Call ``source.load_many`` with ``keys`` of ``batch``, for ``policy.timeout`` seconds at the most.
 
     Whatever the source raises is in the result; only a cancellation of the whole cache is raised.
     """
     batch.state = BatchState.LOADING
-    keys = tuple(batch.keys)
     timeout = policy.timeout
+    asked = tuple(keys)
     scope = batch.scope = CancelScope(deadline=math.inf if timeout is None else current_time() + timeout)
     started = clock()
     token = running_batch.set(batch)
     try:
-        call = await attempt(lambda: _answers(source, keys), scope)
+        call = await attempt(lambda: _answers(source, asked), scope)
     finally:
         running_batch.reset(token)
     found: Mapping[K, V | Failed] = call.result or {}
@@ -68,8 +78,8 @@ async def call_source(
         error.__cause__ = call.error
     event = LoadFinished(
         cause=batch.cause,
-        keys=keys,
-        found=tuple(key for key in keys if key in found and not isinstance(found[key], Failed)),
+        keys=asked,
+        found=tuple(key for key in asked if key in found and not isinstance(found[key], Failed)),
         seconds=clock() - started,
         error=error,
     )

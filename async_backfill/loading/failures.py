@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from async_backfill.errors import (
     AsyncBackfillError,
     CacheClosedError,
+    CircuitOpenError,
     LoadCycleError,
     LoadError,
     LoadTimeoutError,
@@ -30,6 +31,8 @@ def failure_of(key: Hashable, cause: BaseException) -> AsyncBackfillError:
             return CacheClosedError(f"{cause} (key {key!r})")
         case LoadCycleError():
             return LoadCycleError(str(cause), key=key, circle=cause.circle)
+        case CircuitOpenError():
+            return CircuitOpenError(f"{cause} (key {key!r})", key=key)
         case LoadTimeoutError():
             return LoadTimeoutError(f"loading {key!r}: {cause}; nothing was cached", key=key)
     what = f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__

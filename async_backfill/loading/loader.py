@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Final, Generic
 
 from async_backfill.contracts import K, V
 from async_backfill.errors import CacheClosedError
 from async_backfill.loading.batch import Batch, BatchState
-from async_backfill.loading.call import call_source, linger
+from async_backfill.loading.call import linger
+from async_backfill.loading.calling import Calling
 from async_backfill.loading.failures import ClosingError, failure_of
 from async_backfill.loading.key_locks import KeyLocks
 from async_backfill.loading.waiting import wait_for
@@ -32,7 +33,7 @@ class Loader(Generic[K, V]):
     Live misses go before backfills: a queued backfill batch is taken up only when no live one waits,
     and a live caller takes a key out of a backfill batch that has not started.
 
-    :param store: is called with a batch, and those of its values that it may store, in one
+    :param landed: is called with a batch, and those of its keys whose outcome it may keep, in one
         indivisible step with the landing.
     :param report: is told of every finished source call.
     :param spawn: starts a task that the cache owns.
@@ -43,20 +44,19 @@ class Loader(Generic[K, V]):
         source: Source[K, V],
         *,
         policy: LoadPolicy,
-        store: Callable[[Batch[K, V], dict[K, V]], None],
+        landed: Callable[[Batch[K, V], list[K]], None],
         report: Callable[[LoadFinished], None],
         spawn: Spawn,
         clock: Clock,
     ) -> None:
         self.locks: KeyLocks[K, V] = KeyLocks()
-        self._source = source
+        self.calling: Calling[K, V] = Calling(source, policy, clock=clock)
         self._policy = policy
-        self._store = store
+        self._landed = landed
         self._report = report
-        self._clock = clock
-        self._open: Batch[K, V] | None = None
-        self._live: deque[Batch[K, V]] = deque()
-        self._bulk: deque[Batch[K, V]] = deque()
+        self._filling: dict[LoadCause, Batch[K, V]] = {}
+        # In the order in which they are worked off: live misses, refreshes, backfills.
+        self._queues: dict[LoadCause, deque[Batch[K, V]]] = {cause: deque() for cause in LoadCause}
         self._loading: set[Batch[K, V]] = set()
         self._closed: ClosingError | None = None
         self._workers: Workers[Batch[K, V]] = Workers(
@@ -74,8 +74,8 @@ class Loader(Generic[K, V]):
         self._require_open()
         batch = self.locks.holder(key)
         if batch is None:
-            return self._lead(key), True
-        if batch.cause is LoadCause.BACKFILL:
+            return self._lead(key, LoadCause.MISS), True
+        if batch.cause is not LoadCause.MISS:
             if batch.state is BatchState.QUEUED:
                 return self._take_over(key, batch), True
             batch.wanted.add(key)
@@ -86,10 +86,19 @@ class Loader(Generic[K, V]):
         self._require_open()
         batch = self.locks.holder(key)
         if batch is None:
-            return self._lead(key), True
+            return self._lead(key, LoadCause.MISS), True
         if batch.cause is LoadCause.BACKFILL:
             return self._take_over(key, batch), True
         return batch, False
+
+    def board_refresh(self, key: K) -> Batch[K, V]:
+        """Join the batch that holds the lock of ``key``, or queue the key behind the live misses.
+
+        A refresh belongs to the cache: it goes on when nobody waits for it.
+        """
+        self._require_open()
+        batch = self.locks.holder(key)
+        return self._lead(key, LoadCause.REFRESH) if batch is None else batch
 
     async def wait(self, awaited: Mapping[Batch[K, V], K]) -> None:
         """Wait until every batch of ``awaited`` has landed; see `wait_for`."""
@@ -111,7 +120,7 @@ class Loader(Generic[K, V]):
             for key in page:
                 batch.keys[key] = None
                 self.locks.take(key, batch)
-            self._bulk.append(batch)
+            self._queues[LoadCause.BACKFILL].append(batch)
             self._workers.wake()
             awaited[batch] = page[0]
         await self.wait(awaited)
@@ -127,17 +136,17 @@ class Loader(Generic[K, V]):
     def stop(self) -> None:
         """End every batch with `CacheClosedError` and refuse new ones."""
         self._closed = ClosingError(_CLOSED)
-        for batch in (*self._live, *self._bulk, *self._loading):
+        for batch in (*chain.from_iterable(self._queues.values()), *self._loading):
             self._land(batch, {}, self._closed)
             if batch.scope is not None:
                 batch.scope.cancel()
-        self._live.clear()
-        self._bulk.clear()
+        for queue in self._queues.values():
+            queue.clear()
 
     @property
     def busy(self) -> bool:
         """Whether anything is queued or being loaded."""
-        return bool(self._live or self._bulk or self._loading)
+        return bool(self._loading) or any(self._queues.values())
 
     async def quiet(self) -> None:
         """Wait until nothing is queued or being loaded."""
@@ -148,16 +157,17 @@ class Loader(Generic[K, V]):
         if self._closed is not None:
             raise CacheClosedError("the cache is closed; open it again with 'async with cache:'")
 
-    def _lead(self, key: K) -> Batch[K, V]:
-        batch = self._open
+    def _lead(self, key: K, cause: LoadCause) -> Batch[K, V]:
+        batch = self._filling.get(cause)
         fits = (
             batch is not None
             and batch.state is BatchState.QUEUED
             and len(batch.keys) < self._policy.max_batch
         )
         if batch is None or not fits:
-            batch = self._open = Batch(LoadCause.MISS, self._workers.lend)
-            self._live.append(batch)
+            batch = self._filling[cause] = Batch(cause, self._workers.lend)
+            batch.waiters = 1 if cause is LoadCause.REFRESH else 0
+            self._queues[cause].append(batch)
             self._workers.wake()
         batch.keys[key] = None
         self.locks.take(key, batch)
@@ -168,11 +178,11 @@ class Loader(Generic[K, V]):
     def _take_over(self, key: K, batch: Batch[K, V]) -> Batch[K, V]:
         if batch.state is BatchState.QUEUED:
             del batch.keys[key]
-        return self._lead(key)
+        return self._lead(key, LoadCause.MISS)
 
     def _take(self) -> Batch[K, V] | None:
         """Return the next batch to load, live ones first."""
-        for queue in (self._live, self._bulk):
+        for queue in self._queues.values():
             while queue:
                 batch = queue.popleft()
                 if not batch.keys:  # all taken over by live callers, or given up
@@ -191,19 +201,21 @@ class Loader(Generic[K, V]):
             if not batch.keys:  # taken over by a live caller at the last moment
                 self._land(batch, {}, None)
                 return True
-            ended = await call_source(self._source, batch, self._policy, self._clock)
-            self._land(batch, ended.found, ended.error)
-            self._report(ended.event)
+            answer = await self.calling.load(batch)
+            batch.seconds = answer.seconds
+            self._land(batch, answer.found, answer.error)
+            for event in answer.events:
+                self._report(event)
         except BaseException:  # only a cancellation of the whole cache gets here
             self._land(batch, {}, ClosingError(_CLOSED))
             raise
         finally:
             self._loading.discard(batch)
-        if isinstance(ended.error, (KeyboardInterrupt, SystemExit)):
-            raise ended.error
+        if isinstance(answer.error, (KeyboardInterrupt, SystemExit)):
+            raise answer.error
         # A task whose load was cancelled may have been cancelled itself, which the two cannot tell
         # apart: it must not go on.
-        return not (ended.must_stop or ended.stopped)
+        return not (answer.must_stop or answer.stopped)
 
     def _land(self, batch: Batch[K, V], found: Mapping[K, V | Failed], error: BaseException | None) -> None:
         """Land, store, release: no caller waits for the store, and no key is neither locked nor stored."""
@@ -211,8 +223,7 @@ class Loader(Generic[K, V]):
             return
         batch.land(found, error)
         try:
-            if error is None:
-                self._store(batch, batch.values(self.locks.held(batch)))
+            self._landed(batch, self.locks.held(batch))
         finally:
             self.locks.release(batch)
 
@@ -222,11 +233,11 @@ class Loader(Generic[K, V]):
         A batch still in the queue only loses its keys and serves the next callers: a source that
         hangs while callers come and go must not pile up dead batches.
         """
+        self.locks.release(batch)  # first, because what was not found out must not be kept
         if batch.state is BatchState.QUEUED and batch not in self._loading:
-            self.locks.release(batch)
             batch.keys.clear()
-            if batch is not self._open:
-                (self._live if batch.cause is LoadCause.MISS else self._bulk).remove(batch)
+            if batch is not self._filling.get(batch.cause):
+                self._queues[batch.cause].remove(batch)
             return
         self._land(batch, {}, None)
         if batch.full is not None:

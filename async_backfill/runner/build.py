@@ -78,6 +78,7 @@ def make_cache(source: AnySource, settings: Settings) -> BackfillCache[str, Any]
         source,
         scan=source,
         capacity=settings.capacity,
+        eviction=settings.eviction,
         miss_threshold=settings.miss_threshold,
         backfill_batch=settings.backfill_batch,
         max_backfills=settings.max_backfills,

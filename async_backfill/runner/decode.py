@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
@@ -25,6 +25,7 @@ from async_backfill.runner.scenario import (
     TableSpec,
 )
 from async_backfill.runner.wording import nearest, path_of, shown
+from async_backfill.stores.orders import EVICTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -36,7 +37,6 @@ T = TypeVar("T")
 _KINDS: Final = ("mapping", "table", "simulated")
 _KIND_HINT: Final = ' (a mapping with a key "kind" is written {"kind": "mapping", "entries": {...}})'
 _ENTRIES: Final = MappingProxyType({"entries": "an object", "table": "an object", "keys": "a whole number"})
-_EVICTIONS: Final = get_args(get_type_hints(Settings)["eviction"])
 _MISMATCH: Final = re.compile(r"Expected `(?P<expected>[^`]+)`, got `(?P<got>[^`]+)`")
 _STEP: Final = re.compile(r"\.(?P<name>\w+)|\[(?P<number>\d+)\]")
 _WORDS: Final = MappingProxyType(
@@ -74,7 +74,7 @@ class _Decoder:
             document, None, known=("source", "lookups", *settings), required=("source", "lookups")
         )
         if "eviction" in document:
-            self._check_choice(document["eviction"], (None, "eviction"), allowed=_EVICTIONS)
+            self._check_choice(document["eviction"], (None, "eviction"), allowed=EVICTIONS)
         return Scenario(
             source=self._source(document["source"], (None, "source")),
             lookups=self._lookups(document["lookups"], (None, "lookups")),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
+
+from async_backfill.stores.orders import Eviction  # noqa: TC001 - msgspec reads the annotation
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,7 +19,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     window: int = 1000
     min_lookups: int = 3
     backfill_evicts: bool = False
-    eviction: Literal["fifo"] = "fifo"
+    eviction: Eviction = "fifo"
     concurrency: int = 1
 
 

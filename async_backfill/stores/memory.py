@@ -4,32 +4,40 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic
 
-from async_backfill.contracts import EvictionOrder, K, V
+from async_backfill.contracts import K, V
 from async_backfill.limits import whole_or_none
 from async_backfill.outcomes import ABSENT, Absent
-from async_backfill.stores.eviction import FifoOrder
+from async_backfill.stores.orders import Eviction, make_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from async_backfill.contracts import EvictionOrder
 
 
 class MemoryStore(Generic[K, V]):
-    """A dict with a capacity; a full one evicts the least recently added key (FIFO).
+    """A dict with a capacity; a full one evicts the key that its eviction order names.
 
     Keys are told apart as in any ``dict``, by ``==`` and ``hash``: ``1``, ``1.0`` and ``True`` are
     one key, ``"1"`` is another.
 
     :param capacity: entries held at the most, 1 or more; ``None`` for no limit.
-    :raises ConfigurationError: for any other capacity.
+    :param eviction: the order by name; first in, first out by default.
+    :raises ConfigurationError: for any other capacity or eviction.
     """
 
-    __slots__ = ("_capacity", "_entries", "_order", "_removals")
+    __slots__ = ("_capacity", "_entries", "_order", "_removals", "read")
 
-    def __init__(self, capacity: int | None = None) -> None:
+    read: Callable[[K, Absent], V | Absent]
+
+    def __init__(self, capacity: int | None = None, *, eviction: Eviction = "fifo") -> None:
         self._capacity = whole_or_none("capacity", capacity, least=1)
         self._entries: dict[K, V] = {}
-        self._order: EvictionOrder[K] = FifoOrder()
+        self._order: EvictionOrder[K] = make_order(eviction, self._capacity)
         self._removals = 0
+        # What a hit calls is chosen once: a hit that no order wants to hear of is one dict lookup.
+        touch = self._order.touch
+        self.read = self._entries.get if touch is None else _touching(self._entries.get, touch)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -45,16 +53,21 @@ class MemoryStore(Generic[K, V]):
         return self._removals
 
     def peek(self, key: K, default: Absent = ABSENT, /) -> V | Absent:
-        """Return the value of ``key``, else ``default``."""
+        """Return the value of ``key``, else ``default``; the key does not count as used."""
         return self._entries.get(key, default)
 
-    def set_many(self, items: Mapping[K, V], /) -> Sequence[K]:
-        """Add or replace ``items`` in their order; return the keys evicted to make room, oldest first."""
+    def set_many(self, items: Mapping[K, V], /, *, evict: bool = True) -> Sequence[K]:
+        """Add or replace ``items`` in their order; return the keys evicted to make room, oldest first.
+
+        Without ``evict`` nobody is: a new key for which there is no room is left out.
+        """
         entries, order, capacity = self._entries, self._order, self._capacity
         evicted: list[K] = []
         for key, value in items.items():
             if key not in entries:
                 if capacity is not None and len(entries) >= capacity:
+                    if not evict:
+                        continue
                     evicted.append(self.evict_oldest())
                 order.add(key)
             entries[key] = value
@@ -79,8 +92,20 @@ class MemoryStore(Generic[K, V]):
         return None if self._capacity is None else self._capacity - len(self._entries)
 
     def evict_oldest(self) -> K:
-        """Remove and return the least recently added key; `LookupError` when empty."""
+        """Remove and return the key that the eviction order names next; `LookupError` when empty."""
         key = self._order.evict()
         del self._entries[key]
         self._removals += 1
         return key
+
+
+def _touching(
+    get: Callable[[K, Absent], V | Absent], touch: Callable[[K], object]
+) -> Callable[[K, Absent], V | Absent]:
+    def read(key: K, default: Absent) -> V | Absent:
+        value = get(key, default)
+        if value is not default:
+            touch(key)
+        return value
+
+    return read

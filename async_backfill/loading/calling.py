@@ -1,0 +1,128 @@
+"""The source calls of one batch: one as a rule, none while the circuit is open, more to find a bad key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic
+
+from async_backfill.contracts import K, V
+from async_backfill.errors import CircuitOpenError
+from async_backfill.loading.batch import BatchState
+from async_backfill.loading.call import Ended, call_source
+from async_backfill.loading.circuit import Circuit
+from async_backfill.loading.splitting import isolate
+from async_backfill.outcomes import Failed
+from async_backfill.records import CircuitState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from async_backfill.contracts import Clock, Source
+    from async_backfill.events import LoadFinished
+    from async_backfill.loading.batch import Batch
+    from async_backfill.policies import LoadPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[K, V]):
+    """What a batch came to, after all of its calls, and the event of each.
+
+    ``must_stop`` says that the error wants the task to end, ``stopped`` that a call was cancelled;
+    ``seconds`` is how long the first call took.
+    """
+
+    found: Mapping[K, V | Failed]
+    error: BaseException | None = None
+    must_stop: bool = False
+    stopped: bool = False
+    seconds: float = 0.0
+    events: tuple[LoadFinished, ...] = ()
+
+
+class Calling(Generic[K, V]):
+    """Asks the source for batches, as ``policy`` says."""
+
+    def __init__(self, source: Source[K, V], policy: LoadPolicy, *, clock: Clock) -> None:
+        self._source = source
+        self._policy = policy
+        self._clock = clock
+        self._circuit = None if policy.circuit is None else Circuit(policy.circuit, clock)
+
+    @property
+    def circuit(self) -> CircuitState | None:
+        """The state of the circuit; ``None`` when there is none."""
+        return None if self._circuit is None else self._circuit.state
+
+    async def load(self, batch: Batch[K, V]) -> Answer[K, V]:
+        """Return what the source says to ``batch``; raise only a cancellation of the whole cache."""
+        keys = tuple(batch.keys)
+        first = await self._call(batch, keys)
+        if isinstance(first, CircuitOpenError):
+            return Answer({}, first)
+        if first.error is None or not self._may_split(first, keys):
+            return Answer(
+                first.found, first.error, first.must_stop, first.stopped, first.event.seconds, (first.event,)
+            )
+        return await self._split(batch, first, first.error)
+
+    async def _split(self, batch: Batch[K, V], first: Ended[K, V], error: BaseException) -> Answer[K, V]:
+        """Look for the bad key of ``batch``, whose first call failed; a timeout ends the search."""
+        keys, events = tuple(batch.keys), [first.event]
+        last = first
+        unasked: BaseException | None = None
+
+        async def ask(some: Sequence[K]) -> Mapping[K, V | Failed] | BaseException | None:
+            nonlocal last, unasked
+            if batch.state is BatchState.LANDED:
+                return None
+            ended = await self._call(batch, some, counted=True)
+            if isinstance(ended, CircuitOpenError):
+                unasked = ended
+                return None
+            last = ended
+            events.append(ended.event)
+            if ended.stopped or ended.must_stop:
+                unasked = ended.error
+                return None
+            return ended.error or ended.found
+
+        found: Mapping[K, V | Failed] = await isolate(keys, error, ask)
+        if unasked is not None:
+            found = {**dict.fromkeys(keys, Failed(unasked)), **found}
+        interrupt = unasked if isinstance(unasked, (KeyboardInterrupt, SystemExit)) else None
+        return Answer(found, interrupt, last.must_stop, last.stopped, first.event.seconds, tuple(events))
+
+    async def _call(
+        self, batch: Batch[K, V], keys: Sequence[K], *, counted: bool = False
+    ) -> Ended[K, V] | CircuitOpenError:
+        """Make one call, unless the circuit is open.
+
+        :param counted: whether the circuit knows already that the batch failed: one bad key must not
+            open it by failing in each call of the search for it.
+        """
+        probe = False
+        if self._circuit is not None:
+            try:
+                probe = self._circuit.admit()
+            except CircuitOpenError as refusal:
+                return refusal
+        failed: bool | None = None
+        try:
+            ended = await call_source(self._source, batch, keys, self._policy, self._clock)
+            given_up = batch.state is BatchState.LANDED
+            if not given_up and (probe or not (counted and ended.failed)):
+                failed = ended.failed
+        finally:
+            if self._circuit is not None:
+                self._circuit.record(probe=probe, failed=failed)
+        return ended
+
+    def _may_split(self, ended: Ended[K, V], keys: Sequence[K]) -> bool:
+        return (
+            self._policy.split_failed
+            and len(keys) > 1
+            and not ended.stopped
+            and isinstance(ended.error, Exception)
+            and not ended.must_stop
+            and self.circuit in {None, CircuitState.CLOSED}
+        )

@@ -1,0 +1,175 @@
+"""A store whose values expire: fresh for a while, then stale, then gone."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import random
+from typing import TYPE_CHECKING, Final, Generic
+
+from async_backfill.contracts import K, V
+from async_backfill.outcomes import ABSENT, Absent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from async_backfill.contracts import BoundedStore, Clock
+    from async_backfill.policies import FreshnessPolicy
+
+_SLACK: Final = 64
+
+
+class FreshStore(Generic[K, V]):
+    """Puts expiry in front of ``store``: `read` and `peek` find what is fresh, `leftover` what is stale.
+
+    What is gone leaves the store when something is added, at the latest: a heap knows who is next,
+    so no entry is ever searched for.
+
+    :param ttl: seconds that a value stays fresh.
+    :param clock: seconds that never go back.
+    """
+
+    def __init__(
+        self, store: BoundedStore[K, V], policy: FreshnessPolicy, *, ttl: float, clock: Clock
+    ) -> None:
+        self._store = store
+        self._policy = policy
+        self._ttl = ttl
+        self._clock = clock
+        self._draws = random.Random(policy.seed)
+        self._fresh_until: dict[K, float] = {}
+        self._retry_at: dict[K, float] = {}
+        self._costs: dict[K, float] = {}
+        self._leaving: list[tuple[float, int, K]] = []
+        self._added = 0
+        self.read = self._make_read()
+
+    def __len__(self) -> int:
+        return len(self._store)
+
+    @property
+    def capacity(self) -> int | None:
+        """Entries held at the most, fresh or stale; ``None`` without a limit."""
+        return self._store.capacity
+
+    @property
+    def removals(self) -> int:
+        """How many times something left, for whatever reason."""
+        self._sweep()
+        return self._store.removals
+
+    def peek(self, key: K, default: Absent = ABSENT, /) -> V | Absent:
+        """Return the value of ``key`` if it is fresh, else ``default``."""
+        if self._clock() < self._fresh_until.get(key, -math.inf):
+            return self._store.peek(key, default)
+        return default
+
+    def leftover(self, key: K) -> V | Absent:
+        """Return the value of ``key`` if it may still be served, fresh or stale, else `ABSENT`."""
+        if self._clock() < self._fresh_until.get(key, -math.inf) + self._policy.stale_for:
+            return self._store.peek(key, ABSENT)
+        return ABSENT
+
+    def is_fresh(self, key: K) -> bool:
+        """Return whether ``key`` is there and has not expired."""
+        return self._clock() < self._fresh_until.get(key, -math.inf)
+
+    def may_refresh(self, key: K) -> bool:
+        """Return whether the last refresh of ``key`` did not fail, or that is long enough ago."""
+        return self._clock() >= self._retry_at.get(key, -math.inf)
+
+    def refresh_failed(self, keys: Iterable[K]) -> None:
+        """Take note that loading ``keys`` failed; those that can still be served are left alone a while."""
+        retry_at = self._clock() + self._policy.retry_after
+        self._retry_at.update((key, retry_at) for key in keys if key in self._fresh_until)
+
+    def set_many(self, items: Mapping[K, V], /, *, evict: bool = True, cost: float = 0.0) -> Sequence[K]:
+        """Add or replace ``items`` in their order, fresh from now on; return the keys evicted for them.
+
+        :param cost: seconds that it took to load them, for ``FreshnessPolicy.early``.
+        """
+        self._sweep()
+        evicted = self._store.set_many(items, evict=evict)
+        self._forget(evicted)
+        now = self._clock()
+        for key in items:
+            # One that did not fit, or was evicted for a later one of the same items, has no times.
+            if self._store.peek(key, ABSENT) is not ABSENT:
+                self._date(key, now, cost)
+        return evicted
+
+    def delete_many(self, keys: Iterable[K], /) -> None:
+        """Remove ``keys``; those that are not there are ignored."""
+        gone = tuple(keys)
+        self._store.delete_many(gone)
+        self._forget(gone)
+
+    def clear(self) -> None:
+        """Remove everything."""
+        self._store.clear()
+        self._fresh_until.clear()
+        self._retry_at.clear()
+        self._costs.clear()
+        self._leaving.clear()
+
+    def free_room(self) -> int | None:
+        """Return how many keys can be added before one is evicted; ``None`` without a limit."""
+        self._sweep()
+        return self._store.free_room()
+
+    def evict_oldest(self) -> K:
+        """Remove and return the key that the eviction order names next; `LookupError` when empty."""
+        key = self._store.evict_oldest()
+        self._forget((key,))
+        return key
+
+    def _make_read(self) -> Callable[[K, Absent], V | Absent]:
+        """Return what a hit calls; a value that is due for an early refresh is not found."""
+        fresh_until, read, clock = self._fresh_until, self._store.read, self._clock
+        early, costs, draw = self._policy.early, self._costs, self._draws.random
+
+        def read_fresh(key: K, default: Absent) -> V | Absent:
+            if clock() < fresh_until.get(key, -math.inf):
+                return read(key, default)
+            return default
+
+        def read_early(key: K, default: Absent) -> V | Absent:
+            # XFetch: now - cost * beta * log(random()) >= expiry. The draw must not be 0.
+            ahead = -costs.get(key, 0.0) * early * math.log(1.0 - draw())
+            if clock() + ahead < fresh_until.get(key, -math.inf):
+                return read(key, default)
+            return default
+
+        return read_early if early else read_fresh
+
+    def _date(self, key: K, now: float, cost: float) -> None:
+        ttl = self._ttl
+        if self._policy.jitter:
+            ttl -= ttl * self._policy.jitter * self._draws.random()
+        self._fresh_until[key] = now + ttl
+        self._retry_at.pop(key, None)
+        if self._policy.early:
+            self._costs[key] = cost
+        self._added += 1
+        heapq.heappush(self._leaving, (now + ttl + self._policy.stale_for, self._added, key))
+
+    def _forget(self, keys: Iterable[K]) -> None:
+        for key in keys:
+            self._fresh_until.pop(key, None)
+            self._retry_at.pop(key, None)
+            self._costs.pop(key, None)
+
+    def _sweep(self) -> None:
+        """Remove what can no longer be served."""
+        now, leaving = self._clock(), self._leaving
+        while leaving and leaving[0][0] <= now:
+            until, _, key = heapq.heappop(leaving)
+            if self._leaves_at(key) == until:
+                self.delete_many((key,))
+        if len(leaving) > 2 * len(self._fresh_until) + _SLACK:
+            self._leaving = [item for item in leaving if self._leaves_at(item[2]) == item[0]]
+            heapq.heapify(self._leaving)
+
+    def _leaves_at(self, key: K) -> float | None:
+        fresh_until = self._fresh_until.get(key)
+        return None if fresh_until is None else fresh_until + self._policy.stale_for

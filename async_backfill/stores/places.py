@@ -1,0 +1,109 @@
+"""Places in eviction queues whose keys can leave from the middle, without searching for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
+
+from async_backfill.contracts import K
+from async_backfill.outcomes import ABSENT, Absent
+
+if TYPE_CHECKING:
+    from collections import deque
+
+_SLACK: Final = 64
+_K = TypeVar("_K")
+
+
+class Again(Generic[_K]):
+    """The place of a key that was added again while an older place of it still stands, dead."""
+
+    __slots__ = ("key",)
+
+    def __init__(self, key: _K) -> None:
+        self.key = key
+
+
+Place: TypeAlias = _K | Again[_K]
+
+
+class Places(Generic[K]):
+    """Tells the living places in a policy's queues from the dead ones.
+
+    A key that is removed stays in its queue as a dead place, which is skipped when it comes up. The
+    place of a key is the key itself, which costs no memory; only a key that comes back while its dead
+    place still stands gets an object of its own, so that the two are never confused. With a rebuild of
+    the queues once more than half of the places are dead, everything is O(1) amortised. (Taking
+    ``next(iter(dict))`` instead is not: a dict that lost its first million keys walks over a million
+    holes.)
+    """
+
+    __slots__ = ("_again", "_count", "_dead")
+
+    def __init__(self) -> None:
+        self._dead: set[K] = set()
+        self._again: dict[K, Again[K]] = {}
+        self._count = 0
+
+    def new(self, key: K) -> Place[K]:
+        """Return a living place for ``key``, which has none."""
+        if key not in self._dead:
+            return key
+        place = self._again[key] = Again(key)
+        return place
+
+    def discard(self, key: K) -> None:
+        """Let the living place of ``key`` die."""
+        self._count += 1
+        if self._again.pop(key, None) is None:
+            self._dead.add(key)
+
+    def lives(self, place: Place[K]) -> bool:
+        """Return whether the key of ``place`` is still there, and has this place."""
+        if isinstance(place, Again):
+            return self._again.get(place.key) is place
+        return place not in self._dead
+
+    def bury(self, place: Place[K]) -> None:
+        """Forget a dead place that was taken out of its queue."""
+        self._count -= 1
+        if not isinstance(place, Again):
+            self._dead.remove(place)
+
+    def pop(self, queue: deque[Place[K]]) -> Place[K] | Absent:
+        """Take the first living place out of ``queue``; `ABSENT` when there is none.
+
+        It may be put into a queue again; when its key leaves for good, call `leave`.
+        """
+        while queue:
+            place = queue.popleft()
+            if not self._count or self.lives(place):
+                return place
+            self.bury(place)
+        return ABSENT
+
+    @staticmethod
+    def key(place: Place[K]) -> K:
+        """Return the key that ``place`` is of."""
+        return place.key if isinstance(place, Again) else place
+
+    def leave(self, key: K) -> None:
+        """Forget the place of ``key``, which was taken and is not put back."""
+        if self._again:
+            self._again.pop(key, None)
+
+    def tidy(self, *queues: deque[Place[K]]) -> None:
+        """Rebuild ``queues``, which are all there are, once more than half of their places are dead."""
+        if self._count <= _SLACK or self._count * 2 <= sum(map(len, queues)):
+            return
+        for queue in queues:
+            living = [place for place in queue if self.lives(place)]
+            queue.clear()
+            queue.extend(living)
+        self._dead.clear()
+        self._count = 0
+
+    def clear(self) -> None:
+        """Forget all places."""
+        self._dead.clear()
+        self._again.clear()
+        self._count = 0

@@ -1,0 +1,100 @@
+"""Copies in memory up to a weight, such as bytes, that the user's function measures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from async_backfill.contracts import K, V
+from async_backfill.limits import whole
+from async_backfill.stores.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from async_backfill.stores.orders import Eviction
+
+
+class WeighedStore(MemoryStore[K, V]):
+    """A `MemoryStore` whose entries weigh ``max_weight`` together at the most.
+
+    An entry is weighed once, when it is added. One that is heavier than ``max_weight`` by itself is
+    not kept.
+
+    :param max_weight: 1 or more, in the unit of ``weigh``.
+    :param weigh: returns the weight of a key and its value, a whole number of 0 or more.
+    :param capacity: entries held at the most, as well; ``None`` for no limit.
+    :raises ConfigurationError: for any other limit, and from `set_many` for any other weight.
+    """
+
+    __slots__ = ("_max_weight", "_weigh", "_weight", "_weights")
+
+    def __init__(
+        self,
+        max_weight: int,
+        weigh: Callable[[K, V], int],
+        *,
+        capacity: int | None = None,
+        eviction: Eviction = "fifo",
+    ) -> None:
+        super().__init__(capacity, eviction=eviction)
+        self._max_weight = whole("max_weight", max_weight, least=1)
+        self._weigh = weigh
+        self._weights: dict[K, int] = {}
+        self._weight = 0
+
+    @property
+    def weight(self) -> int:
+        """What the entries weigh together."""
+        return self._weight
+
+    def set_many(self, items: Mapping[K, V], /, *, evict: bool = True) -> Sequence[K]:
+        """Add or replace ``items`` as `MemoryStore.set_many` does, within the weight as well."""
+        weights = {key: whole("weigh", self._weigh(key, value), least=0) for key, value in items.items()}
+        evicted: list[K] = []
+        for key, value in items.items():
+            evicted.extend(self._set(key, value, weights[key], evict=evict))
+        return evicted
+
+    def delete_many(self, keys: Iterable[K], /) -> None:
+        """Remove ``keys``; those that are not there are ignored."""
+        for key in keys:
+            self._weight -= self._weights.pop(key, 0)
+            super().delete_many((key,))
+
+    def clear(self) -> None:
+        """Remove everything."""
+        super().clear()
+        self._weights.clear()
+        self._weight = 0
+
+    def free_room(self) -> int | None:
+        """Return how many keys of the present average weight can be added before one is evicted.
+
+        ``None`` when there is nothing yet to take an average of, and no ``capacity``.
+        """
+        places = super().free_room()
+        if not self._weight:
+            return places
+        by_weight = (self._max_weight - self._weight) * len(self) // self._weight
+        return by_weight if places is None else min(places, by_weight)
+
+    def evict_oldest(self) -> K:
+        """Remove and return the key that the eviction order names next; `LookupError` when empty."""
+        key = super().evict_oldest()
+        self._weight -= self._weights.pop(key)
+        return key
+
+    def _set(self, key: K, value: V, weight: int, *, evict: bool) -> Sequence[K]:
+        others = self._weight - self._weights.get(key, 0)
+        if weight > self._max_weight or (not evict and others + weight > self._max_weight):
+            self.delete_many((key,))  # an older value must not outlive a newer one
+            return ()
+        evicted: list[K] = []
+        # The key's own old value counts until it is replaced, and may be what is evicted.
+        while self._weight - self._weights.get(key, 0) + weight > self._max_weight:
+            evicted.append(self.evict_oldest())
+        evicted.extend(super().set_many({key: value}, evict=evict))
+        if key in self._entries:
+            self._weight += weight - self._weights.get(key, 0)
+            self._weights[key] = weight
+        return [gone for gone in evicted if gone != key]
