@@ -14,7 +14,7 @@ from anyio.lowlevel import checkpoint
 
 from async_backfill import AsyncBackfillError
 
-FOR_EVER: Final = 1e9
+FOR_EVER: Final = 1e5
 PENDING: Final = "pending"
 CANCELLED: Final = "cancelled"
 

@@ -64,7 +64,7 @@ def test_a_command_without_input_or_output_is_refused(capsys, options, problem):
         (["--min-lookups", "0"], ["--min-lookups: 0 is less than 1"]),
         (["--concurrency", "0"], ["--concurrency: 0 is less than 1"]),
         (["--backfill-evicts=perhaps"], ["--backfill-evicts", '"perhaps"']),
-        (["--eviction", "lru"], ["--eviction", '"lru"', '"fifo"']),
+        (["--eviction", "mru"], ["--eviction", '"mru"', '"fifo"']),
         (["--format", "xml"], ["--format", '"xml"', '"table"', '"json"']),
         (["--results-limit", "-1"], ["--results-limit: -1 is less than 0"]),
         (["--input", "twice.json"], ["--input", "multiple times"]),

@@ -69,14 +69,16 @@ def breaches(root, contract):
 
 
 def forbidden_imports(root, contract):
-    """Return which of the contract's modules import directly what it forbids."""
+    """Return which of the contract's modules import directly what it forbids and does not ignore."""
     trees = modules_of(root)
+    ignored = {tuple(pair.split(" -> ")) for pair in contract.get("ignore_imports", ())}
     return sorted(
         f"{name} imports {imported}"
         for name in trees
         if any(name == source or name.startswith(f"{source}.") for source in contract["source_modules"])
         for imported in imports_of(name, trees)
         if imported.partition(".")[0] in contract["forbidden_modules"]
+        and (name, imported.partition(".")[0]) not in ignored
     )
 
 
@@ -163,3 +165,23 @@ def test_an_import_that_is_forbidden_is_found(tmp_path):
         "async_backfill.left.deep imports asyncio",
         "async_backfill.top imports asyncio.events",
     ]
+
+
+def test_an_import_that_a_contract_makes_an_exception_of_is_allowed_there_and_nowhere_else(tmp_path):
+    sources = {"left/deep.py": "import stamina", "low.py": "from stamina import retry"}
+    build(tmp_path, sources)
+    contract = {
+        "source_modules": [PACKAGE],
+        "forbidden_modules": ["stamina"],
+        "ignore_imports": ["async_backfill.left.deep -> stamina"],
+    }
+
+    assert forbidden_imports(tmp_path, contract) == ["async_backfill.low imports stamina"]
+
+
+@pytest.mark.parametrize("contract", FORBIDDEN, ids=[contract["name"] for contract in FORBIDDEN])
+def test_an_exception_that_a_contract_makes_is_one_that_is_used(contract):
+    strict = {**contract, "ignore_imports": []}
+    used = [line.replace(" imports ", " -> ") for line in forbidden_imports(ROOT, strict)]
+
+    assert used == contract.get("ignore_imports", [])

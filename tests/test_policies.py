@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from async_backfill import BackfillPolicy, ConfigurationError, LoadPolicy
+from async_backfill import BackfillPolicy, CircuitPolicy, ConfigurationError, FreshnessPolicy, LoadPolicy
 
 WHOLE_FROM_ONE = [0, -1, True, 1.0, "1", None]
 FLAGS = [0, 1, None, "yes"]
@@ -19,6 +19,8 @@ def test_the_defaults_are_the_documented_ones():
         "concurrency": 10,
         "timeout": 30.0,
         "linger": 0.0,
+        "split_failed": False,
+        "circuit": None,
     }
     assert dataclasses.asdict(BackfillPolicy()) == {
         "window": 1000,
@@ -26,6 +28,18 @@ def test_the_defaults_are_the_documented_ones():
         "evicts": False,
         "inline": False,
         "concurrent": 1,
+    }
+    assert dataclasses.asdict(CircuitPolicy()) == {"failures": 5, "open_for": 10.0}
+    assert dataclasses.asdict(FreshnessPolicy()) == {
+        "ttl": None,
+        "jitter": 0.0,
+        "stale_for": 0.0,
+        "stale_wait": 0.0,
+        "retry_after": 1.0,
+        "early": 0.0,
+        "absent_ttl": None,
+        "absent_capacity": 10_000,
+        "seed": None,
     }
 
 
@@ -39,6 +53,12 @@ def test_the_defaults_are_the_documented_ones():
         ),
         *((LoadPolicy, "timeout", value) for value in (0, 0.0, -1, math.inf, math.nan, True, "1")),
         *((LoadPolicy, "linger", value) for value in (-0.1, math.inf, math.nan, True, "1", None)),
+        *((LoadPolicy, "split_failed", value) for value in FLAGS),
+        *((LoadPolicy, "circuit", value) for value in (5, True, "yes", {})),
+        *((CircuitPolicy, "failures", value) for value in WHOLE_FROM_ONE),
+        *((CircuitPolicy, "open_for", value) for value in (0, 0.0, -1, math.inf, math.nan, True, "1", None)),
+        *((FreshnessPolicy, "ttl", value) for value in (0, 0.0, -1, math.inf, math.nan, True, "1")),
+        *((FreshnessPolicy, setting, 0.5) for setting in ("jitter", "stale_for", "early")),
         *(
             (BackfillPolicy, setting, value)
             for setting in ("window", "min_lookups", "concurrent")
@@ -59,6 +79,9 @@ def test_a_setting_outside_its_limits_is_refused_by_name(policy, setting, value)
     [
         lambda: LoadPolicy(max_batch=1, concurrency=1, timeout=None, linger=0),
         lambda: LoadPolicy(timeout=0.001, linger=10),
+        lambda: LoadPolicy(split_failed=True, circuit=CircuitPolicy(failures=1, open_for=0.001)),
+        lambda: FreshnessPolicy(ttl=1, jitter=1.0, stale_for=5, stale_wait=None, early=1.0, seed=0),
+        lambda: FreshnessPolicy(absent_ttl=0.5, absent_capacity=1),
         lambda: BackfillPolicy(window=1, min_lookups=1, concurrent=1),
         lambda: BackfillPolicy(evicts=True, inline=True, concurrent=9),
     ],
@@ -67,7 +90,7 @@ def test_a_setting_within_its_limits_is_taken(policy):
     assert dataclasses.is_dataclass(policy())
 
 
-@pytest.mark.parametrize("policy", [LoadPolicy(), BackfillPolicy()])
+@pytest.mark.parametrize("policy", [LoadPolicy(), BackfillPolicy(), CircuitPolicy(), FreshnessPolicy()])
 def test_a_policy_cannot_be_changed_and_is_equal_to_its_like(policy):
     name = dataclasses.fields(policy)[0].name
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -78,7 +101,7 @@ def test_a_policy_cannot_be_changed_and_is_equal_to_its_like(policy):
     assert policy != dataclasses.replace(policy, **{name: 7})
 
 
-@pytest.mark.parametrize("policy", [LoadPolicy, BackfillPolicy])
+@pytest.mark.parametrize("policy", [LoadPolicy, BackfillPolicy, CircuitPolicy, FreshnessPolicy])
 def test_settings_are_given_by_name(policy):
     with pytest.raises(TypeError):
         policy(5)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from async_backfill import BudgetState, Stats, Status
+from async_backfill import BudgetState, CircuitState, Stats, Status
 from async_backfill.outcomes import LoadCause
 from async_backfill.stats import Counters, snapshot
 
@@ -23,6 +23,7 @@ def snapshot_of(counters, **facts):
         "backfills": 0,
         "permits_left": None,
         "budget": BudgetState.OPEN,
+        "circuit": None,
         "audit_dropped": 0,
     }
     return snapshot(counters, **(looked_up | facts))
@@ -32,7 +33,7 @@ def test_a_cache_that_has_done_nothing_has_counted_nothing():
     stats = dataclasses.asdict(snapshot_of(Counters()))
     left = {name: value for name, value in stats.items() if value != 0}
 
-    assert left == {"permits_left": None, "budget": BudgetState.OPEN}
+    assert left == {"permits_left": None, "budget": BudgetState.OPEN, "circuit": None}
     assert (stats["hit_rate"], stats["miss_rate"]) == (0.0, 0.0)
 
 
@@ -45,7 +46,8 @@ def test_whatever_was_counted_the_figures_agree_with_each_other(hits, misses, da
 
     assert stats.lookups == stats.hits + stats.misses == hits + misses
     assert stats.misses == stats.led + stats.joined
-    assert stats.source_keys == stats.miss_keys + stats.backfill_keys == sum(delivered.values())
+    assert stats.source_keys == stats.miss_keys + stats.refresh_keys + stats.backfill_keys
+    assert stats.source_keys == sum(delivered.values())
     assert math.isclose(stats.hit_rate + stats.miss_rate, 1.0 if hits + misses else 0.0)
     assert stats.hit_rate * stats.lookups == pytest.approx(hits)
 
@@ -55,6 +57,7 @@ def test_each_figure_is_the_one_that_was_counted():
         hits=1,
         misses=7,
         led=3,
+        stale=18,
         absent=4,
         failed=5,
         source_calls=6,
@@ -62,7 +65,7 @@ def test_each_figure_is_the_one_that_was_counted():
         backfills_failed=9,
         backfills_skipped=10,
         backfills_denied=11,
-        keys={LoadCause.MISS: 12, LoadCause.BACKFILL: 13},
+        keys={LoadCause.MISS: 12, LoadCause.REFRESH: 19, LoadCause.BACKFILL: 13},
     )
     facts = {
         "size": 14,
@@ -70,6 +73,7 @@ def test_each_figure_is_the_one_that_was_counted():
         "backfills": 16,
         "permits_left": 0,
         "budget": BudgetState.NEEDS_APPROVAL,
+        "circuit": CircuitState.HALF_OPEN,
         "audit_dropped": 17,
     }
 
@@ -79,13 +83,15 @@ def test_each_figure_is_the_one_that_was_counted():
         misses=7,
         led=3,
         joined=4,
+        stale=18,
         absent=4,
         failed=5,
         hit_rate=1 / 8,
         miss_rate=7 / 8,
         source_calls=6,
-        source_keys=25,
+        source_keys=44,
         miss_keys=12,
+        refresh_keys=19,
         backfill_keys=13,
         backfills=16,
         backfills_failed=9,
@@ -96,6 +102,7 @@ def test_each_figure_is_the_one_that_was_counted():
         in_flight=15,
         permits_left=0,
         budget=BudgetState.NEEDS_APPROVAL,
+        circuit=CircuitState.HALF_OPEN,
         audit_dropped=17,
     )
 
@@ -115,7 +122,7 @@ def test_two_caches_do_not_count_into_one_another():
     one, other = Counters(), Counters()
     one.keys[LoadCause.MISS] += 1
 
-    assert other.keys == {LoadCause.MISS: 0, LoadCause.BACKFILL: 0}
+    assert other.keys == dict.fromkeys(LoadCause, 0)
 
 
 @settings(deadline=None)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from async_backfill import AuditRecord, Status
 from async_backfill.backfill.audit_writer import AuditWriter
-from tests.callers import CANCELLED, PENDING, leaked_cancellation, start
+from tests.callers import CANCELLED, PENDING, leaked_cancellation, run, start
 
 pytestmark = pytest.mark.anyio
 
@@ -334,6 +334,28 @@ async def test_a_sink_that_cancels_itself_cancels_nobody_and_loses_nothing():
         await writer.flush()
 
         assert set(shelf.kept) == {1}
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_an_exception_that_ends_the_process_goes_through_and_loses_nothing(backend, error):
+    shelf = Shelf()
+    writers = []
+
+    async def main():
+        async with create_task_group() as tasks:
+            writers.append(AuditWriter(shelf, interval=1.0, spawn=tasks.start_soon))
+            shelf.error = error()
+            report(writers[0], 1)
+            await sleep(100.0)
+
+    with pytest.raises(BaseException) as raised:
+        run(main, backend)
+    assert raised.type is error or raised.group_contains(error)
+
+    shelf.error = None
+    run(writers[0].flush, backend)
+    assert shelf.kept == {1: record(1)}
 
 
 async def test_a_sink_that_hangs_is_in_nobodys_way():

@@ -19,10 +19,10 @@ class FullDisk(MemoryStore):
         super().__init__()
         self.is_mended = False
 
-    def set_many(self, items):
+    def set_many(self, items, *, evict=True):
         if not self.is_mended:
             raise OSError("no space left on device")
-        return super().set_many(items)
+        return super().set_many(items, evict=evict)
 
 
 async def test_who_waits_for_a_load_is_served_and_the_failure_is_logged(caplog):

@@ -14,6 +14,7 @@ PROJECT = Path(__file__).parents[2]
 DOCUMENTS = [
     *sorted(PROJECT.glob("*.md")),
     *sorted(PROJECT.glob("data/*.md")),
+    *sorted(PROJECT.glob("tests/*.md")),
     *sorted(PROJECT.glob("benchmarks/*.md")),
 ]
 README = PROJECT / "README.md"
@@ -80,3 +81,18 @@ def test_the_files_that_the_main_command_names_are_there():
 def test_every_link_to_a_file_leads_to_one(document):
     targets = [match["target"] for match in _LINK.finditer(document.read_text())]
     assert [target for target in targets if not (document.parent / target).exists()] == []
+
+
+_PROMISED = re.compile(r"`(?P<file>[a-z0-9_/]+\.py)::(?P<test>test_[a-z0-9_]+)`")
+
+
+def test_every_test_that_holds_the_cache_to_a_promise_is_there():
+    promises = [match.groups() for match in _PROMISED.finditer((PROJECT / "tests/promises.md").read_text())]
+    missing = [
+        (file, test)
+        for file, test in promises
+        if not (PROJECT / "tests" / file).is_file()
+        or f"def {test}(" not in (PROJECT / "tests" / file).read_text()
+    ]
+    assert len(promises) > 30
+    assert missing == []

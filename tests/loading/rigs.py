@@ -26,7 +26,7 @@ class Rig:
         self.loader = Loader(
             source,
             policy=policy,
-            store=lambda _, values: self.stored.update(values),
+            landed=lambda batch, keys: self.stored.update(batch.values(keys)),
             report=self.events.append,
             spawn=spawn,
             clock=time.monotonic,

@@ -95,8 +95,8 @@ async def test_a_batch_lands_then_is_stored_then_releases_its_locks():
 
     async with loading() as (rig, _):
         batch, _ = rig.loader.board(1)
-        rig.loader._store = lambda stored, values: seen.append(
-            (stored is batch, stored.state, dict(values), 1 in rig.loader.locks)
+        rig.loader._landed = lambda stored, keys: seen.append(
+            (stored is batch, stored.state, stored.values(keys), 1 in rig.loader.locks)
         )
         rig.source.open()
         await rig.loader.wait({batch: 1})

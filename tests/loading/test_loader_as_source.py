@@ -26,7 +26,7 @@ async def loading(**policy):
         loader = Loader(
             source,
             policy=LoadPolicy(**policy),
-            store=lambda _batch, _values: None,
+            landed=lambda _batch, _keys: None,
             report=lambda _event: None,
             spawn=tasks.start_soon,
             clock=time.monotonic,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from async_backfill import ConfigurationError, MemoryStore
 from async_backfill.outcomes import ABSENT
+from async_backfill.stores.orders import EVICTIONS
 
 keys = st.integers(0, 9)
 values = st.none() | st.integers(0, 3)
@@ -142,3 +143,86 @@ def test_a_capacity_that_is_no_whole_number_of_one_or_more_is_refused(capacity):
 def test_an_empty_store_has_nothing_to_evict():
     with pytest.raises(LookupError):
         MemoryStore(1).evict_oldest()
+
+
+def read_first(eviction):
+    """Return who leaves a full store of ten first when key 0 was added first and has been read since."""
+    store = MemoryStore(10, eviction=eviction)
+    store.set_many(dict.fromkeys(range(10)))
+    for _ in range(2):
+        store.read(0, ABSENT)
+    return list(store.set_many({"new": None}))
+
+
+@pytest.mark.parametrize(("eviction", "first"), [("fifo", 0), ("lru", 1), ("sieve", 1), ("s3-fifo", 1)])
+def test_reading_a_key_saves_it_in_every_order_but_the_first_in_first_out(eviction, first):
+    assert read_first(eviction) == [first]
+
+
+@pytest.mark.parametrize("eviction", EVICTIONS)
+def test_peeking_at_a_key_or_replacing_its_value_does_not_save_it(eviction):
+    store = MemoryStore(10, eviction=eviction)
+    store.set_many(dict.fromkeys(range(10)))
+    for value in range(5):
+        store.peek(0, ABSENT)
+        store.set_many({0: value})
+
+    assert list(store.set_many({"new": None})) == [0]
+
+
+@pytest.mark.parametrize("eviction", EVICTIONS)
+def test_reading_a_key_that_is_not_there_changes_nothing(eviction):
+    store = MemoryStore(2, eviction=eviction)
+
+    assert store.read("a", ABSENT) is ABSENT
+    store.set_many({"a": None, "b": False})
+    assert store.read("a", ABSENT) is None
+    assert store.read("b", ABSENT) is False
+    assert len(store) == 2
+
+
+@pytest.mark.parametrize("eviction", EVICTIONS)
+def test_without_eviction_what_is_there_stays_and_what_does_not_fit_is_left_out(eviction):
+    store = MemoryStore(3, eviction=eviction)
+    store.set_many({"a": 1, "b": 2})
+
+    assert list(store.set_many({"c": 3, "d": 4, "a": 10}, evict=False)) == []
+    assert [store.peek(key) for key in "abcd"] == [10, 2, 3, ABSENT]
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    eviction=st.sampled_from(EVICTIONS),
+    capacity=st.integers(1, 6),
+    operations=st.lists(
+        st.tuples(st.booleans(), st.dictionaries(keys, values)) | st.tuples(st.none(), keys), max_size=40
+    ),
+)
+def test_in_every_order_no_more_is_held_than_fits_and_whoever_left_is_named(eviction, capacity, operations):
+    store = MemoryStore(capacity, eviction=eviction)
+    expected = set()
+    for evict, argument in operations:
+        if evict is None:
+            store.read(argument, ABSENT)
+            store.delete_many([argument, 10])
+            expected.discard(argument)
+            continue
+        evicted = store.set_many(argument, evict=evict)
+        assert evict or not evicted
+        now = {key for key in range(10) if store.peek(key) is not ABSENT}
+        assert len(now) == len(store) <= capacity
+        assert now | set(evicted) >= expected
+        assert now <= expected | set(argument)
+        expected = now
+
+
+@pytest.mark.parametrize("eviction", EVICTIONS)
+def test_a_key_that_cannot_be_hashed_changes_nothing(eviction):
+    store = MemoryStore(2, eviction=eviction)
+    store.set_many({"a": 1, "b": 2})
+    for use in (store.peek, lambda key: store.read(key, ABSENT), lambda key: store.delete_many([key])):
+        with pytest.raises(TypeError):
+            use([])
+
+    assert (len(store), store.removals) == (2, 0)
+    assert [store.evict_oldest(), store.evict_oldest()] == ["a", "b"]
