@@ -1,0 +1,1 @@
+"""Which eviction order hits how often, beside the figures of a simulator where there are any."""
