@@ -5,9 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import hypothesis
 import looptime
 import pytest
 import trio.testing
+
+# A deadline is a wall clock, and the machine may be busy.
+hypothesis.settings.register_profile("no wall clock", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("no wall clock")
 
 
 def pytest_sessionstart() -> None:

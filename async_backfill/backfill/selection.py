@@ -18,7 +18,8 @@ class SourceOrder(Generic[K]):
 
     It remembers how far it has scanned and which keys before that point were not cached when it
     last looked, so a selection costs what is new, not the whole source. When something has left
-    the cache since, what it remembers may be wrong and the scan starts again.
+    the cache since, what it remembers may be wrong and the scan starts again. Keys that come into
+    the source behind that point are found then, not before.
 
     :param scan: pages through the source's keys.
     :param is_cached: whether a key is in the store.

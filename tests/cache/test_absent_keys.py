@@ -62,6 +62,25 @@ async def test_a_put_makes_an_absent_key_known():
     assert source.calls == 2
 
 
+@pytest.mark.parametrize("write", ["put", "load"])
+async def test_a_key_that_came_to_exist_and_was_evicted_since_is_not_taken_for_absent(write):
+    rows = {}
+    clock = ManualClock()
+    source = MappingSource(rows)
+    freshness = FreshnessPolicy(absent_ttl=10.0)
+    async with BackfillCache(source, scan=source, capacity=1, clock=clock, freshness=freshness) as cache:
+        await cache.get("a")
+        rows["a"] = 1
+        if write == "put":
+            await cache.put("a", 1)
+        else:
+            clock.advance(10.0)
+            assert await cache.get("a") == 1
+        await cache.put("b", 2)
+
+        assert await cache.get("a") == 1
+
+
 @pytest.mark.parametrize("forget", ["invalidate", "clear"])
 async def test_what_forgets_values_forgets_absence(forget):
     rows = {}

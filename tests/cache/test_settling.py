@@ -47,7 +47,7 @@ async def test_inline_backfills_do_not_block_loads_that_ask_the_cache_for_more()
             return {key: [key, await cache.get(key - 1)] if key else [key] for key in keys}
 
     policy = BackfillPolicy(min_lookups=1, inline=True)
-    scan = MappingSource(dict.fromkeys(range(5)))
+    scan = MappingSource(dict.fromkeys((4, 3, 2, 1, 0)))
     cache = BackfillCache(
         Source(), scan=scan, backfill=policy, load=LoadPolicy(timeout=None, max_batch=1, concurrency=1)
     )
@@ -86,6 +86,21 @@ async def test_settle_waits_for_a_backfill_that_begins_while_it_waits():
 
         assert settled.outcome is None
         assert cache.stats.size == 6
+
+
+async def test_settle_waits_for_a_load_that_begins_while_it_waits_for_a_backfill():
+    source = SimulatedSource(ROWS, latency=10)
+    async with BackfillCache(source, scan=source) as cache, create_task_group() as tasks:
+        start(tasks, cache.force_backfill)
+        await sleep(1)
+        settled = start(tasks, cache.settle)
+        await sleep(15)
+        start(tasks, cache.get, "x")
+        await sleep(6)
+        assert (cache.stats.backfill_keys, settled.outcome) == (6, PENDING)
+        await sleep(6)
+
+        assert settled.outcome is None
 
 
 async def test_settle_returns_at_once_when_nothing_is_under_way():

@@ -126,10 +126,11 @@ async def test_a_circle_that_two_callers_close_from_both_ends_is_refused():
             return {key: await cache.get({"a": "b", "b": "a"}[key]) for key in keys}
 
     async with BackfillCache(Source(), load=LoadPolicy(timeout=None, max_batch=1)) as cache:
-        async with create_task_group() as tasks:
-            callers = [start(tasks, cache.get, key) for key in "ab"]
-            await wait_all_tasks_blocked()
-            gate.open()
+        with fail_after(FOR_EVER):
+            async with create_task_group() as tasks:
+                callers = [start(tasks, cache.get, key) for key in "ab"]
+                await wait_all_tasks_blocked()
+                gate.open()
 
         assert [type(caller.outcome) for caller in callers] == [LoadCycleError] * 2
         assert cache.stats.in_flight == 0

@@ -92,7 +92,8 @@ async def test_after_many_places_were_lent_no_more_tasks_stay_than_are_allowed()
         tasks.cancel_scope.cancel()
 
 
-async def test_a_job_that_ends_its_task_hands_its_place_on_only_where_it_had_one_of_its_own():
+@pytest.mark.parametrize("last_job", [short, last_of_its_task], ids=["goes on", "ends its task"])
+async def test_a_borrowed_place_is_not_used_again_once_it_was_given_back(last_job):
     borrowed = Event()
 
     async def lender():
@@ -103,7 +104,7 @@ async def test_a_job_that_ends_its_task_hands_its_place_on_only_where_it_had_one
 
     async def borrower():
         borrowed.set()
-        return await last_of_its_task()
+        return await last_job()
 
     async with working(limit=1) as jobs:
         jobs.add(lender, borrower, short)

@@ -141,6 +141,14 @@ async def test_an_open_batch_waits_as_long_as_it_should_linger():
         assert (rig.source.calls, rig.source.keys) == (1, 2)
 
 
+async def test_a_batch_that_is_full_from_the_start_does_not_linger():
+    async with loading(SimulatedSource(ROWS), linger=10.0, max_batch=2) as (rig, _):
+        before = current_time()
+        await rig.load(1, 2)
+
+        assert current_time() == before
+
+
 async def test_a_full_batch_lingers_no_longer():
     async with loading(SimulatedSource(ROWS), linger=10.0, max_batch=2) as (rig, tasks):
         before = current_time()
