@@ -58,14 +58,6 @@ async def test_peek_and_evict_oldest_are_refused_before_opening_and_after_closin
             await cache.get("a")
 
 
-async def test_a_key_that_cannot_be_hashed_is_a_type_error_also_where_the_cache_is_not_open():
-    cache = new_cache()
-    with pytest.raises(TypeError, match="unhashable"):
-        cache.peek(["a"])
-    with pytest.raises(TypeError, match="unhashable"):
-        await cache.get(["a"])
-
-
 async def test_a_closed_cache_still_tells_its_numbers_and_its_audit_log():
     async with new_cache() as cache:
         await cache.get("a")
