@@ -47,13 +47,20 @@ class Opening(Generic[K, V]):
     ) -> bool | None:
         """End every task; return whether the exception was this task group's own cancellation."""
         self.closing = True
-        await self.engine.close()
+        try:
+            await self.engine.close()
+        except BaseException:  # asyncio's own Task.cancel() gets through a shield
+            await self._end_tasks()
+            raise
         if self._tasks.cancel_scope.cancel_called:
             return await self._tasks.__aexit__(exc_type, exc, traceback)
+        await self._end_tasks()
+        return None
+
+    async def _end_tasks(self) -> None:
         self._tasks.cancel_scope.cancel()
         # The body's exception is not handed over, or the group would wrap it in an ExceptionGroup.
         await self._tasks.__aexit__(None, None, None)
-        return None
 
 
 async def open_engine(parts: Parts[K, V]) -> Opening[K, V]:

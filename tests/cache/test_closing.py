@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import anyio
 import pytest
@@ -206,3 +207,36 @@ async def test_a_cancelled_body_closes_the_cache_and_is_cancelled():
     assert source.cancelled == [("a",)]
     with pytest.raises(CacheClosedError):
         cache.peek("a")
+
+
+def test_a_task_that_is_cancelled_at_any_step_of_closing_leaves_no_task_behind():
+    class Source(GatedSource):
+        async def load_many(self, keys):
+            try:
+                return await super().load_many(keys)
+            finally:
+                with CancelScope(shield=True):
+                    await sleep(1)
+
+    async def main(steps):
+        source = Source(dict.fromkeys(range(100)))
+
+        async def own():
+            async with new_cache(source) as cache:
+                callers.extend(asyncio.create_task(use) for use in (cache.get(1), cache.force_backfill()))
+                await leaves.wait()
+
+        callers, leaves = [], asyncio.Event()
+        mine = {asyncio.current_task(), owner := asyncio.create_task(own())}
+        await wait_all_tasks_blocked()
+        leaves.set()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        owner.cancel()
+        await asyncio.wait([owner])
+        left = asyncio.all_tasks() - mine - set(callers)
+        await asyncio.gather(*callers, return_exceptions=True)
+        return left, source.waiting
+
+    for steps in range(20):
+        assert run(partial(main, steps), "asyncio") == (set(), 0)
