@@ -81,15 +81,26 @@ class Revalidation(Generic[K, V]):
         if self._stale_wait == 0.0 or not awaited:
             return {}
         with move_on_after(math.inf if self._stale_wait is None else self._stale_wait):
-            await self._loader.wait(awaited)
+            while awaited:
+                await self._loader.wait(awaited)
+                awaited = self._follow(fresh, boarded)
         reloaded: dict[K, V | Absent] = {}
         for key, batch in boarded.items():
-            if batch.state is not BatchState.LANDED:
-                continue
-            outcome = batch.outcome(key)
-            if not isinstance(outcome, Failed):
+            taken_over = key not in batch.keys
+            outcome = fresh.peek(key, ABSENT) if taken_over else batch.outcome(key)
+            in_time = batch.state is BatchState.LANDED and not (taken_over and outcome is ABSENT)
+            if in_time and not isinstance(outcome, Failed):
                 reloaded[key] = outcome
                 self._counters.misses += 1
                 self._counters.absent += outcome is ABSENT
                 self._trigger.observe_miss(self._counters.lookups)
         return reloaded
+
+    def _follow(self, fresh: FreshStore[K, V], boarded: dict[K, Batch[K, V]]) -> dict[Batch[K, V], K]:
+        """Board again where a live caller took the key over while its load was queued, and is not done."""
+        awaited: dict[Batch[K, V], K] = {}
+        for key, batch in boarded.items():
+            if key not in batch.keys and fresh.peek(key, ABSENT) is ABSENT:
+                boarded[key] = again = self._loader.board_refresh(key)
+                awaited.setdefault(again, key)
+        return awaited

@@ -197,3 +197,39 @@ async def test_closing_during_a_refresh_hangs_nobody_and_serves_the_stale_value(
     assert caller.outcome == 1 or isinstance(caller.outcome, CacheClosedError)
     assert source.cancelled == [("a",)]
     assert cache.stats.in_flight == 0
+
+
+@pytest.mark.parametrize("patience", [None, 1000.0])
+async def test_who_waits_for_a_refresh_gets_what_a_live_caller_loads_who_took_the_key_over(patience):
+    load = LoadPolicy(concurrency=1)
+    async with with_stale_key(load=load, stale_wait=patience) as (cache, source, _, tasks):
+        start(tasks, cache.get, "b")
+        await wait_all_tasks_blocked()
+        waits = start(tasks, cache.get, "a")
+        await wait_all_tasks_blocked()
+        cache.evict_oldest()
+        live = start(tasks, cache.get, "a")
+        await wait_all_tasks_blocked()
+        source.open()
+        await cache.settle()
+        await wait_all_tasks_blocked()
+
+        assert (waits.outcome, live.outcome) == (2, 2)
+        assert source.calls == [("a",), ("b",), ("a",)]
+
+
+async def test_who_waits_for_a_refresh_that_a_live_caller_took_over_waits_no_longer_than_he_would():
+    load = LoadPolicy(concurrency=1)
+    async with with_stale_key(load=load, stale_wait=5.0) as (cache, source, _, tasks):
+        start(tasks, cache.get, "b")
+        await wait_all_tasks_blocked()
+        waits = start(tasks, cache.get, "a")
+        await wait_all_tasks_blocked()
+        cache.evict_oldest()
+        start(tasks, cache.get, "a")
+        await sleep(4.9)
+        source.release()
+        assert waits.outcome is PENDING
+        await sleep(0.2)
+
+        assert waits.outcome == 1
