@@ -203,6 +203,22 @@ async def test_a_refused_circle_is_not_remembered():
         assert await cache.get("a") == ["a", ["b"]]
 
 
+async def test_what_a_refused_load_had_asked_for_beside_its_circle_is_not_loaded():
+    class Source:
+        calls = ()
+
+        async def load_many(self, keys):
+            self.calls = (*self.calls, keys)
+            return await cache.get_many(["b", "a"])
+
+    source = Source()
+    async with BackfillCache(source, load=LoadPolicy(timeout=None, max_batch=1)) as cache:
+        await refusal(cache.get, "a")
+        await cache.settle()
+
+        assert source.calls == (("a",),)
+
+
 async def test_a_miss_that_a_circle_refused_counts_as_failed():
     async with cache_of(Recipes({"a": ["a"]})) as cache:
         await refusal(cache.get, "a")

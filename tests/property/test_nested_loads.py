@@ -67,7 +67,7 @@ def test_what_needs_itself_is_refused_and_everything_else_is_made_once(
         async with BackfillCache(source, load=load) as source.cache:
             with fail_after(1):
                 ends = await outcomes(source.cache.get, *[(number,) for number in asked])
-            await source.cache.settle()
+                await source.cache.settle()
             return ends, source.cache.stats.in_flight
 
     ends, in_flight = run(main, backend)
@@ -106,7 +106,7 @@ def test_loads_that_share_calls_and_lose_callers_end_as_well_and_leave_a_cache_t
                             if patience == turn:
                                 caller.cancel()
                         await checkpoint()
-            await source.cache.settle()  # a load that lost its caller may still be on its way out
+                await source.cache.settle()  # a load that lost its caller may still be on its way out
             source.needs = dict.fromkeys(NUMBERS, ())
             ends = [caller.outcome for caller in callers]
             return ends, await source.cache.get_many(NUMBERS), source.cache.stats.in_flight
