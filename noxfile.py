@@ -52,6 +52,18 @@ def docs(session: nox.Session) -> None:
     session.run("pytest", "tests/docs")
 
 
+@nox.session
+def explore(session: nox.Session) -> None:
+    """10,000 schedules of each race."""
+    session.run("python", "-m", "tests.exploration", *session.posargs)
+
+
+@nox.session
+def mutants(session: nox.Session) -> None:
+    """Planted bugs, each of which a test must notice."""
+    session.run("python", "-m", "tests.mutants", *session.posargs)
+
+
 @nox.session(venv_backend="venv")
 def bare(session: nox.Session) -> None:
     """The main job in an environment that has the package and nothing optional."""

@@ -57,7 +57,7 @@ class Loader(Generic[K, V]):
         self._filling: dict[LoadCause, Batch[K, V]] = {}
         # In the order in which they are worked off: live misses, refreshes, backfills.
         self._queues: dict[LoadCause, deque[Batch[K, V]]] = {cause: deque() for cause in LoadCause}
-        self._loading: set[Batch[K, V]] = set()
+        self._loading: dict[Batch[K, V], None] = {}  # in the order they began
         self._closed: ClosingError | None = None
         self._workers: Workers[Batch[K, V]] = Workers(
             take=self._take,
@@ -188,7 +188,7 @@ class Loader(Generic[K, V]):
                 if not batch.keys:  # all taken over by live callers, or given up
                     batch.land({}, None)
                 elif batch.state is BatchState.QUEUED:
-                    self._loading.add(batch)
+                    self._loading[batch] = None
                     return batch
         return None
 
@@ -210,7 +210,7 @@ class Loader(Generic[K, V]):
             self._land(batch, {}, ClosingError(_CLOSED))
             raise
         finally:
-            self._loading.discard(batch)
+            self._loading.pop(batch, None)
         if isinstance(answer.error, (KeyboardInterrupt, SystemExit)):
             raise answer.error
         # A task whose load was cancelled may have been cancelled itself, which the two cannot tell
