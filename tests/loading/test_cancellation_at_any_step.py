@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 ROWS = {key: key.upper() for key in "abcdef"}
 
 
-STEPS = 40
+STEPS = 48
 
 
 class SlowSource:
