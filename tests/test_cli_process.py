@@ -100,6 +100,15 @@ def test_a_full_disk_is_a_failed_run_that_leaves_the_old_summary(folder):
     assert names_here() == ["in.json", "old.json"]
 
 
+@pytest.fixture
+def listens_to_ctrl_c():
+    """A shell starts what runs in the background deaf to Ctrl-C, and its children inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listens_to_ctrl_c")
 def test_ctrl_c_ends_a_long_replay_and_writes_nothing(folder):
     """The keys come through a pipe: once they have been taken the run is under way."""
     source = {"kind": "simulated", "keys": 10, "latency": 0.05}
