@@ -12,8 +12,14 @@ from async_backfill.errors import (
     LoadTimeoutError,
     ScenarioError,
 )
-from async_backfill.outcomes import Failed
-from async_backfill.policies import BackfillPolicy, CircuitPolicy, FreshnessPolicy, LoadPolicy
+from async_backfill.outcomes import Failed, MissCause
+from async_backfill.policies import (
+    BackfillPolicy,
+    CircuitPolicy,
+    FreshnessPolicy,
+    HistoryPolicy,
+    LoadPolicy,
+)
 from async_backfill.records import AuditRecord, BackfillCause, BudgetState, CircuitState, Status
 from async_backfill.sources.callable import each
 from async_backfill.sources.mapping import MappingSource
@@ -36,6 +42,7 @@ __all__ = [
     "ConfigurationError",
     "Failed",
     "FreshnessPolicy",
+    "HistoryPolicy",
     "KeyNotFoundError",
     "LoadCycleError",
     "LoadError",
@@ -43,6 +50,7 @@ __all__ = [
     "LoadTimeoutError",
     "MappingSource",
     "MemoryStore",
+    "MissCause",
     "ScenarioError",
     "SimulatedSource",
     "Stats",

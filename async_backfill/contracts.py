@@ -129,8 +129,11 @@ class EvictionOrder(Protocol[K]):
         """Return what takes note of a hit of a key in the store; ``None`` when hits do not matter."""
         ...
 
-    def add(self, key: K, /) -> None:
-        """Take note of a key that was not in the store and now is."""
+    def add(self, key: K, /, *, proven: bool = False) -> None:
+        """Take note of a key that was not in the store and now is.
+
+        A ``proven`` one has been read already, while it was on probation.
+        """
         ...
 
     def discard(self, key: K, /) -> None:
@@ -174,6 +177,29 @@ class Selection(Protocol[K]):
 
     def drop(self, keys: Collection[K], /) -> None:
         """Forget ``keys``: the source was asked and does not have them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Heats(Generic[K]):
+    """Which keys are hot: the heat of each, 1.0 for one lookup right now, and the usual share of hits."""
+
+    keys: Mapping[K, float]
+    hit_rate: float | None
+
+
+class Journal(Protocol[K]):
+    """Where the heat of keys is kept beyond this process."""
+
+    async def load(self) -> Heats[K] | None:
+        """Return what was saved last; ``None`` when nothing was.
+
+        :raises JournalError: when it cannot be understood.
+        """
+        ...
+
+    async def save(self, heats: Heats[K], /) -> None:
+        """Keep ``heats`` in place of what was saved before, whole or not at all."""
         ...
 
 

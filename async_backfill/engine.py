@@ -7,21 +7,29 @@ from typing import TYPE_CHECKING, Final, Generic
 
 from anyio import move_on_after
 
+from async_backfill.alarm import Alarm
 from async_backfill.backfill.audit_writer import AuditWriter
 from async_backfill.backfill.backfiller import Backfiller
+from async_backfill.backfill.hottest import HottestFirst
 from async_backfill.backfill.selection import SourceOrder
 from async_backfill.contracts import K, V
 from async_backfill.loading.loader import Loader
 from async_backfill.misses import Misses
+from async_backfill.outcomes import LoadCause
+from async_backfill.readiness import Readiness
 from async_backfill.records import CircuitState
 from async_backfill.revalidation import Revalidation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from async_backfill.backfill.audit import AuditLog
     from async_backfill.backfill.budget import BackfillBudget
-    from async_backfill.contracts import AuditSink, Clock, Scan, Source, Spawn, Trigger
+    from async_backfill.backfill.guard import Guard
+    from async_backfill.backfill.heat_recorder import HeatRecorder
+    from async_backfill.backfill.hot_keys import HotKeys
+    from async_backfill.backfill.successors import Successors
+    from async_backfill.contracts import AuditSink, Clock, Scan, Selection, Source, Spawn, Trigger
     from async_backfill.events import Event, LoadFinished
     from async_backfill.holdings import Holdings
     from async_backfill.policies import BackfillPolicy, FreshnessPolicy, LoadPolicy
@@ -43,6 +51,11 @@ class Parts(Generic[K, V]):
     backfill: BackfillPolicy
     backfill_batch: int
     trigger: Trigger
+    every_miss: Trigger | None
+    guard: Guard[K] | None
+    hot: HotKeys[K] | None
+    heat: HeatRecorder[K, V] | None
+    successors: Successors[K] | None
     budget: BackfillBudget
     audit: AuditLog
     audit_sink: AuditSink | None
@@ -67,8 +80,15 @@ class Engine(Generic[K, V]):
             spawn=spawn,
             clock=parts.clock,
         )
-        self.backfiller = None if parts.scan is None else self._make_backfiller(parts.scan, spawn)
+        self.backfiller = self._make_backfiller(spawn)
         self.misses = self._make_misses()
+        self.readiness: Readiness[K] = Readiness(
+            parts.hot,
+            self.backfiller,
+            parts.budget,
+            capacity=parts.holdings.store.capacity,
+            is_known=parts.holdings.knows,
+        )
         self.writer = (
             None
             if parts.audit_sink is None
@@ -77,7 +97,10 @@ class Engine(Generic[K, V]):
 
     async def close(self) -> None:
         """End every load with `CacheClosedError`, then give the audit sink a last chance to write."""
+        if self._parts.guard is not None:
+            self._parts.guard.write_receipts()
         self.loader.stop()
+        self.readiness.stop()
         if self.backfiller is not None:
             self.backfiller.stop()
         with move_on_after(_LAST_WRITE, shield=True):
@@ -97,17 +120,15 @@ class Engine(Generic[K, V]):
 
     def _report_load(self, event: LoadFinished) -> None:
         self._parts.counters.source_calls += 1
-        self._parts.counters.keys[event.cause] += len(event.found)
+        self._parts.counters.keys[event.cause] += len(event.found) - len(event.along)
+        self._parts.counters.keys[LoadCause.BACKFILL] += len(event.along)
         self._parts.notify(event)
 
-    def _make_backfiller(self, scan: Scan[K], spawn: Spawn) -> Backfiller[K]:
-        parts, store = self._parts, self._parts.holdings.store
-        selection = SourceOrder(
-            scan,
-            is_cached=parts.holdings.knows,
-            is_loading=self.loader.locks.__contains__,
-            removals=lambda: store.removals,
-        )
+    def _make_backfiller(self, spawn: Spawn) -> Backfiller[K] | None:
+        parts = self._parts
+        selection = self._make_selection()
+        if selection is None:
+            return None
         return Backfiller(
             selection=selection,
             load=self.loader,
@@ -119,7 +140,44 @@ class Engine(Generic[K, V]):
             lookups=lambda: parts.counters.lookups,
             reading=parts.trigger.reading,
             spawn=spawn,
+            goes_on=self._is_below_normal,
+            receipts=None if parts.guard is None else parts.guard.receipts,
         )
+
+    def _make_selection(self) -> Selection[K] | None:
+        parts, store = self._parts, self._parts.holdings.store
+        known, loading = parts.holdings.knows, self.loader.locks.__contains__
+        in_order = None
+        if parts.scan is not None:
+            in_order = SourceOrder(
+                parts.scan, is_cached=known, is_loading=loading, removals=lambda: store.removals
+            )
+        if parts.backfill.selection == "source" or parts.hot is None:
+            return in_order
+        return HottestFirst(
+            parts.hot, in_order, is_cached=known, is_loading=loading, removals=lambda: store.removals
+        )
+
+    def _is_below_normal(self, asked: int) -> bool:
+        """Return whether the hit rate has not come back yet to what it was before the cache went cold.
+
+        Not for ever: after as many keys as could be there, what is missing would push out the rest.
+        """
+        parts = self._parts
+        if parts.backfill.selection == "source" or not parts.hot:
+            return False
+        if asked >= min(len(parts.hot), parts.holdings.store.capacity or len(parts.hot)):
+            return False
+        normal = None if parts.heat is None else parts.heat.hit_rate
+        misses, lookups = parts.trigger.reading()
+        return normal is None or lookups - misses < normal * lookups
+
+    def _companions(self, key: K) -> Sequence[K]:
+        parts = self._parts
+        if parts.successors is None or parts.guard is None:
+            return ()
+        keys = parts.successors.missed(key)
+        return keys if keys and parts.guard.gate.lets_through() else ()
 
     def _make_misses(self) -> Misses[K, V]:
         parts, holdings = self._parts, self._parts.holdings
@@ -132,14 +190,22 @@ class Engine(Generic[K, V]):
                 counters=parts.counters,
                 stale_wait=parts.freshness.stale_wait,
             )
+        alarm = Alarm(
+            parts.trigger,
+            self.backfiller,
+            counters=parts.counters,
+            inline=parts.backfill.inline,
+            guard=parts.guard,
+            every_miss=parts.every_miss,
+        )
         return Misses(
             holdings,
             self.loader,
-            self.backfiller,
             known,
-            trigger=parts.trigger,
+            alarm=alarm,
             counters=parts.counters,
-            inline=parts.backfill.inline,
+            heat=parts.heat,
+            companions=None if parts.successors is None else self._companions,
         )
 
     def _backfill_limit(self) -> int:

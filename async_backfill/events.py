@@ -14,8 +14,8 @@ from async_backfill.records import AuditRecord
 class LoadFinished:
     """One ``load_many`` call ended: what it was asked, what it delivered, how long it took.
 
-    ``error`` is the exception of a call that failed as a whole, else ``None``. ``seconds`` are
-    measured with the cache's clock.
+    ``along`` are those of ``found`` that nobody had asked for. ``error`` is the exception of a call
+    that failed as a whole, else ``None``. ``seconds`` are measured with the cache's clock.
     """
 
     cause: LoadCause
@@ -23,6 +23,7 @@ class LoadFinished:
     found: tuple[Hashable, ...]
     seconds: float
     error: BaseException | None
+    along: tuple[Hashable, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

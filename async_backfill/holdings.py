@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Final, Generic
 
 from async_backfill.contracts import K, V
 from async_backfill.events import KeysEvicted
-from async_backfill.outcomes import ABSENT, Absent, Failed, LoadCause
+from async_backfill.outcomes import ABSENT, Absent, Failed, LoadCause, MissCause
 from async_backfill.stores.absence import AbsentKeys
 from async_backfill.stores.fresh import FreshStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from async_backfill.backfill.guard import Guard
     from async_backfill.contracts import BoundedStore, Clock
     from async_backfill.events import Event
     from async_backfill.loading.batch import Batch
-    from async_backfill.policies import FreshnessPolicy
+    from async_backfill.policies import BackfillPolicy, FreshnessPolicy
     from async_backfill.stats import Counters
+    from async_backfill.stores.probation import ProbationStore
 
 _LOGGER: Final = logging.getLogger("async_backfill")
 
@@ -29,7 +32,9 @@ class Holdings(Generic[K, V]):
     ``read`` is what a hit calls. ``fresh`` and ``absent`` are ``None`` where nothing expires and where
     absence is not remembered.
 
-    :param evicts: whether what a backfill loaded may push out what is in use.
+    :param backfill: how what a backfill loaded is kept.
+    :param guard: follows backfilled keys until they are read, and how keys left.
+    :param probation: ``store`` with a place for unread keys; ``None`` keeps them like any other.
     :param notify: tells the observers.
     """
 
@@ -38,26 +43,44 @@ class Holdings(Generic[K, V]):
         store: BoundedStore[K, V],
         policy: FreshnessPolicy,
         *,
-        evicts: bool,
+        backfill: BackfillPolicy,
+        guard: Guard[K] | None,
+        probation: ProbationStore[K, V] | None,
         counters: Counters,
         notify: Callable[[Event], None],
         clock: Clock,
     ) -> None:
+        self._guard = guard
+        self._probation = probation
+        if probation is not None:
+            store = probation
         self.fresh: FreshStore[K, V] | None = None
         if policy.ttl is not None:
-            self.fresh = FreshStore(store, policy, ttl=policy.ttl, clock=clock)
+            self.fresh = FreshStore(store, policy, ttl=policy.ttl, clock=clock, expired=self._expired)
         self.absent: AbsentKeys[K] | None = None
         if policy.absent_ttl is not None:
             self.absent = AbsentKeys(ttl=policy.absent_ttl, capacity=policy.absent_capacity, clock=clock)
         self.store: BoundedStore[K, V] = store if self.fresh is None else self.fresh
         self.read: Callable[[K, Absent], V | Absent] = self.store.read
-        self._evicts = evicts
+        self._backfill = backfill
         self._counters = counters
         self._notify = notify
 
     def knows(self, key: K) -> bool:
         """Return whether ``key`` has a fresh value or is known to be absent."""
         return self.store.peek(key, ABSENT) is not ABSENT or (self.absent is not None and key in self.absent)
+
+    def promote(self, key: K) -> V | Absent:
+        """Return the value of ``key`` if a backfill loaded it and nobody has read it yet, else `ABSENT`."""
+        if self._probation is None or self.store.peek(key, ABSENT) is ABSENT:
+            return ABSENT
+        return self._probation.promote(key)
+
+    def miss_cause(self, key: K) -> MissCause:
+        """Return why ``key`` is not there, as far as is known before it is loaded."""
+        if self.fresh is not None and self.fresh.has_expired(key):
+            return MissCause.EXPIRED
+        return MissCause.COLD if self._guard is None else self._guard.departures.cause(key)
 
     def put_many(self, items: Mapping[K, V]) -> None:
         """Hold ``items``."""
@@ -70,12 +93,15 @@ class Holdings(Generic[K, V]):
         if self.absent is not None:
             self.absent.discard(keys)
         self.store.delete_many(keys)
+        self._departed(keys, MissCause.INVALIDATED)
 
     def clear(self) -> None:
         """Forget everything."""
         if self.absent is not None:
             self.absent.clear()
         self.store.clear()
+        if self._guard is not None:
+            self._guard.flushed()
 
     def evict_oldest(self) -> K:
         """Remove and return the key that the eviction order names next; `LookupError` when empty."""
@@ -98,7 +124,7 @@ class Holdings(Generic[K, V]):
 
     def _keep_outcomes(self, batch: Batch[K, V], keys: Sequence[K]) -> None:
         values = batch.values(keys)
-        if len(values) < len(keys) and (self.fresh is not None or self.absent is not None):
+        if len(values) < len(keys):
             outcomes = {key: batch.outcome(key) for key in keys if key not in values}
             absent = [key for key, outcome in outcomes.items() if outcome is ABSENT]
             if self.fresh is not None:
@@ -108,16 +134,20 @@ class Holdings(Generic[K, V]):
                 self.fresh.delete_many(absent)
             if self.absent is not None:
                 self.absent.add(absent)
+            self._departed(absent, MissCause.ABSENT)
         if self.absent is not None:
             self.absent.discard(values)
-        if batch.cause is not LoadCause.BACKFILL or self._evicts:
+        backfill = batch.cause is LoadCause.BACKFILL
+        if not (backfill or batch.along) or (self._guard is None and self._backfill.evicts):
             self._set(values, batch.seconds, evict=True)
-        else:
-            # A key that a live caller came to wait for is no longer the backfill's alone.
-            wanted = {key: value for key, value in values.items() if key in batch.wanted}
-            self._set(wanted, batch.seconds, evict=True)
-            rest = {key: value for key, value in values.items() if key not in batch.wanted}
-            self._set(rest, batch.seconds, evict=False)
+            return
+        # A key that a live caller came to wait for is no longer the backfill's alone.
+        live = batch.wanted if backfill else values.keys() - batch.along
+        self._set({key: value for key, value in values.items() if key in live}, batch.seconds, evict=True)
+        if self._guard is not None:
+            for key in batch.wanted & values.keys():
+                self._guard.resolved(key, True)
+        self._set_backfilled({key: value for key, value in values.items() if key not in live}, batch)
 
     def _set(self, values: Mapping[K, V], seconds: float, *, evict: bool) -> None:
         if self.fresh is None:
@@ -125,7 +155,29 @@ class Holdings(Generic[K, V]):
         else:
             self._evicted(self.fresh.set_many(values, evict=evict, cost=seconds))
 
+    def _set_backfilled(self, values: Mapping[K, V], batch: Batch[K, V]) -> None:
+        """Hold what nobody has asked for; of what comes along with a miss, up to its share may evict."""
+        along = batch.cause is not LoadCause.BACKFILL
+        evict = along or self._backfill.evicts
+        if self._probation is None:
+            self._set(values, batch.seconds, evict=evict)
+            return
+        first_out = not along and self._backfill.selection == "history"
+        put = partial(self._probation.set_unread, evict=evict, first_out=first_out)
+        if self.fresh is None:
+            self._evicted(put(values))
+        else:
+            self._evicted(self.fresh.set_many(values, cost=batch.seconds, put=put))
+
+    def _expired(self, keys: Sequence[K]) -> None:
+        self._departed(keys, MissCause.EXPIRED)
+
+    def _departed(self, keys: Collection[K], cause: MissCause) -> None:
+        if self._guard is not None:
+            self._guard.departures.note(keys, cause)
+
     def _evicted(self, keys: Sequence[K]) -> None:
         if keys:
             self._counters.evictions += len(keys)
+            self._departed(keys, MissCause.EVICTED)
             self._notify(KeysEvicted(keys=tuple(keys)))

@@ -52,3 +52,20 @@ class LoadCause(enum.StrEnum):
     MISS = "miss"
     REFRESH = "refresh"
     BACKFILL = "backfill"
+
+
+class MissCause(enum.StrEnum):
+    """Why a lookup found nothing."""
+
+    COLD = "cold"
+    """The key was never there, or not since the cache was flushed, as far as is remembered."""
+
+    EXPIRED = "expired"
+    EVICTED = "evicted"
+    INVALIDATED = "invalidated"
+
+    ABSENT = "absent"
+    """The source does not have the key."""
+
+    FAILED = "failed"
+    """The source failed."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias, get_args
 
 from async_backfill.errors import ConfigurationError
 from async_backfill.limits import (
@@ -14,6 +16,11 @@ from async_backfill.limits import (
     whole,
     whole_or_none,
 )
+
+SelectionName: TypeAlias = Literal["source", "history"]
+SELECTIONS: Final[tuple[SelectionName, ...]] = get_args(SelectionName)
+
+_WITHOUT_CAPACITY: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +101,19 @@ class BackfillPolicy:
         background.
     ``concurrent``
         backfills at once.
+    ``selection``
+        which keys: ``"source"`` takes the first ones of the source that are not cached,
+        ``"history"`` the hottest ones, batch after batch until the hit rate is what it was before,
+        and the first ones of the source as long as nothing is known to be hot.
+    ``successors``
+        keys that are loaded along with a missed key, in the same source call, because they missed
+        right after it the last time; 0 for none. It costs no call, so it needs no threshold and no
+        permit. What they were good for is in the audit log, in aggregate.
+    ``probation``
+        whether what was backfilled stands apart until it is read, and leaves first. Then receipts
+        tell what each backfill was good for, and misses are told apart by cause: evictions and
+        absent keys start no backfill. ``None`` means yes, unless the selection is ``"source"``
+        without successors.
     """
 
     window: int = 1000
@@ -101,6 +121,9 @@ class BackfillPolicy:
     evicts: bool = False
     inline: bool = False
     concurrent: int = 1
+    selection: SelectionName = "source"
+    successors: int = 0
+    probation: bool | None = None
 
     def __post_init__(self) -> None:
         whole("window", self.window, least=1)
@@ -108,6 +131,54 @@ class BackfillPolicy:
         flag("evicts", self.evicts)
         flag("inline", self.inline)
         whole("concurrent", self.concurrent, least=1)
+        if self.selection not in SELECTIONS:
+            names = ", ".join(map(repr, SELECTIONS))
+            raise ConfigurationError("selection", f"{self.selection!r} is not one of {names}")
+        whole("successors", self.successors, least=0)
+        if self.probation is not None:
+            flag("probation", self.probation)
+        if self.successors and self.probation is False:
+            raise ConfigurationError("probation", "is False, but successors need it; leave it out")
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether backfilled keys stand apart until they are read."""
+        if self.probation is None:
+            return self.selection != "source" or self.successors > 0
+        return self.probation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryPolicy:
+    """What is remembered of which keys are hot.
+
+    ``size``
+        keys remembered at the most; ``None`` for twice the capacity, or 100,000 without one.
+    ``half_life``
+        lookups after which a lookup counts half; ``None`` for fifteen times ``size``.
+    ``save_every``
+        seconds between two writes of the journal: what a crash can cost.
+    """
+
+    size: int | None = None
+    half_life: float | None = None
+    save_every: float = 10.0
+
+    def __post_init__(self) -> None:
+        whole_or_none("size", self.size, least=1)
+        if self.half_life is not None:
+            real("half_life", self.half_life, least=1.0, most=math.inf)
+        positive_seconds("save_every", self.save_every)
+
+    def size_for(self, capacity: int | None) -> int:
+        """Return how many keys to remember for a cache of ``capacity``."""
+        if self.size is not None:
+            return self.size
+        return _WITHOUT_CAPACITY if capacity is None else 2 * capacity
+
+    def half_life_for(self, capacity: int | None) -> float:
+        """Return the half-life in lookups for a cache of ``capacity``."""
+        return 15.0 * self.size_for(capacity) if self.half_life is None else self.half_life
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ class Status(enum.StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     APPROVED = "approved"
+    RECEIPT = "receipt"
 
 
 class BudgetState(enum.StrEnum):
@@ -48,6 +49,8 @@ class BackfillCause(enum.StrEnum):
     """Who asked for a backfill."""
 
     THRESHOLD = "threshold"
+    READY = "ready"
+    SUCCESSORS = "successors"
     MANUAL = "manual"
 
 
@@ -55,7 +58,9 @@ LEGAL_CHANGES: Final[Mapping[Status | None, frozenset[Status]]] = MappingProxyTy
     {
         # An offer ends at once when nothing is left to load or no permit is left; a scan that fails
         # has spent its permit without ever loading.
-        None: frozenset({Status.SKIPPED, Status.DENIED, Status.STARTED, Status.FAILED, Status.APPROVED}),
+        None: frozenset(
+            {Status.SKIPPED, Status.DENIED, Status.STARTED, Status.FAILED, Status.APPROVED, Status.RECEIPT}
+        ),
         # A load ends well, badly, or with the cache.
         Status.STARTED: frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED}),
         # Nothing is ever reopened: the next backfill is another one, with a number of its own.
@@ -65,6 +70,7 @@ LEGAL_CHANGES: Final[Mapping[Status | None, frozenset[Status]]] = MappingProxyTy
         Status.FAILED: frozenset(),
         Status.CANCELLED: frozenset(),
         Status.APPROVED: frozenset(),
+        Status.RECEIPT: frozenset(),
     }
 )
 """Which status may follow which for one backfill; ``None`` stands for "no record yet"."""
@@ -94,6 +100,9 @@ class AuditRecord:
         who approved or forced it, and why.
     ``error``
         what failed, in one line.
+    ``read``
+        in a receipt: of the ``loaded`` keys, those that were read before they left. Each would have
+        been a source call of its own; ``calls`` were made for them.
     """
 
     number: int
@@ -111,6 +120,8 @@ class AuditRecord:
     by: str | None = None
     reason: str | None = None
     error: str | None = None
+    read: int | None = None
+    calls: int | None = None
     repeats: int = 1
 
     def as_dict(self) -> dict[str, object]:

@@ -9,7 +9,7 @@ from anyio import move_on_after
 
 from async_backfill.contracts import K, V
 from async_backfill.loading.batch import BatchState
-from async_backfill.outcomes import ABSENT, Absent, Failed
+from async_backfill.outcomes import ABSENT, Absent, Failed, MissCause
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,6 +55,8 @@ class Revalidation(Generic[K, V]):
             answers = {key: ABSENT for key in keys if key in absent}
             self._counters.misses += len(answers)
             self._counters.absent += len(answers)
+            for _ in answers:
+                self._counters.count_cause(MissCause.ABSENT)
         if (fresh := self._holdings.fresh) is not None:
             left = {key: fresh.leftover(key) for key in keys if key not in answers}
             served = {key: value for key, value in left.items() if value is not ABSENT}
@@ -93,6 +95,7 @@ class Revalidation(Generic[K, V]):
                 reloaded[key] = outcome
                 self._counters.misses += 1
                 self._counters.absent += outcome is ABSENT
+                self._counters.count_cause(MissCause.ABSENT if outcome is ABSENT else MissCause.EXPIRED)
                 self._trigger.observe_miss(self._counters.lookups)
         return reloaded
 

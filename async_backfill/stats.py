@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from async_backfill.outcomes import LoadCause
+from async_backfill.outcomes import LoadCause, MissCause
 from async_backfill.records import BudgetState, CircuitState, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +26,9 @@ class Stats:
         hits that were served a stale value while the key was loaded again.
     ``absent``, ``failed``
         misses whose key the source does not have, and those that ended in a `LoadError`.
+    ``miss_causes``
+        misses by cause, where they are told apart (``BackfillPolicy.probation``), else empty; a miss
+        that has not ended counts under what is known so far.
     ``source_calls``, ``source_keys``
         ``load_many`` calls that have ended, and the keys that they delivered; ``miss_keys``,
         ``refresh_keys`` and ``backfill_keys`` say why each was loaded.
@@ -49,6 +56,7 @@ class Stats:
     failed: int
     hit_rate: float
     miss_rate: float
+    miss_causes: Mapping[MissCause, int]
     source_calls: int
     source_keys: int
     miss_keys: int
@@ -69,7 +77,7 @@ class Stats:
 
 @dataclass(slots=True)
 class Counters:
-    """The counters behind `Stats`; each only ever rises."""
+    """The counters behind `Stats`; each only ever rises, but for a miss whose cause turns out another."""
 
     hits: int = 0
     misses: int = 0
@@ -82,12 +90,20 @@ class Counters:
     backfills_failed: int = 0
     backfills_skipped: int = 0
     backfills_denied: int = 0
+    causes: dict[MissCause, int] | None = None
     keys: dict[LoadCause, int] = field(default_factory=lambda: dict.fromkeys(LoadCause, 0))
 
     @property
     def lookups(self) -> int:
         """Hits and misses."""
         return self.hits + self.misses
+
+    def count_cause(self, cause: MissCause, instead_of: MissCause | None = None) -> None:
+        """Count a miss under ``cause``, if they are told apart."""
+        if self.causes is not None:
+            self.causes[cause] += 1
+            if instead_of is not None:
+                self.causes[instead_of] -= 1
 
     def count_decision(self, status: Status) -> None:
         """Count a decision about a backfill, or its end."""
@@ -124,6 +140,7 @@ def snapshot(
         failed=counters.failed,
         hit_rate=counters.hits / lookups if lookups else 0.0,
         miss_rate=counters.misses / lookups if lookups else 0.0,
+        miss_causes=dict(counters.causes or {}),
         source_calls=counters.source_calls,
         source_keys=sum(counters.keys.values()),
         miss_keys=counters.keys[LoadCause.MISS],

@@ -7,7 +7,14 @@ import math
 
 import pytest
 
-from async_backfill import BackfillPolicy, CircuitPolicy, ConfigurationError, FreshnessPolicy, LoadPolicy
+from async_backfill import (
+    BackfillPolicy,
+    CircuitPolicy,
+    ConfigurationError,
+    FreshnessPolicy,
+    HistoryPolicy,
+    LoadPolicy,
+)
 
 WHOLE_FROM_ONE = [0, -1, True, 1.0, "1", None]
 FLAGS = [0, 1, None, "yes"]
@@ -28,7 +35,11 @@ def test_the_defaults_are_the_documented_ones():
         "evicts": False,
         "inline": False,
         "concurrent": 1,
+        "selection": "source",
+        "successors": 0,
+        "probation": None,
     }
+    assert dataclasses.asdict(HistoryPolicy()) == {"size": None, "half_life": None, "save_every": 10.0}
     assert dataclasses.asdict(CircuitPolicy()) == {"failures": 5, "open_for": 10.0}
     assert dataclasses.asdict(FreshnessPolicy()) == {
         "ttl": None,
@@ -65,6 +76,15 @@ def test_the_defaults_are_the_documented_ones():
             for value in WHOLE_FROM_ONE
         ),
         *((BackfillPolicy, setting, value) for setting in ("evicts", "inline") for value in FLAGS),
+        *((BackfillPolicy, "selection", value) for value in ("hottest", "", None, 1, True)),
+        *((BackfillPolicy, "successors", value) for value in (-1, 1.5, True, "1", None, math.nan)),
+        *((BackfillPolicy, "probation", value) for value in (0, 1, "yes")),
+        *((HistoryPolicy, "size", value) for value in WHOLE_FROM_ONE if value is not None),
+        *((HistoryPolicy, "half_life", value) for value in (0, 0.5, -1, math.inf, math.nan, True, "1")),
+        *(
+            (HistoryPolicy, "save_every", value)
+            for value in (0, 0.0, -1, math.inf, math.nan, True, "1", None)
+        ),
     ],
 )
 def test_a_setting_outside_its_limits_is_refused_by_name(policy, setting, value):
@@ -84,13 +104,18 @@ def test_a_setting_outside_its_limits_is_refused_by_name(policy, setting, value)
         lambda: FreshnessPolicy(absent_ttl=0.5, absent_capacity=1),
         lambda: BackfillPolicy(window=1, min_lookups=1, concurrent=1),
         lambda: BackfillPolicy(evicts=True, inline=True, concurrent=9),
+        lambda: BackfillPolicy(selection="history", successors=8),
+        lambda: BackfillPolicy(selection="history", probation=False),
+        lambda: HistoryPolicy(size=1, half_life=1, save_every=0.1),
     ],
 )
 def test_a_setting_within_its_limits_is_taken(policy):
     assert dataclasses.is_dataclass(policy())
 
 
-@pytest.mark.parametrize("policy", [LoadPolicy(), BackfillPolicy(), CircuitPolicy(), FreshnessPolicy()])
+@pytest.mark.parametrize(
+    "policy", [LoadPolicy(), BackfillPolicy(), CircuitPolicy(), FreshnessPolicy(), HistoryPolicy()]
+)
 def test_a_policy_cannot_be_changed_and_is_equal_to_its_like(policy):
     name = dataclasses.fields(policy)[0].name
     with pytest.raises(dataclasses.FrozenInstanceError):

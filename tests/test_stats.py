@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from async_backfill import BudgetState, CircuitState, Stats, Status
-from async_backfill.outcomes import LoadCause
+from async_backfill.outcomes import LoadCause, MissCause
 from async_backfill.stats import Counters, snapshot
 
 counts = st.integers(0, 10**12)
@@ -33,7 +33,7 @@ def test_a_cache_that_has_done_nothing_has_counted_nothing():
     stats = dataclasses.asdict(snapshot_of(Counters()))
     left = {name: value for name, value in stats.items() if value != 0}
 
-    assert left == {"permits_left": None, "budget": BudgetState.OPEN, "circuit": None}
+    assert left == {"miss_causes": {}, "permits_left": None, "budget": BudgetState.OPEN, "circuit": None}
     assert (stats["hit_rate"], stats["miss_rate"]) == (0.0, 0.0)
 
 
@@ -65,6 +65,7 @@ def test_each_figure_is_the_one_that_was_counted():
         backfills_failed=9,
         backfills_skipped=10,
         backfills_denied=11,
+        causes={MissCause.COLD: 2, MissCause.EVICTED: 5},
         keys={LoadCause.MISS: 12, LoadCause.REFRESH: 19, LoadCause.BACKFILL: 13},
     )
     facts = {
@@ -88,6 +89,7 @@ def test_each_figure_is_the_one_that_was_counted():
         failed=5,
         hit_rate=1 / 8,
         miss_rate=7 / 8,
+        miss_causes={MissCause.COLD: 2, MissCause.EVICTED: 5},
         source_calls=6,
         source_keys=44,
         miss_keys=12,
@@ -108,12 +110,13 @@ def test_each_figure_is_the_one_that_was_counted():
 
 
 def test_a_snapshot_does_not_change_with_the_counters_or_otherwise():
-    counters = Counters(hits=1)
+    counters = Counters(hits=1, causes=dict.fromkeys(MissCause, 0))
     stats = snapshot_of(counters)
     counters.hits += 1
+    counters.count_cause(MissCause.COLD)
     counters.keys[LoadCause.MISS] += 1
 
-    assert (stats.hits, stats.source_keys) == (1, 0)
+    assert (stats.hits, stats.source_keys, stats.miss_causes[MissCause.COLD]) == (1, 0, 0)
     with pytest.raises(dataclasses.FrozenInstanceError):
         stats.hits = 2
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING, Final, Generic
 
 from anyio import CancelScope, Event, current_time
 
@@ -14,19 +14,26 @@ from async_backfill.outcomes import ELSEWHERE, Failed
 from async_backfill.records import AuditRecord, BackfillCause, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from async_backfill.backfill.audit import AuditLog
     from async_backfill.backfill.budget import BackfillBudget
+    from async_backfill.backfill.receipts import Receipts
     from async_backfill.contracts import Selection, Source, Spawn
+
+_AT_REST: Final = "at rest: hardly a key of the last two backfills was read"
 
 
 class Episode:
-    """One offer of a backfill that was taken up; ``done`` is set when it has ended, however it ended."""
+    """One offer of a backfill that was taken up; ``done`` is set when it has ended, however it ended.
 
-    __slots__ = ("by", "cause", "done", "reason", "record", "scope")
+    ``asked`` counts the keys that were asked for so far.
+    """
+
+    __slots__ = ("asked", "by", "cause", "done", "reason", "record", "scope")
 
     def __init__(self, cause: BackfillCause, by: str | None, reason: str | None) -> None:
+        self.asked = 0
         self.cause = cause
         self.by = by
         self.reason = reason
@@ -45,6 +52,9 @@ class Backfiller(Generic[K]):
     :param timeout: seconds that a selection may take; ``None`` for no limit.
     :param lookups: how many lookups the cache has counted.
     :param reading: the misses and lookups that the trigger saw.
+    :param goes_on: whether an automatic backfill should be followed by another at once, after so many
+        keys that were asked for.
+    :param receipts: follows what was loaded; ``None`` when nobody can tell what is read.
     :param spawn: starts a task that the cache owns.
     """
 
@@ -61,7 +71,11 @@ class Backfiller(Generic[K]):
         lookups: Callable[[], int],
         reading: Callable[[], tuple[int, int]],
         spawn: Spawn,
+        goes_on: Callable[[int], bool] = lambda _: False,
+        receipts: Receipts[K] | None = None,
     ) -> None:
+        self._goes_on = goes_on
+        self._receipts = receipts
         self._selection = selection
         self._load = load
         self._budget = budget
@@ -91,7 +105,7 @@ class Backfiller(Generic[K]):
         for episode in self._running:
             episode.scope.cancel()
 
-    def offer(self) -> Episode | None:
+    def offer(self, cause: BackfillCause = BackfillCause.THRESHOLD) -> Episode | None:
         """Start a backfill unless nothing is left to load or no permit is left; return the one under way.
 
         Synchronous, and in constant time where the selection knows its outlook.
@@ -100,14 +114,22 @@ class Backfiller(Generic[K]):
             return None
         if len(self._running) >= self._concurrent:
             return next(iter(self._running))
+        if self._receipts is not None and self._receipts.at_rest:
+            self.decline(_AT_REST)
+            return None
         outlook = self._selection.outlook() if self._limit() else False
         if outlook is False:
-            self._record(Status.SKIPPED, BackfillCause.THRESHOLD)
+            self._record(Status.SKIPPED, cause)
             return None
         if outlook is True and self._budget.permits_left == 0:
-            self._record(Status.DENIED, BackfillCause.THRESHOLD)
+            self._record(Status.DENIED, cause)
             return None
-        return self._start(Episode(BackfillCause.THRESHOLD, None, None))
+        return self._start(Episode(cause, None, None))
+
+    def decline(self, reason: str) -> None:
+        """Audit that no backfill was started although the threshold was reached, and why."""
+        if not self._stopped and len(self._running) < self._concurrent:
+            self._record(Status.SKIPPED, BackfillCause.THRESHOLD, reason=reason)
 
     async def force(self, by: str | None, reason: str | None) -> AuditRecord:
         """Run a backfill that needs no permit, after those under way; return the record of its end.
@@ -132,12 +154,26 @@ class Backfiller(Generic[K]):
             try:
                 with episode.scope:
                     await self._run(episode)
+                    while self._is_followed(episode):
+                        await self._run(episode)
             finally:
                 del self._running[episode]
                 episode.done.set()
 
         self._spawn(run)
         return episode
+
+    def _is_followed(self, episode: Episode) -> bool:
+        record = episode.record
+        return (
+            episode.cause is not BackfillCause.MANUAL
+            and record is not None
+            and record.status is Status.COMPLETED
+            and record.loaded > 0
+            and self._goes_on(episode.asked)
+            and self._limit() > 0
+            and self._selection.outlook() is True
+        )
 
     async def _run(self, episode: Episode) -> None:
         selected = await attempt(lambda: self._select(), self._scope())  # noqa: PLW0108
@@ -147,7 +183,7 @@ class Backfiller(Generic[K]):
             failure = TimeoutError(f"the selection took longer than {self._timeout} s")
         if not keys and failure is None:
             episode.record = self._record(Status.SKIPPED, episode.cause, episode)
-        elif episode.cause is BackfillCause.THRESHOLD and not self._budget.acquire_nowait():
+        elif episode.cause is not BackfillCause.MANUAL and not self._budget.acquire_nowait():
             episode.record = self._record(Status.DENIED, episode.cause, episode)
         elif failure is not None:
             number = self._audit.next_backfill()
@@ -168,8 +204,12 @@ class Backfiller(Generic[K]):
 
     async def _load_keys(self, episode: Episode, keys: Sequence[K]) -> None:
         number = self._audit.next_backfill()
+        episode.asked += len(keys)
         episode.record = self._record(Status.STARTED, episode.cause, episode, backfill=number, keys=len(keys))
         status, loaded = Status.CANCELLED, 0
+        delivered: Collection[K] = ()
+        if self._receipts is not None:
+            self._receipts.begin(number, keys, self._lookups())
         error: str | None = "the cache closed"
         try:
             call = await attempt(lambda: self._load.load_many(keys), CancelScope())
@@ -177,17 +217,21 @@ class Backfiller(Generic[K]):
                 answers = call.result or {}
                 self._selection.drop([key for key in keys if key not in answers])
                 status, loaded, error = _judged(answers)
+                delivered = {key for key, answer in answers.items() if _is_value(answer)}
             elif not isinstance(call.error, CacheClosedError):
                 status, error = Status.FAILED, _line(call.error)
         finally:
             episode.record = self._record(
                 status, episode.cause, episode, backfill=number, keys=len(keys), loaded=loaded, error=error
             )
+            if self._receipts is not None:
+                self._receipts.landed(number, keys, delivered, self._lookups())
 
     def _record(
         self, status: Status, cause: BackfillCause, episode: Episode | None = None, **facts: object
     ) -> AuditRecord:
         misses, lookups = self._reading()
+        asked = {} if episode is None else {"by": episode.by, "reason": episode.reason}
         return self._audit.add(
             status,
             lookup=self._lookups(),
@@ -195,8 +239,7 @@ class Backfiller(Generic[K]):
             window_misses=misses,
             window_lookups=lookups,
             permits_left=self._budget.permits_left,
-            by=episode.by if episode else None,
-            reason=episode.reason if episode else None,
+            **asked,
             **facts,
         )
 
@@ -210,6 +253,10 @@ def _judged(answers: Mapping[K, object]) -> tuple[Status, int, str | None]:
     status = Status.FAILED if len(failures) == len(own) else Status.COMPLETED
     error = f"{len(failures)} of {len(own)} keys failed: {_line(failures[0].error)}"
     return status, len(own) - len(failures), error
+
+
+def _is_value(answer: object) -> bool:
+    return answer is not ELSEWHERE and not isinstance(answer, Failed)
 
 
 def _line(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from async_backfill.contracts import K
 from async_backfill.limits import real, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 _TOO_LARGE: Final = 1e200
 _FEW: Final = 300.0
@@ -41,11 +41,19 @@ class HotKeys(Generic[K]):
         self._coldest: list[tuple[float, int, K]] = []
         self._number = count()
 
+    @property
+    def half_life(self) -> float:
+        """Lookups after which a lookup counts half."""
+        return self._half_life
+
     def __len__(self) -> int:
         return len(self._heats)
 
     def __contains__(self, key: object) -> bool:
         return key in self._heats
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._heats)
 
     def note(self, keys: Iterable[K]) -> None:
         """Take note of the lookups of ``keys``, one after another."""

@@ -34,6 +34,7 @@ class MissRateTrigger:
         self._min_lookups = whole("min_lookups", min_lookups, least=1)
         self._misses: deque[int] = deque()
         self._lookups = 0
+        self._before = 0
 
     @property
     def threshold(self) -> float:
@@ -47,8 +48,14 @@ class MissRateTrigger:
         before = lookup - self._window
         while misses[0] <= before:
             misses.popleft()
-        self._lookups = min(lookup, self._window)
+        self._lookups = min(lookup - self._before, self._window)
         return self._lookups >= self._min_lookups and len(misses) / self._lookups >= self._threshold
+
+    def start_again(self, lookup: int) -> None:
+        """Forget all up to lookup number ``lookup``: hits before a flush say nothing about now."""
+        self._misses.clear()
+        self._lookups = 0
+        self._before = lookup
 
     def reading(self) -> tuple[int, int]:
         """Return the misses and the lookups in the window at the latest miss."""

@@ -27,14 +27,15 @@ class BatchState(enum.Enum):
 class Batch(Generic[K, V]):
     """The keys of one source call and its outcome; it belongs to the loader, never to a caller.
 
-    ``wanted`` are the keys of a backfill that a live caller came to wait for as well. ``seconds`` is
-    how long the source took. ``needs``
-    says which batches this one's load waits for, and for which of their keys: the edges along
+    ``wanted`` are the keys of a backfill that a live caller came to wait for as well; ``along`` are
+    those of a live load that nobody asked for. ``seconds`` is how long the source took. ``needs`` says
+    which batches this one's load waits for, and for which of their keys: the edges along
     which a circle of loads is found.
     """
 
     __slots__ = (
         "_found",
+        "along",
         "cause",
         "done",
         "error",
@@ -53,6 +54,7 @@ class Batch(Generic[K, V]):
         self.cause = cause
         self.keys: dict[K, None] = {}
         self.wanted: set[K] = set()
+        self.along: set[K] = set()
         self.state = BatchState.QUEUED
         self.waiters = 0
         self.done = Event()

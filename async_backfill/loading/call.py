@@ -76,10 +76,12 @@ async def call_source(
     if call.stopped:
         found, error = {}, _stopped(batch, timeout)
         error.__cause__ = call.error
+    delivered = tuple(key for key in asked if key in found and not isinstance(found[key], Failed))
     event = LoadFinished(
         cause=batch.cause,
         keys=asked,
-        found=tuple(key for key in asked if key in found and not isinstance(found[key], Failed)),
+        found=delivered,
+        along=tuple(key for key in delivered if key in batch.along) if batch.along else (),
         seconds=clock() - started,
         error=error,
     )

@@ -18,7 +18,7 @@ from async_backfill.loading.workers import Workers
 from async_backfill.outcomes import ELSEWHERE, Elsewhere, Failed, LoadCause
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from async_backfill.contracts import Clock, Source, Spawn
     from async_backfill.events import LoadFinished
@@ -79,7 +79,19 @@ class Loader(Generic[K, V]):
             if batch.state is BatchState.QUEUED:
                 return self._take_over(key, batch), True
             batch.wanted.add(key)
+        elif batch.along:
+            batch.along.discard(key)
         return batch, False
+
+    def board_along(self, batch: Batch[K, V], keys: Iterable[K]) -> None:
+        """Add ``keys``, which nobody asked for, to a live ``batch`` as far as it has room and waits."""
+        for key in keys:
+            if batch.state is not BatchState.QUEUED or len(batch.keys) >= self._policy.max_batch:
+                return
+            if key not in self.locks:
+                batch.keys[key] = None
+                batch.along.add(key)
+                self.locks.take(key, batch)
 
     def board_live(self, key: K) -> tuple[Batch[K, V], bool]:
         """Do as `board`, but join no backfill: its failure must not fail a caller."""

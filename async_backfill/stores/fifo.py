@@ -20,7 +20,7 @@ class FifoOrder(Generic[K]):
         self._queue: deque[Place[K]] = deque()
         self._places: Places[K] = Places()
 
-    def add(self, key: K, /) -> None:
+    def add(self, key: K, /, *, proven: bool = False) -> None:  # noqa: ARG002 - all are equal here
         """Put ``key`` at the young end."""
         self._queue.append(self._places.new(key))
 

@@ -27,15 +27,23 @@ class FreshStore(Generic[K, V]):
 
     :param ttl: seconds that a value stays fresh.
     :param clock: seconds that never go back.
+    :param expired: is told of what leaves because its time is over.
     """
 
     def __init__(
-        self, store: BoundedStore[K, V], policy: FreshnessPolicy, *, ttl: float, clock: Clock
+        self,
+        store: BoundedStore[K, V],
+        policy: FreshnessPolicy,
+        *,
+        ttl: float,
+        clock: Clock,
+        expired: Callable[[Sequence[K]], None] | None = None,
     ) -> None:
         self._store = store
         self._policy = policy
         self._ttl = ttl
         self._clock = clock
+        self._expired = expired
         self._draws = random.Random(policy.seed)
         self._fresh_until: dict[K, float] = {}
         self._retry_at: dict[K, float] = {}
@@ -74,6 +82,10 @@ class FreshStore(Generic[K, V]):
         """Return whether ``key`` is there and has not expired."""
         return self._clock() < self._fresh_until.get(key, -math.inf)
 
+    def has_expired(self, key: K) -> bool:
+        """Return whether ``key`` is still there but no longer fresh."""
+        return key in self._fresh_until and not self.is_fresh(key)
+
     def may_refresh(self, key: K) -> bool:
         """Return whether the last refresh of ``key`` did not fail, or that is long enough ago."""
         return self._clock() >= self._retry_at.get(key, -math.inf)
@@ -83,13 +95,22 @@ class FreshStore(Generic[K, V]):
         retry_at = self._clock() + self._policy.retry_after
         self._retry_at.update((key, retry_at) for key in keys if key in self._fresh_until)
 
-    def set_many(self, items: Mapping[K, V], /, *, evict: bool = True, cost: float = 0.0) -> Sequence[K]:
+    def set_many(
+        self,
+        items: Mapping[K, V],
+        /,
+        *,
+        evict: bool = True,
+        cost: float = 0.0,
+        put: Callable[[Mapping[K, V]], Sequence[K]] | None = None,
+    ) -> Sequence[K]:
         """Add or replace ``items`` in their order, fresh from now on; return the keys evicted for them.
 
         :param cost: seconds that it took to load them, for ``FreshnessPolicy.early``.
+        :param put: puts them into the store underneath, where ``set_many`` is not the way.
         """
         self._sweep()
-        evicted = self._store.set_many(items, evict=evict)
+        evicted = self._store.set_many(items, evict=evict) if put is None else put(items)
         self._forget(evicted)
         now = self._clock()
         for key in items:
@@ -166,6 +187,8 @@ class FreshStore(Generic[K, V]):
             until, _, key = heapq.heappop(leaving)
             if self._leaves_at(key) == until:
                 self.delete_many((key,))
+                if self._expired is not None:
+                    self._expired((key,))
         if len(leaving) > 2 * len(self._fresh_until) + _SLACK:
             self._leaving = [item for item in leaving if self._leaves_at(item[2]) == item[0]]
             heapq.heapify(self._leaving)

@@ -17,7 +17,7 @@ class LruOrder(Generic[K]):
         self._order: OrderedDict[K, None] = OrderedDict()
         self.touch = self._order.move_to_end
 
-    def add(self, key: K, /) -> None:
+    def add(self, key: K, /, *, proven: bool = False) -> None:  # noqa: ARG002 - all are equal here
         """Put ``key`` at the young end."""
         self._order[key] = None
 

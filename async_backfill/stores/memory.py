@@ -73,6 +73,11 @@ class MemoryStore(Generic[K, V]):
             entries[key] = value
         return evicted
 
+    def admit(self, key: K, value: V) -> None:
+        """Add ``key``, which was not there and for which there is room, as one that has been read already."""
+        self._order.add(key, proven=True)
+        self._entries[key] = value
+
     def delete_many(self, keys: Iterable[K], /) -> None:
         """Remove ``keys``; those that are not there are ignored."""
         for key in keys:

@@ -52,18 +52,18 @@ class S3FifoOrder(Generic[K]):
         if hits < _MOST_HITS:
             self._hits[key] = hits + 1
 
-    def add(self, key: K, /) -> None:
-        """Put ``key`` into the small queue, or into the main one if it was evicted lately."""
+    def add(self, key: K, /, *, proven: bool = False) -> None:
+        """Put ``key`` into the small queue; into the main one if it is ``proven`` or was evicted lately."""
         if key in self._ghost:
             del self._ghost[key]
+            proven = True
+        fills = not self._has_evicted and self._small_limit is not None
+        if proven or (fills and len(self._newcomers) >= (self._small_limit or 0)):
             self._main.append(self._places.new(key))
             self._main_size += 1
-        elif self._has_evicted or self._small_limit is None or len(self._newcomers) < self._small_limit:
+        else:
             self._small.append(self._places.new(key))
             self._newcomers.add(key)
-        else:
-            self._main.append(self._places.new(key))
-            self._main_size += 1
 
     def discard(self, key: K, /) -> None:
         """Take ``key`` out of its queue."""

@@ -28,10 +28,12 @@ class SieveOrder(Generic[K]):
         self._hit: set[K] = set()
         self.touch = self._hit.add
 
-    def add(self, key: K, /) -> None:
-        """Put ``key`` at the young end, not hit."""
+    def add(self, key: K, /, *, proven: bool = False) -> None:
+        """Put ``key`` at the young end, not hit unless it is ``proven``."""
         self._place_hand()
         self._ahead.append(self._places.new(key))
+        if proven:
+            self._hit.add(key)
 
     def discard(self, key: K, /) -> None:
         """Take ``key`` out of the order."""

@@ -131,5 +131,7 @@ def _settings(draws: random.Random, *, expires: bool) -> dict[str, Any]:
             evicts=draws.random() < 0.3,
             inline=draws.random() < 0.5,
             concurrent=draws.choice([1, 1, 2]),
+            selection=draws.choice(["source", "source", "history"]),
+            successors=draws.choice([0, 0, 2]),
         ),
     }

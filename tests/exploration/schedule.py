@@ -97,7 +97,8 @@ class Schedule:
         Not where a load may belong to the cache itself, nor where a cancellation may be held back.
         """
         plan = self.plan
-        owned = plan.has_scan or plan.settings["freshness"].ttl is not None
+        backfills = plan.has_scan or plan.settings["backfill"].selection == "history"
+        owned = backfills or plan.settings["freshness"].ttl is not None
         if not self.reading and not plan.holds and not owned:
             late = self.loop.turns - self.left_at
             self.promise(late <= GRACE, f"a load goes on {late} turns after its last caller left")

@@ -53,6 +53,8 @@ answers = st.lists(
         window=st.integers(3, 20),
         evicts=st.booleans(),
         inline=st.booleans(),
+        selection=st.sampled_from(["source", "history"]),
+        successors=st.integers(0, 3),
     ),
     capacity=st.sampled_from([None, 1, 2, 4]),
     max_backfills=st.sampled_from([None, 0, 1, 3]),

@@ -116,6 +116,8 @@ class World:
         stats, table, promise = self.cache.stats, self.table, self.table.promise
         promise(stats.lookups == stats.hits + stats.misses == self.lookups, f"lookups: {stats}")
         promise(stats.misses == stats.led + stats.joined, f"misses: {stats}")
+        told_apart = not stats.miss_causes or sum(stats.miss_causes.values()) == stats.misses
+        promise(told_apart and min(stats.miss_causes.values(), default=0) >= 0, f"causes: {stats}")
         promise(min(stats.led, stats.joined, stats.absent, stats.failed) >= 0, f"below zero: {stats}")
         promise(stats.absent + stats.failed <= stats.misses, f"more ends than misses: {stats}")
         promise(stats.source_keys == stats.miss_keys + stats.backfill_keys, f"keys without a cause: {stats}")

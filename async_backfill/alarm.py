@@ -1,0 +1,76 @@
+"""When the misses call for a backfill: over the threshold, and curable by one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Generic
+
+from async_backfill.backfill.departures import CURABLE
+from async_backfill.contracts import K
+from async_backfill.loading.circles import outer_batch
+
+if TYPE_CHECKING:
+    from async_backfill.backfill.backfiller import Backfiller
+    from async_backfill.backfill.guard import Guard
+    from async_backfill.contracts import Trigger
+    from async_backfill.outcomes import MissCause
+    from async_backfill.stats import Counters
+
+INCURABLE: Final = "no backfill cures these misses: keys that were evicted or invalidated, or do not exist"
+
+
+class Alarm(Generic[K]):
+    """Tells the trigger of misses, and offers a backfill when it fires.
+
+    With a guard the trigger sees only misses that a backfill can cure. Where ``every_miss``, a trigger
+    with the same threshold that sees all of them, fires alone, that is audited.
+
+    :param inline: whether the miss that starts a backfill waits for it.
+    """
+
+    def __init__(
+        self,
+        trigger: Trigger,
+        backfiller: Backfiller[K] | None,
+        *,
+        counters: Counters,
+        inline: bool,
+        guard: Guard[K] | None,
+        every_miss: Trigger | None,
+    ) -> None:
+        self._trigger = trigger
+        self._backfiller = backfiller
+        self._counters = counters
+        self._inline = inline
+        self._guard = guard
+        self._every_miss = every_miss
+        self._is_over = False
+        self._declines = False
+
+    def missed(self, cause: MissCause) -> bool:
+        """Take note of a miss, already counted; return whether to backfill."""
+        lookups = self._counters.lookups
+        if self._guard is None:
+            return self._trigger.observe_miss(lookups)
+        fires = self._every_miss is not None and self._every_miss.observe_miss(lookups)
+        if cause in CURABLE:
+            self._is_over = self._trigger.observe_miss(lookups)
+            return self._is_over
+        self._declines = fires and not self._is_over
+        return False
+
+    def write(self) -> None:
+        """Audit what is due, now that all misses of a lookup are counted."""
+        if self._guard is None:
+            return
+        self._guard.write_receipts()
+        if self._declines and self._backfiller is not None:
+            self._backfiller.decline(INCURABLE)
+        self._declines = False
+
+    async def backfilled(self) -> bool:
+        """Offer a backfill; return whether it was waited for, which a load inside a load never does."""
+        episode = None if self._backfiller is None else self._backfiller.offer()
+        if episode is None or not self._inline or outer_batch() is not None:
+            return False
+        await episode.done.wait()
+        return True

@@ -1,0 +1,115 @@
+"""Tells the hot keys of lookups, so that a hit costs next to nothing."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final, Generic
+
+from async_backfill.contracts import Heats, K, V
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from async_backfill.backfill.hot_keys import HotKeys
+    from async_backfill.outcomes import Absent
+
+AFTER_A_MISS: Final = 16
+BURST: Final = 1000
+
+
+class HeatRecorder(Generic[K, V]):
+    """Notes every miss, and the hits that follow one, up to ``AFTER_A_MISS`` of them.
+
+    In between a hit goes straight to the store. So where misses are frequent nearly every lookup is
+    noted, and where they are rare a hit costs nothing; lookups that are not noted still age what
+    was. `burst` has the next hits noted without a miss, for traffic that has none.
+
+    :param read: what a hit calls when nothing is noted.
+    :param use: is told what a hit should call from now on.
+    :param hits: how many hits the cache has counted.
+    :param lookups: how many lookups.
+    """
+
+    def __init__(
+        self,
+        hot: HotKeys[K],
+        *,
+        read: Callable[[K, Absent], V | Absent],
+        use: Callable[[Callable[[K, Absent], V | Absent]], None],
+        hits: Callable[[], int],
+        lookups: Callable[[], int],
+    ) -> None:
+        self._hot = hot
+        self._plain = read
+        self._use = use
+        self._hits = hits
+        self._lookups = lookups
+        self._noted: list[K] = []
+        self._wanted = 0
+        self._seen = 0
+        self._hits_seen = 0
+        self._recent_hits = 0.0
+        self._recent_lookups = 0.0
+        self._noting = self._make_read()
+
+    @property
+    def hit_rate(self) -> float | None:
+        """The share of hits, where lookups count less the older they are; ``None`` before the first."""
+        return self._recent_hits / self._recent_lookups if self._recent_lookups else None
+
+    def heats(self) -> Heats[K]:
+        """Return what a journal should keep."""
+        return Heats(keys=self._hot.heats(), hit_rate=self.hit_rate)
+
+    def restore(self, heats: Heats[K]) -> None:
+        """Take what a journal kept in place of what was noted."""
+        self._hot.restore(heats.keys)
+        if heats.hit_rate is not None:
+            self._recent_lookups = self._hot.half_life / math.log(2.0)  # what a steady stream comes to
+            self._recent_hits = heats.hit_rate * self._recent_lookups
+
+    def missed(self, keys: Sequence[K]) -> None:
+        """Take note of the lookups of ``keys``, not yet counted, and have the next hits noted."""
+        self._catch_up()
+        self._hot.note(keys)
+        self._seen += len(keys)
+        self._recent_lookups += len(keys)
+        self._start(AFTER_A_MISS)
+
+    def burst(self) -> None:
+        """Have the next hits noted although nothing missed."""
+        self._catch_up()
+        self._start(BURST)
+
+    def drop(self, keys: Iterable[K]) -> None:
+        """Forget ``keys``: the source does not have them."""
+        self._hot.drop(keys)
+
+    def _catch_up(self) -> None:
+        """Note the hits since the last time, and let go by what was not noted."""
+        hits, lookups = self._hits(), self._lookups()
+        since = max(0, lookups - self._seen)
+        self._hot.skip(max(0, since - len(self._noted)))
+        self._hot.note(self._noted)
+        self._noted.clear()
+        fading = 2.0 ** (-since / self._hot.half_life)
+        self._recent_hits = self._recent_hits * fading + hits - self._hits_seen
+        self._recent_lookups = self._recent_lookups * fading + since
+        self._seen, self._hits_seen = lookups, hits
+
+    def _start(self, wanted: int) -> None:
+        self._wanted = wanted
+        self._use(self._noting)
+
+    def _make_read(self) -> Callable[[K, Absent], V | Absent]:
+        plain, noted = self._plain, self._noted
+
+        def read(key: K, default: Absent) -> V | Absent:
+            value = plain(key, default)
+            if value is not default:
+                noted.append(key)
+                if len(noted) >= self._wanted:
+                    self._use(plain)
+            return value
+
+        return read

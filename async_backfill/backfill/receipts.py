@@ -1,0 +1,105 @@
+"""What a backfill was good for: how many of the keys it loaded were read before they left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Generic
+
+from async_backfill.contracts import K
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+_USELESS_BELOW: Final = 0.05
+_REST_AFTER: Final = 2
+
+
+@dataclass(slots=True)
+class _Open:
+    lookup: int
+    loaded: int
+    unresolved: int
+    read: int = 0
+    landed: bool = False
+
+
+class Receipts(Generic[K]):
+    """Follows the keys of each backfill until all were read or left, or ``window`` lookups have passed.
+
+    A backfill was useless when less than a twentieth of its keys were read. After two in a row
+    backfills are `at_rest` until `wake` is called.
+
+    :param report: is told, by `write`, of the number of a backfill, how many keys it loaded, and how
+        many of them were read.
+    """
+
+    def __init__(self, *, window: int, report: Callable[[int, int, int], None]) -> None:
+        self._window = window
+        self._report = report
+        self._open: dict[int, _Open] = {}
+        self._owners: dict[K, int] = {}
+        self._ended: list[tuple[int, _Open]] = []
+        self._useless = 0
+
+    def __len__(self) -> int:
+        return len(self._owners)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the last two backfills were useless and nothing has changed since."""
+        return self._useless >= _REST_AFTER
+
+    def wake(self) -> None:
+        """Give backfills another chance."""
+        self._useless = 0
+
+    def begin(self, number: int, keys: Collection[K], lookup: int) -> None:
+        """Follow ``keys``, which backfill ``number`` is about to load."""
+        self._open[number] = _Open(lookup, 0, 0)
+        self._owners.update(dict.fromkeys(keys, number))
+
+    def landed(self, number: int, keys: Collection[K], delivered: Collection[K], lookup: int) -> None:
+        """Take note that backfill ``number`` asked for ``keys`` and was given ``delivered``."""
+        receipt = self._open[number]
+        receipt.landed, receipt.lookup = True, lookup
+        receipt.loaded = len(delivered)
+        for key in keys:
+            if self._owners.get(key) == number:
+                if key in delivered:
+                    receipt.unresolved += 1
+                else:
+                    del self._owners[key]
+        if not receipt.loaded:
+            del self._open[number]
+        elif not receipt.unresolved:
+            self._end(number)
+
+    def resolved(self, key: K, *, read: bool) -> bool:
+        """Take note that ``key`` was read, or left unread; return whether a backfill had loaded it."""
+        number = self._owners.pop(key, None)
+        if number is None:
+            return False
+        receipt = self._open[number]
+        receipt.read += read
+        if receipt.landed:
+            receipt.unresolved -= 1
+            if not receipt.unresolved:
+                self._end(number)
+        return True
+
+    def write(self, lookup: int) -> None:
+        """Report what has ended, and end what landed ``window`` lookups before ``lookup`` or earlier."""
+        while self._open:
+            number, receipt = next(iter(self._open.items()))
+            if not receipt.landed or lookup - receipt.lookup < self._window:
+                break
+            self._owners = {key: owner for key, owner in self._owners.items() if owner != number}
+            self._end(number)
+        while self._ended:
+            number, receipt = self._ended.pop(0)
+            self._report(number, receipt.loaded, receipt.read)
+
+    def _end(self, number: int) -> None:
+        receipt = self._open.pop(number)
+        self._ended.append((number, receipt))
+        self._useless = self._useless + 1 if receipt.read < _USELESS_BELOW * receipt.loaded else 0

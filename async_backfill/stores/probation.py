@@ -1,0 +1,158 @@
+"""Backfilled keys stand apart until they are read: they are the first to leave, and cost a hit nothing."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final, Generic
+
+from async_backfill.contracts import K, V
+from async_backfill.outcomes import ABSENT, Absent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from async_backfill.stores.memory import MemoryStore
+
+SHARE: Final = 0.1
+_EVERY: Final = 4
+
+
+class ProbationStore(Generic[K, V]):
+    """Puts a segment for unread backfilled keys beside ``store``; together they hold its capacity.
+
+    `read` does not find an unread key, so a hit is as quick as without it; whoever finds nothing asks
+    `promote`, which moves the key into ``store``. When room is needed and more than a tenth of the
+    capacity is unread (the share of S3-FIFO's small queue, Yang et al., SOSP 2023, section 4), unread
+    keys leave first; once half of the room holds keys that were read, every fourth time.
+
+    :param store: where keys are once they were read; one that evicts by number of keys only.
+    :param resolved: is called with a key that is no longer unread, and whether it was read.
+    """
+
+    def __init__(self, store: MemoryStore[K, V], *, resolved: Callable[[K, bool], None]) -> None:
+        self._store = store
+        self._resolved = resolved
+        self._unread: OrderedDict[K, V] = OrderedDict()
+        self._removals = 0
+        self._turn = 0
+        capacity = store.capacity
+        self._share = None if capacity is None else max(1, int(capacity * SHARE))
+        self.read: Callable[[K, Absent], V | Absent] = store.read
+
+    def __len__(self) -> int:
+        return len(self._store) + len(self._unread)
+
+    @property
+    def capacity(self) -> int | None:
+        """Entries held at the most, read or unread; ``None`` without a limit."""
+        return self._store.capacity
+
+    @property
+    def removals(self) -> int:
+        """How many times something left, for whatever reason."""
+        return self._removals + self._store.removals
+
+    def peek(self, key: K, default: Absent = ABSENT, /) -> V | Absent:
+        """Return the value of ``key``, read or unread, else ``default``; changes nothing."""
+        value = self._unread.get(key, ABSENT)
+        return self._store.peek(key, default) if value is ABSENT else value
+
+    def promote(self, key: K) -> V | Absent:
+        """Return the value of ``key`` if it was unread, and count it as read from now on."""
+        value: V | Absent = self._unread.pop(key, ABSENT)
+        if value is not ABSENT:
+            self._store.admit(key, value)
+            self._resolved(key, True)
+        return value
+
+    def set_many(self, items: Mapping[K, V], /, *, evict: bool = True) -> Sequence[K]:
+        """Add or replace ``items`` among those that were read; return the keys evicted for them."""
+        evicted: list[K] = []
+        for key, value in items.items():
+            if key in self._unread:
+                del self._unread[key]
+                self._resolved(key, False)
+            if self._store.peek(key, ABSENT) is ABSENT and self._is_full():
+                if not evict:
+                    continue
+                evicted.append(self.evict_oldest())
+            self._store.set_many({key: value})
+        return evicted
+
+    def set_unread(self, items: Mapping[K, V], /, *, evict: bool, first_out: bool = False) -> Sequence[K]:
+        """Add ``items`` as unread; return the keys evicted for them.
+
+        A key that was read already only gets its new value. Without ``evict`` a new key for which
+        there is no room is left out.
+
+        :param first_out: whether each leaves before those that came before it, because it is worth less.
+        """
+        evicted: list[K] = []
+        for key, value in items.items():
+            if self._store.peek(key, ABSENT) is not ABSENT:
+                self._store.set_many({key: value})
+                self._resolved(key, False)
+                continue
+            if key not in self._unread and self._is_full():
+                if not evict:
+                    self._resolved(key, False)
+                    continue
+                evicted.append(self._evict_for_unread())
+            self._unread[key] = value
+            if first_out:
+                self._unread.move_to_end(key, last=False)
+        return evicted
+
+    def delete_many(self, keys: Iterable[K], /) -> None:
+        """Remove ``keys``; those that are not there are ignored."""
+        for key in keys:
+            if key in self._unread:
+                self._drop(key)
+            else:
+                self._store.delete_many((key,))
+
+    def clear(self) -> None:
+        """Remove everything."""
+        for key in tuple(self._unread):
+            self._drop(key)
+        self._store.clear()
+
+    def free_room(self) -> int | None:
+        """Return how many keys can be added before one is evicted; ``None`` without a limit."""
+        capacity = self._store.capacity
+        return None if capacity is None else capacity - len(self)
+
+    def evict_oldest(self) -> K:
+        """Remove and return the key that leaves next; `LookupError` when empty."""
+        if self._unread and (self._is_unreads_turn() or not len(self._store)):
+            return self._evict_unread()
+        return self._store.evict_oldest()
+
+    def _is_unreads_turn(self) -> bool:
+        """Return whether an unread key leaves next: until half of the room is proven, then now and then."""
+        if len(self._unread) <= (self._share or 0):
+            return False
+        if 2 * len(self._store) <= (self._store.capacity or 0):
+            return True
+        self._turn = (self._turn + 1) % _EVERY
+        return self._turn == 0
+
+    def _is_full(self) -> bool:
+        capacity = self._store.capacity
+        return capacity is not None and len(self) >= capacity
+
+    def _evict_for_unread(self) -> K:
+        """Make room for an unread key: at the cost of a read one only up to the share."""
+        if self._unread and (len(self._unread) >= (self._share or 0) or not len(self._store)):
+            return self._evict_unread()
+        return self._store.evict_oldest()
+
+    def _evict_unread(self) -> K:
+        key = next(iter(self._unread))
+        self._drop(key)
+        return key
+
+    def _drop(self, key: K) -> None:
+        del self._unread[key]
+        self._removals += 1
+        self._resolved(key, False)
