@@ -6,34 +6,25 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar, overload
 
+from async_backfill.assembly import assemble
 from async_backfill.backfill.audit import AuditLog
-from async_backfill.backfill.budget import BackfillBudget
-from async_backfill.backfill.guard import Guard
-from async_backfill.backfill.heat_recorder import HeatRecorder
-from async_backfill.backfill.hot_keys import HotKeys
-from async_backfill.backfill.successors import Successors
-from async_backfill.backfill.trigger import MissRateTrigger
 from async_backfill.contracts import K, V
-from async_backfill.engine import Parts
 from async_backfill.errors import CacheClosedError, ConfigurationError, KeyNotFoundError
 from async_backfill.events import BackfillAudited
-from async_backfill.holdings import Holdings
 from async_backfill.limits import text, whole
 from async_backfill.opening import Opening, open_engine
-from async_backfill.outcomes import ABSENT, Absent, MissCause
+from async_backfill.outcomes import ABSENT, Absent
 from async_backfill.policies import BackfillPolicy, FreshnessPolicy, HistoryPolicy, LoadPolicy
 from async_backfill.records import Status
 from async_backfill.stats import Counters, Stats, snapshot
 from async_backfill.stores.memory import MemoryStore
-from async_backfill.stores.probation import ProbationStore
-from async_backfill.stores.weighed import WeighedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
-    from async_backfill.contracts import AuditSink, BoundedStore, Clock, Scan, Source, Trigger
-    from async_backfill.engine import Engine
+    from async_backfill.contracts import AuditSink, BoundedStore, Clock, Journal, Scan, Source, Trigger
+    from async_backfill.engine import Engine, Parts
     from async_backfill.events import Event, Observer
     from async_backfill.records import AuditRecord
     from async_backfill.stores.orders import Eviction
@@ -66,6 +57,7 @@ class BackfillCache(Generic[K, V]):
     :param freshness: how long values stay good, and what happens after that; by default for ever.
     :param backfill: when and how a backfill runs.
     :param history: what is remembered of which keys are hot, for ``selection="history"``.
+    :param journal: keeps that beyond this process; it is read when the cache is opened first.
     :param trigger: decides when to backfill, in place of ``miss_threshold`` and of the window in
         ``backfill``.
     :param store: where copies are, in place of a `MemoryStore` of ``capacity``.
@@ -91,6 +83,7 @@ class BackfillCache(Generic[K, V]):
         freshness: FreshnessPolicy | None = None,
         backfill: BackfillPolicy | None = None,
         history: HistoryPolicy | None = None,
+        journal: Journal[K] | None = None,
         trigger: Trigger | None = None,
         store: BoundedStore[K, V] | None = None,
         audit_sink: AuditSink | None = None,
@@ -101,83 +94,33 @@ class BackfillCache(Generic[K, V]):
     ) -> None:
         if store is not None and capacity is not None:
             raise ConfigurationError("capacity", "belongs to the store; set it there, not here as well")
-        backfill = backfill or BackfillPolicy()
-        by_rate, every_miss = (
-            MissRateTrigger(miss_threshold, window=backfill.window, min_lookups=backfill.min_lookups)
-            for _ in range(2)
-        )
-        freshness = freshness or FreshnessPolicy()
-        history = history or HistoryPolicy()
-        self._counters = counters = Counters()
-        if backfill.is_guarded:
-            counters.causes = dict.fromkeys(MissCause, 0)
-        self._budget = BackfillBudget(max_backfills)
+        self._counters = Counters()
+        self._observers = tuple(observers)
         self._audit = AuditLog(
             keep=whole("audit_keep", audit_keep, least=1), wall_clock=wall_clock, report=self._audited
         )
-        self._observers = tuple(observers)
-        if store is None:
-            store = MemoryStore(capacity, eviction=eviction)
-        self._guard: Guard[K] | None = None
-        probation: ProbationStore[K, V] | None = None
-        if backfill.is_guarded:
-            if isinstance(store, WeighedStore) or not isinstance(store, MemoryStore):
-                problem = "needs a MemoryStore; pass capacity in place of store, or probation=False"
-                raise ConfigurationError("probation", problem)
-            self._guard = Guard(
-                capacity=store.capacity, window=backfill.window, audit=self._audit, lookups=self._lookups
-            )
-            probation = ProbationStore(store, resolved=self._guard.resolved)
-        self._holdings: Holdings[K, V] = Holdings(
-            store,
-            freshness,
-            backfill=backfill,
-            guard=self._guard,
-            probation=probation,
-            counters=counters,
-            notify=self._notify,
-            clock=clock,
-        )
-        hot: HotKeys[K] | None = None
-        heat: HeatRecorder[K, V] | None = None
-        if backfill.selection == "history":
-            hot = HotKeys(history.size_for(store.capacity), history.half_life_for(store.capacity))
-            heat = HeatRecorder(
-                hot,
-                read=self._holdings.read,
-                use=self._use,
-                hits=lambda: counters.hits,
-                lookups=self._lookups,
-            )
-        successors: Successors[K] | None = None
-        if backfill.successors:
-            successors = Successors(
-                backfill.successors,
-                8 * (store.capacity or history.size_for(None)),
-                is_missing=lambda key: not self._holdings.knows(key),
-            )
-        self._by_rate = (by_rate, every_miss) if trigger is None else ()
-        self._parts: Parts[K, V] = Parts(
-            source=source,
+        self._parts: Parts[K, V] = assemble(
+            source,
             scan=scan,
-            holdings=self._holdings,
+            store=MemoryStore(capacity, eviction=eviction) if store is None else store,
             load=load or LoadPolicy(),
-            freshness=freshness,
-            backfill=backfill,
-            backfill_batch=whole("backfill_batch", backfill_batch, least=1),
-            trigger=by_rate if trigger is None else trigger,
-            every_miss=every_miss if backfill.is_guarded and trigger is None else None,
-            guard=self._guard,
-            hot=hot,
-            heat=heat,
-            successors=successors,
-            budget=self._budget,
+            freshness=freshness or FreshnessPolicy(),
+            backfill=backfill or BackfillPolicy(),
+            history=history or HistoryPolicy(),
+            journal=journal,
+            miss_threshold=miss_threshold,
+            backfill_batch=backfill_batch,
+            max_backfills=max_backfills,
+            trigger=trigger,
             audit=self._audit,
             audit_sink=audit_sink,
             counters=self._counters,
             notify=self._notify,
+            use=self._use,
             clock=clock,
         )
+        self._holdings = self._parts.holdings
+        self._budget = self._parts.budget
         self._opening: Opening[K, V] | None = None
         self._read: Callable[[K, Absent], V | Absent] = _nothing
 
@@ -276,9 +219,7 @@ class BackfillCache(Generic[K, V]):
         """Remove every key; loads under way serve those who wait for them, but are not stored."""
         self._open().loader.locks.revoke_all()
         self._holdings.clear()
-        for trigger in self._by_rate:
-            trigger.start_again(self._counters.lookups)
-        self._open().readiness.flushed()
+        self._open().flushed()
 
     def evict_oldest(self) -> K:
         """Remove and return the key that would be evicted next: by default the one added first.
@@ -366,9 +307,6 @@ class BackfillCache(Generic[K, V]):
     def audit_log(self) -> tuple[AuditRecord, ...]:
         """The latest decisions about backfills, oldest first; also after the cache was closed."""
         return self._audit.records
-
-    def _lookups(self) -> int:
-        return self._counters.lookups
 
     def _use(self, read: Callable[[K, Absent], V | Absent]) -> None:
         """Have a hit call ``read`` from now on."""

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from async_backfill.backfill.heat_recorder import HeatRecorder
     from async_backfill.backfill.hot_keys import HotKeys
     from async_backfill.backfill.successors import Successors
-    from async_backfill.contracts import AuditSink, Clock, Scan, Selection, Source, Spawn, Trigger
+    from async_backfill.backfill.trigger import MissRateTrigger
+    from async_backfill.contracts import AuditSink, Clock, Journal, Scan, Selection, Source, Spawn, Trigger
     from async_backfill.events import Event, LoadFinished
     from async_backfill.holdings import Holdings
     from async_backfill.policies import BackfillPolicy, FreshnessPolicy, LoadPolicy
@@ -52,9 +53,12 @@ class Parts(Generic[K, V]):
     backfill_batch: int
     trigger: Trigger
     every_miss: Trigger | None
+    by_rate: tuple[MissRateTrigger, ...]
     guard: Guard[K] | None
     hot: HotKeys[K] | None
     heat: HeatRecorder[K, V] | None
+    journal: Journal[K] | None
+    save_every: float
     successors: Successors[K] | None
     budget: BackfillBudget
     audit: AuditLog
@@ -108,6 +112,12 @@ class Engine(Generic[K, V]):
                 await self.backfiller.quiet()
             if self.writer is not None:
                 await self.writer.flush()
+
+    def flushed(self) -> None:
+        """Take note that the cache was emptied, so that what was true before is not held against it."""
+        for trigger in self._parts.by_rate:
+            trigger.start_again(self._parts.counters.lookups)
+        self.readiness.flushed()
 
     async def settle(self) -> None:
         """Wait until nothing is loading and nothing backfills, and the audit is written."""

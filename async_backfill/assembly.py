@@ -1,0 +1,128 @@
+"""From what a user asked for to the parts that a cache keeps from one opening to the next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from async_backfill.backfill.budget import BackfillBudget
+from async_backfill.backfill.guard import Guard
+from async_backfill.backfill.heat_recorder import HeatRecorder
+from async_backfill.backfill.hot_keys import HotKeys
+from async_backfill.backfill.successors import Successors
+from async_backfill.backfill.trigger import MissRateTrigger
+from async_backfill.engine import Parts
+from async_backfill.errors import ConfigurationError
+from async_backfill.holdings import Holdings
+from async_backfill.limits import whole
+from async_backfill.outcomes import MissCause
+from async_backfill.stores.memory import MemoryStore
+from async_backfill.stores.probation import ProbationStore
+from async_backfill.stores.weighed import WeighedStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from async_backfill.backfill.audit import AuditLog
+    from async_backfill.contracts import AuditSink, BoundedStore, Clock, Journal, K, Scan, Source, Trigger, V
+    from async_backfill.events import Event
+    from async_backfill.outcomes import Absent
+    from async_backfill.policies import BackfillPolicy, FreshnessPolicy, HistoryPolicy, LoadPolicy
+    from async_backfill.stats import Counters
+
+_MISSES_REMEMBERED: Final = 8
+"""Misses that successors remember, in capacities: of the lengths tried, the shortest that gained most."""
+
+
+def assemble(  # noqa: PLR0913 - the settings of a cache, handed on once
+    source: Source[K, V],
+    *,
+    scan: Scan[K] | None,
+    store: BoundedStore[K, V],
+    load: LoadPolicy,
+    freshness: FreshnessPolicy,
+    backfill: BackfillPolicy,
+    history: HistoryPolicy,
+    journal: Journal[K] | None,
+    miss_threshold: float,
+    backfill_batch: int,
+    max_backfills: int | None,
+    trigger: Trigger | None,
+    audit: AuditLog,
+    audit_sink: AuditSink | None,
+    counters: Counters,
+    notify: Callable[[Event], None],
+    use: Callable[[Callable[[K, Absent], V | Absent]], None],
+    clock: Clock,
+) -> Parts[K, V]:
+    """Return the parts of a cache in front of ``source``.
+
+    :param use: is told what a hit should call from now on.
+    :raises ConfigurationError: when a setting is outside what is allowed.
+    """
+    by_rate, every_miss = (
+        MissRateTrigger(miss_threshold, window=backfill.window, min_lookups=backfill.min_lookups)
+        for _ in range(2)
+    )
+    guard: Guard[K] | None = None
+    probation: ProbationStore[K, V] | None = None
+    if backfill.is_guarded:
+        counters.causes = dict.fromkeys(MissCause, 0)
+        guard = Guard(
+            capacity=store.capacity, window=backfill.window, audit=audit, lookups=lambda: counters.lookups
+        )
+        probation = ProbationStore(_plain(store), resolved=guard.resolved)
+    holdings: Holdings[K, V] = Holdings(
+        store,
+        freshness,
+        backfill=backfill,
+        guard=guard,
+        probation=probation,
+        counters=counters,
+        notify=notify,
+        clock=clock,
+    )
+    hot: HotKeys[K] | None = None
+    heat: HeatRecorder[K, V] | None = None
+    if backfill.selection == "history" or journal is not None:
+        hot = HotKeys(history.size_for(store.capacity), history.half_life_for(store.capacity))
+        heat = HeatRecorder(
+            hot, read=holdings.read, use=use, hits=lambda: counters.hits, lookups=lambda: counters.lookups
+        )
+    successors: Successors[K] | None = None
+    if backfill.successors:
+        successors = Successors(
+            backfill.successors,
+            _MISSES_REMEMBERED * (store.capacity or history.size_for(None)),
+            is_missing=lambda key: not holdings.knows(key),
+        )
+    return Parts(
+        source=source,
+        scan=scan,
+        holdings=holdings,
+        load=load,
+        freshness=freshness,
+        backfill=backfill,
+        backfill_batch=whole("backfill_batch", backfill_batch, least=1),
+        trigger=by_rate if trigger is None else trigger,
+        every_miss=every_miss if guard is not None and trigger is None else None,
+        by_rate=(by_rate, every_miss) if trigger is None else (),
+        guard=guard,
+        hot=hot,
+        heat=heat,
+        journal=journal,
+        save_every=history.save_every,
+        successors=successors,
+        budget=BackfillBudget(max_backfills),
+        audit=audit,
+        audit_sink=audit_sink,
+        counters=counters,
+        notify=notify,
+        clock=clock,
+    )
+
+
+def _plain(store: BoundedStore[K, V]) -> MemoryStore[K, V]:
+    if isinstance(store, WeighedStore) or not isinstance(store, MemoryStore):
+        problem = "needs a MemoryStore; pass capacity in place of store, or BackfillPolicy(probation=False)"
+        raise ConfigurationError("probation", problem)
+    return store
