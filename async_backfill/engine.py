@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic
 
@@ -11,6 +12,7 @@ from async_backfill.alarm import Alarm
 from async_backfill.backfill.audit_writer import AuditWriter
 from async_backfill.backfill.backfiller import Backfiller
 from async_backfill.backfill.hottest import HottestFirst
+from async_backfill.backfill.journal_writer import JournalWriter
 from async_backfill.backfill.selection import SourceOrder
 from async_backfill.contracts import K, V
 from async_backfill.loading.loader import Loader
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from async_backfill.policies import BackfillPolicy, FreshnessPolicy, LoadPolicy
     from async_backfill.stats import Counters
 
+_LOGGER: Final = logging.getLogger("async_backfill.journal")
 _LAST_WRITE: Final = 5.0
 _AUDIT_INTERVAL: Final = 1.0
 
@@ -76,6 +79,8 @@ class Engine(Generic[K, V]):
 
     def __init__(self, parts: Parts[K, V], spawn: Spawn) -> None:
         self._parts = parts
+        self._spawn = spawn
+        self._journal_writer: JournalWriter[K] | None = None
         self.loader: Loader[K, V] = Loader(
             parts.source,
             policy=parts.load,
@@ -99,8 +104,25 @@ class Engine(Generic[K, V]):
             else AuditWriter(parts.audit_sink, interval=_AUDIT_INTERVAL, spawn=spawn)
         )
 
+    async def start(self) -> None:
+        """Read the journal, if there is one and nothing is known yet; one that is damaged is reported."""
+        journal, heat = self._parts.journal, self._parts.heat
+        if journal is None or heat is None:
+            return
+        if heat.is_blank:
+            try:
+                heats = await journal.load()
+            except Exception as error:  # noqa: BLE001 - a cache without history is better than none
+                _LOGGER.warning("the journal of hot keys is ignored: %s: %s", type(error).__name__, error)
+            else:
+                if heats is not None:
+                    heat.restore(heats)
+        self._journal_writer = JournalWriter(
+            journal, heat.changed_heats, interval=self._parts.save_every, spawn=self._spawn
+        )
+
     async def close(self) -> None:
-        """End every load with `CacheClosedError`, then give the audit sink a last chance to write."""
+        """End every load with `CacheClosedError`, then give audit sink and journal a last chance to write."""
         if self._parts.guard is not None:
             self._parts.guard.write_receipts()
         self.loader.stop()
@@ -112,6 +134,9 @@ class Engine(Generic[K, V]):
                 await self.backfiller.quiet()
             if self.writer is not None:
                 await self.writer.flush()
+        if self._journal_writer is not None:
+            with move_on_after(_LAST_WRITE, shield=True):
+                await self._journal_writer.flush()
 
     def flushed(self) -> None:
         """Take note that the cache was emptied, so that what was true before is not held against it."""

@@ -5,6 +5,7 @@
     AsyncBackfillError
     ├─ ConfigurationError (ValueError)   a setting is outside what is allowed
     ├─ ScenarioError                     a file given to the runner cannot be used
+    ├─ JournalError                      a journal of hot keys is damaged, or of a newer version
     ├─ CacheClosedError (RuntimeError)   the cache is not open, or closed while a caller waited
     ├─ KeyNotFoundError (LookupError)    the source answered: no such key
     └─ LoadError                         the source failed; the cause is chained
@@ -39,6 +40,10 @@ class ConfigurationError(AsyncBackfillError, ValueError):
 
 class ScenarioError(AsyncBackfillError):
     """A scenario, or a file it names, cannot be used; the text is one line with file and place."""
+
+
+class JournalError(AsyncBackfillError):
+    """A journal of hot keys cannot be understood; the text is one line with its name and what is wrong."""
 
 
 class CacheClosedError(AsyncBackfillError, RuntimeError):

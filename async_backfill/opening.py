@@ -50,14 +50,15 @@ class Opening(Generic[K, V]):
         try:
             await self.engine.close()
         except BaseException:  # asyncio's own Task.cancel() gets through a shield
-            await self._end_tasks()
+            await self.end_tasks()
             raise
         if self._tasks.cancel_scope.cancel_called:
             return await self._tasks.__aexit__(exc_type, exc, traceback)
-        await self._end_tasks()
+        await self.end_tasks()
         return None
 
-    async def _end_tasks(self) -> None:
+    async def end_tasks(self) -> None:
+        """Cancel every task and wait until they have ended."""
         self._tasks.cancel_scope.cancel()
         # The body's exception is not handed over, or the group would wrap it in an ExceptionGroup.
         await self._tasks.__aexit__(None, None, None)
@@ -67,4 +68,10 @@ async def open_engine(parts: Parts[K, V]) -> Opening[K, V]:
     """Start a task group and an engine in it; `Opening.close` must be called in the same task."""
     tasks = create_task_group()
     await tasks.__aenter__()
-    return Opening(parts, tasks)
+    opening = Opening(parts, tasks)
+    try:
+        await opening.engine.start()
+    except BaseException:
+        await opening.end_tasks()
+        raise
+    return opening

@@ -48,6 +48,7 @@ class HeatRecorder(Generic[K, V]):
         self._wanted = 0
         self._seen = 0
         self._hits_seen = 0
+        self._saved_at = 0
         self._recent_hits = 0.0
         self._recent_lookups = 0.0
         self._noting = self._make_read()
@@ -57,8 +58,20 @@ class HeatRecorder(Generic[K, V]):
         """The share of hits, where lookups count less the older they are; ``None`` before the first."""
         return self._recent_hits / self._recent_lookups if self._recent_lookups else None
 
-    def heats(self) -> Heats[K]:
-        """Return what a journal should keep."""
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing was noted or restored yet."""
+        return not self._recent_lookups
+
+    def changed_heats(self) -> Heats[K] | None:
+        """Return what a journal should keep; ``None`` when there was no lookup since the last time.
+
+        It also has the next hits noted, so that traffic without misses leaves its trace.
+        """
+        if self._lookups() == self._saved_at:
+            return None
+        self._saved_at = self._lookups()
+        self.burst()
         return Heats(keys=self._hot.heats(), hit_rate=self.hit_rate)
 
     def restore(self, heats: Heats[K]) -> None:
