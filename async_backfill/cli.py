@@ -14,6 +14,7 @@ import anyio
 from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError
 
 from async_backfill.errors import AsyncBackfillError, ConfigurationError, ScenarioError
+from async_backfill.policies import SelectionName  # noqa: TC001 - cyclopts reads the annotation
 from async_backfill.runner.display import ProgressBar, print_table
 from async_backfill.runner.job import Job, run
 from async_backfill.runner.wording import one_line
@@ -114,6 +115,15 @@ class Overrides:
     concurrency: Annotated[int | None, _Whole] = None
     """Lookups in flight; above 1 backfills run in the background [1]."""
 
+    selection: Annotated[SelectionName | None, _Setting] = None
+    """What a backfill loads: the first keys of the source that are not cached, or the hottest [source]."""
+
+    successors: Annotated[int | None, _Whole] = None
+    """Keys loaded along with a missed one: those that missed right after it the last time [0]."""
+
+    flush_at: Annotated[int | Literal["none"] | None, _WholeOrNone] = None
+    """Number of the lookup before which the cache is emptied, as by a restart [none]."""
+
     def given(self) -> dict[str, Any]:
         """Return the settings that were given, by their name in the scenario."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
@@ -184,6 +194,7 @@ def _command(
     format: Literal["table", "json"] = "table",  # noqa: A002 - as above
     quiet: Annotated[bool, Parameter(negative=())] = False,
     results_limit: Annotated[int, Parameter(converter=_integer)] = 1000,
+    journal: str | None = None,
     overrides: Annotated[Overrides | None, Parameter(name="*")] = None,
 ) -> Command:
     """Return the command that the options describe.
@@ -200,9 +211,11 @@ def _command(
         Print nothing but complaints.
     results_limit:
         Above this many lookups the summary does not list each result.
+    journal:
+        A file of hot keys, for selection history: read before the replay, written after it.
     """
     given = overrides.given() if overrides is not None else {}
-    job = Job(scenario=input, output=output, overrides=given, results_limit=results_limit)
+    job = Job(scenario=input, output=output, overrides=given, results_limit=results_limit, journal=journal)
     return Command(job=job, output_format=format, quiet=quiet)
 
 

@@ -142,6 +142,8 @@ class Engine(Generic[K, V]):
         """Take note that the cache was emptied, so that what was true before is not held against it."""
         for trigger in self._parts.by_rate:
             trigger.start_again(self._parts.counters.lookups)
+        if self._parts.heat is not None:
+            self._parts.heat.flushed()
         self.readiness.flushed()
 
     async def settle(self) -> None:
@@ -187,10 +189,16 @@ class Engine(Generic[K, V]):
             in_order = SourceOrder(
                 parts.scan, is_cached=known, is_loading=loading, removals=lambda: store.removals
             )
-        if parts.backfill.selection == "source" or parts.hot is None:
+        hot, heat = parts.hot, parts.heat
+        if parts.backfill.selection == "source" or hot is None or heat is None:
             return in_order
         return HottestFirst(
-            parts.hot, in_order, is_cached=known, is_loading=loading, removals=lambda: store.removals
+            hot,
+            in_order,
+            has_history=lambda: heat.has_history,
+            is_cached=known,
+            is_loading=loading,
+            removals=lambda: store.removals,
         )
 
     def _is_below_normal(self, asked: int) -> bool:
@@ -199,11 +207,11 @@ class Engine(Generic[K, V]):
         Not for ever: after as many keys as could be there, what is missing would push out the rest.
         """
         parts = self._parts
-        if parts.backfill.selection == "source" or not parts.hot:
+        if parts.heat is None or not parts.hot or not parts.heat.has_history:
             return False
         if asked >= min(len(parts.hot), parts.holdings.store.capacity or len(parts.hot)):
             return False
-        normal = None if parts.heat is None else parts.heat.hit_rate
+        normal = parts.heat.hit_rate
         misses, lookups = parts.trigger.reading()
         return normal is None or lookups - misses < normal * lookups
 

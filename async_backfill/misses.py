@@ -58,13 +58,13 @@ class Misses(Generic[K, V]):
         :raises CacheClosedError: when the cache closes first.
         """
         counters = self._counters
-        if self._heat is not None:
-            self._heat.missed((key,))
         value = self._holdings.promote(key)
         if value is not ABSENT:
             counters.hits += 1
+            self._note((key,))
             return value
         if self._known is not None and (known := await self._known.answer((key,))):
+            self._note((key,))
             return known[key]
         cause = self._count_miss(key)
         due = self._alarm.missed(cause)
@@ -72,7 +72,9 @@ class Misses(Generic[K, V]):
         if due and await self._alarm.backfilled():
             value = self._found_since(key)
             if value is not ABSENT:
+                self._note((key,))
                 return value
+        self._note((key,))
         companions = () if self._companions is None else self._companions(key)
         outcome: V | Absent | Failed = ABSENT
         led = False
@@ -94,8 +96,7 @@ class Misses(Generic[K, V]):
 
         :raises LoadError: for the first of ``keys`` that failed, once all have ended.
         """
-        if self._heat is not None:
-            self._heat.missed(keys)
+        asked = keys
         values: dict[K, V | Absent] = {key: self._holdings.promote(key) for key in keys}
         keys = [key for key, value in values.items() if value is ABSENT]
         self._counters.hits += len(values) - len(keys)
@@ -111,6 +112,7 @@ class Misses(Generic[K, V]):
         if due and await self._alarm.backfilled():
             values.update({key: self._found_since(key) for key in keys})
             keys = [key for key in keys if values[key] is ABSENT]
+        self._note(asked)
         outcomes: dict[K, V | Absent | Failed] = {}
         led: dict[K, None] = {}
         for board in self._boards():
@@ -126,6 +128,11 @@ class Misses(Generic[K, V]):
         if failures:
             raise failures[0]
         return {key: value for key, value in values.items() if value is not ABSENT}
+
+    def _note(self, keys: Sequence[K]) -> None:
+        """Note the heat of ``keys``: after a backfill, which must not load what this lookup loads anyway."""
+        if self._heat is not None:
+            self._heat.missed(keys)
 
     def _count_miss(self, key: K) -> MissCause:
         cause = self._holdings.miss_cause(key)

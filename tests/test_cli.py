@@ -88,6 +88,9 @@ def test_every_setting_can_be_given_and_wins_over_the_file():
         "backfill_evicts": True,
         "eviction": "fifo",
         "concurrency": 2,
+        "selection": "history",
+        "successors": 3,
+        "flush_at": 8,
     }
     assert set(given) == set(Settings.__struct_fields__)
     Path("in.json").write_text(scenario(miss_threshold=0.75, capacity=3, backfill_evicts=False), "utf-8")

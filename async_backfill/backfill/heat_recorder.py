@@ -49,6 +49,7 @@ class HeatRecorder(Generic[K, V]):
         self._seen = 0
         self._hits_seen = 0
         self._saved_at = 0
+        self._has_history = False
         self._recent_hits = 0.0
         self._recent_lookups = 0.0
         self._noting = self._make_read()
@@ -74,35 +75,43 @@ class HeatRecorder(Generic[K, V]):
         self.burst()
         return Heats(keys=self._hot.heats(), hit_rate=self.hit_rate)
 
+    @property
+    def has_history(self) -> bool:
+        """Whether it was known what is hot when the cache was last empty."""
+        return self._has_history
+
+    def flushed(self) -> None:
+        """Take note that the cache was emptied."""
+        self._has_history = bool(self._hot)
+
     def restore(self, heats: Heats[K]) -> None:
         """Take what a journal kept in place of what was noted."""
         self._hot.restore(heats.keys)
+        self._has_history = bool(self._hot)
         if heats.hit_rate is not None:
             self._recent_lookups = self._hot.half_life / math.log(2.0)  # what a steady stream comes to
             self._recent_hits = heats.hit_rate * self._recent_lookups
 
     def missed(self, keys: Sequence[K]) -> None:
-        """Take note of the lookups of ``keys``, not yet counted, and have the next hits noted."""
-        self._catch_up()
+        """Take note of the lookups of ``keys``, already counted, and have the next hits noted."""
+        self._catch_up(len(keys))
         self._hot.note(keys)
-        self._seen += len(keys)
-        self._recent_lookups += len(keys)
         self._start(AFTER_A_MISS)
 
     def burst(self) -> None:
         """Have the next hits noted although nothing missed."""
-        self._catch_up()
+        self._catch_up(0)
         self._start(BURST)
 
     def drop(self, keys: Iterable[K]) -> None:
         """Forget ``keys``: the source does not have them."""
         self._hot.drop(keys)
 
-    def _catch_up(self) -> None:
-        """Note the hits since the last time, and let go by what was not noted."""
+    def _catch_up(self, known: int) -> None:
+        """Note the hits since the last time, and let go by what was not noted, but for ``known`` lookups."""
         hits, lookups = self._hits(), self._lookups()
         since = max(0, lookups - self._seen)
-        self._hot.skip(max(0, since - len(self._noted)))
+        self._hot.skip(max(0, since - len(self._noted) - known))
         self._hot.note(self._noted)
         self._noted.clear()
         fading = 2.0 ** (-since / self._hot.half_life)

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 class HottestFirst(Generic[K]):
     """Selects the hottest keys that are neither cached nor in flight, hottest first.
 
-    Where nothing is known to be hot yet, ``otherwise`` selects.
+    Where there is no history yet, ``otherwise`` selects.
 
+    :param has_history: whether it was known what is hot when the cache was last empty.
     :param is_cached: whether a key is in the store, or known to be absent.
     :param is_loading: whether a key is in flight.
     :param removals: rises whenever something leaves the store.
@@ -28,12 +29,14 @@ class HottestFirst(Generic[K]):
         hot: HotKeys[K],
         otherwise: Selection[K] | None,
         *,
+        has_history: Callable[[], bool],
         is_cached: Callable[[K], bool],
         is_loading: Callable[[K], bool],
         removals: Callable[[], int],
     ) -> None:
         self._hot = hot
         self._otherwise = otherwise
+        self._has_history = has_history
         self._is_cached = is_cached
         self._is_loading = is_loading
         self._removals = removals
@@ -41,13 +44,13 @@ class HottestFirst(Generic[K]):
 
     async def select(self, limit: int, /) -> Sequence[K]:
         """Return the ``limit`` hottest keys that are missing, hottest first."""
-        if not len(self._hot):
+        if not self._has_history():
             return () if self._otherwise is None else await self._otherwise.select(limit)
         return [key for key in self._hot.hottest() if self._is_missing(key)][:limit]
 
     def outlook(self) -> bool | None:
         """Return whether a selection would find something, or ``None`` where it would have to scan."""
-        if not len(self._hot):
+        if not self._has_history():
             return False if self._otherwise is None else self._otherwise.outlook()
         # Once all hot keys are there, another one gets hot only by a miss, which loads it.
         if self._covered_at == self._removals():

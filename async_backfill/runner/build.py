@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from async_backfill.cache import BackfillCache
 from async_backfill.errors import ConfigurationError, ScenarioError
-from async_backfill.limits import whole
+from async_backfill.limits import whole, whole_or_none
 from async_backfill.policies import BackfillPolicy, LoadPolicy
 from async_backfill.runner.scenario import KeyFile, MappingSpec, SimulatedSpec, Table, TableSpec
 from async_backfill.sources.files import read_keys, read_table
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping, Sequence
     from pathlib import Path
 
+    from async_backfill.contracts import Journal
     from async_backfill.runner.scenario import Scenario, Settings, SourceSpec
 
 AnySource: TypeAlias = MappingSource[str, Any] | SimulatedSource[str, Any]
@@ -64,16 +65,21 @@ async def load_source(spec: SourceSpec, folder: Path) -> AnySource:
     )
 
 
-def make_cache(source: AnySource, settings: Settings) -> BackfillCache[str, Any]:
+def make_cache(
+    source: AnySource, settings: Settings, *, journal: Journal[str] | None = None
+) -> BackfillCache[str, Any]:
     """Return a cache of ``source``, not yet open.
 
     With one lookup at a time a backfill runs inline, before the load of the key that started it.
+
+    :param journal: where what is hot is read from and written to.
 
     :raises ConfigurationError: when a setting is outside what is allowed.
     """
     # Here rather than in the cache, which would accept any number that its own setting allows.
     whole("concurrency", settings.concurrency, least=1)
     whole("backfill_batch", settings.backfill_batch, least=1)
+    whole_or_none("flush_at", settings.flush_at, least=1)
     return BackfillCache(
         source,
         scan=source,
@@ -82,6 +88,7 @@ def make_cache(source: AnySource, settings: Settings) -> BackfillCache[str, Any]
         miss_threshold=settings.miss_threshold,
         backfill_batch=settings.backfill_batch,
         max_backfills=settings.max_backfills,
+        journal=journal,
         # One backfill is one call of the source, so that source_calls counts decisions.
         load=LoadPolicy(max_batch=max(_LEAST_LOAD_BATCH, settings.backfill_batch)),
         backfill=BackfillPolicy(
@@ -89,6 +96,8 @@ def make_cache(source: AnySource, settings: Settings) -> BackfillCache[str, Any]
             inline=settings.concurrency == 1,
             window=settings.window,
             min_lookups=settings.min_lookups,
+            selection=settings.selection,
+            successors=settings.successors,
         ),
     )
 

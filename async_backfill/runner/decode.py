@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from async_backfill.errors import ScenarioError
+from async_backfill.policies import SELECTIONS
 from async_backfill.runner.scenario import (
     KeyFile,
     Lookups,
@@ -75,6 +76,8 @@ class _Decoder:
         )
         if "eviction" in document:
             self._check_choice(document["eviction"], (None, "eviction"), allowed=EVICTIONS)
+        if "selection" in document:
+            self._check_choice(document["selection"], (None, "selection"), allowed=SELECTIONS)
         return Scenario(
             source=self._source(document["source"], (None, "source")),
             lookups=self._lookups(document["lookups"], (None, "lookups")),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from async_backfill.backfill.journal_file import JournalFile
 from async_backfill.errors import ConfigurationError, ScenarioError
 from async_backfill.limits import whole
 from async_backfill.runner.build import files_of, load_lookups, load_source, make_cache
@@ -35,12 +36,15 @@ class Job:
         settings by their name in the scenario; they win over the file.
     ``results_limit``
         lookups up to which the summary lists every result.
+    ``journal``
+        a file of hot keys, read before the replay and written after it.
     """
 
     scenario: str
     output: str
     overrides: Mapping[str, Any] = field(default_factory=dict)
     results_limit: int = 1000
+    journal: str | None = None
 
     def __post_init__(self) -> None:
         whole("results_limit", self.results_limit, least=0)
@@ -64,9 +68,12 @@ async def run(job: Job, progress: Callable[[int, int], None]) -> Report:
     scenario = decode(parse(await read_text(job.scenario), job.scenario), job.scenario)
     folder = Path(job.scenario).parent
     await check_output(job.output, reads=[Path(job.scenario), *files_of(scenario, folder)])
+    if job.journal is not None:
+        await check_output(job.journal, reads=[Path(job.scenario), *files_of(scenario, folder)])
     settings = msgspec.structs.replace(scenario.settings, **job.overrides)
     try:
-        cache = make_cache(await load_source(scenario.source, folder), settings)
+        journal = None if job.journal is None else JournalFile(job.journal)
+        cache = make_cache(await load_source(scenario.source, folder), settings, journal=journal)
         lookups = await load_lookups(scenario, folder)
     except ConfigurationError as error:
         raise ScenarioError(f"{_place_of(error.setting, job)}: {error.problem}") from error
@@ -88,7 +95,12 @@ async def _replayed(
     keep = len(lookups) <= job.results_limit
     async with cache:
         outcomes = await replay(
-            cache, lookups, concurrency=settings.concurrency, keep=keep, progress=progress
+            cache,
+            lookups,
+            concurrency=settings.concurrency,
+            keep=keep,
+            flush_at=settings.flush_at,
+            progress=progress,
         )
         results = list(zip(lookups, outcomes, strict=True)) if keep else None
         return summarize(cache.stats, cache.audit_log, settings, results=results)

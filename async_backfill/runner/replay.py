@@ -33,6 +33,7 @@ async def replay(
     *,
     concurrency: int,
     keep: bool,
+    flush_at: int | None = None,
     progress: Callable[[int, int], None],
 ) -> list[object]:
     """Look up ``lookups`` in order, ``concurrency`` of them in flight, and wait until all is quiet.
@@ -40,6 +41,7 @@ async def replay(
     Returns what came of each, in the same order: a value, `ABSENT` or a `LookupFailure`. The list
     is empty unless ``keep`` is set.
 
+    :param flush_at: the number of a lookup, from 1, before which the cache is emptied.
     :param progress: is called now and then with the lookups begun and their number.
     """
     outcomes: list[object] = [None] * len(lookups) if keep else []
@@ -51,6 +53,8 @@ async def replay(
             if not number % _STRIDE:
                 progress(number, len(lookups))
                 await checkpoint()
+            if number + 1 == flush_at:
+                await cache.clear()
             try:
                 outcome = await get(key, ABSENT)
             except LoadError as error:

@@ -6,11 +6,15 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from async_backfill.stores.orders import Eviction  # noqa: TC001 - msgspec reads the annotation
+from async_backfill.policies import SelectionName  # noqa: TC001 - msgspec reads the annotations
+from async_backfill.stores.orders import Eviction  # noqa: TC001 - as above
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Every setting of a replay with its default; the names are those of the scenario file."""
+    """Every setting of a replay with its default; the names are those of the scenario file.
+
+    ``flush_at`` is the number of a lookup, from 1, before which the cache is emptied, as by a restart.
+    """
 
     miss_threshold: float = 0.5
     backfill_batch: int = 10
@@ -21,6 +25,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     backfill_evicts: bool = False
     eviction: Eviction = "fifo"
     concurrency: int = 1
+    selection: SelectionName = "source"
+    successors: int = 0
+    flush_at: int | None = None
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):

@@ -40,6 +40,7 @@ def summarize(
         "misses": stats.misses,
         "absent": stats.absent,
         "failed": stats.failed,
+        **_causes(stats),
         "hit_rate": round(stats.hit_rate, _DECIMALS),
         "miss_rate": round(stats.miss_rate, _DECIMALS),
         "backfills": stats.backfills,
@@ -60,6 +61,12 @@ def summarize(
 def encode(summary: dict[str, Any]) -> bytes:
     """Return ``summary`` as the content of its file: indented JSON in UTF-8 with a last line end."""
     return f"{json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)}\n".encode()
+
+
+def _causes(stats: Stats) -> dict[str, dict[str, int]]:
+    """Return the misses by cause where they are told apart."""
+    causes = {cause.value: count for cause, count in stats.miss_causes.items()}
+    return {"misses_by_cause": causes} if causes else {}
 
 
 def _result(key: str, outcome: object) -> dict[str, Any]:

@@ -19,6 +19,9 @@ DEFAULTS = {
     "backfill_evicts": False,
     "eviction": "fifo",
     "concurrency": 1,
+    "selection": "source",
+    "successors": 0,
+    "flush_at": None,
 }
 AUDIT_KEEPS = 1000
 SIMULATED_FAILURE = re.compile(r"simulated failure \d+ of call \d+")

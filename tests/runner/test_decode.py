@@ -47,6 +47,9 @@ def test_the_least_scenario_has_every_default():
         backfill_evicts=False,
         eviction="fifo",
         concurrency=1,
+        selection="source",
+        successors=0,
+        flush_at=None,
     )
 
 
@@ -61,6 +64,9 @@ def test_every_setting_can_stand_in_the_scenario():
         "backfill_evicts": True,
         "eviction": "fifo",
         "concurrency": 7,
+        "selection": "history",
+        "successors": 8,
+        "flush_at": 9,
     }
     assert set(settings) == set(Settings.__struct_fields__)
     assert decode(document(**settings), "FILE").settings == Settings(**{**settings, "miss_threshold": 1.0})
@@ -171,6 +177,7 @@ def test_a_missing_name_is_named(value, message):
         ({"max_backfills": False}, "$.max_backfills: expected a whole number or null, got false"),
         ({"backfill_evicts": 1}, "$.backfill_evicts: expected true or false, got 1"),
         ({"eviction": "mru"}, '$.eviction: "mru" is not one of "fifo", "lru", "sieve", "s3-fifo"'),
+        ({"selection": "hottest"}, '$.selection: "hottest" is not one of "source", "history"'),
         ({"eviction": {}}, '$.eviction: an object is not one of "fifo", "lru", "sieve", "s3-fifo"'),
         ({"source": ["a"]}, "$.source: expected an object, got a list"),
         ({"source": None}, "$.source: expected an object, got null"),

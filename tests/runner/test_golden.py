@@ -35,7 +35,10 @@ def test_a_scenario_gives_its_expected_summary_to_the_byte(scenario, tmp_path):
     assert output.read_text("utf-8") == expected_file(scenario).read_text("utf-8")
 
 
-@each_scenario
+in_source_order = [path for path in SCENARIOS if '"history"' not in path.read_text("utf-8")]
+
+
+@pytest.mark.parametrize("scenario", in_source_order, ids=[path.name for path in in_source_order])
 def test_an_expected_summary_is_what_the_reference_model_works_out(scenario):
     text = scenario.read_text("utf-8")
     document = tomllib.loads(text) if scenario.suffix == ".toml" else json.loads(text)
@@ -100,3 +103,15 @@ def read_lookups(spec: list | dict) -> list[str]:
     if isinstance(spec, list):
         return spec
     return gzip.decompress((DATA / spec["file"]).read_bytes()).decode().splitlines()
+
+
+def test_after_a_restart_history_makes_fewer_calls_than_no_backfill_or_source_order(tmp_path):
+    def calls(*options):
+        output = tmp_path / "summary.json"
+        assert (
+            main(["--input", str(DATA / "restart.json"), "--output", str(output), "--quiet", *options]) == 0
+        )
+        return json.loads(output.read_text("utf-8"))["source_calls"]
+
+    history, source, none = calls(), calls("--selection=source"), calls("--max-backfills=0")
+    assert history < source < none
