@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from itertools import count
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final, Generic
 
 from async_backfill.contracts import K
@@ -75,6 +76,8 @@ class HotKeys(Generic[K]):
         halvings = lookups / self._half_life
         if halvings < _FEW:
             self._now *= 2.0**halvings
+            if self._now > _TOO_LARGE:
+                self._rescale(1.0 / self._now)
         else:  # more than a float can hold: the old heats shrink, and end as 0.0
             self._rescale(2.0 ** -min(halvings, _FEW * 3) / self._now)
 
@@ -95,11 +98,13 @@ class HotKeys(Generic[K]):
         return {key: heat / now for key, heat in self._heats.items()}
 
     def restore(self, heats: Mapping[K, float]) -> None:
-        """Take ``heats`` in place of all that was noted."""
+        """Take ``heats`` in place of all that was noted; of too many, the hottest."""
         self._now = 1.0
         self._heats = {}
         self._coldest = []
-        for key, heat in heats.items():
+        too_many = len(heats) > self._size
+        known = heats.items()
+        for key, heat in heapq.nlargest(self._size, known, key=itemgetter(1)) if too_many else known:
             self._add(key, heat)
 
     def _rescale(self, factor: float) -> None:

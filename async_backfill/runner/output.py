@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
-from async_backfill.durable import beside, create, remove, replace_file, resolved
+from async_backfill.durable import Replacement, reason, resolved
 from async_backfill.errors import AsyncBackfillError, ScenarioError
 
 if TYPE_CHECKING:
@@ -31,26 +31,31 @@ async def check_output(path: str, *, reads: Iterable[Path]) -> None:
 
 
 async def write_atomically(path: str, content: bytes) -> None:
-    """Put ``content`` at ``path`` as `replace_file` does.
+    """Put ``content`` at ``path``: written beside it, synced, renamed.
+
+    A link is followed, and a file that is there keeps its permissions. Whatever goes wrong, a
+    reader finds the old file or the new one, and nothing else is left behind.
 
     :raises OutputError: when the file system refuses.
     """
     try:
-        await replace_file(path, content)
+        # Made here and now, not in a thread that might do it after a cancellation has cleaned up.
+        with Replacement(path) as replacement:
+            await to_thread.run_sync(replacement.fill, content)
+            # Nothing is awaited from here on, so whoever is cancelled knows that the old file is there.
+            replacement.put_in_place()
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {_reason(error)}") from error
+        raise OutputError(f"{path}: cannot be written: {reason(error)}") from error
 
 
 def _check(path: str, reads: Iterable[Path]) -> None:
     try:
-        target = resolved(path)
-        problem = _obstacle(path, target, reads)
+        problem = _obstacle(path, resolved(path), reads)
         if problem is None:
-            probe = beside(target)
-            create(probe, None)
-            remove(probe)
+            with Replacement(path):
+                pass
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        problem = f"cannot be written: {_reason(error)}"
+        problem = f"cannot be written: {reason(error)}"
     if problem is not None:
         raise ScenarioError(f"{path}: {problem}")
 
@@ -79,7 +84,3 @@ def _is_at(path: Path, found: os.stat_result) -> bool:
     with suppress(OSError, ValueError):
         return os.path.samestat(path.stat(), found)
     return False
-
-
-def _reason(error: Exception) -> str:
-    return ((error.strerror if isinstance(error, OSError) else None) or str(error)).lower()

@@ -1,169 +1,348 @@
-"""A journal of hot keys in a file: what was saved comes back, or is refused."""
+"""The hot-key journal on disk: what was saved comes back, or the file is refused in one line."""
 
 from __future__ import annotations
 
-import json
+import enum
 import math
 import os
-import signal
-import subprocess
-import sys
+import re
+import stat
 import time
-from pathlib import Path
+from collections import namedtuple
 
-import anyio
+import anyio.lowlevel
 import pytest
-from hypothesis import given, settings
+from anyio import create_task_group, move_on_after, sleep
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from async_backfill import JournalError
-from async_backfill.backfill.journal_file import JournalFile
+from async_backfill.backfill.journal_file import JournalFile, decode, encode
 from async_backfill.contracts import Heats
 
-ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.asyncio
 
+needs_a_user_with_limits = pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+
+any_text = st.text(st.characters(exclude_categories=[]))  # also half surrogate pairs
 plain = st.one_of(
-    st.text(), st.integers(), st.booleans(), st.none(), st.floats(allow_nan=False, allow_infinity=False)
+    any_text,
+    st.integers(),
+    st.integers(min_value=10**100, max_value=10**120),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.booleans(),
+    st.none(),
 )
-keys = st.recursive(plain, lambda inner: st.lists(inner, max_size=3).map(tuple), max_leaves=5)
-heats = st.floats(min_value=0.0, allow_nan=False, allow_infinity=False)
+any_keys = st.recursive(plain, lambda inner: st.lists(inner, max_size=4).map(tuple), max_leaves=8)
+any_heats = st.builds(
+    Heats,
+    st.dictionaries(any_keys, st.floats(0.0, allow_nan=False, allow_infinity=False), max_size=10),
+    st.none() | st.floats(0.0, 1.0),
+)
+
+SMALL = Heats({"a": 2.5, ("b", 1): 1.0}, 0.875)
 
 
-def save(path, keys, hit_rate=None):
-    anyio.run(JournalFile(path).save, Heats(keys=keys, hit_rate=hit_rate))
+def typed(key):
+    """Tell 1 from 1.0 and True, and 0.0 from -0.0, which are equal."""
+    return (tuple, [typed(inner) for inner in key]) if isinstance(key, tuple) else (type(key), repr(key))
 
 
-def load(path):
-    return anyio.run(JournalFile(path).load)
+def described(heats):
+    return sorted(f"{typed(key)} {heat!r}" for key, heat in heats.keys.items()), heats.hit_rate
 
 
-@settings(max_examples=60)
-@given(keys=st.dictionaries(keys, heats, max_size=20), hit_rate=st.none() | st.floats(0.0, 1.0))
-def test_what_was_saved_comes_back_as_what_it_was(tmp_path_factory, keys, hit_rate):
-    path = tmp_path_factory.mktemp("journal") / "hot.journal"
-    save(path, keys, hit_rate)
-    found = load(path)
-
-    assert found == Heats(keys=keys, hit_rate=hit_rate)
-    assert {repr(key) for key in found.keys} == {repr(key) for key in keys}
+@given(heats=any_heats)
+@example(Heats({"\ud83d\ude42": 1.0, "🙂": 2.0, "\ud800": 3.0}, None))
+@example(Heats({"a\nb\tc\r\x00\u2028\x85": 1.0, "": 0.0}, None))
+@example(Heats({(): 1.0, ((),): 1.0, (None,): 1.0, None: 1.0}, None))
+@example(Heats({}, None))
+async def test_what_was_saved_comes_back_as_what_it_was(heats):
+    assert described(decode(encode(heats))) == described(heats)
 
 
-def test_half_a_surrogate_pair_and_a_huge_number_come_back(tmp_path):
-    keys = {"\ud800": 1.0, 10**400: 2.0, "line\nbreak": 3.0}
-    save(tmp_path / "j", keys)
-    assert load(tmp_path / "j").keys == keys
+async def test_it_comes_back_from_the_disk_and_a_second_save_replaces_the_first(tmp_path):
+    journal = JournalFile(tmp_path / "hot.journal")
+    await journal.save(Heats({"gone": 1.0}, 0.5))
+    await journal.save(SMALL)
+
+    assert await JournalFile(str(tmp_path / "hot.journal")).load() == SMALL
+    assert [path.name for path in tmp_path.iterdir()] == ["hot.journal"]
 
 
-def test_the_hottest_key_comes_first(tmp_path):
-    save(tmp_path / "j", {"cold": 0.1, "hot": 9.0, "warm": 3.0})
-    assert list(load(tmp_path / "j").keys) == ["hot", "warm", "cold"]
+async def test_where_nothing_was_saved_there_is_nothing_to_load(tmp_path):
+    assert await JournalFile(tmp_path / "hot.journal").load() is None
+    assert await JournalFile(tmp_path / "no folder" / "hot.journal").load() is None
 
 
-def test_a_key_that_json_cannot_hold_is_left_out_and_counted(tmp_path):
-    class Word(str):
-        __slots__ = ()
+async def test_the_file_is_text_with_a_key_a_line_hottest_first():
+    keys = {"cold": 0.25, ("hot", 1): 8.0, "warm": 1.0, b"no": 2.0}
 
-    odd = (b"bytes", math.inf, ("a", b"b"), frozenset(), Word("w"))
-    save(tmp_path / "j", {"a": 1.0, **dict.fromkeys(odd, 2.0)})
-
-    assert load(tmp_path / "j").keys == {"a": 1.0}
-    header = json.loads((tmp_path / "j").read_text().splitlines()[0])
-    assert (header["keys"], header["left_out"]) == (1, 5)
-
-
-def test_where_there_is_no_file_there_is_no_journal(tmp_path):
-    assert load(tmp_path / "none") is None
+    assert encode(Heats(keys, 0.5)).decode().split("\n")[1:] == [
+        '{"keys": 3, "left_out": 1, "hit_rate": 0.5}',
+        '8.0\t["hot", 1]',
+        '1.0\t"warm"',
+        '0.25\t"cold"',
+        "",
+    ]
 
 
-def test_every_file_that_was_cut_off_is_refused(tmp_path):
-    path = tmp_path / "j"
-    save(path, {"a": 1.5, ("b", 2): 0.25}, 0.9)
-    content = path.read_bytes()
-    for length in range(len(content)):
-        path.write_bytes(content[:length])
-        with pytest.raises(JournalError, match=r"^[^\n]*/j: not a usable journal of hot keys: [^\n]+$"):
-            load(path)
+@given(heats=st.lists(st.floats(0.0, 1e9) | st.sampled_from([1.0, 2.0]), max_size=300))
+async def test_of_many_keys_the_hottest_come_first_as_well(heats):
+    assert list(decode(encode(Heats(dict(enumerate(heats)), None))).keys.values()) == sorted(
+        heats, reverse=True
+    )
 
 
-def test_every_file_with_one_bit_that_flipped_is_refused(tmp_path):
-    path = tmp_path / "j"
-    save(path, {"a": 1.5, ("b", 2): 0.25}, 0.9)
-    content = path.read_bytes()
+Point = namedtuple("Point", "x y")  # noqa: PYI024 - what a user may have
+Colour = enum.StrEnum("Colour", ["RED"])
+Number = enum.IntEnum("Number", ["ONE"])
+
+
+def nested(depth):
+    key = "inside"
+    for _ in range(depth):
+        key = (key,)
+    return key
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        b"bytes",
+        frozenset({1}),
+        object(),
+        math.nan,
+        math.inf,
+        ("nested", math.nan),
+        ("nested", b"bytes"),
+        1 + 2j,
+        10**5000,
+        Point(1, 2),
+        (Point(1, 2),),
+        Colour.RED,
+        Number.ONE,
+        nested(101),
+        nested(5_000),
+    ],
+    ids=lambda key: type(key).__name__,
+)
+async def test_a_key_that_would_not_come_back_is_left_out_and_disturbs_no_other(key):
+    content = encode(Heats({"a": 1.0, key: 2.0}, None))
+
+    assert decode(content).keys == {"a": 1.0}
+    assert b'"keys": 1, "left_out": 1' in content
+
+
+async def test_a_key_of_a_hundred_nested_tuples_comes_back():
+    assert decode(encode(Heats({nested(100): 1.0}, None))).keys == {nested(100): 1.0}
+
+
+@pytest.mark.parametrize("heat", [math.nan, math.inf])
+async def test_a_heat_that_is_no_number_is_left_out(heat):
+    assert decode(encode(Heats({"a": 1.0, "b": heat, "c": 2.0}, None))).keys == {"c": 2.0, "a": 1.0}
+
+
+@pytest.mark.parametrize("hit_rate", [math.nan, -0.1, 1.1])
+async def test_a_hit_rate_that_is_none_is_refused_before_it_replaces_anything(tmp_path, hit_rate):
+    journal = JournalFile(tmp_path / "hot.journal")
+    await journal.save(SMALL)
+    with pytest.raises(ValueError, match="as a hit rate"):
+        await journal.save(Heats({}, hit_rate))
+
+    assert await journal.load() == SMALL
+
+
+async def test_every_single_flipped_bit_is_noticed():
+    content = encode(SMALL)
     for place in range(len(content)):
         for bit in range(8):
-            changed = bytearray(content)
-            changed[place] ^= 1 << bit
-            path.write_bytes(changed)
-            with pytest.raises(JournalError):
-                load(path)
+            flipped = bytearray(content)
+            flipped[place] ^= 1 << bit
+            with pytest.raises(ValueError, match=r"is damaged|is no hot-key journal|has version"):
+                decode(bytes(flipped))
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", b"{}\n", b"[1]\n", b"\x80abc", b'{"format": "other"}\n'])
-def test_a_file_that_is_something_else_is_refused(tmp_path, content):
-    (tmp_path / "j").write_bytes(content)
-    with pytest.raises(JournalError, match="does not say that it is one"):
-        load(tmp_path / "j")
+async def test_every_truncation_and_every_addition_is_noticed():
+    content = encode(SMALL)
+    for length in range(len(content)):
+        with pytest.raises(ValueError, match=r"is empty|is damaged|is no hot-key journal"):
+            decode(content[:length])
+    for added in (b"\n", b"\0", b'0.5\t"c"\n', content):
+        with pytest.raises(ValueError, match="is damaged"):
+            decode(content + added)
 
 
-def test_a_file_of_a_newer_version_is_refused_and_says_so(tmp_path):
-    (tmp_path / "j").write_text('{"format": "async_backfill journal", "version": 2}\n')
-    with pytest.raises(JournalError, match="its version is 2, and this program reads version 1"):
-        load(tmp_path / "j")
+@given(content=st.binary(max_size=200), keep=st.integers(0, 300))
+async def test_whatever_a_file_holds_it_is_refused_with_a_value_error_and_nothing_else(content, keep):
+    with pytest.raises(ValueError, match=r"^(is|has) "):
+        decode(encode(SMALL)[:keep] + b"\n" + content)
 
 
-def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
-    path = tmp_path / "j"
-    save(path, {"a": 1.0})
+def forged(body):
+    """Return a file with the right checksum that no release has written."""
+    import hashlib  # noqa: PLC0415 - only here
 
-    def full(_):
+    return b"async_backfill hot keys version 1 blake2b %s\n%s" % (
+        hashlib.blake2b(body, digest_size=32).hexdigest().encode(),
+        body,
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]\n",
+        b'{"keys": 0}\n',
+        b'{"keys": 1, "hit_rate": null}\n',
+        b'{"keys": 1, "hit_rate": null}\n1.0\t"a"',
+        b'{"keys": 2, "hit_rate": null}\n1.0\t"a"\n0.5\t"a"\n',
+        b'{"keys": 1, "hit_rate": 7}\n1.0\t"a"\n',
+        b'{"keys": 1, "hit_rate": "high"}\n1.0\t"a"\n',
+        b'{"keys": 1, "hit_rate": null}\nnan\t"a"\n',
+        b'{"keys": 1, "hit_rate": null}\n1.0\tNaN\n',
+        b'{"keys": 1, "hit_rate": null}\n1.0\t{"a": 1}\n',
+        b'{"keys": 1, "hit_rate": null}\n1.0\t[{}]\n',
+        b'{"keys": 1, "hit_rate": null}\n1.0\t' + b"[" * 100_000 + b"\n",
+        b'{"keys": 1, "hit_rate": null}\n1.0 "a"\n',
+        b'{"keys": 1, "hit_rate": null}\n1.0\t\xff\n',
+    ],
+)
+async def test_a_file_with_a_right_checksum_around_nonsense_is_refused_as_well(tmp_path, body):
+    path = tmp_path / "hot.journal"
+    path.write_bytes(forged(body))
+    with pytest.raises(JournalError) as refused:
+        await JournalFile(path).load()
+
+    assert str(refused.value).startswith(f"{path}: has a line that no release wrote: ")
+    assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "is empty, expected a hot-key journal"),
+        (b"product_001\nproduct_002\n", "is no hot-key journal"),
+        (b"\x80\x04\x95pickle", "is no hot-key journal"),
+        (encode(SMALL)[:-1], "is damaged: its checksum does not match"),
+        (encode(SMALL)[:40], "is damaged: its first line is not whole"),
+        (
+            encode(SMALL).replace(b"version 1 ", b"version 27 "),
+            "has version 27, this release reads version 1",
+        ),
+    ],
+)
+async def test_a_file_that_cannot_be_used_is_an_error_of_one_line_with_path_and_problem(
+    tmp_path, content, problem
+):
+    path = tmp_path / "hot.journal"
+    path.write_bytes(content)
+    with pytest.raises(JournalError, match=f"^{re.escape(f'{path}: {problem}')}$"):
+        await JournalFile(path).load()
+
+
+@pytest.mark.parametrize("name", [".", "pipe", "a\0b", "x" * 300])
+async def test_what_is_no_file_is_refused_in_one_line_and_never_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(JournalError, match=f"^{re.escape(str(tmp_path))}.*: "):
+        await JournalFile(tmp_path / name).load()
+
+
+async def test_a_save_has_ended_only_when_it_is_on_the_disk(tmp_path, monkeypatch):
+    synced = []
+    fsync = os.fsync
+
+    def watch(descriptor):
+        fsync(descriptor)
+        found = os.fstat(descriptor)
+        synced.append("folder" if stat.S_ISDIR(found.st_mode) else found.st_size)
+
+    monkeypatch.setattr(os, "fsync", watch)
+    await JournalFile(tmp_path / "hot.journal").save(SMALL)
+
+    assert synced == [(tmp_path / "hot.journal").stat().st_size, "folder"]
+
+
+async def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    journal = JournalFile(tmp_path / "hot.journal")
+    await journal.save(SMALL)
+
+    def fail(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="No space left"):
-        save(path, {"b": 1.0})
+        await journal.save(Heats({"new": 1.0}, None))
 
-    assert load(path).keys == {"a": 1.0}
-    assert list(tmp_path.iterdir()) == [path]
-
-
-CHILD = """
-import sys
-import anyio
-from async_backfill.backfill.journal_file import JournalFile
-from async_backfill.contracts import Heats
-
-async def main():
-    journal = JournalFile(sys.argv[1])
-    known = await journal.load()
-    number = int(known.keys["number"]) if known else 0
-    while True:
-        number += 1
-        keys = {"number": float(number), **{f"key_{n}": 0.5 for n in range(300)}}
-        await journal.save(Heats(keys=keys, hit_rate=None))
-        print(number, flush=True)
-
-anyio.run(main)
-"""
+    assert await journal.load() == SMALL
+    assert [path.name for path in tmp_path.iterdir()] == ["hot.journal"]
 
 
-def test_a_process_that_is_killed_at_any_moment_leaves_a_journal_with_all_but_the_last_save(tmp_path):
-    path = tmp_path / "j"
-    kills = 0
-    told = 0
-    while kills < 50:
-        child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(path)],
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )
-        first = int(child.stdout.readline())
-        time.sleep(0.0017 * (kills % 13))  # each time another moment of a save
-        child.send_signal(signal.SIGKILL)
-        told = max([told, first, *map(int, child.stdout.read().split())])
-        child.stdout.close()
-        child.wait()
-        kills += 1
+@needs_a_user_with_limits
+async def test_a_folder_that_may_not_be_written_leaves_the_old_file(tmp_path):
+    journal = JournalFile(tmp_path / "hot.journal")
+    await journal.save(SMALL)
+    tmp_path.chmod(0o555)
+    try:
+        with pytest.raises(PermissionError):
+            await journal.save(Heats({"new": 1.0}, None))
+    finally:
+        tmp_path.chmod(0o755)
 
-        saved = load(path).keys["number"]
-        assert told <= saved <= told + 1
+    assert await journal.load() == SMALL
+
+
+async def test_a_save_that_is_cancelled_does_not_wait_for_the_disk_and_changes_nothing_later(
+    tmp_path, monkeypatch
+):
+    journal = JournalFile(tmp_path / "hot.journal")
+    await journal.save(SMALL)
+    gate, fsync = os.pipe(), os.fsync
+
+    def hang(descriptor):
+        os.read(gate[0], 1)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", hang)
+    with move_on_after(0.1) as scope:
+        await journal.save(Heats({"late": 1.0}, None))
+    assert scope.cancelled_caught
+    monkeypatch.setattr(os, "fsync", fsync)
+    newer = Heats({"newer": 1.0}, None)
+    await journal.save(newer)
+    os.write(gate[1], b"..")  # now the thread of the first save goes on, and fails
+    for descriptor in gate:
+        await sleep(0.05)
+        os.close(descriptor)
+
+    assert await journal.load() == newer
+    assert [path.name for path in tmp_path.iterdir()] == ["hot.journal"]
+
+
+async def test_the_first_save_removes_what_a_killed_process_left_an_hour_ago(tmp_path):
+    old, young = tmp_path / ".async_backfill-old.tmp", tmp_path / ".async_backfill-young.tmp"
+    for path in (old, young):
+        path.touch()
+    hours_ago = time.time() - 2 * 3600
+    os.utime(old, (hours_ago, hours_ago))
+    await JournalFile(tmp_path / "hot.journal").save(SMALL)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == [young.name, "hot.journal"]
+
+
+async def test_while_it_encodes_many_keys_others_go_on(tmp_path):
+    turns = 0
+
+    async def live():
+        nonlocal turns
+        while True:
+            await anyio.lowlevel.checkpoint()
+            turns += 1
+
+    async with create_task_group() as tasks:
+        tasks.start_soon(live)
+        await JournalFile(tmp_path / "hot.journal").save(Heats(dict.fromkeys(range(30_000), 1.0), None))
+        tasks.cancel_scope.cancel()
+
+    assert turns > 10

@@ -1,0 +1,225 @@
+"""Hot keys: heats as the definition has them, bounded in memory, and finite whatever comes."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from async_backfill import ConfigurationError
+from async_backfill.backfill.hot_keys import HotKeys
+
+half_lives = st.floats(1.0, 1e6)
+some_keys = st.sampled_from("abcdefgh")
+steps = st.one_of(
+    st.lists(some_keys, max_size=5).map(lambda keys: ("note", keys)),
+    st.integers(0, 50).map(lambda lookups: ("skip", lookups)),
+    st.lists(some_keys, max_size=3).map(lambda keys: ("drop", keys)),
+    st.just(("restore own", None)),
+)
+
+
+class NaiveHeats:
+    """The definition, word for word: all lookups are remembered, and each counts by its age."""
+
+    def __init__(self, half_life):
+        self.half_life = half_life
+        self.now = 0
+        self.lookups = {}
+
+    def take(self, step, argument):
+        match step:
+            case "note":
+                for key in argument:
+                    self.now += 1
+                    self.lookups.setdefault(key, []).append(self.now)
+            case "skip":
+                self.now += argument
+            case "drop":
+                for key in argument:
+                    self.lookups.pop(key, None)
+
+    def heats(self):
+        return {
+            key: sum(2.0 ** -((self.now - then) / self.half_life) for then in lookups)
+            for key, lookups in self.lookups.items()
+        }
+
+
+def take(hot, step, argument):
+    match step:
+        case "note":
+            hot.note(argument)
+        case "skip":
+            hot.skip(argument)
+        case "drop":
+            hot.drop(argument)
+        case "restore own":
+            hot.restore(hot.heats())
+
+
+@given(half_life=half_lives, story=st.lists(steps, max_size=40))
+def test_while_nothing_is_pushed_out_the_heats_are_those_of_the_definition(half_life, story):
+    hot, naive = HotKeys(8, half_life), NaiveHeats(half_life)
+    for step, argument in story:
+        take(hot, step, argument)
+        naive.take(step, argument)
+        assert hot.heats() == pytest.approx(naive.heats(), rel=1e-9)
+
+
+@given(size=st.integers(1, 5), half_life=half_lives, story=st.lists(steps, max_size=60))
+def test_there_are_never_more_keys_than_its_size_and_never_much_more_bookkeeping(size, half_life, story):
+    hot = HotKeys(size, half_life)
+    for step, argument in story:
+        take(hot, step, argument)
+        assert len(hot) <= size
+        assert len(hot._coldest) <= 3 * size + 3
+
+
+@given(size=st.integers(1, 5), half_life=half_lives, keys=st.lists(some_keys, max_size=80))
+def test_the_key_that_a_new_one_pushes_out_is_a_coldest_one(size, half_life, keys):
+    hot = HotKeys(size, half_life)
+    for key in keys:
+        before = hot.heats()
+        hot.note([key])
+        for gone in before.keys() - hot.heats().keys():
+            assert before[gone] <= min(before.values()) * (1 + 1e-9)
+
+
+def test_a_lookup_that_is_a_half_life_old_counts_half():
+    hot = HotKeys(10, half_life=100.0)
+    hot.note(["old"])
+    hot.note(itertools.repeat("other", 100))
+    hot.note([])
+
+    assert hot.heats()["old"] == pytest.approx(0.5)
+    hot.note(["old"])
+    assert hot.heats()["old"] == pytest.approx(1.0 + 0.5 ** (101 / 100))
+
+
+def test_a_key_that_is_asked_for_all_the_time_is_as_hot_as_its_half_life_allows():
+    hot = HotKeys(10, half_life=100.0)
+    hot.note(itertools.repeat("always", 10_000))
+
+    assert hot.heats()["always"] == pytest.approx(1.0 / (1.0 - 0.5 ** (1 / 100)))
+
+
+def test_the_hottest_come_first_recent_before_frequent_only_when_long_ago():
+    hot = HotKeys(10, half_life=10.0)
+    hot.note(["often"] * 8)
+    hot.note(["now"])
+    assert hot.hottest() == ["often", "now"]
+    hot.skip(100)
+    hot.note(["now"])
+
+    assert hot.hottest() == ["now", "often"]
+
+
+def test_lookups_that_are_skipped_age_the_others():
+    noted, skipped = HotKeys(10, half_life=7.0), HotKeys(10, half_life=7.0)
+    for hot in (noted, skipped):
+        hot.note(["a", "b"])
+    noted.note(itertools.repeat("c", 25))
+    skipped.skip(25)
+
+    assert skipped.heats()["a"] == pytest.approx(noted.heats()["a"])
+
+
+@pytest.mark.parametrize("lookups", [1, 250, 299, 301, 5_000, 10**9, 10**30])
+def test_however_often_and_far_it_skips_every_heat_stays_a_number(lookups):
+    hot = HotKeys(10, half_life=1.0)
+    hot.note(["a"])
+    for _ in range(10):
+        hot.skip(lookups)
+    hot.note(["b", "b"])
+
+    heats = hot.heats()
+    assert all(math.isfinite(heat) for heat in heats.values())
+    assert heats["b"] == pytest.approx(1.5)
+    assert hot.hottest() == ["b", "a"]
+
+
+def test_with_a_tiny_half_life_and_very_many_lookups_every_heat_stays_a_number():
+    hot = HotKeys(50, half_life=1.0)
+    draw = random.Random(1)
+    hot.note(draw.randrange(200) for _ in range(100_000))
+    hot.note(["last"])
+
+    heats = hot.heats()
+    assert len(heats) == 50
+    assert all(0.0 <= heat <= 2.0 for heat in heats.values())
+    assert hot.hottest()[0] == "last"
+
+
+def test_with_a_long_half_life_a_million_lookups_are_counted():
+    hot = HotKeys(2, half_life=1e12)
+    hot.note(itertools.islice(itertools.cycle("aab"), 900_000))
+
+    assert hot.heats() == pytest.approx({"a": 600_000, "b": 300_000}, rel=1e-5)
+
+
+@given(
+    heats=st.dictionaries(st.integers(), st.floats(0.0, 1e9), max_size=20),
+    size=st.integers(1, 25),
+)
+def test_what_is_restored_comes_back_and_of_too_many_the_hottest(heats, size):
+    hot = HotKeys(size, half_life=100.0)
+    hot.note([-1, -2])
+    hot.restore(heats)
+
+    kept = hot.heats()
+    assert kept.items() <= heats.items()
+    assert sorted(kept.values()) == sorted(heats.values())[-size:]
+
+
+def test_after_a_restore_old_heat_and_new_lookups_add_up():
+    hot = HotKeys(10, half_life=10.0)
+    hot.restore({"a": 4.0, "b": 1.0})
+    hot.skip(9)
+    hot.note(["b"])
+
+    assert hot.heats() == pytest.approx({"a": 2.0, "b": 1.5})
+
+
+def test_a_key_that_is_dropped_is_forgotten_and_a_key_that_is_not_there_is_ignored():
+    hot = HotKeys(3, half_life=100.0)
+    hot.note(["a"] * 5 + ["b"])
+    hot.drop(["a", "never there"])
+    assert "a" not in hot
+    assert hot.hottest() == ["b"]
+    hot.note(["a"])
+
+    assert hot.heats()["a"] == 1.0
+
+
+def test_a_key_that_comes_again_after_it_was_dropped_is_as_cold_as_a_new_one():
+    hot = HotKeys(2, half_life=100.0)
+    hot.note(["was hot"] * 50 + ["warm"] * 5)
+    hot.drop(["was hot"])
+    hot.note(["was hot", "new"])
+
+    assert sorted(hot.hottest()) == ["new", "warm"]
+
+
+def test_dropping_and_noting_for_ever_takes_no_more_memory():
+    hot = HotKeys(10, half_life=100.0)
+    for number in range(5_000):
+        hot.note([number % 7])
+        hot.drop([number % 7])
+
+    assert len(hot) == 0
+    assert len(hot._coldest) <= 30
+
+
+@pytest.mark.parametrize(
+    ("size", "half_life", "setting"),
+    [(0, 10.0, "size"), (1.5, 10.0, "size"), (1, 0.5, "half_life"), (1, math.nan, "half_life")],
+)
+def test_a_size_or_half_life_that_means_nothing_is_refused_by_name(size, half_life, setting):
+    with pytest.raises(ConfigurationError) as refused:
+        HotKeys(size, half_life)
+    assert refused.value.setting == setting
