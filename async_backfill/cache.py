@@ -258,6 +258,8 @@ class BackfillCache(Generic[K, V]):
         self._open()
         by, reason = text("by", by), text("reason", reason)
         self._budget.approve(n)
+        if self._parts.guard is not None:
+            self._parts.guard.receipts.wake()
         return self._audit.add(
             Status.APPROVED,
             lookup=self._counters.lookups,

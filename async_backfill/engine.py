@@ -105,7 +105,12 @@ class Engine(Generic[K, V]):
         )
 
     async def start(self) -> None:
-        """Read the journal, if there is one and nothing is known yet; one that is damaged is reported."""
+        """Read the journal, if there is one and nothing is known yet; one that is damaged is reported.
+
+        Backfills that were at rest get another chance.
+        """
+        if self._parts.guard is not None:
+            self._parts.guard.receipts.wake()
         journal, heat = self._parts.journal, self._parts.heat
         if journal is None or heat is None:
             return
