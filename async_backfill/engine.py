@@ -81,6 +81,7 @@ class Engine(Generic[K, V]):
         self._parts = parts
         self._spawn = spawn
         self._journal_writer: JournalWriter[K] | None = None
+        self._hottest: HottestFirst[K] | None = None
         self.loader: Loader[K, V] = Loader(
             parts.source,
             policy=parts.load,
@@ -149,6 +150,8 @@ class Engine(Generic[K, V]):
             trigger.start_again(self._parts.counters.lookups)
         if self._parts.heat is not None:
             self._parts.heat.flushed()
+        if self._hottest is not None:
+            self._hottest.start_again()
         self.readiness.flushed()
 
     async def settle(self) -> None:
@@ -197,7 +200,7 @@ class Engine(Generic[K, V]):
         hot, heat = parts.hot, parts.heat
         if parts.backfill.selection == "source" or hot is None or heat is None:
             return in_order
-        return HottestFirst(
+        self._hottest = HottestFirst(
             hot,
             in_order,
             has_history=lambda: heat.has_history,
@@ -205,6 +208,7 @@ class Engine(Generic[K, V]):
             is_loading=loading,
             removals=lambda: store.removals,
         )
+        return self._hottest
 
     def _is_below_normal(self, asked: int) -> bool:
         """Return whether the hit rate has not come back yet to what it was before the cache went cold.

@@ -41,6 +41,12 @@ class HotKeys(Generic[K]):
         self._heats: dict[K, float] = {}
         self._coldest: list[tuple[float, int, K]] = []
         self._number = count()
+        self._lookups = 0
+
+    @property
+    def lookups(self) -> int:
+        """How many lookups went by, noted or not."""
+        return self._lookups
 
     @property
     def half_life(self) -> float:
@@ -60,6 +66,7 @@ class HotKeys(Generic[K]):
         """Take note of the lookups of ``keys``, one after another."""
         heats, growth, now = self._heats, self._growth, self._now
         for key in keys:
+            self._lookups += 1
             now *= growth
             heat = heats.get(key)
             if heat is not None:
@@ -73,6 +80,7 @@ class HotKeys(Generic[K]):
 
     def skip(self, lookups: int) -> None:
         """Let ``lookups`` go by of which nothing is known."""
+        self._lookups += lookups
         halvings = lookups / self._half_life
         if halvings < _FEW:
             self._now *= 2.0**halvings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Generic
 
 from async_backfill.contracts import K
@@ -40,25 +41,25 @@ class HottestFirst(Generic[K]):
         self._is_cached = is_cached
         self._is_loading = is_loading
         self._removals = removals
-        self._covered_at: int | None = None
+        self._plan: list[K] = []
+        self._place = 0
+        self._planned_at = -1
+        self._covered_at = -1
 
     async def select(self, limit: int, /) -> Sequence[K]:
         """Return the ``limit`` hottest keys that are missing, hottest first."""
         if not self._has_history():
             return () if self._otherwise is None else await self._otherwise.select(limit)
-        return [key for key in self._hot.hottest() if self._is_missing(key)][:limit]
+        self._bring_up_to_date()
+        missing = filter(self._is_missing, islice(self._plan, self._place, None))
+        return list(islice(missing, limit))
 
     def outlook(self) -> bool | None:
         """Return whether a selection would find something, or ``None`` where it would have to scan."""
         if not self._has_history():
             return False if self._otherwise is None else self._otherwise.outlook()
-        # Once all hot keys are there, another one gets hot only by a miss, which loads it.
-        if self._covered_at == self._removals():
-            return False
-        if any(self._is_missing(key) for key in self._hot):
-            return True
-        self._covered_at = self._removals()
-        return False
+        self._bring_up_to_date()
+        return self._place < len(self._plan)
 
     def drop(self, keys: Collection[K], /) -> None:
         """Forget ``keys``: the source does not have them any more."""
@@ -66,5 +67,38 @@ class HottestFirst(Generic[K]):
         if self._otherwise is not None:
             self._otherwise.drop(keys)
 
+    def start_again(self) -> None:
+        """Look again which keys are the hottest: the cache was emptied."""
+        self._planned_at = -1
+
+    def _bring_up_to_date(self) -> None:
+        """Go on to the first key that is missing, in an order that is worked out anew now and then.
+
+        Sorting the hot keys for each batch would cost more than the batch: it is done when the order is
+        used up, and when as many lookups have gone by as there are hot keys.
+        """
+        age = self._hot.lookups - self._planned_at
+        if self._planned_at < 0 or age > len(self._hot):
+            self._make_plan()
+        self._skip_what_is_there()
+        if (
+            self._place == len(self._plan)
+            and age > len(self._hot) // 8
+            and self._covered_at != self._removals()
+        ):
+            self._make_plan()
+            self._skip_what_is_there()
+            if self._place == len(self._plan):  # until something leaves, only a miss makes another key hot
+                self._covered_at = self._removals()
+
+    def _make_plan(self) -> None:
+        self._plan = self._hot.hottest()
+        self._place = 0
+        self._planned_at = self._hot.lookups
+
+    def _skip_what_is_there(self) -> None:
+        while self._place < len(self._plan) and not self._is_missing(self._plan[self._place]):
+            self._place += 1
+
     def _is_missing(self, key: K) -> bool:
-        return not self._is_cached(key) and not self._is_loading(key)
+        return key in self._hot and not self._is_cached(key) and not self._is_loading(key)

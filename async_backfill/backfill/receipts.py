@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Generic
+from typing import TYPE_CHECKING, Any, Final, Generic
 
 from async_backfill.contracts import K
 
@@ -16,9 +16,10 @@ _REST_AFTER: Final = 2
 
 @dataclass(slots=True)
 class _Open:
+    keys: Collection[Any]
     lookup: int
-    loaded: int
-    unresolved: int
+    loaded: int = 0
+    unresolved: int = 0
     read: int = 0
     landed: bool = False
 
@@ -55,7 +56,7 @@ class Receipts(Generic[K]):
 
     def begin(self, number: int, keys: Collection[K], lookup: int) -> None:
         """Follow ``keys``, which backfill ``number`` is about to load."""
-        self._open[number] = _Open(lookup, 0, 0)
+        self._open[number] = _Open(keys, lookup)
         self._owners.update(dict.fromkeys(keys, number))
 
     def landed(self, number: int, keys: Collection[K], delivered: Collection[K], lookup: int) -> None:
@@ -93,7 +94,9 @@ class Receipts(Generic[K]):
             number, receipt = next(iter(self._open.items()))
             if not receipt.landed or lookup - receipt.lookup < self._window:
                 break
-            self._owners = {key: owner for key, owner in self._owners.items() if owner != number}
+            for key in receipt.keys:
+                if self._owners.get(key) == number:
+                    del self._owners[key]
             self._end(number)
         while self._ended:
             number, receipt = self._ended.pop(0)
