@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 from cyclopts import App, CycloptsError, UnusedCliTokensError
 
+from async_backfill.commands.history import history
 from async_backfill.commands.replay import EPILOGUE, replay
 from async_backfill.errors import AsyncBackfillError, ConfigurationError, ScenarioError
 from async_backfill.runner.wording import one_line
@@ -25,7 +26,7 @@ RUN_FAILED: Final = 1
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
 
-_COMMANDS: Final = (replay,)
+_SUBCOMMANDS: Final = (history,)
 _LONGEST: Final = 400
 
 
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         action, bound, _ = _app().parse_args(arguments, exit_on_error=False, print_error=False)
-        if action not in _COMMANDS:  # --help or --version
+        if action not in {replay, *_SUBCOMMANDS}:  # --help or --version
             return _print(lambda: action(*bound.args, **bound.kwargs))
         command: Command[Any] = action(*bound.args, **bound.kwargs)
         with command.progress_bar() as bar:
@@ -73,6 +74,8 @@ def _app() -> App:
         version=lambda: importlib.metadata.version("async-backfill"),
     )
     app.default(replay)
+    for subcommand in _SUBCOMMANDS:
+        app.command(subcommand, help_epilogue="")
     return app
 
 

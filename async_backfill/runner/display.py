@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -13,16 +21,23 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 _LONG: Final = 10_000
+_LARGE: Final = 10_000_000
 
 
 class ProgressBar:
-    """A progress bar on ``stream`` for a replay of more than 10,000 lookups, inside ``with``.
+    """A progress bar on ``stream``, inside ``with``, for more than 10,000 lookups or 10 MB.
 
     Nothing is shown when ``stream`` is ``None`` or not a terminal.
+
+    :param doing: what is done, as its first word.
+    :param in_bytes: whether bytes are counted.
     """
 
-    def __init__(self, stream: TextIO | None) -> None:
+    def __init__(self, stream: TextIO | None, *, doing: str = "replaying", in_bytes: bool = False) -> None:
         self._stream = stream if stream is not None and stream.isatty() else None
+        self._doing = doing
+        self._least = _LARGE if in_bytes else _LONG
+        self._count: ProgressColumn = DownloadColumn() if in_bytes else MofNCompleteColumn()
         self._bar: Progress | None = None
 
     def __enter__(self) -> Self:
@@ -38,19 +53,19 @@ class ProgressBar:
             self._bar.stop()
 
     def show(self, done: int, total: int) -> None:
-        """Show that ``done`` of ``total`` lookups have begun."""
-        if self._stream is None or total <= _LONG:
+        """Show that ``done`` of ``total`` lookups have begun, or that many bytes are read."""
+        if self._stream is None or total <= self._least:
             return
         if self._bar is None:
             self._bar = Progress(
-                TextColumn("replaying"),
+                TextColumn(self._doing),
                 BarColumn(),
-                MofNCompleteColumn(),
+                self._count,
                 TimeRemainingColumn(),
                 console=Console(file=self._stream),
                 transient=True,
             )
-            self._bar.add_task("replaying", total=total)
+            self._bar.add_task(self._doing, total=total)
             self._bar.start()
         self._bar.update(self._bar.task_ids[0], completed=done)
 

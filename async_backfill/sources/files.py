@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 import aiofiles
 from anyio import to_thread
 
+from async_backfill.durable import reason
 from async_backfill.errors import ScenarioError
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-_GZIP_MAGIC: Final = b"\x1f\x8b"
-_BOM: Final = "\ufeff"
+GZIP_MAGIC: Final = b"\x1f\x8b"
+BOM: Final = "\ufeff"
 _DEEPEST: Final = 100
 _LONGEST: Final = 100
 
@@ -75,20 +76,23 @@ async def _read_bytes(path: AnyPath) -> bytes:
     try:
         async with aiofiles.open(path, "rb") as file:
             return await file.read()
-    except OSError as error:
-        raise ScenarioError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from error
-    except ValueError as error:  # a NUL in the name
-        raise ScenarioError(f"{path}: cannot be read: {error}") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise refusal(path, error) from error
+
+
+def refusal(path: AnyPath, error: OSError | ValueError) -> ScenarioError:
+    """Return what to raise when ``error`` kept ``path`` from being read."""
+    return ScenarioError(f"{path}: cannot be read: {reason(error)}")
 
 
 def _decoded(path: AnyPath, content: bytes) -> str:
-    if content.startswith(_GZIP_MAGIC):
+    if content.startswith(GZIP_MAGIC):
         try:
             content = gzip.decompress(content)
         except (OSError, EOFError, zlib.error) as error:
             raise ScenarioError(f"{path}: gzip that is cut off or damaged: {error}") from error
     try:
-        return content.decode("utf-8").removeprefix(_BOM)
+        return content.decode("utf-8").removeprefix(BOM)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         wrong = content[error.start]
@@ -128,7 +132,7 @@ def _csv_rows(path: AnyPath, text: str, wanted: Sequence[str]) -> Iterator[tuple
         for cells in reader:
             if header is None and cells:
                 header = cells
-                _check_header(path, line, header, wanted)
+                check_header(path, line, header, wanted)
             elif header is not None and len(cells) == len(header):
                 yield line, dict(zip(header, cells, strict=True))
             elif cells:
@@ -141,7 +145,11 @@ def _csv_rows(path: AnyPath, text: str, wanted: Sequence[str]) -> Iterator[tuple
         raise ScenarioError(f"{path}:1: empty, expected CSV with a header, or JSON lines")
 
 
-def _check_header(path: AnyPath, line: int, header: Sequence[str], wanted: Iterable[str]) -> None:
+def check_header(path: AnyPath, line: int, header: Sequence[str], wanted: Iterable[str]) -> None:
+    """Make sure that ``header`` names each column once and has those that are ``wanted``.
+
+    :raises ScenarioError: when not; names the file and the line.
+    """
     if len(set(header)) < len(header):
         raise ScenarioError(f"{path}:{line}: the column {_shown(_repeated(header))} is there twice")
     _check_columns(path, line, header, wanted)
