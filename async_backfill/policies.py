@@ -186,7 +186,7 @@ class FreshnessPolicy:
     """How long what was loaded or put stays good, and what happens after that.
 
     ``ttl``
-        seconds that a value stays fresh.
+        seconds that a value stays fresh, from the moment its load ends.
     ``jitter``
         share of ``ttl``, 0.0 to 1.0, that is cut off at random, so that what was loaded together
         does not expire together.

@@ -108,6 +108,7 @@ class FreshMachine(RuleBasedStateMachine):
         room = self.store.free_room()
         self.sweep()
         assert room == (None if self.capacity is None else self.capacity - len(self.store))
+        assert len(self.store._leaving) <= 2 * len(self.store) + 64
 
     @invariant()
     def what_is_found_is_the_latest_value_in_its_time(self):
@@ -134,7 +135,6 @@ class FreshMachine(RuleBasedStateMachine):
         store = self.store
         assert self.capacity is None or len(store) <= self.capacity
         assert len(store._fresh_until) == len(store) >= len(store._retry_at)
-        assert len(store._leaving) <= 2 * len(store) + 64
 
 
 @pytest.mark.parametrize("eviction", EVICTIONS)
