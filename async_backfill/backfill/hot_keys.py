@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections.abc import Mapping
 from itertools import count
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final, Generic
@@ -12,10 +13,27 @@ from async_backfill.contracts import K
 from async_backfill.limits import real, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
 _TOO_LARGE: Final = 1e200
 _FEW: Final = 300.0
+
+
+class _Snapshot(Mapping[K, float]):
+    """Heats at one moment, divided when they are asked for: what saves them does so in its thread."""
+
+    def __init__(self, heats: dict[K, float], now: float) -> None:
+        self._heats = heats
+        self._now = now
+
+    def __getitem__(self, key: K) -> float:
+        return self._heats[key] / self._now
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._heats)
+
+    def __len__(self) -> int:
+        return len(self._heats)
 
 
 class HotKeys(Generic[K]):
@@ -100,10 +118,9 @@ class HotKeys(Generic[K]):
         if len(self._coldest) > 2 * len(self._heats) + self._size:
             self.restore(self.heats())
 
-    def heats(self) -> dict[K, float]:
-        """Return the heat of each key: 1.0 is one lookup right now."""
-        now = self._now
-        return {key: heat / now for key, heat in self._heats.items()}
+    def heats(self) -> Mapping[K, float]:
+        """Return the heat of each key, as it is now and stays: 1.0 is one lookup right now."""
+        return _Snapshot(dict(self._heats), self._now)
 
     def restore(self, heats: Mapping[K, float]) -> None:
         """Take ``heats`` in place of all that was noted; of too many, the hottest."""

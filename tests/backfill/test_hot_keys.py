@@ -176,6 +176,17 @@ def test_what_is_restored_comes_back_and_of_too_many_the_hottest(heats, size):
     assert sorted(kept.values()) == sorted(heats.values())[-size:]
 
 
+def test_the_heats_stay_as_they_were_whatever_is_noted_afterwards():
+    hot = HotKeys(2, half_life=10.0)
+    hot.note(["a", "a", "b"])
+    heats, before = hot.heats(), dict(hot.heats())
+    hot.note(["b", "c", "c"])
+    hot.drop(["b"])
+    hot.skip(10_000)
+
+    assert heats == before
+
+
 def test_after_a_restore_old_heat_and_new_lookups_add_up():
     hot = HotKeys(10, half_life=10.0)
     hot.restore({"a": 4.0, "b": 1.0})
