@@ -311,8 +311,9 @@ class BackfillCache(Generic[K, V]):
         return self._audit.records
 
     def _use(self, read: Callable[[K, Absent], V | Absent]) -> None:
-        """Have a hit call ``read`` from now on."""
-        self._read = read
+        """Have a hit call ``read`` from now on, unless the cache is closed."""
+        if self._read is not _nothing:
+            self._read = read
 
     def _open(self) -> Engine[K, V]:
         if self._opening is None or self._opening.closing:

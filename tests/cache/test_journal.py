@@ -163,3 +163,15 @@ async def test_who_is_cancelled_while_the_journal_is_read_leaves_nothing_behind(
 
     with pytest.raises(CacheClosedError):
         await cache.get("key_1")
+
+
+@pytest.mark.anyio
+async def test_a_closed_cache_with_a_journal_answers_no_more():
+    cache = cache_of(Shelf())
+    async with cache:
+        await cache.get("key_1")
+
+    with pytest.raises(CacheClosedError):
+        await cache.get("key_1")
+    with pytest.raises(CacheClosedError):
+        await cache.get_many(["key_1"])
