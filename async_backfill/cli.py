@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-import re
 import sys
 from dataclasses import dataclass, fields
 from io import TextIOWrapper
@@ -13,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import anyio
 from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError
 
+from async_backfill.commands.integers import integer
+from async_backfill.commands.tune import tune
 from async_backfill.errors import AsyncBackfillError, ConfigurationError, ScenarioError
 from async_backfill.runner.display import ProgressBar, print_table
 from async_backfill.runner.job import Job, run
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from cyclopts import Token
 
+    from async_backfill.commands.tune import TuneCommand
     from async_backfill.runner.job import Report
 
 OK: Final = 0
@@ -65,21 +67,13 @@ A complaint is one line on standard error.
 """
 
 
-def _integer(_: object, tokens: Sequence[Token]) -> int:
-    """Return a whole number; the library's own conversion would round 3.7."""
-    text = tokens[0].value.strip()
-    if re.fullmatch(r"[+-]?[0-9]{1,18}", text) is None:
-        raise ValueError(f'"{text[:60]}" is not a whole number')
-    return int(text)
-
-
 def _integer_or_none(_: object, tokens: Sequence[Token]) -> int | Literal["none"]:
-    return "none" if tokens[0].value == "none" else _integer(_, tokens)
+    return "none" if tokens[0].value == "none" else integer(_, tokens)
 
 
 _SETTINGS: Final = Group("Settings, instead of those in the scenario", sort_key=2)
 _Setting: Final = Parameter(group=_SETTINGS, show_default=False, negative=())
-_Whole: Final = Parameter(group=_SETTINGS, show_default=False, converter=_integer)
+_Whole: Final = Parameter(group=_SETTINGS, show_default=False, converter=integer)
 _WholeOrNone: Final = Parameter(group=_SETTINGS, show_default=False, converter=_integer_or_none)
 
 
@@ -141,6 +135,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         action, bound, _ = _app().parse_args(arguments, exit_on_error=False, print_error=False)
+        if action is tune:
+            return _tune(tune(*bound.args, **bound.kwargs))
         if action is not _command:  # --help or --version
             return _print(lambda: action(*bound.args, **bound.kwargs))
         command = _command(*bound.args, **bound.kwargs)
@@ -151,6 +147,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _complain("interrupted, nothing was written", INTERRUPTED)
     return OK if command.quiet else _tell(command, report)
+
+
+def _tune(command: TuneCommand) -> int:
+    with ProgressBar(None if command.quiet else sys.stderr) as bar:
+        tuning = anyio.run(command.run, bar.show)
+    written = f"; {command.written}" if command.written else ""
+    return OK if command.quiet else _print(lambda: command.tell(tuning), written)
 
 
 def _complaint(error: Exception) -> tuple[str, int]:
@@ -174,6 +177,7 @@ def _app() -> App:
         version=lambda: importlib.metadata.version("async-backfill"),
     )
     app.default(_command)
+    app.command(tune, help_epilogue="")
     return app
 
 
@@ -183,7 +187,7 @@ def _command(
     output: Annotated[str, Parameter(name="--output")],
     format: Literal["table", "json"] = "table",  # noqa: A002 - as above
     quiet: Annotated[bool, Parameter(negative=())] = False,
-    results_limit: Annotated[int, Parameter(converter=_integer)] = 1000,
+    results_limit: Annotated[int, Parameter(converter=integer)] = 1000,
     overrides: Annotated[Overrides | None, Parameter(name="*")] = None,
 ) -> Command:
     """Return the command that the options describe.

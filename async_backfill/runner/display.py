@@ -38,7 +38,7 @@ class ProgressBar:
             self._bar.stop()
 
     def show(self, done: int, total: int) -> None:
-        """Show that ``done`` of ``total`` lookups have begun."""
+        """Show that ``done`` of ``total`` lookups have begun; ``total`` may change."""
         if self._stream is None or total <= _LONG:
             return
         if self._bar is None:
@@ -52,7 +52,7 @@ class ProgressBar:
             )
             self._bar.add_task("replaying", total=total)
             self._bar.start()
-        self._bar.update(self._bar.task_ids[0], completed=done)
+        self._bar.update(self._bar.task_ids[0], completed=done, total=total)
 
 
 def print_table(summary: dict[str, Any], stream: TextIO) -> None:

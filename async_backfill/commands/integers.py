@@ -1,0 +1,19 @@
+"""Whole numbers among the options."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cyclopts import Token
+
+
+def integer(_: object, tokens: Sequence[Token]) -> int:
+    """Return a whole number; the library's own conversion would round 3.7."""
+    text = tokens[0].value.strip()
+    if re.fullmatch(r"[+-]?[0-9]{1,18}", text) is None:
+        raise ValueError(f'"{text[:60]}" is not a whole number')
+    return int(text)
