@@ -23,7 +23,7 @@ from async_backfill.runner.build import (
 from async_backfill.runner.decode import decode
 from async_backfill.runner.document import parse
 from async_backfill.runner.output import check_output, write_atomically
-from async_backfill.runner.scenario import MappingSpec, SimulatedSpec
+from async_backfill.runner.scenario import MappingSpec, SimulatedSpec, name_in_scenario
 from async_backfill.runner.tuning.grid import Extent
 from async_backfill.runner.tuning.report import Sample, Tuning, encode
 from async_backfill.runner.tuning.sampling import sampled
@@ -102,7 +102,8 @@ async def _read(job: TuneJob, scenario: Scenario, folder: Path) -> Workload:
         make_cache(make_source(scenario.source, entries), scenario.settings)
         lookups = await load_lookups(scenario, folder)
     except ConfigurationError as error:
-        raise ScenarioError(f"{job.scenario}: $.{error.setting}: {error.problem}") from error
+        place = f"$.{name_in_scenario(error.setting)}"
+        raise ScenarioError(f"{job.scenario}: {place}: {error.problem}") from error
     except ScenarioError as error:
         raise ScenarioError(f"{job.scenario}: {error}") from error
     # One object for each key: less to send, less to keep, and its hash is computed once.
@@ -111,7 +112,8 @@ async def _read(job: TuneJob, scenario: Scenario, folder: Path) -> Workload:
     # The entries are sent as the keys they have.
     spec = scenario.source
     bare = msgspec.structs.replace(spec, entries=None) if isinstance(spec, SimulatedSpec) else _NO_ENTRIES
-    return Workload(spec=bare, keys=list(entries), lookups=same, share=1.0, total=len(same))
+    absent = sum(key not in entries for key in same)
+    return Workload(spec=bare, keys=list(entries), lookups=same, share=1.0, total=len(same), absent=absent)
 
 
 async def _tuned(

@@ -3,9 +3,12 @@
 SHARDS: C. Waldspurger, N. Park, A. Garthwaite, I. Ahmad, Efficient MRC Construction with SHARDS, FAST
 2015. A key is in the sample or it is not (section 3.1), the cache is scaled with the sample (section
 3.2), and the lookups that the sample has too many or too few of are taken for hits (SHARDS-adj, section
-3.3). What is not in the paper is the backfill: a batch is scaled like the capacity, and a budget stays,
-so that the same number of backfills loads the same share of the keys. Where a scaled batch would be less
-than one key, one sampled backfill stands for several, and the budget is scaled instead.
+3.3). Keys that the source does not have are counted in full instead: each lookup of one is a miss.
+
+What is not in the paper is the backfill. The window of the trigger is scaled like the lookups, a batch
+like the capacity, and a budget stays, so that as many backfills load the same share of the keys. Where a
+scaled batch would be less than one key, one sampled backfill stands for several, and the budget is
+scaled instead. A sample has fewer misses to start a backfill, so it starts them later than the whole.
 """
 
 from __future__ import annotations
@@ -58,28 +61,31 @@ def sampled(keys: Iterable[str], share: float) -> list[str]:
 
 
 def scale_down(settings: Settings, share: float) -> Settings:
-    """Return the settings for a replay of the sample: capacity, batch and budget are scaled."""
+    """Return the settings for a replay of the sample: capacity, window, batch and budget are scaled."""
     budget, backfills = settings.max_backfills, _backfills_per_sampled(settings, share)
     return msgspec.structs.replace(
         settings,
         capacity=None if settings.capacity is None else _scaled(settings.capacity, share),
+        window=max(settings.min_lookups, _scaled(settings.window, share)),
         backfill_batch=_scaled(settings.backfill_batch, share),
         max_backfills=None if budget is None else budget and _scaled(budget, 1 / backfills),
     )
 
 
-def scale_up(stats: Stats, settings: Settings, share: float, lookups: int) -> Estimate:
+def scale_up(stats: Stats, settings: Settings, share: float, *, lookups: int, absent: int) -> Estimate:
     """Return the estimate for all ``lookups``, from what a replay of the sample counted.
 
     :param settings: those of the whole, not scaled.
+    :param absent: those of the lookups whose key the source does not have.
     """
     factor = _backfills_per_sampled(settings, share)
     entries = round(stats.size / share)
-    misses = stats.misses / share
+    misses = absent + (stats.misses - stats.absent) / share
+    missing = (stats.source_calls - stats.backfills - stats.absent) / share
     return Estimate(
         lookups=lookups,
         # A backfill is one call, and is not repeated for the keys that are not in the sample.
-        source_calls=round((stats.source_calls - stats.backfills) / share + stats.backfills * factor),
+        source_calls=round(absent + missing + stats.backfills * factor),
         source_keys=round(stats.source_keys / share),
         entries=entries if settings.capacity is None else min(entries, settings.capacity),
         hit_rate=max(0.0, 1.0 - misses / lookups) if lookups else 0.0,
@@ -88,18 +94,18 @@ def scale_up(stats: Stats, settings: Settings, share: float, lookups: int) -> Es
 
 
 def margin_of(loads: Mapping[str, int], share: float, lookups: int) -> float:
-    """Return two standard errors of a sampled hit rate.
+    """Return three standard errors of a sampled hit rate.
 
     The misses are a sum over keys of which each is in the sample with the probability ``share``;
     their variance is that of Horvitz and Thompson 1952 (section 5) for independent draws. What the
     scaling of the cache itself gets wrong is not in it.
 
-    :param loads: how often each key of the sample was loaded.
+    :param loads: how often each key of the sample was loaded from the source, which has it.
     """
     if not lookups:
         return 0.0
     squares = sum(count * count for count in loads.values())
-    return 2.0 * math.sqrt((1.0 - share) * squares) / (share * lookups)
+    return 3.0 * math.sqrt((1.0 - share) * squares) / (share * lookups)
 
 
 def _scaled(size: int, share: float) -> int:

@@ -45,7 +45,8 @@ def _basis_of(sample: Sample, tuning: Tuning) -> str:
     size = f"sample of {sample.share:g}: {sample.lookups:,} lookups of {sample.keys:,} keys"
     if sample.error is None:
         margin = max(result.margin for result in (*tuning.chosen, tuning.own))
-        return f"{size}; hit rates are estimates, give or take {margin:.2%} (two standard errors)"
+        doubt = f"give or take {margin:.2%} (three standard errors), more where backfills ran"
+        return f"{size}; hit rates are estimates, {doubt}: --check replays the lines above in full"
     off = f"sampled hit rates were off by {sample.error:.2%} at most"
     return f"{size}; the lines above are full replays, their {off}"
 

@@ -30,8 +30,10 @@ class Workload:
         what kind of source, and the keys it has; values change nothing in a trial, so there are none.
     ``lookups``
         the keys to look up, those of the sample only.
-    ``share``, ``total``
-        the share of the keys that was sampled (1.0: all), and the lookups before that.
+    ``share``
+        the share of the keys that was sampled; 1.0 is all.
+    ``total``, ``absent``
+        lookups before the sampling, and those of them whose key the source does not have.
     """
 
     spec: SourceSpec
@@ -39,6 +41,7 @@ class Workload:
     lookups: Sequence[str]
     share: float
     total: int
+    absent: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +51,7 @@ class Result:
     ``entries``
         keys that the cache held at most: in a replay nothing leaves but to make room, so also at the end.
     ``margin``
-        two standard errors of ``hit_rate``; 0.0 without sampling.
+        three standard errors of ``hit_rate``; 0.0 without sampling.
     """
 
     settings: Settings
@@ -94,7 +97,7 @@ async def _run_sampled(workload: Workload, settings: Settings, source: AnySource
     share, counted = workload.share, _Counted(source)
     # It is a source as any other, but has no place in the list of those that a scenario can name.
     stats = await _replayed(cast("AnySource", counted), scale_down(settings, share), workload.lookups)
-    estimate = scale_up(stats, settings, share, workload.total)
+    estimate = scale_up(stats, settings, share, lookups=workload.total, absent=workload.absent)
     return Result(
         settings=settings,
         source_calls=estimate.source_calls,
@@ -114,7 +117,7 @@ async def _replayed(source: AnySource, settings: Settings, lookups: Sequence[str
 
 
 class _Counted:
-    """A source that counts how often each key is asked for."""
+    """A source that counts how often it delivered each key."""
 
     def __init__(self, source: AnySource) -> None:
         self._source = source
@@ -124,8 +127,9 @@ class _Counted:
         return len(self._source)
 
     async def load_many(self, keys: Sequence[str], /) -> Mapping[str, Any]:
-        self.loads.update(keys)
-        return await self._source.load_many(keys)
+        found = await self._source.load_many(keys)
+        self.loads.update(found.keys())
+        return found
 
     async def scan(self, cursor: object | None, limit: int, /) -> Page[str]:
         return await self._source.scan(cursor, limit)
