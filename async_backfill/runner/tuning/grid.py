@@ -68,8 +68,8 @@ def _share_between(low: float, high: float, _: Extent) -> float | None:
 DIMENSIONS: Final = (
     Dimension(name="capacity", coarse=_capacities, between=_capacity_between, crossed=True),
     Dimension(name="eviction", coarse=lambda _: EVICTIONS, crossed=True),
-    Dimension(name="miss_threshold", coarse=lambda _: (0.05, 0.2, 0.5), between=_share_between),
-    Dimension(name="backfill_batch", coarse=lambda _: (10, 100, 1000), between=_whole_between),
+    Dimension(name="miss_threshold", coarse=lambda _: (0.05, 0.5), between=_share_between),
+    Dimension(name="backfill_batch", coarse=lambda _: (10, 1000), between=_whole_between),
     Dimension(name="max_backfills", coarse=lambda _: (0, 10, None), between=_whole_between),
 )
 """What is varied, in the order in which equally good settings are preferred to be left alone."""

@@ -41,7 +41,6 @@ def draw(tuning: Tuning) -> bytes:
 
 def _draw_trials(panel: Axes, tuning: Tuning) -> None:
     panel.set_xscale("symlog", linthresh=1)
-    panel.set_yscale("symlog", linthresh=1)
     for eviction, color in zip(EVICTIONS, _COLORS, strict=True):
         tried = [result for result in tuning.tried if result.settings.eviction == eviction]
         entries, calls = [each.entries for each in tried], [each.source_calls for each in tried]
@@ -71,5 +70,6 @@ def _draw_chosen(panel: Axes, tuning: Tuning) -> None:
         label="worth choosing",
     )
     panel.margins(x=0.08, y=0.12)
+    panel.set_ylim(bottom=0)
     panel.grid(color="#e4e4e4")
     panel.set_axisbelow(True)
