@@ -46,8 +46,9 @@ def pareto_front(choices: Iterable[C]) -> list[C]:
 def worth_choosing(front: Sequence[C], *, gain: float) -> list[C]:
     """Return the few of ``front`` that pay for their memory, the one with the least memory first.
 
-    Each makes at least the share ``gain`` fewer calls than the one before it (an epsilon-dominance in
-    one cost; Laumanns et al. 2002, Combining Convergence and Diversity, section 3).
+    Each makes at least the share ``gain`` fewer calls than the one before it (epsilon-dominance, here
+    in one cost: Laumanns et al. 2002, Combining Convergence and Diversity in Evolutionary
+    Multiobjective Optimization).
     """
     kept: list[C] = []
     for choice in front:

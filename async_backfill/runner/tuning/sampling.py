@@ -1,9 +1,9 @@
 """A smaller scenario that behaves like the whole: spatially hashed sampling of keys.
 
 SHARDS: C. Waldspurger, N. Park, A. Garthwaite, I. Ahmad, Efficient MRC Construction with SHARDS, FAST
-2015. A key is in the sample or it is not (section 3.1), the cache is scaled with the sample (section
-3.2), and the lookups that the sample has too many or too few of are taken for hits (SHARDS-adj, section
-3.3). Keys that the source does not have are counted in full instead: each lookup of one is a miss.
+2015, sections 3 and 4. A key is in the sample or it is not, by its hash; the cache is scaled with the
+sample; the lookups that the sample has too many or too few of are taken for hits (SHARDS-adj).
+Keys that the source does not have are counted in full instead: each lookup of one is a miss.
 
 What is not in the paper is the backfill. The window of the trigger is scaled like the lookups, a batch
 like the capacity, and a budget stays, so that as many backfills load the same share of the keys. Where a
@@ -97,7 +97,7 @@ def margin_of(loads: Mapping[str, int], share: float, lookups: int) -> float:
     """Return three standard errors of a sampled hit rate.
 
     The misses are a sum over keys of which each is in the sample with the probability ``share``;
-    their variance is that of Horvitz and Thompson 1952 (section 5) for independent draws. What the
+    their variance is that of Horvitz and Thompson 1952 for independent draws. What the
     scaling of the cache itself gets wrong is not in it.
 
     :param loads: how often each key of the sample was loaded from the source, which has it.
