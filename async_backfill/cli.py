@@ -13,6 +13,7 @@ from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from async_backfill.commands.history import history
 from async_backfill.commands.replay import EPILOGUE, replay
+from async_backfill.commands.tune import tune
 from async_backfill.errors import AsyncBackfillError, ConfigurationError, ScenarioError
 from async_backfill.runner.wording import one_line
 
@@ -26,7 +27,7 @@ RUN_FAILED: Final = 1
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
 
-_SUBCOMMANDS: Final = (history,)
+_SUBCOMMANDS: Final = (history, tune)
 _LONGEST: Final = 400
 
 

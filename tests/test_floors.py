@@ -182,6 +182,7 @@ def test_an_import_that_a_contract_makes_an_exception_of_is_allowed_there_and_no
 @pytest.mark.parametrize("contract", FORBIDDEN, ids=[contract["name"] for contract in FORBIDDEN])
 def test_an_exception_that_a_contract_makes_is_one_that_is_used(contract):
     strict = {**contract, "ignore_imports": []}
-    used = [line.replace(" imports ", " -> ") for line in forbidden_imports(ROOT, strict)]
+    lines = [line.partition(" imports ") for line in forbidden_imports(ROOT, strict)]
+    used = sorted({f"{module} -> {imported.partition('.')[0]}" for module, _, imported in lines})
 
     assert used == contract.get("ignore_imports", [])

@@ -37,6 +37,8 @@ def hook(event, arguments):
     elif not event.startswith(HARMLESS):
         deeds.append(f"{event} {arguments}")
 
+if len(sys.argv) > 2:
+    import matplotlib.figure  # and with it numpy, which ignores a warning of its own
 before = (
     dict(os.environ),
     list(warnings.filters),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
+import anyio
+
 from async_backfill.cache import BackfillCache
 from async_backfill.errors import ConfigurationError, ScenarioError
 from async_backfill.limits import whole, whole_or_none
@@ -14,11 +16,12 @@ from async_backfill.sources.mapping import MappingSource
 from async_backfill.sources.simulated import SimulatedSource
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from async_backfill.contracts import Journal
     from async_backfill.runner.scenario import Scenario, Settings, SourceSpec
+    from async_backfill.runner.tuning.report import Tuning
 
 AnySource: TypeAlias = MappingSource[str, Any] | SimulatedSource[str, Any]
 T = TypeVar("T")
@@ -51,18 +54,55 @@ async def load_source(spec: SourceSpec, folder: Path) -> AnySource:
     :raises ScenarioError: when its table cannot be used.
     :raises ConfigurationError: when one of its numbers is outside what is allowed.
     """
+    return make_source(spec, await load_entries(spec, folder))
+
+
+async def load_entries(spec: SourceSpec, folder: Path) -> Mapping[str, Any]:
+    """Return what the source that ``spec`` describes has.
+
+    :raises ScenarioError: when its table cannot be used.
+    :raises ConfigurationError: when it has more keys than is allowed.
+    """
     if isinstance(spec, MappingSpec):
-        return MappingSource(spec.entries)
+        return spec.entries
     if isinstance(spec, TableSpec):
-        return MappingSource(await _load_table(spec, folder, "$.source"))
+        return await _load_table(spec, folder, "$.source")
+    return await _simulated_entries(spec, folder)
+
+
+def make_source(
+    spec: SourceSpec, entries: Mapping[str, Any], *, sleep: Callable[[float], Awaitable[None]] = anyio.sleep
+) -> AnySource:
+    """Return a source of the kind that ``spec`` describes and that has ``entries``.
+
+    :param sleep: how a simulated source waits.
+    :raises ConfigurationError: when one of its numbers is outside what is allowed.
+    """
+    if not isinstance(spec, SimulatedSpec):
+        return MappingSource(entries)
     return SimulatedSource(
-        await _simulated_entries(spec, folder),
+        entries,
         latency=spec.latency,
         key_latency=spec.key_latency,
         jitter=spec.jitter,
         error_rate=spec.error_rate,
         seed=spec.seed,
+        sleep=sleep,
     )
+
+
+def load_plot() -> Callable[[Tuning], bytes]:
+    """Return what draws a `Tuning`.
+
+    :raises ScenarioError: when the library it needs is not installed.
+    """
+    try:
+        from async_backfill.runner.tuning.plot import draw  # noqa: PLC0415 - only those who draw need it
+    except ModuleNotFoundError as error:
+        if error.name != "matplotlib":
+            raise
+        raise ScenarioError("--plot: needs matplotlib: pip install 'async-backfill[report]'") from error
+    return draw
 
 
 def make_cache(

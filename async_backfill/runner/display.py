@@ -67,7 +67,7 @@ class ProgressBar:
             )
             self._bar.add_task(self._doing, total=total)
             self._bar.start()
-        self._bar.update(self._bar.task_ids[0], completed=done)
+        self._bar.update(self._bar.task_ids[0], completed=done, total=total)
 
 
 def print_table(summary: dict[str, Any], stream: TextIO) -> None:

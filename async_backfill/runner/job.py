@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -16,6 +16,7 @@ from async_backfill.runner.decode import decode
 from async_backfill.runner.document import parse
 from async_backfill.runner.output import check_output, write_atomically
 from async_backfill.runner.replay import replay
+from async_backfill.runner.scenario import name_in_scenario
 from async_backfill.runner.summary import encode, summarize
 from async_backfill.sources.files import read_text
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
     from async_backfill.cache import BackfillCache
     from async_backfill.runner.scenario import Settings
-
-_OF_THE_SOURCE: Final = frozenset({"latency", "key_latency", "jitter", "error_rate", "seed", "keys"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +107,7 @@ async def _replayed(
 
 def _place_of(setting: str, job: Job) -> str:
     """Return where the user gave ``setting``, which is named as in the library."""
-    name = "backfill_evicts" if setting == "evicts" else setting
+    name = name_in_scenario(setting)
     if name in job.overrides:
         return f"--{name.replace('_', '-')}"
-    return f"{job.scenario}: $.{'source.' if name in _OF_THE_SOURCE else ''}{name}"
+    return f"{job.scenario}: $.{name}"

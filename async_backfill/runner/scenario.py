@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from async_backfill.policies import SelectionName  # noqa: TC001 - msgspec reads the annotations
 from async_backfill.stores.orders import Eviction  # noqa: TC001 - as above
+
+_OF_THE_SOURCE: Final = frozenset({"latency", "key_latency", "jitter", "error_rate", "seed", "keys"})
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,3 +83,10 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     source: SourceSpec
     lookups: Lookups
     settings: Settings
+
+
+def name_in_scenario(setting: str) -> str:
+    """Return where ``setting``, which is named as in the library, is in a scenario: ``source.seed``."""
+    if setting in _OF_THE_SOURCE:
+        return f"source.{setting}"
+    return "backfill_evicts" if setting == "evicts" else setting

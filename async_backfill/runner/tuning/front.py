@@ -1,0 +1,57 @@
+"""Which of many results are worth choosing: the Pareto front of source calls against memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+class Costs(Protocol):
+    """What a choice costs: less is better in both."""
+
+    @property
+    def entries(self) -> int:
+        """Keys held at most."""
+        ...
+
+    @property
+    def source_calls(self) -> int:
+        """Calls of the source."""
+        ...
+
+
+C = TypeVar("C", bound=Costs)
+
+
+def dominates(one: Costs, other: Costs) -> bool:
+    """Return whether ``one`` is no worse than ``other`` in both costs and better in one."""
+    no_worse = one.entries <= other.entries and one.source_calls <= other.source_calls
+    return no_worse and (one.entries, one.source_calls) != (other.entries, other.source_calls)
+
+
+def pareto_front(choices: Iterable[C]) -> list[C]:
+    """Return the choices that no other dominates, the one with the least memory first.
+
+    Of choices with the same costs only the first is kept.
+    """
+    front: list[C] = []
+    for choice in sorted(choices, key=lambda choice: (choice.entries, choice.source_calls)):
+        if not front or choice.source_calls < front[-1].source_calls:
+            front.append(choice)
+    return front
+
+
+def worth_choosing(front: Sequence[C], *, gain: float) -> list[C]:
+    """Return the few of ``front`` that pay for their memory, the one with the least memory first.
+
+    Each makes at least the share ``gain`` fewer calls than the one before it (epsilon-dominance, here
+    in one cost: Laumanns et al. 2002, Combining Convergence and Diversity in Evolutionary
+    Multiobjective Optimization).
+    """
+    kept: list[C] = []
+    for choice in front:
+        if not kept or choice.source_calls <= kept[-1].source_calls * (1.0 - gain):
+            kept.append(choice)
+    return kept
