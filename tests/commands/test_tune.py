@@ -61,6 +61,8 @@ def test_the_report_holds_what_the_table_shows():
             "eviction": "fifo",
             "miss_threshold": 0.4,
             "backfill_batch": 3,
+            "selection": "source",
+            "successors": 0,
             "max_backfills": None,
         },
         "entries": 1,
