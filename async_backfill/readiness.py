@@ -50,17 +50,11 @@ class Readiness(Generic[K]):
     def is_ready(self, coverage: float) -> bool:
         """Return whether ``coverage`` (0.0 to 1.0) of the hot keys are there, or the budget is spent."""
         real("coverage", coverage, least=0.0, most=1.0)
-        if self._hot is None or self._backfiller is None:
-            raise ConfigurationError("selection", "must be 'history', or nobody knows which keys are hot")
-        if self._wanted is None:
-            self._wanted = self._hot.hottest()[: self._capacity]
-        # A key that the source turned out not to have is no longer hot.
-        wanted = [key for key in self._wanted if key in self._hot]
-        there = sum(map(self._is_known, wanted))
-        return there >= coverage * len(wanted) or self._budget.permits_left == 0
+        there, wanted = self._count()
+        return there >= coverage * wanted or self._budget.permits_left == 0
 
     async def wait(self, coverage: float) -> None:
-        """Return once `is_ready`; offers a backfill now and then until it is.
+        """Return once `is_ready`; offers a backfill until it is, and less and less often while none helps.
 
         :raises CacheClosedError: when the cache closes first.
         """
@@ -68,12 +62,25 @@ class Readiness(Generic[K]):
         while not self.is_ready(coverage):
             if not self._is_open or self._backfiller is None:
                 raise CacheClosedError("the cache closed before it was ready")
+            before = self._count()
             episode = self._backfiller.offer(BackfillCause.READY)
             if episode is not None:
                 await episode.done.wait()
-            else:
+            if self._count() == before and self._is_open:
                 await sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
+            else:
+                pause = _FIRST_PAUSE
+
+    def _count(self) -> tuple[int, int]:
+        """Return how many of the hot keys are there, and how many there are."""
+        if self._hot is None or self._backfiller is None:
+            raise ConfigurationError("selection", "must be 'history', or nobody knows which keys are hot")
+        if self._wanted is None:
+            self._wanted = self._hot.hottest()[: self._capacity]
+        # A key that the source turned out not to have is no longer hot.
+        wanted = [key for key in self._wanted if key in self._hot]
+        return sum(map(self._is_known, wanted)), len(wanted)
 
     def flushed(self) -> None:
         """Take note that the cache was emptied: look again which keys are hot."""

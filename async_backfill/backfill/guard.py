@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
     from async_backfill.backfill.audit import AuditLog
 
-_DEPARTURES_WITHOUT_CAPACITY: Final = 100_000
+_DEPARTURES: Final = 4
+_WITHOUT_CAPACITY: Final = 100_000
 
 
 class Guard(Generic[K]):
     """Receipts of backfills, the gate of successors, and how keys left; it outlives an opening.
 
-    :param capacity: of the cache: so many departures are remembered.
+    :param capacity: of the cache: four times as many departures are remembered.
     :param window: lookups after which a receipt is written at the latest.
     :param lookups: how many lookups the cache has counted.
     """
@@ -32,7 +33,7 @@ class Guard(Generic[K]):
         self._audit = audit
         self._lookups = lookups
         self.departures: Departures[K] = Departures(
-            _DEPARTURES_WITHOUT_CAPACITY if capacity is None else capacity
+            _WITHOUT_CAPACITY if capacity is None else _DEPARTURES * capacity
         )
         self.receipts: Receipts[K] = Receipts(window=window, report=self._report_backfill)
         self.gate = UsefulnessGate(report=self._report_successors)

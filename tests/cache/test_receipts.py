@@ -1,0 +1,82 @@
+"""What a backfill was good for, and what follows when it was good for nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from async_backfill import BackfillCache, BackfillPolicy, MappingSource, Status
+
+pytestmark = pytest.mark.anyio
+
+ROWS = {f"k{number:03}": number for number in range(200)}
+
+
+def cache_of(**settings):
+    source = MappingSource(ROWS)
+    policy = BackfillPolicy(probation=True, inline=True, min_lookups=1, window=20)
+    return BackfillCache(
+        source, scan=source, **{"capacity": 50, "backfill_batch": 10, "backfill": policy, **settings}
+    )
+
+
+def receipts(cache):
+    return [
+        (record.backfill, record.loaded, record.read, record.calls)
+        for record in cache.audit_log
+        if record.status is Status.RECEIPT
+    ]
+
+
+async def test_a_receipt_follows_when_every_key_was_read_or_left():
+    async with cache_of(max_backfills=1) as cache:
+        await cache.get("k100")
+        for number in range(6):
+            await cache.get(f"k{number:03}")
+        await cache.clear()
+        await cache.get("k100")
+
+        assert receipts(cache) == [(1, 10, 6, 1)]
+
+
+async def test_a_receipt_follows_at_the_latest_after_a_window_of_lookups():
+    async with cache_of(max_backfills=1) as cache:
+        await cache.get("k100")
+        await cache.get("k003")
+        for _ in range(30):
+            await cache.get("k100")
+        await cache.get("k101")
+
+        assert receipts(cache) == [(1, 10, 1, 1)]
+
+
+async def test_a_key_that_a_caller_waited_for_counts_as_read():
+    async with cache_of(max_backfills=1) as cache:
+        await cache.get("k003")
+        await cache.clear()
+        await cache.get("k100")
+
+        assert receipts(cache) == [(1, 10, 1, 1)]
+
+
+@pytest.mark.parametrize("wakes", ["clear", "approve", "open again"])
+async def test_two_useless_backfills_put_the_trigger_to_rest_until_something_changes(wakes):
+    policy = BackfillPolicy(probation=True, inline=True, min_lookups=1, window=5)
+    cache = cache_of(capacity=200, backfill_batch=2, max_backfills=50, backfill=policy)
+    async with cache:
+        for number in range(100, 180):
+            await cache.get(f"k{number}")
+        before = cache.stats.backfills
+        reasons = {record.reason for record in cache.audit_log if record.status is Status.SKIPPED}
+
+        assert 2 <= before < 10
+        assert reasons == {"at rest: hardly a key of the last two backfills was read"}
+        if wakes == "clear":
+            await cache.clear()
+        elif wakes == "approve":
+            await cache.approve_backfills(1, by="me", reason="to see")
+        if wakes != "open again":
+            await cache.get("k190")
+    async with cache:
+        await cache.get("k191")
+
+        assert cache.stats.backfills > before
