@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from async_backfill.cache import BackfillCache
-from async_backfill.errors import ConfigurationError, ScenarioError
+from async_backfill.errors import ConfigurationError, MissingExtraError, ScenarioError
 from async_backfill.limits import whole, whole_or_none
-from async_backfill.policies import BackfillPolicy, LoadPolicy
-from async_backfill.runner.scenario import KeyFile, MappingSpec, SimulatedSpec, Table, TableSpec
+from async_backfill.policies import BackfillPolicy, FreshnessPolicy, LoadPolicy
+from async_backfill.runner.scenario import KeyFile, MappingSpec, SimulatedSpec, Table, TableSpec, ZipfSpec
+from async_backfill.runner.zipf import zipf_keys
 from async_backfill.sources.files import read_keys, read_table
 from async_backfill.sources.mapping import MappingSource
 from async_backfill.sources.simulated import SimulatedSource
@@ -17,14 +20,17 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping, Sequence
     from pathlib import Path
 
-    from async_backfill.contracts import Journal
+    from async_backfill.contracts import Clock, Journal
     from async_backfill.runner.scenario import Scenario, Settings, SourceSpec
+    from async_backfill.runner.virtual_time import RunVirtually
 
 AnySource: TypeAlias = MappingSource[str, Any] | SimulatedSource[str, Any]
 T = TypeVar("T")
 
 _MOST_KEYS: Final = 10_000_000
 _LEAST_LOAD_BATCH: Final = 500
+_IN_SCENARIO: Final = MappingProxyType({"jitter": "ttl_jitter", "seed": "ttl_seed"})
+"""What settings of freshness are called in a scenario, where it differs."""
 
 
 def files_of(scenario: Scenario, folder: Path) -> list[Path]:
@@ -38,8 +44,13 @@ def files_of(scenario: Scenario, folder: Path) -> list[Path]:
 async def load_lookups(scenario: Scenario, folder: Path) -> Sequence[str]:
     """Return the keys to look up, in order.
 
-    :raises ScenarioError: when their file cannot be used.
+    :raises ScenarioError: when their file cannot be used, or they cannot be made up.
     """
+    if isinstance(scenario.lookups, ZipfSpec):
+        try:
+            return zipf_keys(scenario.lookups)
+        except ConfigurationError as error:
+            raise ScenarioError(f"$.lookups.{error.setting}: {error.problem}") from error
     if isinstance(scenario.lookups, KeyFile):
         return await _placed("$.lookups", read_keys(folder / scenario.lookups.file))
     return scenario.lookups
@@ -66,14 +77,20 @@ async def load_source(spec: SourceSpec, folder: Path) -> AnySource:
 
 
 def make_cache(
-    source: AnySource, settings: Settings, *, journal: Journal[str] | None = None
+    source: AnySource,
+    settings: Settings,
+    *,
+    journal: Journal[str] | None = None,
+    clock: Clock = time.monotonic,
+    wall_clock: Clock = time.time,
 ) -> BackfillCache[str, Any]:
     """Return a cache of ``source``, not yet open.
 
     With one lookup at a time a backfill runs inline, before the load of the key that started it.
 
     :param journal: where what is hot is read from and written to.
-
+    :param clock: seconds that never go back.
+    :param wall_clock: seconds since the epoch.
     :raises ConfigurationError: when a setting is outside what is allowed.
     """
     # Here rather than in the cache, which would accept any number that its own setting allows.
@@ -99,7 +116,39 @@ def make_cache(
             selection=settings.selection,
             successors=settings.successors,
         ),
+        freshness=_freshness(settings),
+        clock=clock,
+        wall_clock=wall_clock,
     )
+
+
+def load_virtual_time() -> RunVirtually:
+    """Return what runs something in an event loop of virtual time.
+
+    :raises MissingExtraError: when the library it needs is not installed.
+    """
+    try:
+        from async_backfill.runner.virtual_time import run_virtually  # noqa: PLC0415 - the extra is optional
+    except ModuleNotFoundError as error:
+        if error.name != "looptime":
+            raise
+        raise MissingExtraError(
+            "--virtual-time: needs looptime: pip install 'async-backfill[virtual]'"
+        ) from error
+    return run_virtually
+
+
+def _freshness(settings: Settings) -> FreshnessPolicy:
+    try:
+        return FreshnessPolicy(
+            ttl=settings.ttl,
+            jitter=settings.ttl_jitter,
+            stale_for=settings.stale_for,
+            absent_ttl=settings.absent_ttl,
+            seed=settings.ttl_seed,
+        )
+    except ConfigurationError as error:
+        raise ConfigurationError(_IN_SCENARIO.get(error.setting, error.setting), error.problem) from error
 
 
 async def _simulated_entries(spec: SimulatedSpec, folder: Path) -> Mapping[str, Any]:
