@@ -100,7 +100,7 @@ class Overrides:
     """Number of the lookup before which the cache is emptied, as by a restart [none]."""
 
     lookups_per_second: Annotated[float | Literal["none"] | None, _Setting] = None
-    """Lookups that begin in a second on average, whatever is in flight [none: one when one ends]."""
+    """Lookups that begin in a second, at random moments, as far as concurrency allows [none: at once]."""
 
     arrival_seed: Annotated[int | None, _Whole] = None
     """Of the moments at which they begin [0]."""

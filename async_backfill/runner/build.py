@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from async_backfill.cache import BackfillCache
@@ -29,8 +28,6 @@ T = TypeVar("T")
 
 _MOST_KEYS: Final = 10_000_000
 _LEAST_LOAD_BATCH: Final = 500
-_IN_SCENARIO: Final = MappingProxyType({"jitter": "ttl_jitter", "seed": "ttl_seed"})
-"""What settings of freshness are called in a scenario, where it differs."""
 
 
 def files_of(scenario: Scenario, folder: Path) -> list[Path]:
@@ -139,6 +136,7 @@ def load_virtual_time() -> RunVirtually:
 
 
 def _freshness(settings: Settings) -> FreshnessPolicy:
+    whole("ttl_seed", settings.ttl_seed, least=0)  # the policy would take None as well
     try:
         return FreshnessPolicy(
             ttl=settings.ttl,
@@ -148,7 +146,8 @@ def _freshness(settings: Settings) -> FreshnessPolicy:
             seed=settings.ttl_seed,
         )
     except ConfigurationError as error:
-        raise ConfigurationError(_IN_SCENARIO.get(error.setting, error.setting), error.problem) from error
+        name = "ttl_jitter" if error.setting == "jitter" else error.setting
+        raise ConfigurationError(name, error.problem) from error
 
 
 async def _simulated_entries(spec: SimulatedSpec, folder: Path) -> Mapping[str, Any]:
