@@ -11,6 +11,7 @@ from async_backfill.errors import (
     LoadCycleError,
     LoadError,
     LoadTimeoutError,
+    MissingExtraError,
     ScenarioError,
 )
 from async_backfill.outcomes import Failed, MissCause
@@ -53,6 +54,7 @@ __all__ = [
     "MappingSource",
     "MemoryStore",
     "MissCause",
+    "MissingExtraError",
     "ScenarioError",
     "SimulatedSource",
     "Stats",

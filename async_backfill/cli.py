@@ -8,13 +8,12 @@ import sys
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, Final
 
-import anyio
 from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from async_backfill.commands.history import history
 from async_backfill.commands.replay import EPILOGUE, replay
 from async_backfill.commands.tune import tune
-from async_backfill.errors import AsyncBackfillError, ConfigurationError, ScenarioError
+from async_backfill.errors import AsyncBackfillError, ConfigurationError, MissingExtraError, ScenarioError
 from async_backfill.runner.wording import one_line
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _print(lambda: action(*bound.args, **bound.kwargs))
         command: Command[Any] = action(*bound.args, **bound.kwargs)
         with command.progress_bar() as bar:
-            result = anyio.run(command.run, bar.show)
+            result = command.run(bar.show)
     except (CycloptsError, AsyncBackfillError) as error:
         return _complain(*_complaint(error))
     except KeyboardInterrupt:
@@ -62,7 +61,7 @@ def _complaint(error: Exception) -> tuple[str, int]:
             return f"{error} Every option begins with two dashes; see --help.", BAD_INPUT
         case ConfigurationError():
             return f"--{error.setting.replace('_', '-')}: {error.problem}", BAD_INPUT
-        case CycloptsError() | ScenarioError():
+        case CycloptsError() | ScenarioError() | MissingExtraError():
             return str(error), BAD_INPUT
     return str(error), RUN_FAILED
 

@@ -6,6 +6,7 @@
     ├─ ConfigurationError (ValueError)   a setting is outside what is allowed
     ├─ ScenarioError                     a file given to the runner cannot be used
     ├─ JournalError                      a journal of hot keys is damaged, or of a newer version
+    ├─ MissingExtraError                 an optional library is not installed
     ├─ CacheClosedError (RuntimeError)   the cache is not open, or closed while a caller waited
     ├─ KeyNotFoundError (LookupError)    the source answered: no such key
     └─ LoadError                         the source failed; the cause is chained
@@ -44,6 +45,10 @@ class ScenarioError(AsyncBackfillError):
 
 class JournalError(AsyncBackfillError):
     """A journal of hot keys cannot be understood; the text is one line with its name and what is wrong."""
+
+
+class MissingExtraError(AsyncBackfillError):
+    """Something optional is not installed; the text is one line that ends with how to install it."""
 
 
 class CacheClosedError(AsyncBackfillError, RuntimeError):

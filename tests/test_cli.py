@@ -91,6 +91,13 @@ def test_every_setting_can_be_given_and_wins_over_the_file():
         "selection": "history",
         "successors": 3,
         "flush_at": 8,
+        "lookups_per_second": 5000.5,
+        "arrival_seed": 2,
+        "ttl": 3.5,
+        "ttl_jitter": 0.25,
+        "ttl_seed": 4,
+        "stale_for": 5.5,
+        "absent_ttl": 6.5,
     }
     assert set(given) == set(Settings.__struct_fields__)
     Path("in.json").write_text(scenario(miss_threshold=0.75, capacity=3, backfill_evicts=False), "utf-8")
@@ -103,10 +110,11 @@ def test_every_setting_can_be_given_and_wins_over_the_file():
 
 
 def test_a_limit_or_a_permission_in_the_file_can_be_taken_back():
-    Path("in.json").write_text(scenario(max_backfills=1, capacity=3, backfill_evicts=True), "utf-8")
-    options = ["--max-backfills", "none", "--capacity", "none", "--no-backfill-evicts"]
+    limits = {"max_backfills": 1, "capacity": 3, "lookups_per_second": 9, "ttl": 1, "absent_ttl": 1}
+    Path("in.json").write_text(scenario(**limits, backfill_evicts=True), "utf-8")
+    options = ["--no-backfill-evicts", *(f"--{name.replace('_', '-')}=none" for name in limits)]
     assert main(["--input", "in.json", "--output", "out.json", "--quiet", *options]) == 0
-    changed = {"max_backfills": None, "capacity": None, "backfill_evicts": False}
+    changed = {**dict.fromkeys(limits), "backfill_evicts": False}
     assert {name: settings_in("out.json")[name] for name in changed} == changed
 
 
@@ -120,7 +128,15 @@ def test_help_names_every_option_and_every_exit_code(capsys):
     assert main(["--help"]) == 0
     printed = capsys.readouterr()
     assert printed.err == ""
-    names = ("input", "output", "format", "quiet", "results_limit", *Settings.__struct_fields__)
+    names = (
+        "input",
+        "output",
+        "format",
+        "quiet",
+        "results_limit",
+        "virtual_time",
+        *Settings.__struct_fields__,
+    )
     for name in names:
         assert f"--{name.replace('_', '-')} " in printed.out
     assert "--no-backfill-evicts" in printed.out

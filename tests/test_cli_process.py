@@ -108,16 +108,28 @@ def listens_to_ctrl_c():
     signal.signal(signal.SIGINT, before)
 
 
+# Each lookup of the second one evicts and loads 500 keys, which takes time of this machine.
+SLOW = {"source": {"kind": "simulated", "keys": 10, "latency": 0.05}}
+BUSY = {
+    "source": {"kind": "simulated", "keys": 1000, "latency": 0.05},
+    "capacity": 600,
+    "backfill_batch": 500,
+    "backfill_evicts": True,
+}
+
+
 @pytest.mark.usefixtures("listens_to_ctrl_c")
-def test_ctrl_c_ends_a_long_replay_and_writes_nothing(folder):
+@pytest.mark.parametrize(
+    ("settings", "options"), [(SLOW, []), (BUSY, ["--virtual-time"])], ids=["real time", "virtual time"]
+)
+def test_ctrl_c_ends_a_long_replay_and_writes_nothing(folder, settings, options):
     """The keys come through a pipe: once they have been taken the run is under way."""
-    source = {"kind": "simulated", "keys": 10, "latency": 0.05}
-    Path("in.json").write_text(scenario(source=source, lookups={"file": "keys"}), "utf-8")
+    Path("in.json").write_text(scenario(**settings, lookups={"file": "keys"}), "utf-8")
     os.mkfifo("keys")
     pipe = os.open("keys", os.O_RDWR)
     os.write(pipe, b"".join(b"absent_%d\n" % number for number in range(4000)))
     running = subprocess.Popen(
-        [*RUN, "--input", "in.json", "--output", "old.json"],
+        [*RUN, "--input", "in.json", "--output", "old.json", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

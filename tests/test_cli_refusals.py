@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,11 @@ def test_a_command_without_input_or_output_is_refused(capsys, options, problem):
         (["--capacity", "0"], ["--capacity: 0 is less than 1"]),
         (["--window", ""], ["--window", '""']),
         (["--min-lookups", "0"], ["--min-lookups: 0 is less than 1"]),
+        (["--lookups-per-second", "0"], ["--lookups-per-second: 0.0 is not above 0"]),
+        (["--lookups-per-second", "many"], ["--lookups-per-second", '"many"']),
+        (["--ttl", "-1"], ["--ttl: -1.0 is not 0.0 or more"]),
+        (["--ttl-jitter", "0.5"], ["--ttl-jitter: means nothing without ttl"]),
+        (["--ttl-seed", "1.5"], ["--ttl-seed", '"1.5" is not a whole number']),
         (["--concurrency", "0"], ["--concurrency: 0 is less than 1"]),
         (["--backfill-evicts=perhaps"], ["--backfill-evicts", '"perhaps"']),
         (["--eviction", "mru"], ["--eviction", '"mru"', '"fifo"']),
@@ -77,6 +83,13 @@ def test_a_bad_option_is_refused_by_name(capsys, options, parts):
     for part in parts:
         assert part in message
     assert len(message) < 500
+
+
+def test_a_missing_extra_is_refused_with_the_command_that_installs_it(capsys, monkeypatch):
+    monkeypatch.delitem(sys.modules, "async_backfill.runner.virtual_time", raising=False)
+    monkeypatch.setitem(sys.modules, "looptime", None)
+    message = refusal(capsys, "--input", "in.json", "--output", "old.json", "--virtual-time")
+    assert message == "--virtual-time: needs looptime: pip install 'async-backfill[virtual]'"
 
 
 @pytest.mark.parametrize(

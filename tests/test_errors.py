@@ -17,6 +17,7 @@ from async_backfill.errors import (
     LoadCycleError,
     LoadError,
     LoadTimeoutError,
+    MissingExtraError,
     ScenarioError,
 )
 
@@ -81,6 +82,7 @@ def test_a_circle_lists_its_keys_in_order():
     [
         ConfigurationError("capacity", "0 is less than 1"),
         ScenarioError("file:3: no"),
+        MissingExtraError("needs looptime"),
         CacheClosedError("closed"),
         KeyNotFoundError("no", key="a"),
         LoadError("failed", key="a"),

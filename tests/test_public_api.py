@@ -21,7 +21,17 @@ ROOT = Path(__file__).parents[1]
 MODULES = sorted(module.name for module in pkgutil.walk_packages(async_backfill.__path__, "async_backfill."))
 
 # A library of these is imported by the room that needs it, when a user imports that room.
-EDGE_LIBRARIES = {"aiofiles", "cyclopts", "msgspec", "rich", "stamina", "trio", "uvloop", "matplotlib"}
+EDGE_LIBRARIES = {
+    "aiofiles",
+    "cyclopts",
+    "msgspec",
+    "rich",
+    "stamina",
+    "trio",
+    "uvloop",
+    "matplotlib",
+    "looptime",
+}
 
 WATCHED_IMPORT = """
 import json, logging, os, signal, sys, threading, warnings
@@ -48,7 +58,7 @@ before = (
 )
 import anyio  # what a dependency does is its own affair
 if len(sys.argv) > 2:
-    import aiofiles, cyclopts, msgspec, rich.console, rich.progress, rich.table, stamina
+    import aiofiles, cyclopts, looptime, msgspec, rich.console, rich.progress, rich.table, stamina
 before_import = set(sys.modules)
 sys.addaudithook(hook)
 for name in sys.argv[1].split():

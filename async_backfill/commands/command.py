@@ -29,8 +29,8 @@ class Command(Protocol[R]):
         """Return what shows how far `run` is."""
         ...
 
-    async def run(self, progress: Callable[[int, int], None], /) -> R:
-        """Do it, and return what came of it.
+    def run(self, progress: Callable[[int, int], None], /) -> R:
+        """Do it, in event loops of its own, and return what came of it.
 
         :param progress: is called now and then with what is done and what there is to do.
         :raises ScenarioError: when the input cannot be used; nothing is written.

@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final
 
+import anyio
 from cyclopts import Parameter
 
 from async_backfill.commands.integers import integer
@@ -38,9 +39,9 @@ class HistoryCommand:
         """Return a bar that counts bytes."""
         return ProgressBar(None if self.quiet else sys.stderr, doing="reading", in_bytes=True)
 
-    async def run(self, progress: Callable[[int, int], None], /) -> History:
+    def run(self, progress: Callable[[int, int], None], /) -> History:
         """Read the logs and write the journal."""
-        return await write_history(self.job, progress)
+        return anyio.run(write_history, self.job, progress)
 
     def tell(self, history: History, /) -> None:
         """Print what each log held, and how many keys the journal has."""

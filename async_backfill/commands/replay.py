@@ -6,12 +6,13 @@ import sys
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
+import anyio
 from cyclopts import Group, Parameter
 
 from async_backfill.commands.integers import integer, integer_or_none
 from async_backfill.policies import SelectionName  # noqa: TC001 - cyclopts reads the annotation
 from async_backfill.runner.display import ProgressBar, print_table
-from async_backfill.runner.job import Job, run
+from async_backfill.runner.job import Job, run, run_in_virtual_time
 from async_backfill.runner.wording import one_line
 from async_backfill.stores.orders import Eviction  # noqa: TC001 - cyclopts reads the annotation
 
@@ -38,6 +39,11 @@ A source may also be a table (CSV or JSON lines, plain or gzip) or simulated:
 The lookups may be a file with one key a line, plain or gzip:
 
     "lookups": {"file": "keys.gz"}
+
+Or made up, few keys asked for often (Zipf's law, from a seed):
+
+    "lookups": {"kind": "zipf", "count": 9000, "keys": 1000,
+                "exponent": 0.9, "seed": 1}
 
 Files are looked for beside the scenario. Every setting above can stand in the
 scenario, written with underscores: "max_backfills": 3.
@@ -93,6 +99,27 @@ class Overrides:
     flush_at: Annotated[int | Literal["none"] | None, _WholeOrNone] = None
     """Number of the lookup before which the cache is emptied, as by a restart [none]."""
 
+    lookups_per_second: Annotated[float | Literal["none"] | None, _Setting] = None
+    """Lookups that begin in a second, at random moments, as far as concurrency allows [none: at once]."""
+
+    arrival_seed: Annotated[int | None, _Whole] = None
+    """Of the moments at which they begin [0]."""
+
+    ttl: Annotated[float | Literal["none"] | None, _Setting] = None
+    """Seconds that a value stays fresh [none: for ever]."""
+
+    ttl_jitter: Annotated[float | None, _Setting] = None
+    """Share of ttl, 0.0 to 1.0, that is cut off at random [0]."""
+
+    ttl_seed: Annotated[int | None, _Whole] = None
+    """Of what is cut off [0]."""
+
+    stale_for: Annotated[float | None, _Setting] = None
+    """Seconds after ttl in which the old value is served while the key is loaded again [0]."""
+
+    absent_ttl: Annotated[float | Literal["none"] | None, _Setting] = None
+    """Seconds for which the cache remembers that a key does not exist [none: it asks each time]."""
+
     def given(self) -> dict[str, Any]:
         """Return the settings that were given, by their name in the scenario."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
@@ -108,6 +135,7 @@ class ReplayCommand:
     job: Job
     output_format: Literal["table", "json"]
     quiet: bool
+    virtual_time: bool = False
 
     @property
     def written(self) -> str:
@@ -118,9 +146,11 @@ class ReplayCommand:
         """Return a bar that counts lookups."""
         return ProgressBar(None if self.quiet else sys.stderr)
 
-    async def run(self, progress: Callable[[int, int], None], /) -> Report:
+    def run(self, progress: Callable[[int, int], None], /) -> Report:
         """Replay the scenario and write its summary."""
-        return await run(self.job, progress)
+        if self.virtual_time:
+            return run_in_virtual_time(self.job, progress)
+        return anyio.run(run, self.job, progress)
 
     def tell(self, report: Report, /) -> None:
         """Print the table, or the summary itself."""
@@ -140,6 +170,7 @@ def replay(
     quiet: Annotated[bool, Parameter(negative=())] = False,
     results_limit: Annotated[int, Parameter(converter=integer)] = 1000,
     journal: str | None = None,
+    virtual_time: Annotated[bool, Parameter(negative=())] = False,
     overrides: Annotated[Overrides | None, Parameter(name="*")] = None,
 ) -> ReplayCommand:
     """Replay the lookups of a scenario through a cache that backfills itself.
@@ -161,7 +192,9 @@ def replay(
         Above this many lookups the summary does not list each result.
     journal:
         A file of hot keys, for selection history: read before the replay, written after it.
+    virtual_time:
+        Let time jump from one event to the next: an hour takes seconds, every run is the same.
     """
     given = overrides.given() if overrides is not None else {}
     job = Job(scenario=input, output=output, overrides=given, results_limit=results_limit, journal=journal)
-    return ReplayCommand(job=job, output_format=format, quiet=quiet)
+    return ReplayCommand(job=job, output_format=format, quiet=quiet, virtual_time=virtual_time)

@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final
 
+import anyio
 from cyclopts import Parameter
 
 from async_backfill.commands.integers import integer
@@ -35,9 +36,9 @@ class TuneCommand:
         """Return what shows how many settings were tried."""
         return ProgressBar(None if self.quiet else sys.stderr, doing="replaying")
 
-    async def run(self, progress: Callable[[int, int], None]) -> Tuning:
+    def run(self, progress: Callable[[int, int], None]) -> Tuning:
         """Do the job."""
-        return await run_tuning(self.job, progress)
+        return anyio.run(run_tuning, self.job, progress)
 
     def tell(self, tuning: Tuning) -> None:
         """Print what is worth choosing."""

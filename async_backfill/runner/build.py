@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import anyio
 
 from async_backfill.cache import BackfillCache
-from async_backfill.errors import ConfigurationError, ScenarioError
+from async_backfill.errors import ConfigurationError, MissingExtraError, ScenarioError
 from async_backfill.limits import whole, whole_or_none
-from async_backfill.policies import BackfillPolicy, LoadPolicy
-from async_backfill.runner.scenario import KeyFile, MappingSpec, SimulatedSpec, Table, TableSpec
+from async_backfill.policies import BackfillPolicy, FreshnessPolicy, LoadPolicy
+from async_backfill.runner.scenario import KeyFile, MappingSpec, SimulatedSpec, Table, TableSpec, ZipfSpec
+from async_backfill.runner.zipf import zipf_keys
 from async_backfill.sources.files import read_keys, read_table
 from async_backfill.sources.mapping import MappingSource
 from async_backfill.sources.simulated import SimulatedSource
@@ -19,9 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
-    from async_backfill.contracts import Journal
+    from async_backfill.contracts import Clock, Journal
     from async_backfill.runner.scenario import Scenario, Settings, SourceSpec
     from async_backfill.runner.tuning.report import Tuning
+    from async_backfill.runner.virtual_time import RunVirtually
 
 AnySource: TypeAlias = MappingSource[str, Any] | SimulatedSource[str, Any]
 T = TypeVar("T")
@@ -41,8 +44,13 @@ def files_of(scenario: Scenario, folder: Path) -> list[Path]:
 async def load_lookups(scenario: Scenario, folder: Path) -> Sequence[str]:
     """Return the keys to look up, in order.
 
-    :raises ScenarioError: when their file cannot be used.
+    :raises ScenarioError: when their file cannot be used, or they cannot be made up.
     """
+    if isinstance(scenario.lookups, ZipfSpec):
+        try:
+            return zipf_keys(scenario.lookups)
+        except ConfigurationError as error:
+            raise ScenarioError(f"$.lookups.{error.setting}: {error.problem}") from error
     if isinstance(scenario.lookups, KeyFile):
         return await _placed("$.lookups", read_keys(folder / scenario.lookups.file))
     return scenario.lookups
@@ -94,26 +102,32 @@ def make_source(
 def load_plot() -> Callable[[Tuning], bytes]:
     """Return what draws a `Tuning`.
 
-    :raises ScenarioError: when the library it needs is not installed.
+    :raises MissingExtraError: when the library it needs is not installed.
     """
     try:
         from async_backfill.runner.tuning.plot import draw  # noqa: PLC0415 - only those who draw need it
     except ModuleNotFoundError as error:
         if error.name != "matplotlib":
             raise
-        raise ScenarioError("--plot: needs matplotlib: pip install 'async-backfill[report]'") from error
+        raise MissingExtraError("--plot: needs matplotlib: pip install 'async-backfill[report]'") from error
     return draw
 
 
 def make_cache(
-    source: AnySource, settings: Settings, *, journal: Journal[str] | None = None
+    source: AnySource,
+    settings: Settings,
+    *,
+    journal: Journal[str] | None = None,
+    clock: Clock = time.monotonic,
+    wall_clock: Clock = time.time,
 ) -> BackfillCache[str, Any]:
     """Return a cache of ``source``, not yet open.
 
     With one lookup at a time a backfill runs inline, before the load of the key that started it.
 
     :param journal: where what is hot is read from and written to.
-
+    :param clock: seconds that never go back.
+    :param wall_clock: seconds since the epoch.
     :raises ConfigurationError: when a setting is outside what is allowed.
     """
     # Here rather than in the cache, which would accept any number that its own setting allows.
@@ -139,7 +153,41 @@ def make_cache(
             selection=settings.selection,
             successors=settings.successors,
         ),
+        freshness=_freshness(settings),
+        clock=clock,
+        wall_clock=wall_clock,
     )
+
+
+def load_virtual_time() -> RunVirtually:
+    """Return what runs something in an event loop of virtual time.
+
+    :raises MissingExtraError: when the library it needs is not installed.
+    """
+    try:
+        from async_backfill.runner.virtual_time import run_virtually  # noqa: PLC0415 - the extra is optional
+    except ModuleNotFoundError as error:
+        if error.name != "looptime":
+            raise
+        raise MissingExtraError(
+            "--virtual-time: needs looptime: pip install 'async-backfill[virtual]'"
+        ) from error
+    return run_virtually
+
+
+def _freshness(settings: Settings) -> FreshnessPolicy:
+    whole("ttl_seed", settings.ttl_seed, least=0)  # the policy would take None as well
+    try:
+        return FreshnessPolicy(
+            ttl=settings.ttl,
+            jitter=settings.ttl_jitter,
+            stale_for=settings.stale_for,
+            absent_ttl=settings.absent_ttl,
+            seed=settings.ttl_seed,
+        )
+    except ConfigurationError as error:
+        name = "ttl_jitter" if error.setting == "jitter" else error.setting
+        raise ConfigurationError(name, error.problem) from error
 
 
 async def _simulated_entries(spec: SimulatedSpec, folder: Path) -> Mapping[str, Any]:

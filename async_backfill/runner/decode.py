@@ -24,6 +24,7 @@ from async_backfill.runner.scenario import (
     SourceSpec,
     Table,
     TableSpec,
+    ZipfSpec,
 )
 from async_backfill.runner.wording import nearest, path_of, shown
 from async_backfill.stores.orders import EVICTIONS
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _KINDS: Final = ("mapping", "table", "simulated")
+_LOOKUP_KINDS: Final = ("zipf",)
 _KIND_HINT: Final = ' (a mapping with a key "kind" is written {"kind": "mapping", "entries": {...}})'
 _ENTRIES: Final = MappingProxyType({"entries": "an object", "table": "an object", "keys": "a whole number"})
 _MISMATCH: Final = re.compile(r"Expected `(?P<expected>[^`]+)`, got `(?P<got>[^`]+)`")
@@ -113,12 +115,15 @@ class _Decoder:
         return self._convert(fields, SimulatedSpec, place)
 
     def _lookups(self, lookups: object, place: Place) -> Lookups:
+        if isinstance(lookups, dict) and "kind" in lookups:
+            self._check_choice(lookups["kind"], (place, "kind"), allowed=_LOOKUP_KINDS)
+            fields = {name: value for name, value in lookups.items() if name != "kind"}
+            return self._struct(fields, ZipfSpec, place, also="kind")
         if isinstance(lookups, dict):
             return self._struct(lookups, KeyFile, place)
         if not isinstance(lookups, list):
-            raise self._error(
-                place, f'expected a list of keys or {{"file": "..."}}, got {_described(lookups)}'
-            )
+            expected = 'a list of keys, {"file": "..."} or {"kind": "zipf", ...}'
+            raise self._error(place, f"expected {expected}, got {_described(lookups)}")
         return self._convert(lookups, list[str], place)
 
     def _struct(self, fields: object, struct: type[T], place: Place, *, also: str | None = None) -> T:

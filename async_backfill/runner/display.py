@@ -87,6 +87,10 @@ def print_table(summary: dict[str, Any], stream: TextIO) -> None:
     )
     for left, left_name, right, right_name in rows:
         table.add_row(left, _figure(summary[left_name]), right, _figure(summary[right_name]))
+    if "virtual_seconds" in summary:
+        p50, p99 = summary["latency_p50"], summary["latency_p99"]
+        table.add_row("virtual time", f"{summary['virtual_seconds']:,.1f} s")
+        table.add_row("latency p50", f"{p50:,.4f} s", "latency p99", f"{p99:,.4f} s")
     _Console(file=stream, highlight=False).print(table)
 
 

@@ -6,24 +6,35 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import msgspec
 
 from async_backfill.backfill.journal_file import JournalFile
+from async_backfill.durable import reason
 from async_backfill.errors import ConfigurationError, ScenarioError
 from async_backfill.limits import whole
-from async_backfill.runner.build import files_of, load_lookups, load_source, make_cache
+from async_backfill.runner.arrivals import arrival_times
+from async_backfill.runner.build import (
+    files_of,
+    load_lookups,
+    load_source,
+    load_virtual_time,
+    make_cache,
+)
 from async_backfill.runner.decode import decode
 from async_backfill.runner.document import parse
-from async_backfill.runner.output import check_output, write_atomically
+from async_backfill.runner.held_journal import HeldJournal
+from async_backfill.runner.output import OutputError, check_output, write_atomically
 from async_backfill.runner.replay import replay
 from async_backfill.runner.scenario import name_in_scenario
-from async_backfill.runner.summary import encode, summarize
+from async_backfill.runner.summary import VirtualTime, encode, summarize
 from async_backfill.sources.files import read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from async_backfill.cache import BackfillCache
+    from async_backfill.contracts import Clock
     from async_backfill.runner.scenario import Settings
 
 
@@ -64,45 +75,104 @@ async def run(job: Job, progress: Callable[[int, int], None]) -> Report:
     :raises ScenarioError: when the scenario, a file it names, a setting or the output is unusable.
     :raises OutputError: when writing fails although it looked possible.
     """
+    prepared = await _read(job)
+    return await _write(job, prepared, await _replay(prepared, progress))
+
+
+def run_in_virtual_time(job: Job, progress: Callable[[int, int], None]) -> Report:
+    """Do what `run` does, but on a clock that jumps from one event to the next.
+
+    Files are read and written in an event loop of their own, before and after: a thread at work takes
+    real time, and virtual time would jump over it, differently far on each run.
+
+    :raises MissingExtraError: when the extra ``virtual`` is not installed.
+    """
+    run_virtually = load_virtual_time()
+    prepared = anyio.run(_read, job, anyio.current_time)
+    summary = run_virtually(_replay_timed, prepared, progress)
+    return anyio.run(_write, job, prepared, summary)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prepared:
+    """What a scenario describes, read and checked."""
+
+    cache: BackfillCache[str, Any]
+    lookups: Sequence[str]
+    arrivals: Iterator[float] | None
+    settings: Settings
+    keep: bool
+    journal: HeldJournal | None
+
+
+async def _read(job: Job, virtual_clock: Clock | None = None) -> _Prepared:
     scenario = decode(parse(await read_text(job.scenario), job.scenario), job.scenario)
     folder = Path(job.scenario).parent
     await check_output(job.output, reads=[Path(job.scenario), *files_of(scenario, folder)])
     if job.journal is not None:
         await check_output(job.journal, reads=[Path(job.scenario), *files_of(scenario, folder)])
     settings = msgspec.structs.replace(scenario.settings, **job.overrides)
+    journal = None if job.journal is None else JournalFile(job.journal)
+    held = None if journal is None or virtual_clock is None else await HeldJournal.of(journal)
+    clocks = {} if virtual_clock is None else {"clock": virtual_clock, "wall_clock": virtual_clock}
     try:
-        journal = None if job.journal is None else JournalFile(job.journal)
-        cache = make_cache(await load_source(scenario.source, folder), settings, journal=journal)
+        source = await load_source(scenario.source, folder)
+        cache = make_cache(source, settings, journal=held or journal, **clocks)
+        arrivals = arrival_times(settings.lookups_per_second, seed=settings.arrival_seed)
         lookups = await load_lookups(scenario, folder)
     except ConfigurationError as error:
         raise ScenarioError(f"{_place_of(error.setting, job)}: {error.problem}") from error
     except ScenarioError as error:
         raise ScenarioError(f"{job.scenario}: {error}") from error
-    summary = await _replayed(cache, lookups, settings, job, progress)
-    content = encode(summary)
-    await write_atomically(job.output, content)
-    return Report(summary=summary, content=content)
+    return _Prepared(
+        cache=cache,
+        lookups=lookups,
+        arrivals=arrivals,
+        settings=settings,
+        keep=len(lookups) <= job.results_limit,
+        journal=held,
+    )
 
 
-async def _replayed(
-    cache: BackfillCache[str, Any],
-    lookups: Sequence[str],
-    settings: Settings,
-    job: Job,
-    progress: Callable[[int, int], None],
+async def _replay(
+    prepared: _Prepared, progress: Callable[[int, int], None], latencies: list[float] | None = None
 ) -> dict[str, Any]:
-    keep = len(lookups) <= job.results_limit
+    cache, lookups, settings = prepared.cache, prepared.lookups, prepared.settings
     async with cache:
+        began = anyio.current_time()
         outcomes = await replay(
             cache,
             lookups,
             concurrency=settings.concurrency,
-            keep=keep,
+            keep=prepared.keep,
             flush_at=settings.flush_at,
             progress=progress,
+            arrivals=prepared.arrivals,
+            took=None if latencies is None else latencies.append,
         )
-        results = list(zip(lookups, outcomes, strict=True)) if keep else None
-        return summarize(cache.stats, cache.audit_log, settings, results=results)
+        seconds = anyio.current_time() - began
+        return summarize(
+            cache.stats,
+            cache.audit_log,
+            settings,
+            results=list(zip(lookups, outcomes, strict=True)) if prepared.keep else None,
+            virtual=None if latencies is None else VirtualTime(seconds=seconds, latencies=latencies),
+        )
+
+
+async def _replay_timed(prepared: _Prepared, progress: Callable[[int, int], None]) -> dict[str, Any]:
+    return await _replay(prepared, progress, [])
+
+
+async def _write(job: Job, prepared: _Prepared, summary: dict[str, Any]) -> Report:
+    if prepared.journal is not None:
+        try:
+            await prepared.journal.write()
+        except OSError as error:
+            raise OutputError(f"{job.journal}: cannot be written: {reason(error)}") from error
+    content = encode(summary)
+    await write_atomically(job.output, content)
+    return Report(summary=summary, content=content)
 
 
 def _place_of(setting: str, job: Job) -> str:

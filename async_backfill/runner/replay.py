@@ -1,18 +1,19 @@
-"""The lookups of a scenario, one after another or so many at a time, through an open cache."""
+"""The lookups of a scenario, one after another, so many at a time or at their moments, through a cache."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count, repeat
 from typing import TYPE_CHECKING, Any, Final
 
-from anyio import create_task_group
+from anyio import create_task_group, current_time, sleep_until
 from anyio.lowlevel import checkpoint
 
 from async_backfill.errors import LoadError
 from async_backfill.outcomes import ABSENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from async_backfill.cache import BackfillCache
 
@@ -35,6 +36,8 @@ async def replay(
     keep: bool,
     flush_at: int | None = None,
     progress: Callable[[int, int], None],
+    arrivals: Iterable[float] | None = None,
+    took: Callable[[float], object] | None = None,
 ) -> list[object]:
     """Look up ``lookups`` in order, ``concurrency`` of them in flight, and wait until all is quiet.
 
@@ -43,22 +46,26 @@ async def replay(
 
     :param flush_at: the number of a lookup, from 1, before which the cache is emptied.
     :param progress: is called now and then with the lookups begun and their number.
+    :param arrivals: when each lookup begins, in seconds from now, never going back; one that finds
+        ``concurrency`` others in flight begins when one of those has ended.
+    :param took: is called with the seconds that each lookup took. They count from its moment in
+        ``arrivals``: who has to wait for a place waits as well.
     """
     outcomes: list[object] = [None] * len(lookups) if keep else []
-    numbered = enumerate(lookups)
+    begins = repeat(None) if arrivals is None else map(current_time().__add__, arrivals)
+    numbered = zip(count(), lookups, begins, strict=False)
+    look_up = _look_up if took is None else _Stopwatch(took)
 
     async def work() -> None:
-        get = cache.get
-        for number, key in numbered:
+        for number, key, arrival in numbered:
             if not number % _STRIDE:
                 progress(number, len(lookups))
                 await checkpoint()
+            if arrival is not None:
+                await sleep_until(arrival)
             if number + 1 == flush_at:
                 await cache.clear()
-            try:
-                outcome = await get(key, ABSENT)
-            except LoadError as error:
-                outcome = LookupFailure(str(error))
+            outcome = await look_up(cache, key, arrival)
             if keep:
                 outcomes[number] = outcome
 
@@ -71,3 +78,23 @@ async def replay(
     await cache.settle()
     progress(len(lookups), len(lookups))
     return outcomes
+
+
+async def _look_up(cache: BackfillCache[str, Any], key: str, _: float | None) -> object:
+    try:
+        return await cache.get(key, ABSENT)
+    except LoadError as error:
+        return LookupFailure(str(error))
+
+
+class _Stopwatch:
+    """Looks a key up and tells ``took`` how long that was, from its arrival if it has one."""
+
+    def __init__(self, took: Callable[[float], object]) -> None:
+        self._took = took
+
+    async def __call__(self, cache: BackfillCache[str, Any], key: str, arrival: float | None) -> object:
+        began = current_time() if arrival is None else arrival
+        outcome = await _look_up(cache, key, arrival)
+        self._took(current_time() - began)
+        return outcome

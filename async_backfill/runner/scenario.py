@@ -15,7 +15,16 @@ _OF_THE_SOURCE: Final = frozenset({"latency", "key_latency", "jitter", "error_ra
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Every setting of a replay with its default; the names are those of the scenario file.
 
-    ``flush_at`` is the number of a lookup, from 1, before which the cache is emptied, as by a restart.
+    Times are seconds.
+
+    ``flush_at``
+        the number of a lookup, from 1, before which the cache is emptied, as by a restart.
+    ``lookups_per_second``
+        how often a lookup begins, on average, at moments drawn from ``arrival_seed``, whether or not
+        the one before has ended; no more than ``concurrency`` are in flight. ``None`` begins the next
+        one when there is room.
+    ``ttl``, ``ttl_jitter``, ``stale_for``, ``absent_ttl``
+        how long values stay good, see `FreshnessPolicy`; its draws come from ``ttl_seed``.
     """
 
     miss_threshold: float = 0.5
@@ -30,6 +39,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     selection: SelectionName = "source"
     successors: int = 0
     flush_at: int | None = None
+    lookups_per_second: float | None = None
+    arrival_seed: int = 0
+    ttl: float | None = None
+    ttl_jitter: float = 0.0
+    ttl_seed: int = 0
+    stale_for: float = 0.0
+    absent_ttl: float | None = None
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,8 +89,21 @@ class KeyFile(msgspec.Struct, frozen=True, kw_only=True):
     file: str
 
 
+class ZipfSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """``count`` lookups of ``keys`` keys, ``key_0`` to ``key_{N-1}``, of which few are asked for often.
+
+    The key of rank r is asked for in proportion to ``1 / r ** exponent``; ranks are dealt out, and keys
+    drawn, from ``seed``.
+    """
+
+    count: int
+    keys: int
+    exponent: float = 1.0
+    seed: int = 0
+
+
 SourceSpec: TypeAlias = MappingSpec | TableSpec | SimulatedSpec
-Lookups: TypeAlias = list[str] | KeyFile
+Lookups: TypeAlias = list[str] | KeyFile | ZipfSpec
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -18,6 +20,15 @@ if TYPE_CHECKING:
     from async_backfill.stats import Stats
 
 _DECIMALS: Final = 4
+_MICROSECONDS: Final = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VirtualTime:
+    """What only a clock can tell of a replay: its ``seconds``, and those that each lookup took."""
+
+    seconds: float
+    latencies: Sequence[float]
 
 
 def summarize(
@@ -26,12 +37,14 @@ def summarize(
     settings: Settings,
     *,
     results: Sequence[tuple[str, object]] | None,
+    virtual: VirtualTime | None = None,
 ) -> dict[str, Any]:
     """Return the summary as plain JSON types, in the order in which it is written.
 
     The same replay gives the same summary: wall-clock times are left out.
 
     :param results: each key that was looked up and its outcome; ``None`` leaves them out.
+    :param virtual: the times of a replay in virtual time, which are the same each time.
     """
     summary: dict[str, Any] = {
         "lookups": stats.lookups,
@@ -50,12 +63,23 @@ def summarize(
         "source_calls": stats.source_calls,
         "source_keys": stats.source_keys,
     }
+    if virtual is not None:
+        summary["virtual_seconds"] = round(virtual.seconds, _MICROSECONDS)
+        for percent in (50, 99):
+            summary[f"latency_p{percent}"] = round(percentile(virtual.latencies, percent), _MICROSECONDS)
     if results is not None:
         summary["lookup_results"] = [_result(key, outcome) for key, outcome in results]
     summary["audit"] = [_without_time(record) for record in audit]
     summary["audit_dropped"] = stats.audit_dropped
     summary["settings"] = msgspec.structs.asdict(settings)
     return summary
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """Return the smallest of ``values`` that ``percent`` % of them do not exceed; 0.0 of none."""
+    if not values:
+        return 0.0
+    return sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)]
 
 
 def encode(summary: dict[str, Any]) -> bytes:

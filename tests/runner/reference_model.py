@@ -22,6 +22,13 @@ DEFAULTS = {
     "selection": "source",
     "successors": 0,
     "flush_at": None,
+    "lookups_per_second": None,
+    "arrival_seed": 0,
+    "ttl": None,
+    "ttl_jitter": 0.0,
+    "ttl_seed": 0,
+    "stale_for": 0.0,
+    "absent_ttl": None,
 }
 AUDIT_KEEPS = 1000
 SIMULATED_FAILURE = re.compile(r"simulated failure \d+ of call \d+")

@@ -16,6 +16,7 @@ from async_backfill.runner.scenario import (
     SimulatedSpec,
     Table,
     TableSpec,
+    ZipfSpec,
 )
 from async_backfill.sources.mapping import MappingSource
 from async_backfill.sources.simulated import SimulatedSource
@@ -134,6 +135,11 @@ async def test_a_key_file_that_cannot_be_read_is_refused_with_its_place_in_the_s
         ("window", [0, 1.5, None]),
         ("min_lookups", [0, 1.5, None]),
         ("concurrency", [0, -1, 1.5, True, None]),
+        ("ttl", [0.0, -1.0, float("inf"), float("nan"), "1"]),
+        ("ttl_jitter", [0.5, -0.1]),
+        ("ttl_seed", [-1, 1.5, None]),
+        ("stale_for", [1.0, -1.0]),
+        ("absent_ttl", [0.0, -1.0, "1"]),
     ],
 )
 async def test_a_setting_outside_its_limits_is_refused_by_name(setting, values):
@@ -141,6 +147,24 @@ async def test_a_setting_outside_its_limits_is_refused_by_name(setting, values):
         with pytest.raises(ConfigurationError) as refused:
             make_cache(MappingSource({}), Settings(**{setting: value}))
         assert refused.value.setting == setting
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        ({"count": -1}, "count: -1 is less than 0"),
+        ({"count": 10_000_001}, "count: 10000001 is more than 10000000"),
+        ({"keys": 0}, "keys: 0 is less than 1"),
+        ({"exponent": -0.5}, "exponent: -0.5 is not between 0.0 and 10.0"),
+        ({"seed": -1}, "seed: -1 is less than 0"),
+    ],
+)
+async def test_impossible_made_up_lookups_are_refused_with_their_place_in_the_scenario(changed, problem):
+    lookups = ZipfSpec(**{"count": 1, "keys": 1, **changed})
+    scenario = Scenario(source=MappingSpec(entries={}), lookups=lookups, settings=Settings())
+    with pytest.raises(ScenarioError) as refused:
+        await load_lookups(scenario, HERE)
+    assert str(refused.value) == f"$.lookups.{problem}"
 
 
 @pytest.mark.parametrize("concurrency", [1, 2])

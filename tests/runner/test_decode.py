@@ -15,6 +15,7 @@ from async_backfill.runner.scenario import (
     SimulatedSpec,
     Table,
     TableSpec,
+    ZipfSpec,
 )
 
 LEAST = {"source": {"a": 1}, "lookups": ["a"]}
@@ -50,6 +51,13 @@ def test_the_least_scenario_has_every_default():
         selection="source",
         successors=0,
         flush_at=None,
+        lookups_per_second=None,
+        arrival_seed=0,
+        ttl=None,
+        ttl_jitter=0.0,
+        ttl_seed=0,
+        stale_for=0.0,
+        absent_ttl=None,
     )
 
 
@@ -67,12 +75,19 @@ def test_every_setting_can_stand_in_the_scenario():
         "selection": "history",
         "successors": 8,
         "flush_at": 9,
+        "lookups_per_second": 10.5,
+        "arrival_seed": 11,
+        "ttl": 12.5,
+        "ttl_jitter": 0.25,
+        "ttl_seed": 13,
+        "stale_for": 14.5,
+        "absent_ttl": 15.5,
     }
     assert set(settings) == set(Settings.__struct_fields__)
     assert decode(document(**settings), "FILE").settings == Settings(**{**settings, "miss_threshold": 1.0})
 
 
-@pytest.mark.parametrize("setting", ["max_backfills", "capacity"])
+@pytest.mark.parametrize("setting", ["max_backfills", "capacity", "lookups_per_second", "ttl", "absent_ttl"])
 def test_null_is_the_wish_for_no_limit(setting):
     assert getattr(decode(document(**{setting: None}), "FILE").settings, setting) is None
 
@@ -104,6 +119,13 @@ def test_a_source_is_told_by_its_kind(source, spec):
 
 def test_lookups_may_be_in_a_file():
     assert decode(document(lookups={"file": "f"}), "FILE").lookups == KeyFile(file="f")
+
+
+def test_lookups_may_be_made_up():
+    least = {"kind": "zipf", "count": 5, "keys": 2}
+    assert decode(document(lookups=least), "FILE").lookups == ZipfSpec(count=5, keys=2, exponent=1.0, seed=0)
+    full = {**least, "exponent": 0.9, "seed": 3}
+    assert decode(document(lookups=full), "FILE").lookups == ZipfSpec(count=5, keys=2, exponent=0.9, seed=3)
 
 
 @pytest.mark.parametrize(
@@ -158,6 +180,7 @@ def test_an_unknown_name_inside_the_source_is_refused_as_well(source, message):
             "$.source.table.key: is missing",
         ),
         (document(lookups={}), "$.lookups.file: is missing"),
+        (document(lookups={"kind": "zipf", "count": 1}), "$.lookups.keys: is missing"),
     ],
 )
 def test_a_missing_name_is_named(value, message):
@@ -181,7 +204,21 @@ def test_a_missing_name_is_named(value, message):
         ({"eviction": {}}, '$.eviction: an object is not one of "fifo", "lru", "sieve", "s3-fifo"'),
         ({"source": ["a"]}, "$.source: expected an object, got a list"),
         ({"source": None}, "$.source: expected an object, got null"),
-        ({"lookups": "a"}, '$.lookups: expected a list of keys or {"file": "..."}, got "a"'),
+        (
+            {"lookups": "a"},
+            '$.lookups: expected a list of keys, {"file": "..."} or {"kind": "zipf", ...}, got "a"',
+        ),
+        ({"lookups": {"kind": "uniform"}}, '$.lookups.kind: "uniform" is not one of "zipf"'),
+        (
+            {"lookups": {"kind": "zipf", "count": 1.5, "keys": 1}},
+            "$.lookups.count: expected a whole number, got 1.5",
+        ),
+        (
+            {"lookups": {"kind": "zipf", "count": 1, "keys": 1, "exponet": 1}},
+            '$.lookups.exponet: unknown name, the nearest known one is "exponent"',
+        ),
+        ({"ttl": "1m"}, '$.ttl: expected a number or null, got "1m"'),
+        ({"stale_for": None}, "$.stale_for: expected a number, got null"),
         ({"lookups": ["a", "b", 3]}, "$.lookups[2]: expected text, got 3"),
         ({"lookups": [["a"]]}, "$.lookups[0]: expected text, got a list"),
         ({"lookups": {"file": None}}, "$.lookups.file: expected text, got null"),

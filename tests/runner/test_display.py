@@ -64,6 +64,13 @@ def test_the_table_has_every_figure_once():
     assert [table.count(figure) for figure in shown] == [1] * len(shown)
 
 
+def test_the_table_has_the_times_of_a_replay_in_virtual_time():
+    stream = io.StringIO()
+    print_table(figures(virtual_seconds=3600.25, latency_p50=0.0125, latency_p99=1.5), stream)
+    for figure in ("3,600.2 s", "0.0125 s", "1.5000 s"):
+        assert stream.getvalue().count(figure) == 1
+
+
 def test_the_table_fits_an_old_terminal():
     stream = io.StringIO()
     print_table(figures(lookups=10**12, source_calls=10**12), stream)

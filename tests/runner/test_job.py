@@ -122,6 +122,16 @@ async def test_progress_is_reported_until_the_end(place):
             "$.source.latency: -1.0 is not 0.0 or more",
         ),
         ({"surplus": 1}, "$.surplus: unknown name"),
+        ({"lookups_per_second": 0}, "$.lookups_per_second: 0.0 is not above 0"),
+        ({"lookups_per_second": -2}, "$.lookups_per_second: -2.0 is not 0.0 or more"),
+        ({"arrival_seed": -1}, "$.arrival_seed: -1 is less than 0"),
+        ({"ttl": 0}, "$.ttl: 0.0 is not above 0"),
+        ({"ttl": 5, "ttl_jitter": 2}, "$.ttl_jitter: 2.0 is not between 0.0 and 1.0"),
+        ({"ttl_jitter": 0.5}, "$.ttl_jitter: means nothing without ttl"),
+        ({"ttl_seed": -1}, "$.ttl_seed: -1 is less than 0"),
+        ({"stale_for": 5}, "$.stale_for: means nothing without ttl"),
+        ({"absent_ttl": 0}, "$.absent_ttl: 0.0 is not above 0"),
+        ({"lookups": {"kind": "zipf", "count": 1, "keys": 0}}, "$.lookups.keys: 0 is less than 1"),
     ],
 )
 async def test_a_value_out_of_range_is_refused_with_file_and_path(place, changed, message):

@@ -11,7 +11,7 @@ from async_backfill import AuditRecord, BackfillCache, BackfillCause, MappingSou
 from async_backfill.outcomes import ABSENT
 from async_backfill.runner.replay import LookupFailure
 from async_backfill.runner.scenario import Settings
-from async_backfill.runner.summary import encode, summarize
+from async_backfill.runner.summary import VirtualTime, encode, percentile, summarize
 
 NO_STATS = BackfillCache(MappingSource({})).stats
 
@@ -52,6 +52,30 @@ def test_the_figures_stand_in_the_order_in_which_people_read_them():
         "audit_dropped",
         "settings",
     ]
+
+
+def test_times_stand_in_the_summary_of_a_replay_in_virtual_time_and_in_no_other():
+    times = VirtualTime(seconds=3600.1234567, latencies=[0.0] * 98 + [0.25, 0.5])
+    with_times = summarize(NO_STATS, (), Settings(), results=None, virtual=times)
+    added = {name: value for name, value in with_times.items() if name not in summary_of()}
+    assert added == {"virtual_seconds": 3600.123457, "latency_p50": 0.0, "latency_p99": 0.25}
+    names = list(with_times)
+    assert names[names.index("source_keys") + 1 : names.index("audit")] == list(added)
+
+
+@given(values=st.lists(st.integers(0, 50), min_size=1), percent=st.integers(1, 100))
+def test_a_percentile_is_the_least_value_that_so_many_do_not_exceed(values, percent):
+    def share(limit: int) -> float:
+        return 100 * sum(value <= limit for value in values) / len(values)
+
+    found = percentile(values, percent)
+    assert found in values
+    assert share(found) >= percent
+    assert all(share(value) < percent for value in values if value < found)
+
+
+def test_the_percentile_of_nothing_is_0():
+    assert percentile([], 99) == 0.0
 
 
 def test_without_lookups_both_rates_are_zero():
