@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from async_backfill.stores.memory import MemoryStore
 
 SHARE: Final = 0.1
-_EVERY: Final = 4
+_OFTEN: Final = 4
+_SELDOM: Final = 16
 
 
 class ProbationStore(Generic[K, V]):
@@ -23,7 +24,8 @@ class ProbationStore(Generic[K, V]):
     `read` does not find an unread key, so a hit is as quick as without it; whoever finds nothing asks
     `promote`, which moves the key into ``store``. When room is needed and more than a tenth of the
     capacity is unread (the share of S3-FIFO's small queue, Yang et al., SOSP 2023, section 4), unread
-    keys leave first; once half of the room holds keys that were read, every fourth time.
+    keys leave first; once half of the room holds keys that were read, every fourth time. Those within
+    the tenth leave every sixteenth time, or what nobody ever reads would stay for good.
 
     :param store: where keys are once they were read; one that evicts by number of keys only.
     :param resolved: is called with a key that is no longer unread, and whether it was read.
@@ -36,7 +38,7 @@ class ProbationStore(Generic[K, V]):
         self._removals = 0
         self._turn = 0
         capacity = store.capacity
-        self._share = None if capacity is None else max(1, int(capacity * SHARE))
+        self._share = None if capacity is None else int(capacity * SHARE)
         self.read: Callable[[K, Absent], V | Absent] = store.read
 
     def __len__(self) -> int:
@@ -130,12 +132,11 @@ class ProbationStore(Generic[K, V]):
 
     def _is_unreads_turn(self) -> bool:
         """Return whether an unread key leaves next: until half of the room is proven, then now and then."""
-        if len(self._unread) <= (self._share or 0):
-            return False
-        if 2 * len(self._store) <= (self._store.capacity or 0):
+        within_share = len(self._unread) <= (self._share or 0)
+        if not within_share and 2 * len(self._store) <= (self._store.capacity or 0):
             return True
-        self._turn = (self._turn + 1) % _EVERY
-        return self._turn == 0
+        self._turn += 1
+        return self._turn % (_SELDOM if within_share else _OFTEN) == 0
 
     def _is_full(self) -> bool:
         capacity = self._store.capacity
