@@ -155,7 +155,7 @@ class Holdings(Generic[K, V]):
         else:
             self._evicted(self.fresh.set_many(values, evict=evict, cost=seconds))
 
-    def _set_backfilled(self, values: Mapping[K, V], batch: Batch[K, V]) -> None:
+    def _set_backfilled(self, values: dict[K, V], batch: Batch[K, V]) -> None:
         """Hold what nobody has asked for; of what comes along with a miss, up to its share may evict."""
         along = batch.cause is not LoadCause.BACKFILL
         evict = along or self._backfill.evicts
@@ -163,6 +163,8 @@ class Holdings(Generic[K, V]):
             self._set(values, batch.seconds, evict=evict)
             return
         first_out = not along and self._backfill.selection == "history"
+        if along:  # the nearest is read soonest, and must leave last
+            values = dict(reversed(values.items()))
         put = partial(self._probation.set_unread, evict=evict, first_out=first_out)
         if self.fresh is None:
             self._evicted(put(values))

@@ -140,13 +140,14 @@ class _Meter:
 
     async def replay(self, cache: BackfillCache[str, bool], keys: Sequence[str]) -> None:
         """Look up ``keys``."""
-        hits = cache.stats.hits
+        early = len(keys) - 10 * STRIDE
         for place, key in enumerate(keys):
-            await cache.get(key)
-            if len(keys) - place <= 10 * STRIDE:
-                now = cache.stats.hits
-                self._lately.append(now > hits)
-                hits = now
+            if place < early:
+                await cache.get(key)
+            else:
+                hits = cache.stats.hits
+                await cache.get(key)
+                self._lately.append(cache.stats.hits > hits)
 
     async def measure(self, way: Way, cache: BackfillCache[str, bool], keys: Sequence[str]) -> Run:
         """Look up ``keys``, and return what that took."""
