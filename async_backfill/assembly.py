@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from async_backfill.backfill.audit import AuditLog
     from async_backfill.contracts import AuditSink, BoundedStore, Clock, Journal, K, Scan, Source, Trigger, V
     from async_backfill.events import Event
-    from async_backfill.outcomes import Absent
     from async_backfill.policies import BackfillPolicy, FreshnessPolicy, HistoryPolicy, LoadPolicy
     from async_backfill.stats import Counters
 
@@ -51,12 +50,12 @@ def assemble(  # noqa: PLR0913 - the settings of a cache, handed on once
     audit_sink: AuditSink | None,
     counters: Counters,
     notify: Callable[[Event], None],
-    use: Callable[[Callable[[K, Absent], V | Absent]], None],
+    use: Callable[[Callable[[K], object] | None], None],
     clock: Clock,
 ) -> Parts[K, V]:
     """Return the parts of a cache in front of ``source``.
 
-    :param use: is told what a hit should call from now on.
+    :param use: is given what to tell of a hit from now on.
     :raises ConfigurationError: when a setting is outside what is allowed.
     """
     by_rate, every_miss = (
@@ -82,11 +81,11 @@ def assemble(  # noqa: PLR0913 - the settings of a cache, handed on once
         clock=clock,
     )
     hot: HotKeys[K] | None = None
-    heat: HeatRecorder[K, V] | None = None
+    heat: HeatRecorder[K] | None = None
     if backfill.selection == "history" or journal is not None:
         hot = HotKeys(history.size_for(store.capacity), history.half_life_for(store.capacity))
         heat = HeatRecorder(
-            hot, read=holdings.read, use=use, hits=lambda: counters.hits, lookups=lambda: counters.lookups
+            hot, touch=holdings.touch, use=use, hits=lambda: counters.hits, lookups=lambda: counters.lookups
         )
     successors: Successors[K] | None = None
     if backfill.successors:

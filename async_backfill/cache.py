@@ -11,6 +11,7 @@ from async_backfill.backfill.audit import AuditLog
 from async_backfill.contracts import K, V
 from async_backfill.errors import CacheClosedError, ConfigurationError, KeyNotFoundError
 from async_backfill.events import BackfillAudited
+from async_backfill.hit_path import HitPath, make_hit_path
 from async_backfill.limits import text, whole
 from async_backfill.opening import Opening, open_engine
 from async_backfill.outcomes import ABSENT, Absent
@@ -20,7 +21,7 @@ from async_backfill.stats import Counters, Stats, snapshot
 from async_backfill.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
     from types import TracebackType
 
     from async_backfill.contracts import AuditSink, BoundedStore, Clock, Journal, Scan, Source, Trigger
@@ -122,14 +123,25 @@ class BackfillCache(Generic[K, V]):
         self._holdings = self._parts.holdings
         self._budget = self._parts.budget
         self._opening: Opening[K, V] | None = None
-        self._read: Callable[[K, Absent], V | Absent] = _nothing
+        self._peek: Callable[[K, Absent], V | Absent] = self._refuse_to_peek
+        self._hit_path: HitPath[K, V] = make_hit_path(
+            fresh_until=self._holdings.fresh_until,
+            hit_counts=None if self._parts.heat is not None else self._holdings.hit_counts,
+            touches=self._holdings.touch is not None or self._parts.heat is not None,
+            clock=clock,
+            counters=self._counters,
+            miss=self._miss,
+        )
+        if type(self).get is BackfillCache.get:
+            vars(self)["get"] = self._hit_path.get  # in place of the method, which would await it
 
     async def __aenter__(self) -> Self:
         # An opening of another event loop is one whose loop ended without closing it.
         if self._opening is not None and self._opening.is_of_this_loop():
             raise RuntimeError("the cache is already open; enter it once and share it")
         self._opening = await open_engine(self._parts)
-        self._read = self._holdings.read
+        self._peek = self._holdings.peek
+        self._use(self._holdings.touch)
         return self
 
     async def __aexit__(
@@ -139,7 +151,8 @@ class BackfillCache(Generic[K, V]):
         traceback: TracebackType | None,
     ) -> bool | None:
         opening = self._opening
-        self._read = _nothing
+        self._hit_path.use({}, None)
+        self._peek = self._refuse_to_peek
         if opening is None:
             return None
         try:
@@ -159,12 +172,7 @@ class BackfillCache(Generic[K, V]):
         :raises LoadError: when the source failed; the next call tries again.
         :raises CacheClosedError: when the cache is not open, or closes first.
         """
-        value = self._read(key, ABSENT)
-        if value is not ABSENT:
-            self._counters.hits += 1
-            return value
-        value = await self._open().misses.answer(key)
-        return default if value is ABSENT else value
+        return await self._hit_path.get(key, default)
 
     async def fetch(self, key: K) -> V:
         """Return the value of ``key`` as `get` does, but raise `KeyNotFoundError` if it is absent."""
@@ -180,13 +188,16 @@ class BackfillCache(Generic[K, V]):
 
         :raises LoadError: for the first key that failed, once all have ended; the others are cached.
         """
-        found = {key: self._read(key, ABSENT) for key in keys}
-        missing = [key for key, value in found.items() if value is ABSENT]
         engine = self._open()
+        read = self._holdings.read
+        found = {key: read(key, ABSENT) for key in keys}
+        missing = [key for key, value in found.items() if value is ABSENT]
         self._counters.hits += len(found) - len(missing)
-        loaded = await engine.misses.answer_many(missing) if missing else {}
-        values = {key: loaded.get(key, ABSENT) if value is ABSENT else value for key, value in found.items()}
-        return {key: value for key, value in values.items() if value is not ABSENT}
+        if self._parts.heat is not None:
+            self._parts.heat.hit([key for key, value in found.items() if value is not ABSENT])
+        if missing:
+            found.update(await engine.misses.answer_many(missing))
+        return {key: value for key, value in found.items() if value is not ABSENT}
 
     @overload
     def peek(self, key: K) -> V | None: ...
@@ -197,8 +208,7 @@ class BackfillCache(Generic[K, V]):
 
         Nothing is counted or loaded, and the key does not count as used.
         """
-        self._open()
-        value = self._holdings.store.peek(key, ABSENT)
+        value = self._peek(key, ABSENT)
         return default if value is ABSENT else value
 
     async def put(self, key: K, value: V) -> None:
@@ -310,15 +320,22 @@ class BackfillCache(Generic[K, V]):
         """The latest decisions about backfills, oldest first; also after the cache was closed."""
         return self._audit.records
 
-    def _use(self, read: Callable[[K, Absent], V | Absent]) -> None:
-        """Have a hit call ``read`` from now on, unless the cache is closed."""
-        if self._read is not _nothing:
-            self._read = read
+    def _use(self, touch: Callable[[K], object] | None) -> None:
+        """Tell ``touch`` of hits from now on, unless the cache is closed."""
+        if self._opening is not None and not self._opening.closing:
+            self._hit_path.use(self._holdings.entries, touch)
 
     def _open(self) -> Engine[K, V]:
         if self._opening is None or self._opening.closing:
             raise CacheClosedError("the cache is not open; use it inside 'async with cache:'")
         return self._opening.engine
+
+    def _miss(self, key: K) -> Awaitable[V | Absent]:
+        return self._open().misses.answer(key)
+
+    def _refuse_to_peek(self, key: K, default: Absent) -> Absent:  # noqa: ARG002 - stands in for a store
+        self._open()
+        return default
 
     def _audited(self, record: AuditRecord) -> None:
         self._counters.count_decision(record.status)
@@ -332,9 +349,3 @@ class BackfillCache(Generic[K, V]):
                 observer(event)
             except Exception:
                 _LOGGER.exception("observer %r failed on %s", observer, type(event).__name__)
-
-
-def _nothing(key: object, default: Absent) -> Absent:
-    """Find nothing: the store of a cache that is not open, so that a hit needs no check."""
-    hash(key)
-    return default

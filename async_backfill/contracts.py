@@ -129,6 +129,19 @@ class EvictionOrder(Protocol[K]):
         """Return what takes note of a hit of a key in the store; ``None`` when hits do not matter."""
         ...
 
+    @property
+    def hit_counts(self) -> dict[K, int] | None:
+        """Return where a hit may count itself, up to 3, instead of a call of ``touch``; else ``None``."""
+        ...
+
+    @property
+    def entries(self) -> dict[K, Any] | None:
+        """Return a dict that stands in this order, for the store to keep its values in, if there is one.
+
+        What `add`, `evict` and `discard` do to a key, they do to its entry.
+        """
+        ...
+
     def add(self, key: K, /, *, proven: bool = False) -> None:
         """Take note of a key that was not in the store and now is.
 

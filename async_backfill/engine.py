@@ -59,7 +59,7 @@ class Parts(Generic[K, V]):
     by_rate: tuple[MissRateTrigger, ...]
     guard: Guard[K] | None
     hot: HotKeys[K] | None
-    heat: HeatRecorder[K, V] | None
+    heat: HeatRecorder[K] | None
     journal: Journal[K] | None
     save_every: float
     successors: Successors[K] | None

@@ -11,6 +11,8 @@ from async_backfill.events import KeysEvicted
 from async_backfill.outcomes import ABSENT, Absent, Failed, LoadCause, MissCause
 from async_backfill.stores.absence import AbsentKeys
 from async_backfill.stores.fresh import FreshStore
+from async_backfill.stores.memory import MemoryStore
+from async_backfill.stores.reading import Entries, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -29,8 +31,12 @@ _LOGGER: Final = logging.getLogger("async_backfill")
 class Holdings(Generic[K, V]):
     """The store of a cache with everything that is kept beside it; it outlives an opening.
 
-    ``read`` is what a hit calls. ``fresh`` and ``absent`` are ``None`` where nothing expires and where
-    absence is not remembered.
+    A hit looks into ``entries``, and there only; it is one if it comes before ``fresh_until``, where
+    values expire, and then ``touch`` is told, where somebody wants to know, or it counts itself in
+    ``hit_counts``. These are the parts of the
+    store themselves, because each call in between would cost a hit as much as its lookup.
+
+    ``fresh`` and ``absent`` are ``None`` where nothing expires and where absence is not remembered.
 
     :param backfill: how what a backfill loaded is kept.
     :param guard: follows backfilled keys until they are read, and how keys left.
@@ -52,6 +58,7 @@ class Holdings(Generic[K, V]):
     ) -> None:
         self._guard = guard
         self._probation = probation
+        plain = store if isinstance(store, MemoryStore) else None
         if probation is not None:
             store = probation
         self.fresh: FreshStore[K, V] | None = None
@@ -61,7 +68,18 @@ class Holdings(Generic[K, V]):
         if policy.absent_ttl is not None:
             self.absent = AbsentKeys(ttl=policy.absent_ttl, capacity=policy.absent_capacity, clock=clock)
         self.store: BoundedStore[K, V] = store if self.fresh is None else self.fresh
+        self.entries: Entries[K, V]
+        self.touch: Callable[[K], object] | None = None
+        self.hit_counts: dict[K, int] | None = None
+        self.fresh_until = None if self.fresh is None else self.fresh.fresh_until
+        if plain is None or (self.fresh is not None and self.fresh_until is None):
+            self.entries = Reading(self.store.read)
+        else:
+            self.entries, self.touch, self.hit_counts = plain.entries, plain.touch, plain.hit_counts
         self.read: Callable[[K, Absent], V | Absent] = self.store.read
+        self.peek: Callable[[K, Absent], V | Absent] = self.store.peek
+        if plain is not None and self.fresh is None and probation is None:
+            self.peek = plain.entries.get
         self._backfill = backfill
         self._counters = counters
         self._notify = notify

@@ -40,7 +40,7 @@ class Misses(Generic[K, V]):
         *,
         alarm: Alarm[K],
         counters: Counters,
-        heat: HeatRecorder[K, V] | None,
+        heat: HeatRecorder[K] | None,
         companions: Callable[[K], Sequence[K]] | None,
     ) -> None:
         self._holdings = holdings

@@ -5,27 +5,26 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final, Generic
 
-from async_backfill.contracts import Heats, K, V
+from async_backfill.contracts import Heats, K
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from async_backfill.backfill.hot_keys import HotKeys
-    from async_backfill.outcomes import Absent
 
 AFTER_A_MISS: Final = 16
 BURST: Final = 1000
 
 
-class HeatRecorder(Generic[K, V]):
+class HeatRecorder(Generic[K]):
     """Notes every miss, and the hits that follow one, up to ``AFTER_A_MISS`` of them.
 
-    In between a hit goes straight to the store. So where misses are frequent nearly every lookup is
+    In between nobody is told of a hit but the store. So where misses are frequent nearly every lookup is
     noted, and where they are rare a hit costs nothing; lookups that are not noted still age what
     was. `burst` has the next hits noted without a miss, for traffic that has none.
 
-    :param read: what a hit calls when nothing is noted.
-    :param use: is told what a hit should call from now on.
+    :param touch: what is told of a hit when nothing is noted; ``None`` when nothing is.
+    :param use: is given what to tell of a hit from now on.
     :param hits: how many hits the cache has counted.
     :param lookups: how many lookups.
     """
@@ -34,13 +33,13 @@ class HeatRecorder(Generic[K, V]):
         self,
         hot: HotKeys[K],
         *,
-        read: Callable[[K, Absent], V | Absent],
-        use: Callable[[Callable[[K, Absent], V | Absent]], None],
+        touch: Callable[[K], object] | None,
+        use: Callable[[Callable[[K], object] | None], None],
         hits: Callable[[], int],
         lookups: Callable[[], int],
     ) -> None:
         self._hot = hot
-        self._plain = read
+        self._plain = touch
         self._use = use
         self._hits = hits
         self._lookups = lookups
@@ -52,7 +51,7 @@ class HeatRecorder(Generic[K, V]):
         self._has_history = False
         self._recent_hits = 0.0
         self._recent_lookups = 0.0
-        self._noting = self._make_read()
+        self._noting = self._make_touch()
 
     @property
     def hit_rate(self) -> float | None:
@@ -119,19 +118,24 @@ class HeatRecorder(Generic[K, V]):
         self._recent_lookups = self._recent_lookups * fading + since
         self._seen, self._hits_seen = lookups, hits
 
+    def hit(self, keys: Sequence[K]) -> None:
+        """Take note of hits of ``keys`` of which nobody was told, if any are wanted."""
+        room = self._wanted - len(self._noted)
+        if room > 0:
+            self._noted.extend(keys[:room])
+
     def _start(self, wanted: int) -> None:
         self._wanted = wanted
         self._use(self._noting)
 
-    def _make_read(self) -> Callable[[K, Absent], V | Absent]:
+    def _make_touch(self) -> Callable[[K], object]:
         plain, noted = self._plain, self._noted
 
-        def read(key: K, default: Absent) -> V | Absent:
-            value = plain(key, default)
-            if value is not default:
-                noted.append(key)
-                if len(noted) >= self._wanted:
-                    self._use(plain)
-            return value
+        def touch(key: K) -> None:
+            if plain is not None:
+                plain(key)
+            noted.append(key)
+            if len(noted) >= self._wanted:
+                self._use(plain)
 
-        return read
+        return touch

@@ -13,9 +13,11 @@ from async_backfill.stores.places import Place, Places
 class FifoOrder(Generic[K]):
     """Evicts the key that was added first; neither a hit nor a new value makes a key younger."""
 
-    __slots__ = ("_places", "_queue", "touch")
+    __slots__ = ("_places", "_queue", "entries", "hit_counts", "touch")
 
     def __init__(self) -> None:
+        self.entries = None
+        self.hit_counts = None
         self.touch = None
         self._queue: deque[Place[K]] = deque()
         self._places: Places[K] = Places()

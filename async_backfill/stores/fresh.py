@@ -61,6 +61,11 @@ class FreshStore(Generic[K, V]):
         return self._store.capacity
 
     @property
+    def fresh_until(self) -> Mapping[K, float] | None:
+        """When each value expires, if that alone makes it a hit; ``None`` where only `read` can tell."""
+        return None if self._policy.early else self._fresh_until
+
+    @property
     def removals(self) -> int:
         """How many times something left, for whatever reason."""
         self._sweep()

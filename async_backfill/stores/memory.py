@@ -32,8 +32,9 @@ class MemoryStore(Generic[K, V]):
 
     def __init__(self, capacity: int | None = None, *, eviction: Eviction = "fifo") -> None:
         self._capacity = whole_or_none("capacity", capacity, least=1)
-        self._entries: dict[K, V] = {}
         self._order: EvictionOrder[K] = make_order(eviction, self._capacity)
+        entries = self._order.entries
+        self._entries: dict[K, V] = {} if entries is None else entries
         self._removals = 0
         # What a hit calls is chosen once: a hit that no order wants to hear of is one dict lookup.
         touch = self._order.touch
@@ -41,6 +42,21 @@ class MemoryStore(Generic[K, V]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    @property
+    def entries(self) -> Mapping[K, V]:
+        """What is held, always the same live mapping."""
+        return self._entries
+
+    @property
+    def touch(self) -> Callable[[K], object] | None:
+        """What has a key count as used; ``None`` where that changes nothing."""
+        return self._order.touch
+
+    @property
+    def hit_counts(self) -> dict[K, int] | None:
+        """Where a hit may count itself, up to 3, instead of a call of ``touch``; else ``None``."""
+        return self._order.hit_counts
 
     @property
     def capacity(self) -> int | None:
@@ -99,7 +115,7 @@ class MemoryStore(Generic[K, V]):
     def evict_oldest(self) -> K:
         """Remove and return the key that the eviction order names next; `LookupError` when empty."""
         key = self._order.evict()
-        del self._entries[key]
+        self._entries.pop(key, None)
         self._removals += 1
         return key
 

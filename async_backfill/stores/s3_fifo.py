@@ -9,7 +9,8 @@ from async_backfill.contracts import K
 from async_backfill.outcomes import ABSENT, Absent
 from async_backfill.stores.places import Place, Places
 
-_MOST_HITS: Final = 3
+MOST_HITS: Final = 3
+"""Hits of a key that count; a hit path may count them itself, in `S3FifoOrder.hit_counts`."""
 _HITS_TO_STAY: Final = 2
 _SMALL_SHARE: Final = 10
 
@@ -26,16 +27,18 @@ class S3FifoOrder(Generic[K]):
     __slots__ = (
         "_ghost",
         "_has_evicted",
-        "_hits",
         "_main",
         "_main_size",
         "_newcomers",
         "_places",
         "_small",
         "_small_limit",
+        "entries",
+        "hit_counts",
     )
 
     def __init__(self, capacity: int | None = None) -> None:
+        self.entries = None
         self._small_limit = None if capacity is None else max(1, capacity // _SMALL_SHARE)
         self._has_evicted = False
         self._small: deque[Place[K]] = deque()
@@ -44,13 +47,13 @@ class S3FifoOrder(Generic[K]):
         self._newcomers: set[K] = set()
         self._main_size = 0
         self._ghost: OrderedDict[K, None] = OrderedDict()
-        self._hits: dict[K, int] = {}
+        self.hit_counts: dict[K, int] = {}
 
     def touch(self, key: K, /) -> None:
         """Count a hit of ``key``, up to three."""
-        hits = self._hits.get(key, 0)
-        if hits < _MOST_HITS:
-            self._hits[key] = hits + 1
+        hits = self.hit_counts.get(key, 0)
+        if hits < MOST_HITS:
+            self.hit_counts[key] = hits + 1
 
     def add(self, key: K, /, *, proven: bool = False) -> None:
         """Put ``key`` into the small queue; into the main one if it is ``proven`` or was evicted lately."""
@@ -67,7 +70,7 @@ class S3FifoOrder(Generic[K]):
 
     def discard(self, key: K, /) -> None:
         """Take ``key`` out of its queue."""
-        self._hits.pop(key, None)
+        self.hit_counts.pop(key, None)
         if key in self._newcomers:
             self._newcomers.remove(key)
         else:
@@ -98,7 +101,7 @@ class S3FifoOrder(Generic[K]):
         self._newcomers.clear()
         self._main_size = 0
         self._ghost.clear()
-        self._hits.clear()
+        self.hit_counts.clear()
         self._has_evicted = False
 
     def _evict_newcomer(self) -> K | Absent:
@@ -106,7 +109,7 @@ class S3FifoOrder(Generic[K]):
         while (place := self._places.pop(self._small)) is not ABSENT:
             key = self._places.key(place)
             self._newcomers.remove(key)
-            if self._hits.pop(key, 0) >= _HITS_TO_STAY:
+            if self.hit_counts.pop(key, 0) >= _HITS_TO_STAY:
                 self._main.append(place)
                 self._main_size += 1
             else:
@@ -124,11 +127,11 @@ class S3FifoOrder(Generic[K]):
         """Return the oldest key of the main queue without hits; each key in its way loses one."""
         while (place := self._places.pop(self._main)) is not ABSENT:
             key = self._places.key(place)
-            hits = self._hits.pop(key, 0)
+            hits = self.hit_counts.pop(key, 0)
             if not hits:
                 self._main_size -= 1
                 return key
             if hits > 1:
-                self._hits[key] = hits - 1
+                self.hit_counts[key] = hits - 1
             self._main.append(place)
         return ABSENT

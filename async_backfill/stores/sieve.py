@@ -19,9 +19,11 @@ class SieveOrder(Generic[K]):
     to the other, and a key in the middle never has to be found.
     """
 
-    __slots__ = ("_ahead", "_hit", "_passed", "_places", "touch")
+    __slots__ = ("_ahead", "_hit", "_passed", "_places", "entries", "hit_counts", "touch")
 
     def __init__(self) -> None:
+        self.entries = None
+        self.hit_counts = None
         self._ahead: deque[Place[K]] = deque()
         self._passed: deque[Place[K]] = deque()
         self._places: Places[K] = Places()
