@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Generic
 
 from async_backfill.contracts import K, V
 from async_backfill.outcomes import ABSENT, Absent
-from async_backfill.stores.reading import Entries
 from async_backfill.stores.s3_fifo import MOST_HITS
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from async_backfill.contracts import Clock
     from async_backfill.stats import Counters
+    from async_backfill.stores.reading import Entries
 
     Touch: TypeAlias = Callable[[K], object]
     Miss: TypeAlias = Callable[[K], Awaitable[V | Absent]]
