@@ -24,6 +24,8 @@ class Alarm(Generic[K]):
     With a guard the trigger sees only misses that a backfill can cure. Where ``every_miss``, a trigger
     with the same threshold that sees all of them, fires alone, that is audited.
 
+    ``is_guarded`` says whether `write` may have anything to audit.
+
     :param inline: whether the miss that starts a backfill waits for it.
     """
 
@@ -42,13 +44,14 @@ class Alarm(Generic[K]):
         self._counters = counters
         self._inline = inline
         self._guard = guard
+        self.is_guarded = guard is not None
         self._every_miss = every_miss
         self._is_over = False
         self._declines = False
 
     def missed(self, cause: MissCause) -> bool:
         """Take note of a miss, already counted; return whether to backfill."""
-        lookups = self._counters.lookups
+        lookups = self._counters.hits + self._counters.misses
         if self._guard is None:
             return self._trigger.observe_miss(lookups)
         fires = self._every_miss is not None and self._every_miss.observe_miss(lookups)
@@ -60,9 +63,8 @@ class Alarm(Generic[K]):
 
     def write(self) -> None:
         """Audit what is due, now that all misses of a lookup are counted."""
-        if self._guard is None:
-            return
-        self._guard.write_receipts()
+        if self._guard is not None:
+            self._guard.write_receipts()
         if self._declines and self._backfiller is not None:
             self._backfiller.decline(INCURABLE)
         self._declines = False

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # a frozen one takes three times as long to make, once for each load
 class Attempt(Generic[T]):
     """What came of a call: its ``result``, or the ``error`` it raised.
 

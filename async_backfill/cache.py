@@ -11,7 +11,7 @@ from async_backfill.backfill.audit import AuditLog
 from async_backfill.contracts import K, V
 from async_backfill.errors import CacheClosedError, ConfigurationError, KeyNotFoundError
 from async_backfill.events import BackfillAudited
-from async_backfill.hit_path import HitPath, make_hit_path
+from async_backfill.hit_path import CLOSED, HitPath, make_hit_path
 from async_backfill.limits import text, whole
 from async_backfill.opening import Opening, open_engine
 from async_backfill.outcomes import ABSENT, Absent
@@ -21,7 +21,7 @@ from async_backfill.stats import Counters, Stats, snapshot
 from async_backfill.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
     from async_backfill.contracts import AuditSink, BoundedStore, Clock, Journal, Scan, Source, Trigger
@@ -130,7 +130,6 @@ class BackfillCache(Generic[K, V]):
             touches=self._holdings.touch is not None or self._parts.heat is not None,
             clock=clock,
             counters=self._counters,
-            miss=self._miss,
         )
         if type(self).get is BackfillCache.get:
             vars(self)["get"] = self._hit_path.get  # in place of the method, which would await it
@@ -151,7 +150,7 @@ class BackfillCache(Generic[K, V]):
         traceback: TracebackType | None,
     ) -> bool | None:
         opening = self._opening
-        self._hit_path.use({}, None)
+        self._hit_path.close()
         self._peek = self._refuse_to_peek
         if opening is None:
             return None
@@ -323,15 +322,12 @@ class BackfillCache(Generic[K, V]):
     def _use(self, touch: Callable[[K], object] | None) -> None:
         """Tell ``touch`` of hits from now on, unless the cache is closed."""
         if self._opening is not None and not self._opening.closing:
-            self._hit_path.use(self._holdings.entries, touch)
+            self._hit_path.use(self._holdings.entries, touch, self._opening.engine.misses.answer)
 
     def _open(self) -> Engine[K, V]:
         if self._opening is None or self._opening.closing:
-            raise CacheClosedError("the cache is not open; use it inside 'async with cache:'")
+            raise CacheClosedError(CLOSED)
         return self._opening.engine
-
-    def _miss(self, key: K) -> Awaitable[V | Absent]:
-        return self._open().misses.answer(key)
 
     def _refuse_to_peek(self, key: K, default: Absent) -> Absent:  # noqa: ARG002 - stands in for a store
         self._open()

@@ -9,9 +9,10 @@ its own. A ``KeyError`` costs only the misses, and ``dict[key]`` is quicker than
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING, Final, Generic, NoReturn
 
 from async_backfill.contracts import K, V
+from async_backfill.errors import CacheClosedError
 from async_backfill.outcomes import ABSENT, Absent
 from async_backfill.stores.s3_fifo import MOST_HITS
 
@@ -26,19 +27,23 @@ if TYPE_CHECKING:
     Touch: TypeAlias = Callable[[K], object]
     Miss: TypeAlias = Callable[[K], Awaitable[V | Absent]]
 
+CLOSED: Final = "the cache is not open; use it inside 'async with cache:'"
+
 
 @dataclass(frozen=True, slots=True)
 class HitPath(Generic[K, V]):
     """A ``get``, and what changes while it is in use.
 
     ``get``
-        looks ``key`` up; asks ``miss`` for what is no hit, and returns the default for what is absent.
+        looks a key up; returns the default for what is absent.
     ``use``
-        has hits look into other entries from now on, and tell another ``touch``.
+        has hits look into other entries from now on and tell another listener, and asks somebody else for
+        what is no hit.
     """
 
     get: Callable[..., Coroutine[Any, Any, object]]
-    use: Callable[[Entries[K, V], Touch[K] | None], None]
+    use: Callable[[Entries[K, V], Touch[K] | None, Miss[K, V]], None]
+    close: Callable[[], None]
 
 
 def make_hit_path(
@@ -48,23 +53,27 @@ def make_hit_path(
     touches: bool,
     clock: Clock,
     counters: Counters,
-    miss: Miss[K, V],
 ) -> HitPath[K, V]:
-    """Return the shortest path that does what is asked for; it finds nothing before its first ``use``.
+    """Return the shortest path that does what is asked for; it is closed before its first ``use``.
 
     :param fresh_until: when each value expires by ``clock``; ``None`` where none does.
     :param hit_counts: where a hit counts itself, up to 3; ``None`` where nobody counts.
     :param touches: whether ``use`` will ever be given a ``touch``.
     """
     if fresh_until is not None:
-        return _expiring(fresh_until, clock, counters, miss)
+        return _expiring(fresh_until, clock, counters)
     if hit_counts is not None:
-        return _counting(hit_counts, counters, miss)
-    return _touching(counters, miss) if touches else _plain(counters, miss)
+        return _counting(hit_counts, counters)
+    return _touching(counters) if touches else _plain(counters)
 
 
-def _plain(counters: Counters, miss: Miss[K, V]) -> HitPath[K, V]:
+def _closed(_: object) -> NoReturn:
+    raise CacheClosedError(CLOSED)
+
+
+def _plain(counters: Counters) -> HitPath[K, V]:
     entries: Entries[K, V] = {}
+    miss: Miss[K, V] = _closed
 
     async def get(key: K, default: object = None) -> object:
         """See `BackfillCache.get`."""
@@ -78,16 +87,17 @@ def _plain(counters: Counters, miss: Miss[K, V]) -> HitPath[K, V]:
         value = await miss(key)
         return default if value is ABSENT else value
 
-    def use(new: Entries[K, V], _: Touch[K] | None) -> None:
-        nonlocal entries
-        entries = new
+    def use(new: Entries[K, V], _: Touch[K] | None, ask: Miss[K, V]) -> None:
+        nonlocal entries, miss
+        entries, miss = new, ask
 
-    return HitPath(get, use)
+    return HitPath(get, use, lambda: use({}, None, _closed))
 
 
-def _touching(counters: Counters, miss: Miss[K, V]) -> HitPath[K, V]:
+def _touching(counters: Counters) -> HitPath[K, V]:
     entries: Entries[K, V] = {}
     touch: Touch[K] | None = None
+    miss: Miss[K, V] = _closed
 
     async def get(key: K, default: object = None) -> object:
         """See `BackfillCache.get`."""
@@ -103,15 +113,16 @@ def _touching(counters: Counters, miss: Miss[K, V]) -> HitPath[K, V]:
         value = await miss(key)
         return default if value is ABSENT else value
 
-    def use(new: Entries[K, V], listener: Touch[K] | None) -> None:
-        nonlocal entries, touch
-        entries, touch = new, listener
+    def use(new: Entries[K, V], listener: Touch[K] | None, ask: Miss[K, V]) -> None:
+        nonlocal entries, touch, miss
+        entries, touch, miss = new, listener, ask
 
-    return HitPath(get, use)
+    return HitPath(get, use, lambda: use({}, None, _closed))
 
 
-def _counting(hit_counts: dict[K, int], counters: Counters, miss: Miss[K, V]) -> HitPath[K, V]:
+def _counting(hit_counts: dict[K, int], counters: Counters) -> HitPath[K, V]:
     entries: Entries[K, V] = {}
+    miss: Miss[K, V] = _closed
 
     async def get(key: K, default: object = None) -> object:
         """See `BackfillCache.get`."""
@@ -128,18 +139,17 @@ def _counting(hit_counts: dict[K, int], counters: Counters, miss: Miss[K, V]) ->
         value = await miss(key)
         return default if value is ABSENT else value
 
-    def use(new: Entries[K, V], _: Touch[K] | None) -> None:
-        nonlocal entries
-        entries = new
+    def use(new: Entries[K, V], _: Touch[K] | None, ask: Miss[K, V]) -> None:
+        nonlocal entries, miss
+        entries, miss = new, ask
 
-    return HitPath(get, use)
+    return HitPath(get, use, lambda: use({}, None, _closed))
 
 
-def _expiring(
-    fresh_until: Mapping[K, float], clock: Clock, counters: Counters, miss: Miss[K, V]
-) -> HitPath[K, V]:
+def _expiring(fresh_until: Mapping[K, float], clock: Clock, counters: Counters) -> HitPath[K, V]:
     entries: Entries[K, V] = {}
     touch: Touch[K] | None = None
+    miss: Miss[K, V] = _closed
 
     async def get(key: K, default: object = None) -> object:
         """See `BackfillCache.get`."""
@@ -156,8 +166,8 @@ def _expiring(
         value = await miss(key)
         return default if value is ABSENT else value
 
-    def use(new: Entries[K, V], listener: Touch[K] | None) -> None:
-        nonlocal entries, touch
-        entries, touch = new, listener
+    def use(new: Entries[K, V], listener: Touch[K] | None, ask: Miss[K, V]) -> None:
+        nonlocal entries, touch, miss
+        entries, touch, miss = new, listener, ask
 
-    return HitPath(get, use)
+    return HitPath(get, use, lambda: use({}, None, _closed))

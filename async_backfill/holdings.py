@@ -84,6 +84,11 @@ class Holdings(Generic[K, V]):
         self._counters = counters
         self._notify = notify
 
+    @property
+    def has_unread_keys(self) -> bool:
+        """Whether backfilled keys stand apart until they are read, so that a miss must ask `promote`."""
+        return self._probation is not None
+
     def knows(self, key: K) -> bool:
         """Return whether ``key`` has a fresh value or is known to be absent."""
         return self.store.peek(key, ABSENT) is not ABSENT or (self.absent is not None and key in self.absent)

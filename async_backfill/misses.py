@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Generic, TypeAlias
 
 from async_backfill.contracts import K, V
 from async_backfill.errors import AsyncBackfillError, LoadCycleError
+from async_backfill.loading.batch import BatchState
+from async_backfill.loading.circles import outer_batch
 from async_backfill.loading.failures import failure_of
 from async_backfill.outcomes import ABSENT, Absent, Failed, LoadCause, MissCause
 
@@ -44,6 +46,7 @@ class Misses(Generic[K, V]):
         companions: Callable[[K], Sequence[K]] | None,
     ) -> None:
         self._holdings = holdings
+        self._has_more = holdings.has_unread_keys or known is not None
         self._loader = loader
         self._known = known
         self._alarm = alarm
@@ -57,39 +60,64 @@ class Misses(Generic[K, V]):
         :raises LoadError: when the source failed and there is no stale value.
         :raises CacheClosedError: when the cache closes first.
         """
-        counters = self._counters
-        value = self._holdings.promote(key)
-        if value is not ABSENT:
-            counters.hits += 1
-            self._note((key,))
-            return value
-        if self._known is not None and (known := await self._known.answer((key,))):
-            self._note((key,))
+        if self._has_more and (known := await self._answer_without_load(key)):
             return known[key]
         cause = self._count_miss(key)
         due = self._alarm.missed(cause)
-        self._alarm.write()
-        if due and await self._alarm.backfilled():
-            value = self._found_since(key)
-            if value is not ABSENT:
-                self._note((key,))
-                return value
-        self._note((key,))
-        companions = () if self._companions is None else self._companions(key)
+        if self._alarm.is_guarded:
+            self._alarm.write()
+        if due and await self._alarm.backfilled() and (value := self._found_since(key)) is not ABSENT:
+            self._note((key,))
+            return value
+        if self._heat is not None:
+            self._note((key,))
+        loader = self._loader
+        batch, led = loader.board(key)
+        if led:
+            self._counters.led += 1
+            if self._companions is not None:
+                loader.board_along(batch, self._companions(key))
+        if outer_batch() is None:
+            # As `wait_for` does: a coroutine less for each of the thousands that wait for one load.
+            batch.waiters += 1
+            try:
+                await batch.done.wait()
+            finally:
+                batch.waiters -= 1
+                if not batch.waiters and batch.state is not BatchState.LANDED:
+                    loader.give_up(batch)
+        else:
+            await self._wait({batch: key}, {key: cause})
+        outcome = batch.outcome(key)
+        if _failed_for_others(batch, outcome):
+            outcome = await self._load_again(key, cause, led=led)
+        return self._settled(key, outcome, cause)
+
+    async def _answer_without_load(self, key: K) -> Mapping[K, V | Absent]:
+        """Return the value or the absence of ``key``, counted, if it needs no load or another one than a miss."""
+        known: Mapping[K, V | Absent] = {}
+        value = self._holdings.promote(key)
+        if value is not ABSENT:
+            self._counters.hits += 1
+            known = {key: value}
+        elif self._known is not None:
+            known = await self._known.answer((key,))
+        if known:
+            self._note((key,))
+        return known
+
+    async def _load_again(self, key: K, cause: MissCause, *, led: bool) -> V | Absent | Failed:
+        """Load ``key`` once more each time that it may have failed for the sake of others."""
         outcome: V | Absent | Failed = ABSENT
-        led = False
-        for board in self._boards():
+        for board in self._boards()[1:]:
             batch, leads = board(key)
-            counters.led += leads and not led
+            self._counters.led += leads and not led
             led = led or leads
-            if companions and leads:
-                self._loader.board_along(batch, companions)
-                companions = ()
             await self._wait({batch: key}, {key: cause})
             outcome = batch.outcome(key)
             if not _failed_for_others(batch, outcome):
                 break
-        return self._settled(key, outcome, cause)
+        return outcome
 
     async def answer_many(self, keys: Sequence[K]) -> dict[K, V]:
         """Do as `answer` for distinct ``keys`` at once; return the values of those that exist.
@@ -108,7 +136,8 @@ class Misses(Generic[K, V]):
         for key in keys:
             causes[key] = self._count_miss(key)
             due = self._alarm.missed(causes[key]) or due
-        self._alarm.write()
+        if self._alarm.is_guarded:
+            self._alarm.write()
         if due and await self._alarm.backfilled():
             values.update({key: self._found_since(key) for key in keys})
             keys = [key for key in keys if values[key] is ABSENT]
@@ -135,8 +164,10 @@ class Misses(Generic[K, V]):
             self._heat.missed(keys)
 
     def _count_miss(self, key: K) -> MissCause:
-        cause = self._holdings.miss_cause(key)
         self._counters.misses += 1
+        if self._counters.causes is None:
+            return MissCause.COLD
+        cause = self._holdings.miss_cause(key)
         self._counters.count_cause(cause)
         return cause
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Any, Generic
 
-from anyio import Event
-
 from async_backfill.contracts import K, V
 from async_backfill.outcomes import ABSENT, Absent, Failed, LoadCause
 
@@ -14,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
 
     from anyio import CancelScope
+
+    from async_backfill.loading.signals import Signal
 
 
 class BatchState(enum.Enum):
@@ -50,15 +50,15 @@ class Batch(Generic[K, V]):
         "wanted",
     )
 
-    def __init__(self, cause: LoadCause, lend: Callable[[int], None]) -> None:
+    def __init__(self, cause: LoadCause, done: Signal, lend: Callable[[int], None]) -> None:
         self.cause = cause
         self.keys: dict[K, None] = {}
         self.wanted: set[K] = set()
         self.along: set[K] = set()
         self.state = BatchState.QUEUED
         self.waiters = 0
-        self.done = Event()
-        self.full: Event | None = None
+        self.done = done
+        self.full: Signal | None = None
         self.scope: CancelScope | None = None
         self.error: BaseException | None = None
         self.needs: list[tuple[Hashable, Batch[Any, Any]]] = []

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic
 
-from anyio import CancelScope, Event, current_time, move_on_after
+from anyio import CancelScope, current_time, move_on_after
 
 from async_backfill.attempt import attempt
 from async_backfill.contracts import K, V
@@ -18,13 +18,14 @@ from async_backfill.loading.circles import running_batch
 from async_backfill.outcomes import Failed, LoadCause
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from async_backfill.contracts import Clock, Source
+    from async_backfill.loading.signals import Signal
     from async_backfill.policies import LoadPolicy
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # a frozen one takes three times as long to make, once for each load
 class Ended(Generic[K, V]):
     """How a source call ended: what it found or why it failed, and the event that tells of it.
 
@@ -46,10 +47,10 @@ class Ended(Generic[K, V]):
         )
 
 
-async def linger(batch: Batch[Any, Any], policy: LoadPolicy) -> None:
+async def linger(batch: Batch[Any, Any], policy: LoadPolicy, signal: Callable[[], Signal]) -> None:
     """Leave a live ``batch`` open for ``policy.linger`` seconds, or until it is full."""
     if policy.linger and batch.cause is LoadCause.MISS and len(batch.keys) < policy.max_batch:
-        batch.full = Event()
+        batch.full = signal()
         with move_on_after(policy.linger):
             await batch.full.wait()
 

@@ -13,6 +13,7 @@ from async_backfill.loading.call import linger
 from async_backfill.loading.calling import Calling
 from async_backfill.loading.failures import ClosingError, failure_of
 from async_backfill.loading.key_locks import KeyLocks
+from async_backfill.loading.signals import signals
 from async_backfill.loading.waiting import wait_for
 from async_backfill.loading.workers import Workers
 from async_backfill.outcomes import ELSEWHERE, Elsewhere, Failed, LoadCause
@@ -52,6 +53,7 @@ class Loader(Generic[K, V]):
         self.locks: KeyLocks[K, V] = KeyLocks()
         self.calling: Calling[K, V] = Calling(source, policy, clock=clock)
         self._policy = policy
+        self._signal = signals()
         self._landed = landed
         self._report = report
         self._filling: dict[LoadCause, Batch[K, V]] = {}
@@ -64,6 +66,7 @@ class Loader(Generic[K, V]):
             run=self._run,
             limit=policy.concurrency,
             spawn=spawn,
+            signal=self._signal,
         )
 
     def board(self, key: K) -> tuple[Batch[K, V], bool]:
@@ -114,7 +117,7 @@ class Loader(Generic[K, V]):
 
     async def wait(self, awaited: Mapping[Batch[K, V], K]) -> None:
         """Wait until every batch of ``awaited`` has landed; see `wait_for`."""
-        await wait_for(awaited, self._give_up)
+        await wait_for(awaited, self.give_up)
 
     async def load_many(self, keys: Sequence[K], /) -> Mapping[K, V | Failed | Elsewhere]:
         """Load ``keys`` below live misses in priority; this is a `Source`.
@@ -128,7 +131,7 @@ class Loader(Generic[K, V]):
         wanted = iter([key for key in dict.fromkeys(keys) if key not in self.locks])
         awaited: dict[Batch[K, V], K] = {}
         while page := tuple(islice(wanted, self._policy.max_batch)):
-            batch: Batch[K, V] = Batch(LoadCause.BACKFILL, self._workers.lend)
+            batch: Batch[K, V] = Batch(LoadCause.BACKFILL, self._signal(), self._workers.lend)
             for key in page:
                 batch.keys[key] = None
                 self.locks.take(key, batch)
@@ -177,7 +180,7 @@ class Loader(Generic[K, V]):
             and len(batch.keys) < self._policy.max_batch
         )
         if batch is None or not fits:
-            batch = self._filling[cause] = Batch(cause, self._workers.lend)
+            batch = self._filling[cause] = Batch(cause, self._signal(), self._workers.lend)
             batch.waiters = 1 if cause is LoadCause.REFRESH else 0
             self._queues[cause].append(batch)
             self._workers.wake()
@@ -207,7 +210,7 @@ class Loader(Generic[K, V]):
     async def _run(self, batch: Batch[K, V]) -> bool:
         """Load ``batch`` and land it; return whether the worker may go on to the next one."""
         try:
-            await linger(batch, self._policy)
+            await linger(batch, self._policy, self._signal)
             if batch.state is BatchState.LANDED:
                 return True
             if not batch.keys:  # taken over by a live caller at the last moment
@@ -239,7 +242,7 @@ class Loader(Generic[K, V]):
         finally:
             self.locks.release(batch)
 
-    def _give_up(self, batch: Batch[K, V]) -> None:
+    def give_up(self, batch: Batch[K, V]) -> None:
         """End a load that nobody waits for any more.
 
         A batch still in the queue only loses its keys and serves the next callers: a source that

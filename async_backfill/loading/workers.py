@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from anyio import Event
 from anyio.lowlevel import checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from async_backfill.contracts import Spawn
+    from async_backfill.loading.signals import Signal
 
 Job = TypeVar("Job")
 
@@ -23,6 +23,7 @@ class Workers(Generic[Job]):
     :param run: runs a job; ``False`` says that the task should end rather than go on.
     :param limit: jobs at once; a job whose place is lent does not count.
     :param spawn: starts a task.
+    :param signal: makes a signal.
     """
 
     def __init__(
@@ -32,15 +33,17 @@ class Workers(Generic[Job]):
         run: Callable[[Job], Awaitable[bool]],
         limit: int,
         spawn: Spawn,
+        signal: Callable[[], Signal],
     ) -> None:
         self._take = take
         self._run = run
         self._limit = limit
         self._spawn = spawn
+        self._signal = signal
         self._awake = 0
         self._lent = 0
-        self._asleep: list[Event] = []
-        self._all_asleep: Event | None = None
+        self._asleep: list[Signal] = []
+        self._all_asleep: Signal | None = None
 
     def wake(self) -> None:
         """Put one more task to work, if the limit allows it; call it once for each new job."""
@@ -63,7 +66,7 @@ class Workers(Generic[Job]):
         await checkpoint()
         if self._awake:
             if self._all_asleep is None:
-                self._all_asleep = Event()
+                self._all_asleep = self._signal()
             await self._all_asleep.wait()
 
     async def _work(self, job: Job | None = None) -> None:
@@ -94,7 +97,7 @@ class Workers(Generic[Job]):
 
     async def _sleep(self) -> None:
         """Wait until `wake` counts this task in again."""
-        woken = Event()
+        woken = self._signal()
         self._asleep.append(woken)
         self._awake -= 1
         self._tell()

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from contextlib import asynccontextmanager
 
-from anyio import create_task_group, sleep
+from anyio import Event, create_task_group, sleep
 
 from async_backfill import LoadPolicy
 from async_backfill.loading.loader import Loader
@@ -57,7 +57,7 @@ class Jobs:
         self.ended = []
         self.spawned = 0
         self._spawn = spawn
-        self.workers = Workers(take=self._take, run=self._run, limit=limit, spawn=self._count)
+        self.workers = Workers(take=self._take, run=self._run, limit=limit, spawn=self._count, signal=Event)
 
     def add(self, *jobs):
         for job in jobs:

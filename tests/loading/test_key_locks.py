@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from anyio import Event
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +12,7 @@ from async_backfill.outcomes import LoadCause
 
 
 def batch_of(*keys):
-    batch = Batch(LoadCause.MISS, lambda _: None)
+    batch = Batch(LoadCause.MISS, Event(), lambda _: None)
     batch.keys.update(dict.fromkeys(keys))
     return batch
 
