@@ -49,7 +49,7 @@ def assemble(  # noqa: PLR0913 - the settings of a cache, handed on once
     audit: AuditLog,
     audit_sink: AuditSink | None,
     counters: Counters,
-    notify: Callable[[Event], None],
+    notify: Callable[[Event], None] | None,
     use: Callable[[Callable[[K], object] | None], None],
     clock: Clock,
 ) -> Parts[K, V]:

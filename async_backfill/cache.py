@@ -116,7 +116,7 @@ class BackfillCache(Generic[K, V]):
             audit=self._audit,
             audit_sink=audit_sink,
             counters=self._counters,
-            notify=self._notify,
+            notify=self._notify if self._observers else None,
             use=self._use,
             clock=clock,
         )

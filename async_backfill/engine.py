@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from async_backfill.backfill.successors import Successors
     from async_backfill.backfill.trigger import MissRateTrigger
     from async_backfill.contracts import AuditSink, Clock, Journal, Scan, Selection, Source, Spawn, Trigger
-    from async_backfill.events import Event, LoadFinished
+    from async_backfill.events import Event
     from async_backfill.holdings import Holdings
+    from async_backfill.loading.call import Ended
     from async_backfill.policies import BackfillPolicy, FreshnessPolicy, LoadPolicy
     from async_backfill.stats import Counters
 
@@ -67,7 +68,7 @@ class Parts(Generic[K, V]):
     audit: AuditLog
     audit_sink: AuditSink | None
     counters: Counters
-    notify: Callable[[Event], None]
+    notify: Callable[[Event], None] | None
     clock: Clock
 
 
@@ -163,11 +164,16 @@ class Engine(Generic[K, V]):
         if self.writer is not None:
             await self.writer.flush()
 
-    def _report_load(self, event: LoadFinished) -> None:
-        self._parts.counters.source_calls += 1
-        self._parts.counters.keys[event.cause] += len(event.found) - len(event.along)
-        self._parts.counters.keys[LoadCause.BACKFILL] += len(event.along)
-        self._parts.notify(event)
+    def _report_load(self, call: Ended[K, V]) -> None:
+        counters, delivered, along = self._parts.counters, call.delivered, call.batch.along
+        counters.source_calls += 1
+        counters.keys[call.batch.cause] += len(delivered)
+        if along:
+            guessed = sum(key in along for key in delivered)
+            counters.keys[call.batch.cause] -= guessed
+            counters.keys[LoadCause.BACKFILL] += guessed
+        if self._parts.notify is not None:
+            self._parts.notify(call.event())
 
     def _make_backfiller(self, spawn: Spawn) -> Backfiller[K] | None:
         parts = self._parts

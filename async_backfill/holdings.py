@@ -41,7 +41,7 @@ class Holdings(Generic[K, V]):
     :param backfill: how what a backfill loaded is kept.
     :param guard: follows backfilled keys until they are read, and how keys left.
     :param probation: ``store`` with a place for unread keys; ``None`` keeps them like any other.
-    :param notify: tells the observers.
+    :param notify: tells the observers; ``None`` when there are none.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Holdings(Generic[K, V]):
         guard: Guard[K] | None,
         probation: ProbationStore[K, V] | None,
         counters: Counters,
-        notify: Callable[[Event], None],
+        notify: Callable[[Event], None] | None,
         clock: Clock,
     ) -> None:
         self._guard = guard
@@ -205,4 +205,5 @@ class Holdings(Generic[K, V]):
         if keys:
             self._counters.evictions += len(keys)
             self._departed(keys, MissCause.EVICTED)
-            self._notify(KeysEvicted(keys=tuple(keys)))
+            if self._notify is not None:
+                self._notify(KeysEvicted(keys=tuple(keys)))

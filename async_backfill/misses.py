@@ -94,7 +94,7 @@ class Misses(Generic[K, V]):
         return self._settled(key, outcome, cause)
 
     async def _answer_without_load(self, key: K) -> Mapping[K, V | Absent]:
-        """Return the value or the absence of ``key``, counted, if it needs no load or another one than a miss."""
+        """Return what is known of ``key``, counted: its value, stale or unread so far, or its absence."""
         known: Mapping[K, V | Absent] = {}
         value = self._holdings.promote(key)
         if value is not ABSENT:

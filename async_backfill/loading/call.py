@@ -7,9 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic
 
-from anyio import CancelScope, current_time, move_on_after
+from anyio import (
+    CancelScope,
+    current_effective_deadline,
+    current_time,
+    get_cancelled_exc_class,
+    move_on_after,
+)
 
-from async_backfill.attempt import attempt
 from async_backfill.contracts import K, V
 from async_backfill.errors import LoadError, LoadTimeoutError
 from async_backfill.events import LoadFinished
@@ -27,16 +32,36 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)  # a frozen one takes three times as long to make, once for each load
 class Ended(Generic[K, V]):
-    """How a source call ended: what it found or why it failed, and the event that tells of it.
+    """How a call of the source for ``asked``, keys of ``batch``, ended: what it found or why it failed.
 
     ``must_stop`` says that the error wants the task to end, ``stopped`` that the call was cancelled.
     """
 
+    batch: Batch[K, V]
+    asked: tuple[K, ...]
     found: Mapping[K, V | Failed]
     error: BaseException | None
     must_stop: bool
     stopped: bool
-    event: LoadFinished
+    seconds: float
+
+    @property
+    def delivered(self) -> list[K]:
+        """The keys whose values came, in the order in which they were asked for."""
+        found = self.found
+        return [key for key in self.asked if key in found and not isinstance(found[key], Failed)]
+
+    def event(self) -> LoadFinished:
+        """Return the event that tells of it."""
+        delivered, along = tuple(self.delivered), self.batch.along
+        return LoadFinished(
+            cause=self.batch.cause,
+            keys=self.asked,
+            found=delivered,
+            along=tuple(key for key in delivered if key in along),
+            seconds=self.seconds,
+            error=self.error,
+        )
 
     @property
     def failed(self) -> bool:
@@ -56,46 +81,64 @@ async def linger(batch: Batch[Any, Any], policy: LoadPolicy, signal: Callable[[]
 
 
 async def call_source(
-    source: Source[K, V], batch: Batch[K, V], keys: Sequence[K], policy: LoadPolicy, clock: Clock
+    source: Source[K, V],
+    batch: Batch[K, V],
+    keys: Sequence[K],
+    *,
+    policy: LoadPolicy,
+    clock: Clock,
+    scope: CancelScope,
 ) -> Ended[K, V]:
     """Call ``source.load_many`` with ``keys`` of ``batch``, for ``policy.timeout`` seconds at the most.
 
     Whatever the source raises is in the result; only a cancellation of the whole cache is raised.
+
+    :param scope: of the task, nobody else's while the call lasts; after a call that was ``stopped`` it is
+        of no more use, and the task must end.
     """
     batch.state = BatchState.LOADING
+    batch.scope = scope
     timeout = policy.timeout
     asked = tuple(keys)
-    scope = batch.scope = CancelScope(deadline=math.inf if timeout is None else current_time() + timeout)
+    if timeout is not None:
+        scope.deadline = current_time() + timeout
     started = clock()
     token = running_batch.set(batch)
     try:
-        call = await attempt(lambda: _answers(source, asked), scope)
+        found, error, must_stop = await _ask(source, asked, scope)
     finally:
         running_batch.reset(token)
-    found: Mapping[K, V | Failed] = call.result or {}
-    error = call.error
-    if call.stopped:
-        found, error = {}, _stopped(batch, timeout)
-        error.__cause__ = call.error
-    delivered = tuple(key for key in asked if key in found and not isinstance(found[key], Failed))
-    event = LoadFinished(
-        cause=batch.cause,
-        keys=asked,
-        found=delivered,
-        along=tuple(key for key in delivered if key in batch.along) if batch.along else (),
-        seconds=clock() - started,
-        error=error,
-    )
-    return Ended(found, error, call.must_stop, call.stopped, event)
+        batch.scope = None
+        scope.deadline = math.inf
+    stopped = error is not None and scope.cancel_called
+    if stopped:
+        cause, error = error, _stopped(batch, timeout)
+        error.__cause__ = cause
+    return Ended(batch, asked, found, error, must_stop, stopped, clock() - started)
 
 
-async def _answers(source: Source[K, V], keys: tuple[K, ...]) -> dict[K, V | Failed]:
-    """Return the source's answers as they are now: what it hands out may be lazy, or used again."""
-    answer: object = await source.load_many(keys)
-    if not isinstance(answer, Mapping):
-        kind = type(source).__name__
-        raise TypeError(f"{kind}.load_many must return a mapping, not {type(answer).__name__}")
-    return {key: answer[key] for key in keys if key in answer}
+async def _ask(
+    source: Source[K, V], keys: tuple[K, ...], scope: CancelScope
+) -> tuple[dict[K, V | Failed], BaseException | None, bool]:
+    """Return the source's answers, the error, and whether that wants the task to end.
+
+    This frame is part of the error's traceback, and so must not know the batch: who keeps an error would
+    keep the cache.
+    """
+    try:
+        answer: object = await source.load_many(keys)
+        if not isinstance(answer, Mapping):
+            kind = type(source).__name__
+            raise TypeError(f"{kind}.load_many must return a mapping, not {type(answer).__name__}")  # noqa: TRY301 - it is an error of the source's like others
+        # As they are now: what a source hands out may be lazy, or used again.
+        return {key: answer[key] for key in keys if key in answer}, None, False
+    except get_cancelled_exc_class() as cancelled:
+        # A source may raise this by itself, with nobody having cancelled it: see `attempt`.
+        if not scope.cancel_called and current_effective_deadline() == -math.inf:
+            raise
+        return {}, cancelled, True
+    except BaseException as raised:  # noqa: BLE001 - it is handed to those who wait
+        return {}, raised, isinstance(raised, (KeyboardInterrupt, SystemExit))
 
 
 def _stopped(batch: Batch[Any, Any], timeout: float | None) -> BaseException:

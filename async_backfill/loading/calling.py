@@ -17,15 +17,16 @@ from async_backfill.records import CircuitState
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from anyio import CancelScope
+
     from async_backfill.contracts import Clock, Source
-    from async_backfill.events import LoadFinished
     from async_backfill.loading.batch import Batch
     from async_backfill.policies import LoadPolicy
 
 
 @dataclass(slots=True)  # a frozen one takes three times as long to make, once for each load
 class Answer(Generic[K, V]):
-    """What a batch came to, after all of its calls, and the event of each.
+    """What a batch came to, after all of its ``calls``.
 
     ``must_stop`` says that the error wants the task to end, ``stopped`` that a call was cancelled;
     ``seconds`` is how long the first call took.
@@ -36,7 +37,7 @@ class Answer(Generic[K, V]):
     must_stop: bool = False
     stopped: bool = False
     seconds: float = 0.0
-    events: tuple[LoadFinished, ...] = ()
+    calls: Sequence[Ended[K, V]] = ()
 
 
 class Calling(Generic[K, V]):
@@ -53,21 +54,24 @@ class Calling(Generic[K, V]):
         """The state of the circuit; ``None`` when there is none."""
         return None if self._circuit is None else self._circuit.state
 
-    async def load(self, batch: Batch[K, V]) -> Answer[K, V]:
-        """Return what the source says to ``batch``; raise only a cancellation of the whole cache."""
+    async def load(self, batch: Batch[K, V], scope: CancelScope) -> Answer[K, V]:
+        """Return what the source says to ``batch``; raise only a cancellation of the whole cache.
+
+        :param scope: of the task, see `call_source`.
+        """
         keys = tuple(batch.keys)
-        first = await self._call(batch, keys)
+        first = await self._call(batch, keys, scope)
         if isinstance(first, CircuitOpenError):
             return Answer({}, first)
         if first.error is None or not self._may_split(first, keys):
-            return Answer(
-                first.found, first.error, first.must_stop, first.stopped, first.event.seconds, (first.event,)
-            )
-        return await self._split(batch, first, first.error)
+            return Answer(first.found, first.error, first.must_stop, first.stopped, first.seconds, (first,))
+        return await self._split(batch, first, first.error, scope)
 
-    async def _split(self, batch: Batch[K, V], first: Ended[K, V], error: BaseException) -> Answer[K, V]:
+    async def _split(
+        self, batch: Batch[K, V], first: Ended[K, V], error: BaseException, scope: CancelScope
+    ) -> Answer[K, V]:
         """Look for the bad key of ``batch``, whose first call failed; a timeout ends the search."""
-        keys, events = tuple(batch.keys), [first.event]
+        keys, calls = tuple(batch.keys), [first]
         last = first
         unasked: BaseException | None = None
 
@@ -75,12 +79,12 @@ class Calling(Generic[K, V]):
             nonlocal last, unasked
             if batch.state is BatchState.LANDED:
                 return None
-            ended = await self._call(batch, some, counted=True)
+            ended = await self._call(batch, some, scope, counted=True)
             if isinstance(ended, CircuitOpenError):
                 unasked = ended
                 return None
             last = ended
-            events.append(ended.event)
+            calls.append(ended)
             if ended.stopped or ended.must_stop:
                 unasked = ended.error
                 return None
@@ -90,10 +94,10 @@ class Calling(Generic[K, V]):
         if unasked is not None:
             found = {**dict.fromkeys(keys, Failed(unasked)), **found}
         interrupt = unasked if isinstance(unasked, (KeyboardInterrupt, SystemExit)) else None
-        return Answer(found, interrupt, last.must_stop, last.stopped, first.event.seconds, tuple(events))
+        return Answer(found, interrupt, last.must_stop, last.stopped, first.seconds, calls)
 
     async def _call(
-        self, batch: Batch[K, V], keys: Sequence[K], *, counted: bool = False
+        self, batch: Batch[K, V], keys: Sequence[K], scope: CancelScope, *, counted: bool = False
     ) -> Ended[K, V] | CircuitOpenError:
         """Make one call, unless the circuit is open.
 
@@ -108,7 +112,9 @@ class Calling(Generic[K, V]):
                 return refusal
         failed: bool | None = None
         try:
-            ended = await call_source(self._source, batch, keys, self._policy, self._clock)
+            ended = await call_source(
+                self._source, batch, keys, policy=self._policy, clock=self._clock, scope=scope
+            )
             given_up = batch.state is BatchState.LANDED
             if not given_up and (probe or not (counted and ended.failed)):
                 failed = ended.failed

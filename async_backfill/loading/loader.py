@@ -21,8 +21,10 @@ from async_backfill.outcomes import ELSEWHERE, Elsewhere, Failed, LoadCause
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from anyio import CancelScope
+
     from async_backfill.contracts import Clock, Source, Spawn
-    from async_backfill.events import LoadFinished
+    from async_backfill.loading.call import Ended
     from async_backfill.policies import LoadPolicy
 
 _CLOSED: Final = "the cache closed before the load ended"
@@ -46,7 +48,7 @@ class Loader(Generic[K, V]):
         *,
         policy: LoadPolicy,
         landed: Callable[[Batch[K, V], list[K]], None],
-        report: Callable[[LoadFinished], None],
+        report: Callable[[Ended[K, V]], None],
         spawn: Spawn,
         clock: Clock,
     ) -> None:
@@ -207,20 +209,21 @@ class Loader(Generic[K, V]):
                     return batch
         return None
 
-    async def _run(self, batch: Batch[K, V]) -> bool:
+    async def _run(self, batch: Batch[K, V], scope: CancelScope) -> bool:
         """Load ``batch`` and land it; return whether the worker may go on to the next one."""
         try:
-            await linger(batch, self._policy, self._signal)
+            if self._policy.linger:
+                await linger(batch, self._policy, self._signal)
             if batch.state is BatchState.LANDED:
                 return True
             if not batch.keys:  # taken over by a live caller at the last moment
                 self._land(batch, {}, None)
                 return True
-            answer = await self.calling.load(batch)
+            answer = await self.calling.load(batch, scope)
             batch.seconds = answer.seconds
             self._land(batch, answer.found, answer.error)
-            for event in answer.events:
-                self._report(event)
+            for call in answer.calls:
+                self._report(call)
         except BaseException:  # only a cancellation of the whole cache gets here
             self._land(batch, {}, ClosingError(_CLOSED))
             raise

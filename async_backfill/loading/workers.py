@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from anyio import CancelScope
 from anyio.lowlevel import checkpoint
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ class Workers(Generic[Job]):
     """Runs jobs from a queue in at most ``limit`` tasks that are not themselves waiting.
 
     :param take: returns the next job and removes it from the queue, or ``None``.
-    :param run: runs a job; ``False`` says that the task should end rather than go on.
+    :param run: runs a job in the cancel scope of its task, which it may cancel and give a deadline while
+        it runs; ``False`` says that the task should end rather than go on.
     :param limit: jobs at once; a job whose place is lent does not count.
     :param spawn: starts a task.
     :param signal: makes a signal.
@@ -30,7 +32,7 @@ class Workers(Generic[Job]):
         self,
         *,
         take: Callable[[], Job | None],
-        run: Callable[[Job], Awaitable[bool]],
+        run: Callable[[Job, CancelScope], Awaitable[bool]],
         limit: int,
         spawn: Spawn,
         signal: Callable[[], Signal],
@@ -72,16 +74,18 @@ class Workers(Generic[Job]):
     async def _work(self, job: Job | None = None) -> None:
         goes_on = True
         try:
-            while goes_on:
-                if job is None and self._awake - self._lent <= self._limit:
-                    job = self._take()
-                if job is not None:
-                    goes_on = await self._run(job)
-                    job = None
-                elif len(self._asleep) >= self._limit:
-                    return
-                else:
-                    await self._sleep()
+            # One scope for all jobs: entering one for each takes longer than all else about a load.
+            with CancelScope() as scope:
+                while goes_on:
+                    if job is None and self._awake - self._lent <= self._limit:
+                        job = self._take()
+                    if job is not None:
+                        goes_on = await self._run(job, scope) and not scope.cancel_called
+                        job = None
+                    elif len(self._asleep) >= self._limit:
+                        return
+                    else:
+                        await self._sleep()
         finally:
             self._awake -= 1
             if not goes_on:

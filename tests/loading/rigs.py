@@ -27,7 +27,7 @@ class Rig:
             source,
             policy=policy,
             landed=lambda batch, keys: self.stored.update(batch.values(keys)),
-            report=self.events.append,
+            report=lambda call: self.events.append(call.event()),
             spawn=spawn,
             clock=time.monotonic,
         )
@@ -71,7 +71,7 @@ class Jobs:
     def _take(self):
         return self.queue.popleft() if self.queue else None
 
-    async def _run(self, job):
+    async def _run(self, job, _):
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         goes_on = await job()
