@@ -195,7 +195,7 @@ class BackfillCache(Generic[K, V]):
         if self._parts.heat is not None:
             self._parts.heat.hit([key for key, value in found.items() if value is not ABSENT])
         if missing:
-            found.update(await engine.misses.answer_many(missing))
+            found.update(await engine.many_misses.answer(missing))
         return {key: value for key, value in found.items() if value is not ABSENT}
 
     @overload

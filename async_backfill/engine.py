@@ -16,6 +16,7 @@ from async_backfill.backfill.journal_writer import JournalWriter
 from async_backfill.backfill.selection import SourceOrder
 from async_backfill.contracts import K, V
 from async_backfill.loading.loader import Loader
+from async_backfill.many_misses import ManyMisses
 from async_backfill.misses import Misses
 from async_backfill.outcomes import LoadCause
 from async_backfill.readiness import Readiness
@@ -92,7 +93,7 @@ class Engine(Generic[K, V]):
             clock=parts.clock,
         )
         self.backfiller = self._make_backfiller(spawn)
-        self.misses = self._make_misses()
+        self.misses, self.many_misses = self._make_misses()
         self.readiness: Readiness[K] = Readiness(
             parts.hot,
             self.backfiller,
@@ -237,7 +238,7 @@ class Engine(Generic[K, V]):
         keys = parts.successors.missed(key)
         return keys if keys and parts.guard.gate.lets_through() else ()
 
-    def _make_misses(self) -> Misses[K, V]:
+    def _make_misses(self) -> tuple[Misses[K, V], ManyMisses[K, V]]:
         parts, holdings = self._parts, self._parts.holdings
         known = None
         if holdings.fresh is not None or holdings.absent is not None:
@@ -256,15 +257,26 @@ class Engine(Generic[K, V]):
             guard=parts.guard,
             every_miss=parts.every_miss,
         )
-        return Misses(
+        companions = None if parts.successors is None else self._companions
+        misses = Misses(
             holdings,
             self.loader,
             known,
             alarm=alarm,
             counters=parts.counters,
             heat=parts.heat,
-            companions=None if parts.successors is None else self._companions,
+            companions=companions,
         )
+        many = ManyMisses(
+            misses,
+            holdings,
+            self.loader,
+            known,
+            alarm=alarm,
+            counters=parts.counters,
+            companions=companions,
+        )
+        return misses, many
 
     def _backfill_limit(self) -> int:
         """Return how many keys a backfill may load right now: none of a source that is left alone."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeAlias
+from typing import TYPE_CHECKING, Generic
 
 from async_backfill.contracts import K, V
 from async_backfill.errors import AsyncBackfillError, LoadCycleError
@@ -12,7 +12,7 @@ from async_backfill.loading.failures import failure_of
 from async_backfill.outcomes import ABSENT, Absent, Failed, LoadCause, MissCause
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from async_backfill.alarm import Alarm
     from async_backfill.backfill.heat_recorder import HeatRecorder
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from async_backfill.loading.loader import Loader
     from async_backfill.revalidation import Revalidation
     from async_backfill.stats import Counters
-
-    _Board: TypeAlias = Callable[[K], tuple[Batch[K, V], bool]]
 
 
 class Misses(Generic[K, V]):
@@ -46,7 +44,7 @@ class Misses(Generic[K, V]):
         companions: Callable[[K], Sequence[K]] | None,
     ) -> None:
         self._holdings = holdings
-        self._has_more = holdings.has_unread_keys or known is not None
+        self.has_more = holdings.has_unread_keys or known is not None
         self._loader = loader
         self._known = known
         self._alarm = alarm
@@ -60,17 +58,17 @@ class Misses(Generic[K, V]):
         :raises LoadError: when the source failed and there is no stale value.
         :raises CacheClosedError: when the cache closes first.
         """
-        if self._has_more and (known := await self._answer_without_load(key)):
+        if self.has_more and (known := await self._answer_without_load(key)):
             return known[key]
-        cause = self._count_miss(key)
+        cause = self.count_miss(key)
         due = self._alarm.missed(cause)
         if self._alarm.is_guarded:
             self._alarm.write()
-        if due and await self._alarm.backfilled() and (value := self._found_since(key)) is not ABSENT:
-            self._note((key,))
+        if due and await self._alarm.backfilled() and (value := self.found_since(key)) is not ABSENT:
+            self.note((key,))
             return value
         if self._heat is not None:
-            self._note((key,))
+            self.note((key,))
         loader = self._loader
         batch, led = loader.board(key)
         if led:
@@ -87,11 +85,11 @@ class Misses(Generic[K, V]):
                 if not batch.waiters and batch.state is not BatchState.LANDED:
                     loader.give_up(batch)
         else:
-            await self._wait({batch: key}, {key: cause})
+            await self.wait({batch: key}, {key: cause})
         outcome = batch.outcome(key)
-        if _failed_for_others(batch, outcome):
+        if failed_for_others(batch, outcome):
             outcome = await self._load_again(key, cause, led=led)
-        return self._settled(key, outcome, cause)
+        return self.settled(key, outcome, cause)
 
     async def _answer_without_load(self, key: K) -> Mapping[K, V | Absent]:
         """Return what is known of ``key``, counted: its value, stale or unread so far, or its absence."""
@@ -103,67 +101,32 @@ class Misses(Generic[K, V]):
         elif self._known is not None:
             known = await self._known.answer((key,))
         if known:
-            self._note((key,))
+            self.note((key,))
         return known
 
     async def _load_again(self, key: K, cause: MissCause, *, led: bool) -> V | Absent | Failed:
-        """Load ``key`` once more each time that it may have failed for the sake of others."""
+        """Load ``key`` once more each time that it may have failed for the sake of others.
+
+        The last time joins no backfill, so that a caller waits for two failing ones at the most.
+        """
         outcome: V | Absent | Failed = ABSENT
-        for board in self._boards()[1:]:
+        for board in (self._loader.board, self._loader.board_live):
             batch, leads = board(key)
             self._counters.led += leads and not led
             led = led or leads
-            await self._wait({batch: key}, {key: cause})
+            await self.wait({batch: key}, {key: cause})
             outcome = batch.outcome(key)
-            if not _failed_for_others(batch, outcome):
+            if not failed_for_others(batch, outcome):
                 break
         return outcome
 
-    async def answer_many(self, keys: Sequence[K]) -> dict[K, V]:
-        """Do as `answer` for distinct ``keys`` at once; return the values of those that exist.
-
-        :raises LoadError: for the first of ``keys`` that failed, once all have ended.
-        """
-        asked = keys
-        values: dict[K, V | Absent] = {key: self._holdings.promote(key) for key in keys}
-        keys = [key for key, value in values.items() if value is ABSENT]
-        self._counters.hits += len(values) - len(keys)
-        if keys and self._known is not None:
-            values.update(known := await self._known.answer(keys))
-            keys = [key for key in keys if key not in known]
-        causes: dict[K, MissCause] = {}
-        due = False
-        for key in keys:
-            causes[key] = self._count_miss(key)
-            due = self._alarm.missed(causes[key]) or due
-        if self._alarm.is_guarded:
-            self._alarm.write()
-        if due and await self._alarm.backfilled():
-            values.update({key: self._found_since(key) for key in keys})
-            keys = [key for key in keys if values[key] is ABSENT]
-        self._note(asked)
-        outcomes: dict[K, V | Absent | Failed] = {}
-        led: dict[K, None] = {}
-        for board in self._boards():
-            loaded = await self._load_all(keys, board, causes, led)
-            outcomes.update((key, outcome) for key, (_, outcome) in loaded.items())
-            keys = [key for key, (batch, outcome) in loaded.items() if _failed_for_others(batch, outcome)]
-        failures: list[BaseException] = []
-        for key, outcome in outcomes.items():
-            try:
-                values[key] = self._settled(key, outcome, causes[key])
-            except Exception as failure:  # noqa: BLE001 - every key is counted before one is raised
-                failures.append(failure)
-        if failures:
-            raise failures[0]
-        return {key: value for key, value in values.items() if value is not ABSENT}
-
-    def _note(self, keys: Sequence[K]) -> None:
+    def note(self, keys: Sequence[K]) -> None:
         """Note the heat of ``keys``: after a backfill, which must not load what this lookup loads anyway."""
         if self._heat is not None:
             self._heat.missed(keys)
 
-    def _count_miss(self, key: K) -> MissCause:
+    def count_miss(self, key: K) -> MissCause:
+        """Count a miss of ``key``; return why it was one, as far as is known before it is loaded."""
         self._counters.misses += 1
         if self._counters.causes is None:
             return MissCause.COLD
@@ -171,45 +134,13 @@ class Misses(Generic[K, V]):
         self._counters.count_cause(cause)
         return cause
 
-    def _found_since(self, key: K) -> V | Absent:
+    def found_since(self, key: K) -> V | Absent:
         """Return what an inline backfill may have brought."""
         value = self._holdings.promote(key)
         return self._holdings.store.peek(key, ABSENT) if value is ABSENT else value
 
-    def _boards(self) -> tuple[_Board[K, V], ...]:
-        """Return how to load a key, and how again each time that only a backfill of it has failed.
-
-        The last way joins no backfill, so that a caller waits for two failing ones at the most.
-        """
-        return self._loader.board, self._loader.board, self._loader.board_live
-
-    async def _load_all(
-        self,
-        keys: Iterable[K],
-        board: _Board[K, V],
-        causes: Mapping[K, MissCause],
-        led: dict[K, None],
-    ) -> dict[K, tuple[Batch[K, V], V | Absent | Failed]]:
-        """Load ``keys``; add those whose load this miss is the first to start to ``led``."""
-        boarded: dict[K, Batch[K, V]] = {}
-        awaited: dict[Batch[K, V], K] = {}
-        first: list[K] = []
-        for key in keys:
-            batch, leads = board(key)
-            boarded[key] = batch
-            awaited.setdefault(batch, key)
-            if leads and key not in led:
-                led[key] = None
-                first.append(key)
-        self._counters.led += len(first)
-        if self._companions is not None:
-            for key in first:
-                self._loader.board_along(boarded[key], self._companions(key))
-        if awaited:
-            await self._wait(awaited, {key: causes[key] for key in boarded})
-        return {key: (batch, batch.outcome(key)) for key, batch in boarded.items()}
-
-    async def _wait(self, awaited: Mapping[Batch[K, V], K], causes: Mapping[K, MissCause]) -> None:
+    async def wait(self, awaited: Mapping[Batch[K, V], K], causes: Mapping[K, MissCause]) -> None:
+        """Wait until each batch of ``awaited`` has landed; those of ``causes`` fail if that is a circle."""
         try:
             await self._loader.wait(awaited)
         except LoadCycleError:
@@ -218,7 +149,7 @@ class Misses(Generic[K, V]):
                 self._counters.count_cause(MissCause.FAILED, cause)
             raise
 
-    def _settled(self, key: K, outcome: V | Absent | Failed, cause: MissCause) -> V | Absent:
+    def settled(self, key: K, outcome: V | Absent | Failed, cause: MissCause) -> V | Absent:
         """Count how a miss ended; return its value or its absence, or raise its failure."""
         if outcome is ABSENT:
             self._counters.absent += 1
@@ -232,7 +163,7 @@ class Misses(Generic[K, V]):
         return outcome
 
 
-def _failed_for_others(batch: Batch[K, V], outcome: object) -> bool:
+def failed_for_others(batch: Batch[K, V], outcome: object) -> bool:
     """Return whether a failure may be due to keys that only a backfill or a guess wanted.
 
     A batch that the source never answered would not do better without them.

@@ -48,8 +48,10 @@ class MissRateTrigger:
         before = lookup - self._window
         while misses[0] <= before:
             misses.popleft()
-        self._lookups = min(lookup - self._before, self._window)
-        return self._lookups >= self._min_lookups and len(misses) / self._lookups >= self._threshold
+        lookups = lookup - self._before
+        lookups = min(lookups, self._window)
+        self._lookups = lookups
+        return lookups >= self._min_lookups and len(misses) / lookups >= self._threshold
 
     def start_again(self, lookup: int) -> None:
         """Forget all up to lookup number ``lookup``: hits before a flush say nothing about now."""

@@ -79,6 +79,13 @@ class Batch(Generic[K, V]):
             return Failed(self.error)
         return self._found.get(key, ABSENT)
 
+    def outcomes(self, keys: Iterable[K]) -> dict[K, V | Absent | Failed]:
+        """Return what became of each of ``keys``, once landed, in their order."""
+        if self.error is not None:
+            return dict.fromkeys(keys, Failed(self.error))
+        found = self._found
+        return {key: found.get(key, ABSENT) for key in keys}
+
     def values(self, keys: Iterable[K]) -> dict[K, V]:
         """Return the value of each of ``keys`` that has one, in their order."""
         values: dict[K, V] = {}

@@ -40,6 +40,10 @@ class KeyLocks(Generic[K, V]):
         """Give the lock of ``key`` to ``batch``."""
         self._holders[key] = batch
 
+    def take_many(self, keys: Iterable[K], batch: Batch[K, V]) -> None:
+        """Give the locks of ``keys`` to ``batch``."""
+        self._holders.update(dict.fromkeys(keys, batch))
+
     def revoke(self, keys: Iterable[K]) -> None:
         """Take the locks of ``keys`` away from whoever holds them."""
         for key in keys:

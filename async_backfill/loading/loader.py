@@ -88,6 +88,36 @@ class Loader(Generic[K, V]):
             batch.along.discard(key)
         return batch, False
 
+    def board_many(self, keys: Sequence[K]) -> tuple[list[tuple[Batch[K, V], Sequence[K]]], Sequence[K]]:
+        """Do as `board` for distinct ``keys``.
+
+        Returns batches, each with those of the keys that it loads, and the keys whose locks were taken.
+        """
+        self._require_open()
+        locks = self.locks
+        free = [key for key in keys if key not in locks]
+        boarded: list[tuple[Batch[K, V], Sequence[K]]] = []
+        left = 0
+        while left < len(free):
+            batch = self._fill(LoadCause.MISS)
+            page = free[left : left + self._policy.max_batch - len(batch.keys)]
+            batch.keys.update(dict.fromkeys(page))
+            locks.take_many(page, batch)
+            self._tell_if_full(batch)
+            boarded.append((batch, page))
+            left += len(page)
+        if len(free) == len(keys):
+            return boarded, free
+        led = list(free)
+        taken = set(free)
+        for key in keys:
+            if key not in taken:
+                batch, leads = self.board(key)
+                boarded.append((batch, (key,)))
+                if leads:
+                    led.append(key)
+        return boarded, led
+
     def board_along(self, batch: Batch[K, V], keys: Iterable[K]) -> None:
         """Add ``keys``, which nobody asked for, to a live ``batch`` as far as it has room and waits."""
         for key in keys:
@@ -175,22 +205,26 @@ class Loader(Generic[K, V]):
             raise CacheClosedError("the cache is closed; open it again with 'async with cache:'")
 
     def _lead(self, key: K, cause: LoadCause) -> Batch[K, V]:
+        batch = self._fill(cause)
+        batch.keys[key] = None
+        self.locks.take(key, batch)
+        if batch.full is not None:
+            self._tell_if_full(batch)
+        return batch
+
+    def _fill(self, cause: LoadCause) -> Batch[K, V]:
+        """Return the batch that waits for its next key, a new one if need be."""
         batch = self._filling.get(cause)
-        fits = (
-            batch is not None
-            and batch.state is BatchState.QUEUED
-            and len(batch.keys) < self._policy.max_batch
-        )
-        if batch is None or not fits:
+        if batch is None or batch.state is not BatchState.QUEUED or len(batch.keys) >= self._policy.max_batch:
             batch = self._filling[cause] = Batch(cause, self._signal(), self._workers.lend)
             batch.waiters = 1 if cause is LoadCause.REFRESH else 0
             self._queues[cause].append(batch)
             self._workers.wake()
-        batch.keys[key] = None
-        self.locks.take(key, batch)
+        return batch
+
+    def _tell_if_full(self, batch: Batch[K, V]) -> None:
         if batch.full is not None and len(batch.keys) >= self._policy.max_batch:
             batch.full.set()
-        return batch
 
     def _take_over(self, key: K, batch: Batch[K, V]) -> Batch[K, V]:
         if batch.state is BatchState.QUEUED:
