@@ -46,6 +46,11 @@ class Ended(Generic[K, V]):
     seconds: float
 
     @property
+    def calls(self) -> Sequence[Ended[K, V]]:
+        """This call: all there is to tell, when there was no other one for its batch."""
+        return (self,)
+
+    @property
     def delivered(self) -> list[K]:
         """The keys whose values came, in the order in which they were asked for."""
         found = self.found

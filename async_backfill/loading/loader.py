@@ -302,10 +302,11 @@ class Loader(Generic[K, V]):
         if batch.state is BatchState.LANDED:
             return
         batch.land(found, error)
+        held = self.locks.held(batch)
         try:
-            self._landed(batch, self.locks.held(batch))
+            self._landed(batch, held)
         finally:
-            self.locks.release(batch)
+            self.locks.release(batch, held)
 
     def give_up(self, batch: Batch[K, V]) -> None:
         """End a load that nobody waits for any more.
@@ -313,7 +314,7 @@ class Loader(Generic[K, V]):
         A batch still in the queue only loses its keys and serves the next callers: a source that
         hangs while callers come and go must not pile up dead batches.
         """
-        self.locks.release(batch)  # first, because what was not found out must not be kept
+        self.locks.release(batch, batch.keys)  # first, because what was not found out must not be kept
         if batch.state is BatchState.QUEUED and batch not in self._loading:
             batch.keys.clear()
             if batch is not self._filling.get(batch.cause):
