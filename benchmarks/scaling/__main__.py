@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from cyclopts import App
 
 from async_backfill.stores.orders import EVICTIONS
+from benchmarks.scaling.all_hit import all_hit
 from benchmarks.scaling.crowds import others_load, waiters
 from benchmarks.scaling.isolation import free_memory, in_a_process
 from benchmarks.scaling.many import many
@@ -17,7 +18,7 @@ from benchmarks.scaling.plan import FULL_RUN, QUICK_RUN, Plan
 from benchmarks.scaling.plot import draw
 from benchmarks.scaling.report import Results, encode, print_results
 from benchmarks.scaling.sizes import at_size
-from benchmarks.scaling.tails import after_hits, tails
+from benchmarks.scaling.tails import tails
 
 if TYPE_CHECKING:
     from async_backfill.stores.orders import Eviction
@@ -70,7 +71,7 @@ def _entries(plan: Plan, order: Eviction, size: int, results: Results) -> None:
         return
     points = in_a_process(at_size, order, size, rounds=plan.rounds, hits=plan.hits, misses=plan.misses)
     slowest = in_a_process(tails, order, size, misses=plan.single_misses)
-    hit = in_a_process(after_hits, order, size, times=plan.times_all_hit)
+    hit = in_a_process(all_hit, order, size, times=plan.times_all_hit(size))
     if points is None or slowest is None or hit is None:
         results.skipped.append(f"{order}, {size:,} entries: not all was measured, a process was ended")
     results.points += points or ()

@@ -18,10 +18,8 @@ class Plan:
         in each of which the cache and the floor do ``hits`` lookups, or ``misses``.
     ``single_misses``
         of which each is timed by itself.
-    ``times_all_hit``
-        evictions that find that every entry was hit.
-    ``most_at_once``
-        rounds times the size of the crowd, where fewer rounds do.
+    ``work``
+        rounds times the size, above which fewer rounds do.
     """
 
     entries: tuple[int, ...]
@@ -30,12 +28,15 @@ class Plan:
     hits: int
     misses: int
     single_misses: int
-    times_all_hit: int
-    most_at_once: int
+    work: int
 
     def crowd_rounds(self, size: int) -> int:
         """Return the rounds for a crowd of ``size``: three at least, which make a median."""
-        return max(3, min(self.rounds, self.most_at_once // size))
+        return max(3, min(self.rounds, self.work // size))
+
+    def times_all_hit(self, size: int) -> int:
+        """Return how often a cache of ``size`` entries is filled and hit everywhere for one eviction."""
+        return max(1, min(3, self.work // size))
 
 
 FULL_RUN: Final = Plan(
@@ -45,8 +46,7 @@ FULL_RUN: Final = Plan(
     hits=10_000,
     misses=1_000,
     single_misses=100_000,
-    times_all_hit=3,
-    most_at_once=100_000,
+    work=200_000,
 )
 QUICK_RUN: Final = Plan(
     entries=(1_000, 10_000),
@@ -55,6 +55,5 @@ QUICK_RUN: Final = Plan(
     hits=1_000,
     misses=100,
     single_misses=1_000,
-    times_all_hit=3,
-    most_at_once=10_000,
+    work=10_000,
 )

@@ -8,10 +8,10 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from benchmarks.scaling.all_hit import ALL_HIT
 from benchmarks.scaling.crowds import INVALIDATE, PUT, WAITERS
 from benchmarks.scaling.many import COLD, WARM
 from benchmarks.scaling.sizes import FREE, FULL, HIT
-from benchmarks.scaling.tails import ALL_HIT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

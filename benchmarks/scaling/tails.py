@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 
     from async_backfill.stores.orders import Eviction
 
-ALL_HIT: Final = "miss that evicts, after every entry was hit"
-_MOST_HITS: Final = 3
-"""Hits that an order counts of one key; more make no difference."""
-_CHUNK: Final = 10_000
 _ENTRIES_A_SLOT: Final = Fraction(2, 3)
 
 
@@ -72,43 +68,14 @@ async def tails(order: Eviction, size: int, *, misses: int) -> list[Tail]:
                 naive.fill(base)
                 await fill(cache, base)
                 fresh = range(size * 10 + start * 2 * around, size * 10 + (start + 1) * 2 * around)
-                with _no_collections():
-                    await _time_each(naive.get, fresh, floors)
-                    await _time_each(cache.get, fresh, costs)
-        found.append(Tail(what, order, size, _slowest(costs), _slowest(floors)))
+                with no_collections():
+                    await time_each(naive.get, fresh, floors)
+                    await time_each(cache.get, fresh, costs)
+        found.append(Tail(what, order, size, slowest(costs), slowest(floors)))
     return found
 
 
-async def after_hits(order: Eviction, size: int, *, times: int) -> Tail:
-    """Return the tail of evictions of which each finds that every other entry was hit since the last one.
-
-    That is the worst that can be asked of an order that gives what was hit another chance.
-
-    :param times: evictions.
-    """
-    source = Echo()
-    keys = list(range(size))
-    naive = NaiveCache(source, size)
-    naive.fill(keys)
-    costs, floors = array("q"), array("q")
-    async with BackfillCache(source, capacity=size, eviction=order) as cache:
-        await fill(cache, keys)
-        for key in range(-_CHUNK // 100, 0):  # or the first eviction would pay for what is done once
-            await cache.get(key)
-        for number in range(times):
-            for _ in range(_MOST_HITS):
-                for start in range(0, size, _CHUNK):
-                    held = [key for key in keys[start : start + _CHUNK] if cache.peek(key) is not None]
-                    await cache.get_many(held)
-            fresh = range(size + number, size + number + 1)
-            with _no_collections():
-                await _time_each(naive.get, fresh, floors)
-                await _time_each(cache.get, fresh, costs)
-            keys.extend(fresh)
-    return Tail(ALL_HIT, order, size, _slowest(costs), _slowest(floors))
-
-
-async def _time_each(
+async def time_each(
     get: Callable[[int], Awaitable[object]], keys: Iterable[int], durations: array[int]
 ) -> None:
     """Add what each of ``keys`` took: processor time, so that what else the machine did does not count."""
@@ -119,7 +86,8 @@ async def _time_each(
         durations.append(clock() - began)
 
 
-def _slowest(durations: array[int]) -> Slowest:
+def slowest(durations: array[int]) -> Slowest:
+    """Return the figures of what `time_each` found."""
     ordered = sorted(durations)
     last = len(ordered) - 1
     return Slowest(len(ordered), ordered[last // 2], ordered[round(last * 0.999)], ordered[last])
@@ -135,7 +103,8 @@ def _grows_near(size: int) -> int:
 
 
 @contextmanager
-def _no_collections() -> Iterator[None]:
+def no_collections() -> Iterator[None]:
+    """Put garbage collections off."""
     gc.disable()
     try:
         yield
