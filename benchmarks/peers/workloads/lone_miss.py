@@ -1,0 +1,49 @@
+"""Misses one after another, in front of a source that answers at once, each with an eviction."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from benchmarks.peers.adapters.floors import NaiveDict, SharedFutures
+from benchmarks.peers.results import Result, Sample
+from benchmarks.peers.rounds import interleave
+from benchmarks.peers.sources import Source, value_of
+from benchmarks.peers.workloads.contest import WrongAnswerError, rows_of, titles
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmarks.peers.peer import Peer
+    from benchmarks.peers.sizes import Sizes
+
+
+def measure(peers: Sequence[type[Peer]], sizes: Sizes) -> Result:
+    """Ask a full cache for keys that it has never seen."""
+    absent = {peer.title: "has no bound" for peer in peers if not peer.is_bounded}
+    contenders: list[type[Peer]] = [NaiveDict, SharedFutures, *(peer for peer in peers if peer.is_bounded)]
+    trials = {peer.title: partial(_trial, peer, sizes) for peer in contenders}
+    samples, failed = asyncio.run(interleave(trials, sizes.short))
+    rows = rows_of(samples, ours=titles(peers), floors=[NaiveDict.title, SharedFutures.title])
+    summary = f"{sizes.misses:,} misses one after another, room for {sizes.miss_capacity:,}, full"
+    return Result("lone-miss", summary, "seconds a lookup", NaiveDict.title, rows, absent | failed)
+
+
+async def _trial(kind: type[Peer], sizes: Sizes) -> Sample:
+    source = Source()
+    async with kind(source, sizes.miss_capacity) as peer:
+        # The naive dict, which has no bound, starts empty as often.
+        filled = sizes.miss_capacity if kind.holds else 0
+        await peer.fill(range(filled))
+        get = peer.get
+        keys = range(sizes.miss_capacity, sizes.miss_capacity + sizes.misses)
+        value = 0
+        began = perf_counter()
+        for key in keys:
+            value = await get(key)
+        took = perf_counter() - began
+    if value != value_of(keys[-1]):
+        raise WrongAnswerError(f"{value!r} for {keys[-1]}")
+    return Sample(took / sizes.misses, {"keys read": source.keys - filled})
