@@ -36,7 +36,7 @@ def print_result(result: Result, stream: TextIO) -> None:
     for row in sorted(result.rows, key=lambda row: row.cost.median):
         ratio = result.times(row)
         table.add_row(
-            row.title,
+            row.title + (f" ({row.remark})" if row.remark else ""),
             "" if ratio is None else str(ratio),
             f"{row.cost.median * scale:,.4g}",
             *(_fact(row, name) for name in facts),
@@ -56,7 +56,9 @@ def print_missing(missing: Sequence[Missing], stream: TextIO) -> None:
 
 def print_verdicts(verdicts: Sequence[Verdict], stream: TextIO) -> None:
     """Print the table of the goals as Markdown, with every row, also those lost."""
-    stream.write("\n| workload | goal | measured: median (quartiles) | best peer in this run | held |\n")
+    stream.write(
+        "\n| workload | goal | measured: median (quartiles) | best peer in this run, in the same measure | held |\n"
+    )
     stream.write("|---|---|---|---|---|\n")
     for each in verdicts:
         held = "not measured" if each.is_held is None else "yes" if each.is_held else "**lost**"

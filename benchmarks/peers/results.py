@@ -34,12 +34,17 @@ class Spread:
 
 @dataclass(frozen=True)
 class Row:
-    """All trials of one contender; the first was in the first round, and so on."""
+    """All trials of one contender; the first was in the first round, and so on.
+
+    ``remark``
+        what it lacks to be a cache with a bound.
+    """
 
     title: str
-    is_ours: bool
-    is_floor: bool
     samples: Sequence[Sample]
+    is_ours: bool = False
+    is_floor: bool = False
+    remark: str = ""
 
     @property
     def cost(self) -> Spread:

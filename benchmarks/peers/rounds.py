@@ -37,27 +37,22 @@ async def interleave(
 ) -> tuple[dict[str, list[Sample]], dict[str, str]]:
     """Return the samples of each contender, and what went wrong with those that failed.
 
-    What lives before the first round is out of sight of the garbage collector, which is on for all.
+    The garbage collector is on, as it is for users, and has just run when a trial begins.
     """
     samples: dict[str, list[Sample]] = {title: [] for title in trials}
     failed: dict[str, str] = {}
     spent = dict.fromkeys(trials, 0.0)
     order = list(trials)
-    gc.collect()
-    gc.freeze()
-    try:
-        for number in range(plan.rounds):
-            first = number % len(order)
-            for title in order[first:] + order[:first]:
-                if title in failed or spent[title] > plan.patience:
-                    continue
-                gc.collect()
-                began = perf_counter()
-                try:
-                    samples[title].append(await trials[title]())
-                except Exception as error:  # noqa: BLE001 - a peer that fails is a result
-                    failed[title] = f"failed: {type(error).__name__}: {error}"
-                spent[title] += perf_counter() - began
-    finally:
-        gc.unfreeze()
+    for number in range(plan.rounds):
+        first = number % len(order)
+        for title in order[first:] + order[:first]:
+            if title in failed or spent[title] > plan.patience:
+                continue
+            gc.collect()
+            began = perf_counter()
+            try:
+                samples[title].append(await trials[title]())
+            except Exception as error:  # noqa: BLE001 - a peer that fails is a result
+                failed[title] = f"failed: {type(error).__name__}: {error}"
+            spent[title] += perf_counter() - began
     return {title: found for title, found in samples.items() if title not in failed}, failed

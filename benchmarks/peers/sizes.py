@@ -15,13 +15,16 @@ class Sizes:
     ``short``
         rounds of trials that take milliseconds.
     ``long``
-        rounds of trials that take seconds.
+        rounds of trials that take a good part of a second.
+    ``mixed``
+        rounds of the mixed load, which takes seconds.
     ``fill_seconds``
         what it may take to fill a cache with all ``entries``; a slower one gets an eighth of them.
     """
 
     short: Plan
     long: Plan
+    mixed: Plan
     hit_keys: int = 10_000
     hit_passes: int = 5
     hit_seconds: float = 0.03
@@ -40,10 +43,15 @@ class Sizes:
     workers: int = 64
 
 
-FULL: Final = Sizes(short=Plan(rounds=31, patience=4.0), long=Plan(rounds=7, patience=6.0))
+FULL: Final = Sizes(
+    short=Plan(rounds=25, patience=3.0),
+    long=Plan(rounds=9, patience=4.0),
+    mixed=Plan(rounds=5, patience=8.0),
+)
 QUICK: Final = Sizes(
     short=Plan(rounds=3, patience=0.2),
     long=Plan(rounds=2, patience=0.2),
+    mixed=Plan(rounds=2, patience=0.2),
     hit_keys=2_000,
     hit_passes=2,
     hit_seconds=0.005,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from benchmarks.peers.results import Result, Sample
 from benchmarks.peers.rounds import interleave
 from benchmarks.peers.sources import LimitedSource, value_of
-from benchmarks.peers.workloads.contest import WrongAnswerError, check, rows_of, titles
+from benchmarks.peers.workloads.contest import WrongAnswerError, check, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,7 @@ def single_gets(peers: Sequence[type[Peer]], sizes: Sizes) -> Result:
     trials: dict[str, Trial] = {FLOOR: partial(_gathered, sizes)}
     trials |= {peer.title: partial(_single, peer, sizes) for peer in peers}
     samples, failed = asyncio.run(interleave(trials, sizes.long))
-    rows = rows_of(samples, ours=titles(peers), floors=[FLOOR])
+    rows = rows_of(samples, peers, floors=[FLOOR])
     summary = (
         f"{sizes.cold_keys:,} tasks, as many cold keys, {_LATENCY * 1000:.0f} ms a call, {_CALLS} at once"
     )
@@ -43,7 +43,7 @@ def many(peers: Sequence[type[Peer]], sizes: Sizes) -> Result:
     trials: dict[str, Trial] = {FLOOR: partial(_gathered, sizes)}
     trials |= {peer.title: partial(_many, peer, sizes) for peer in peers if peer.title not in absent}
     samples, failed = asyncio.run(interleave(trials, sizes.short))
-    rows = rows_of(samples, ours=titles(peers), floors=[FLOOR])
+    rows = rows_of(samples, peers, floors=[FLOOR])
     summary = f"{sizes.cold_keys:,} cold keys in one call of the cache, the source as before"
     return Result("get-many", summary, "seconds", FLOOR, rows, absent | failed)
 

@@ -18,16 +18,18 @@ class WrongAnswerError(Exception):
 
 
 def rows_of(
-    samples: Mapping[str, Sequence[Sample]], *, ours: Iterable[str], floors: Iterable[str]
+    samples: Mapping[str, Sequence[Sample]], peers: Iterable[type[Peer]], *, floors: Iterable[str]
 ) -> list[Row]:
-    """Return a row for each contender that has samples, in the order they came in."""
-    ours, floors = set(ours), set(floors)
-    return [Row(title, title in ours, title in floors, found) for title, found in samples.items() if found]
-
-
-def titles(peers: Iterable[type[Peer]]) -> list[str]:
-    """Return the titles of those peers that are this project's."""
-    return [peer.title for peer in peers if peer.is_ours]
+    """Return a row for each contender that has samples: a peer, a way to use one, or a floor."""
+    kinds = {peer.title: peer for peer in peers}
+    rows = [Row(title, found, is_floor=True) for title, found in samples.items() if title in set(floors)]
+    for title, found in samples.items():
+        # "cachebox LRU" and "cachebox LRU, tuned" are two peers; "..., peek" is a way to use one.
+        kind = kinds.get(title) or kinds.get(title.rpartition(", ")[0])
+        if kind is not None:
+            remark = "keeps nothing" if not kind.holds else "" if kind.is_bounded else "no bound"
+            rows.append(Row(title, found, is_ours=kind.is_ours, remark=remark))
+    return [row for row in rows if row.samples]
 
 
 def check(answers: Iterable[int], expected: Iterable[int]) -> None:

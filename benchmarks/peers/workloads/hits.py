@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 from contextlib import AsyncExitStack
 from time import perf_counter
@@ -40,7 +41,6 @@ async def _measure(
     workload: str, summary: str, keys: Sequence[int], peers: Sequence[type[Peer]], sizes: Sizes
 ) -> Result:
     trials: dict[str, Trial] = {}
-    ours: list[str] = []
     absent = {peer.title: "holds nothing" for peer in peers if not peer.holds}
     async with AsyncExitStack() as stack:
         contenders: list[type[Peer]] = [BareDict, *(peer for peer in peers if peer.holds)]
@@ -56,15 +56,18 @@ async def _measure(
                 continue
             loaded = source.keys
             lookups = await _affordable(peer.get, list(keys) * sizes.hit_passes, sizes.hit_seconds)
-            found = {kind.title: _awaiting(peer.get, lookups, source, loaded)}
+            trials[kind.title] = _awaiting(peer.get, lookups, source, loaded)
             if kind.has_peek:
-                found[f"{kind.title}, peek"] = _calling(peer.peek, lookups)
+                trials[f"{kind.title}, peek"] = _calling(peer.peek, lookups)
             if kind.has_get_many:
-                found[f"{kind.title}, get_many"] = _at_once(peer.get_many, keys)
-            trials |= found
-            ours += list(found) if kind.is_ours else []
-        samples, failed = await interleave(trials, sizes.short)
-    rows = rows_of(samples, ours=ours, floors=[BareDict.title])
+                trials[f"{kind.title}, get_many"] = _at_once(peer.get_many, keys)
+        # A hit leaves nothing to collect, and looking at all entries before each trial takes long.
+        gc.freeze()
+        try:
+            samples, failed = await interleave(trials, sizes.short)
+        finally:
+            gc.unfreeze()
+    rows = rows_of(samples, peers, floors=[BareDict.title])
     return Result(workload, summary, "seconds a lookup", BareDict.title, rows, absent | failed)
 
 

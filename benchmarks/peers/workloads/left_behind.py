@@ -7,9 +7,11 @@ import gc
 import sys
 from typing import TYPE_CHECKING, Final
 
+from benchmarks.peers.registry import import_peer
 from benchmarks.peers.results import Result, Sample
 from benchmarks.peers.sources import Source
-from benchmarks.peers.workloads.contest import rows_of, titles
+from benchmarks.peers.workloads.contest import rows_of
+from benchmarks.peers.workloads.processes import adapter_of, run_apart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,25 +29,26 @@ def measure(peers: Sequence[type[Peer]], sizes: Sizes) -> Result:
     has allocated for small things, so numbers and strings too.
     """
     absent = {peer.title: "has no bound" for peer in peers if not peer.is_bounded}
-    samples: dict[str, list[Sample]] = {}
-    for peer in peers:
-        if not peer.is_bounded or not peer.holds:
-            continue
-        try:
-            samples[peer.title] = [asyncio.run(_trial(peer, sizes))]
-        except Exception as error:  # noqa: BLE001 - a peer that fails is a result
-            absent[peer.title] = f"failed: {error}"
-    rows = rows_of(samples, ours=titles(peers), floors=[])
+    absent |= {peer.title: "holds nothing" for peer in peers if not peer.holds}
+    jobs = {peer.title: (adapter_of(peer), sizes.passing_keys) for peer in peers if peer.title not in absent}
+    found, failed = run_apart(left, jobs)
+    samples = {title: [sample] for title, sample in found.items()}
+    rows = rows_of(samples, peers, floors=[])
     summary = (
         f"{sizes.passing_keys:,} keys through room for {_CAPACITY:,}, against a cache that saw {_CAPACITY:,}"
     )
-    return Result("left-behind", summary, "objects", None, rows, absent)
+    return Result("left-behind", summary, "objects", None, rows, absent | failed)
 
 
-async def _trial(kind: type[Peer], sizes: Sizes) -> Sample:
+def left(adapter: str, keys: int) -> Sample:
+    """Return what is left of ``keys`` that went through the cache of ``adapter``."""
+    return asyncio.run(_left(import_peer(adapter), keys))
+
+
+async def _left(kind: type[Peer], keys: int) -> Sample:
     await _in_use(kind, _CAPACITY)  # what a package makes once is there from now on
     objects, blocks = await _in_use(kind, _CAPACITY)
-    more_objects, more_blocks = await _in_use(kind, sizes.passing_keys)
+    more_objects, more_blocks = await _in_use(kind, keys)
     return Sample(max(0, more_objects - objects), {"blocks": more_blocks - blocks})
 
 

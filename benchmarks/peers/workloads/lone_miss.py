@@ -11,7 +11,7 @@ from benchmarks.peers.adapters.floors import NaiveDict, SharedFutures
 from benchmarks.peers.results import Result, Sample
 from benchmarks.peers.rounds import interleave
 from benchmarks.peers.sources import Source, value_of
-from benchmarks.peers.workloads.contest import WrongAnswerError, rows_of, titles
+from benchmarks.peers.workloads.contest import WrongAnswerError, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ def measure(peers: Sequence[type[Peer]], sizes: Sizes) -> Result:
     contenders: list[type[Peer]] = [NaiveDict, SharedFutures, *(peer for peer in peers if peer.is_bounded)]
     trials = {peer.title: partial(_trial, peer, sizes) for peer in contenders}
     samples, failed = asyncio.run(interleave(trials, sizes.short))
-    rows = rows_of(samples, ours=titles(peers), floors=[NaiveDict.title, SharedFutures.title])
+    rows = rows_of(samples, peers, floors=[NaiveDict.title, SharedFutures.title])
     summary = f"{sizes.misses:,} misses one after another, room for {sizes.miss_capacity:,}, full"
     return Result("lone-miss", summary, "seconds a lookup", NaiveDict.title, rows, absent | failed)
 

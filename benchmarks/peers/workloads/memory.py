@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import gc
 import mmap
-import multiprocessing
 import os
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.peers.registry import import_peer
-from benchmarks.peers.results import Result, Row, Sample
+from benchmarks.peers.results import Result, Sample
 from benchmarks.peers.sources import ListedSource
+from benchmarks.peers.workloads.contest import rows_of
+from benchmarks.peers.workloads.processes import adapter_of, run_apart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,26 +34,19 @@ def measure(peers: Sequence[type[Peer]], sizes: Sizes) -> Result:
 
     A cache that is too slow is filled with an eighth: tables that double are then as full as with all.
     """
-    jobs: dict[str, tuple[type[Peer] | None, str]] = {FLOOR: (None, "get")}
-    jobs |= {peer.title: (peer, "get") for peer in peers if peer.holds}
-    jobs |= {f"{peer.title}, put_many": (peer, "put_many") for peer in peers if peer.has_put_many}
-    absent = {peer.title: "holds nothing" for peer in peers if not peer.holds}
-    rows: list[Row] = []
-    spawn = multiprocessing.get_context("spawn")
-    with _returning_memory(), ProcessPoolExecutor(2, mp_context=spawn, max_tasks_per_child=1) as workers:
-        pending = {
-            title: workers.submit(grown, _adapter(peer), sizes.entries, way, sizes.fill_seconds)
-            for title, (peer, way) in jobs.items()
-        }
-        for title, each in pending.items():
-            peer = jobs[title][0]
-            try:
-                grew, entries = each.result()
-            except Exception as error:  # noqa: BLE001 - a peer that fails is a result
-                absent[title] = f"failed: {error}"
-            else:
-                sample = Sample(grew / entries, {"entries": entries})
-                rows.append(Row(title, peer is not None and peer.is_ours, peer is None, [sample]))
+    ways = [(peer, "get", peer.title) for peer in peers if peer.holds]
+    ways += [(peer, "put_many", f"{peer.title}, put_many") for peer in peers if peer.has_put_many]
+    jobs: dict[str, tuple[str | None, int, str, float]] = {
+        title: (adapter_of(peer), sizes.entries, way, sizes.fill_seconds) for peer, way, title in ways
+    }
+    jobs[FLOOR] = (None, sizes.entries, "get", sizes.fill_seconds)
+    with _returning_memory():
+        found, failed = run_apart(grown, jobs)
+    samples = {
+        title: [Sample(grew / entries, {"entries": entries})] for title, (grew, entries) in found.items()
+    }
+    rows = rows_of(samples, peers, floors=[FLOOR])
+    absent = failed | {peer.title: "holds nothing" for peer in peers if not peer.holds}
     summary = f"{sizes.entries:,} entries, int to int, without the keys and values themselves"
     return Result("memory", summary, "bytes an entry", FLOOR, rows, absent)
 
@@ -74,10 +67,6 @@ def _returning_memory() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-
-
-def _adapter(peer: type[Peer] | None) -> str | None:
-    return None if peer is None else f"{peer.__module__.rpartition('.')[2]}:{peer.__name__}"
 
 
 def grown(adapter: str | None, entries: int, way: str, seconds: float) -> tuple[int, int]:

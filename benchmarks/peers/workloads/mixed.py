@@ -11,7 +11,7 @@ from benchmarks.peers.adapters.floors import NaiveDict
 from benchmarks.peers.results import Result, Sample
 from benchmarks.peers.rounds import interleave
 from benchmarks.peers.sources import SleepingSource, value_of
-from benchmarks.peers.workloads.contest import WrongAnswerError, rows_of, titles
+from benchmarks.peers.workloads.contest import WrongAnswerError, rows_of
 from benchmarks.peers.workloads.zipf import zipf_keys
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ def measure(peers: Sequence[type[Peer]], sizes: Sizes) -> Result:
     absent |= {peer.title: "holds nothing" for peer in peers if not peer.holds}
     contenders: list[type[Peer]] = [NaiveDict, *(peer for peer in peers if peer.title not in absent)]
     trials = {peer.title: partial(_trial, peer, requests, sizes) for peer in contenders}
-    samples, failed = asyncio.run(interleave(trials, sizes.long))
-    rows = rows_of(samples, ours=titles(peers), floors=[NaiveDict.title])
+    samples, failed = asyncio.run(interleave(trials, sizes.mixed))
+    rows = rows_of(samples, peers, floors=[NaiveDict.title])
     summary = (
         f"{sizes.requests:,} lookups, Zipf(0.99) over {sizes.population:,} keys, room for "
         f"{sizes.population // 10:,}, {sizes.workers} workers"

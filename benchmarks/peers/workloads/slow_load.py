@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from benchmarks.peers.adapters.floors import SharedFutures
 from benchmarks.peers.results import Result, Sample
 from benchmarks.peers.sources import SleepingSource, value_of
-from benchmarks.peers.workloads.contest import check, rows_of, titles
+from benchmarks.peers.workloads.contest import check, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def measure(peers: Sequence[type[Peer]], sizes: Sizes) -> Result:
     """Ask for one key from many tasks; all contenders wait at once, since nothing is timed finely."""
     samples, failed = asyncio.run(_all([SharedFutures, *peers], sizes))
-    rows = rows_of(samples, ours=titles(peers), floors=[SharedFutures.title])
+    rows = rows_of(samples, peers, floors=[SharedFutures.title])
     summary = f"{sizes.slow_callers} tasks, one cold key, {sizes.slow_seconds:g} s a source call"
     return Result("slow-load", summary, "seconds", SharedFutures.title, rows, failed)
 

@@ -11,7 +11,7 @@ from benchmarks.peers.adapters.floors import SharedFutures
 from benchmarks.peers.results import Result, Sample
 from benchmarks.peers.rounds import interleave
 from benchmarks.peers.sources import SleepingSource, value_of
-from benchmarks.peers.workloads.contest import check, rows_of, titles
+from benchmarks.peers.workloads.contest import check, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ def measure(peers: Sequence[type[Peer]], sizes: Sizes) -> Result:
     contenders: list[type[Peer]] = [SharedFutures, *peers]
     trials = {peer.title: partial(_trial, peer, sizes) for peer in contenders}
     samples, failed = asyncio.run(interleave(trials, sizes.long))
-    rows = rows_of(samples, ours=titles(peers), floors=[SharedFutures.title])
+    rows = rows_of(samples, peers, floors=[SharedFutures.title])
     summary = (
         f"{sizes.callers:,} tasks, {sizes.stampede_keys} cold keys, {_LATENCY * 1000:.0f} ms a source call"
     )
