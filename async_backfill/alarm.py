@@ -51,6 +51,8 @@ class Alarm(Generic[K]):
 
     def missed(self, cause: MissCause) -> bool:
         """Take note of a miss, already counted; return whether to backfill."""
+        if self._backfiller is None:
+            return False
         lookups = self._counters.hits + self._counters.misses
         if self._guard is None:
             return self._trigger.observe_miss(lookups)

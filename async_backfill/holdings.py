@@ -81,6 +81,7 @@ class Holdings(Generic[K, V]):
         if plain is not None and self.fresh is None and probation is None:
             self.peek = plain.entries.get
         self._backfill = backfill
+        self._is_plain = self.fresh is None and self.absent is None and guard is None
         self._counters = counters
         self._notify = notify
 
@@ -139,7 +140,10 @@ class Holdings(Generic[K, V]):
         """
         try:
             if batch.error is None:
-                self._keep_outcomes(batch, keys)
+                if self._is_plain and batch.cause is not LoadCause.BACKFILL and not batch.along:
+                    self._evicted(self.store.set_many(batch.values(keys)))
+                else:
+                    self._keep_outcomes(batch, keys)
             elif self.fresh is not None:
                 self.fresh.refresh_failed(keys)
         except Exception:

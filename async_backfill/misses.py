@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Generic
 
 from async_backfill.contracts import K, V
 from async_backfill.errors import AsyncBackfillError, LoadCycleError
-from async_backfill.loading.batch import BatchState
-from async_backfill.loading.circles import outer_batch
+from async_backfill.loading.circles import outer_batch, running_batch
 from async_backfill.loading.failures import failure_of
 from async_backfill.outcomes import ABSENT, Absent, Failed, LoadCause, MissCause
 
@@ -61,35 +60,55 @@ class Misses(Generic[K, V]):
         if self.has_more and (known := await self._answer_without_load(key)):
             return known[key]
         cause = self.count_miss(key)
-        due = self._alarm.missed(cause)
-        if self._alarm.is_guarded:
-            self._alarm.write()
-        if due and await self._alarm.backfilled() and (value := self.found_since(key)) is not ABSENT:
-            self.note((key,))
+        if self._is_due(cause) and (value := await self._backfilled(key)) is not ABSENT:
             return value
         if self._heat is not None:
-            self.note((key,))
+            self._heat.missed((key,))
         loader = self._loader
-        batch, led = loader.board(key)
-        if led:
-            self._counters.led += 1
-            if self._companions is not None:
-                loader.board_along(batch, self._companions(key))
-        if outer_batch() is None:
-            # As `wait_for` does: a coroutine less for each of the thousands that wait for one load.
+        batch, led = self._board(key)
+        self._counters.led += led
+        if batch.is_landed:
+            pass
+        elif outer_batch() is not None:
+            await self.wait({batch: key}, {key: cause})
+        else:
+            # As `wait` does: a coroutine less for each of the thousands that wait for one load.
             batch.waiters += 1
             try:
                 await batch.done.wait()
             finally:
                 batch.waiters -= 1
-                if not batch.waiters and batch.state is not BatchState.LANDED:
+                if not (batch.waiters or batch.is_landed):
                     loader.give_up(batch)
-        else:
-            await self.wait({batch: key}, {key: cause})
         outcome = batch.outcome(key)
         if failed_for_others(batch, outcome):
             outcome = await self._load_again(key, cause, led=led)
         return self.settled(key, outcome, cause)
+
+    def _is_due(self, cause: MissCause) -> bool:
+        """Tell the alarm of a miss; return whether it calls for a backfill."""
+        due = self._alarm.missed(cause)
+        if self._alarm.is_guarded:
+            self._alarm.write()
+        return due
+
+    async def _backfilled(self, key: K) -> V | Absent:
+        """Offer a backfill; return the value of ``key`` if that was waited for, and brought it."""
+        if not await self._alarm.backfilled():
+            return ABSENT
+        value = self.found_since(key)
+        if value is not ABSENT:
+            self.note((key,))
+        return value
+
+    def _board(self, key: K) -> tuple[Batch[K, V], bool]:
+        if self._companions is not None:
+            batch, led = self._loader.board(key)
+            if led:
+                self._loader.board_along(batch, self._companions(key))
+            return batch, led
+        # A load inside a load must be known to wait before the other one begins, or a circle would hang.
+        return self._loader.board_at_once(key) if running_batch.get() is None else self._loader.board(key)
 
     async def _answer_without_load(self, key: K) -> Mapping[K, V | Absent]:
         """Return what is known of ``key``, counted: its value, stale or unread so far, or its absence."""

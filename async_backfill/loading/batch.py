@@ -28,7 +28,8 @@ class Batch(Generic[K, V]):
     """The keys of one source call and its outcome; it belongs to the loader, never to a caller.
 
     ``wanted`` are the keys of a backfill that a live caller came to wait for as well; ``along`` are
-    those of a live load that nobody asked for. ``seconds`` is how long the source took. ``needs`` says
+    those of a live load that nobody asked for. ``at_once`` says that the load has not waited for
+    anything yet. ``seconds`` is how long the source took. ``needs`` says
     which batches this one's load waits for, and for which of their keys: the edges along
     which a circle of loads is found.
     """
@@ -36,10 +37,12 @@ class Batch(Generic[K, V]):
     __slots__ = (
         "_found",
         "along",
+        "at_once",
         "cause",
         "done",
         "error",
         "full",
+        "is_landed",
         "keys",
         "lend",
         "needs",
@@ -56,7 +59,9 @@ class Batch(Generic[K, V]):
         self.wanted: set[K] = set()
         self.along: set[K] = set()
         self.state = BatchState.QUEUED
+        self.is_landed = False
         self.waiters = 0
+        self.at_once = False
         self.done = done
         self.full: Signal | None = None
         self.scope: CancelScope | None = None
@@ -71,6 +76,7 @@ class Batch(Generic[K, V]):
         self._found = found
         self.error = error
         self.state = BatchState.LANDED
+        self.is_landed = True
         self.done.set()
 
     def outcome(self, key: K) -> V | Absent | Failed:

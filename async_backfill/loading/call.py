@@ -46,6 +46,11 @@ class Ended(Generic[K, V]):
     seconds: float
 
     @property
+    def calls(self) -> Sequence[Ended[K, V]]:
+        """This call: all there is to tell, when there was no other one for its batch."""
+        return (self,)
+
+    @property
     def delivered(self) -> list[K]:
         """The keys whose values came, in the order in which they were asked for."""
         found = self.found
@@ -93,6 +98,8 @@ async def call_source(
 
     Whatever the source raises is in the result; only a cancellation of the whole cache is raised.
 
+    A batch that is loaded ``at_once`` gets its deadline from who does that, if it waits for something.
+
     :param scope: of the task, nobody else's while the call lasts; after a call that was ``stopped`` it is
         of no more use, and the task must end.
     """
@@ -100,7 +107,7 @@ async def call_source(
     batch.scope = scope
     timeout = policy.timeout
     asked = tuple(keys)
-    if timeout is not None:
+    if timeout is not None and not batch.at_once:
         scope.deadline = current_time() + timeout
     started = clock()
     token = running_batch.set(batch)
@@ -109,7 +116,8 @@ async def call_source(
     finally:
         running_batch.reset(token)
         batch.scope = None
-        scope.deadline = math.inf
+        if scope.deadline != math.inf:
+            scope.deadline = math.inf
     stopped = error is not None and scope.cancel_called
     if stopped:
         cause, error = error, _stopped(batch, timeout)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)  # a frozen one takes three times as long to make, once for each load
 class Answer(Generic[K, V]):
-    """What a batch came to, after all of its ``calls``.
+    """What a batch came to, after all of its ``calls``, where that is not what one call came to.
 
     ``must_stop`` says that the error wants the task to end, ``stopped`` that a call was cancelled;
     ``seconds`` is how long the first call took.
@@ -54,17 +54,23 @@ class Calling(Generic[K, V]):
         """The state of the circuit; ``None`` when there is none."""
         return None if self._circuit is None else self._circuit.state
 
-    async def load(self, batch: Batch[K, V], scope: CancelScope) -> Answer[K, V]:
+    async def load(self, batch: Batch[K, V], scope: CancelScope) -> Answer[K, V] | Ended[K, V]:
         """Return what the source says to ``batch``; raise only a cancellation of the whole cache.
 
         :param scope: of the task, see `call_source`.
         """
         keys = tuple(batch.keys)
-        first = await self._call(batch, keys, scope)
-        if isinstance(first, CircuitOpenError):
-            return Answer({}, first)
+        if self._circuit is None:
+            first = await call_source(
+                self._source, batch, keys, policy=self._policy, clock=self._clock, scope=scope
+            )
+        else:
+            answer = await self._call(batch, keys, scope)
+            if isinstance(answer, CircuitOpenError):
+                return Answer({}, answer)
+            first = answer
         if first.error is None or not self._may_split(first, keys):
-            return Answer(first.found, first.error, first.must_stop, first.stopped, first.seconds, (first,))
+            return first
         return await self._split(batch, first, first.error, scope)
 
     async def _split(

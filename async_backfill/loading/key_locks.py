@@ -58,7 +58,9 @@ class KeyLocks(Generic[K, V]):
         holders = self._holders
         return [key for key in batch.keys if holders.get(key) is batch]
 
-    def release(self, batch: Batch[K, V]) -> None:
-        """Drop the locks that ``batch`` still holds."""
-        for key in self.held(batch):
-            del self._holders[key]
+    def release(self, batch: Batch[K, V], keys: Iterable[K]) -> None:
+        """Drop those locks of ``keys`` that ``batch`` still holds."""
+        holders = self._holders
+        for key in keys:
+            if holders.get(key) is batch:
+                del holders[key]

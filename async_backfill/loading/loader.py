@@ -6,12 +6,15 @@ from collections import deque
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Final, Generic
 
+from anyio import current_time
+
 from async_backfill.contracts import K, V
 from async_backfill.errors import CacheClosedError
 from async_backfill.loading.batch import Batch, BatchState
 from async_backfill.loading.call import linger
 from async_backfill.loading.calling import Calling
 from async_backfill.loading.failures import ClosingError, failure_of
+from async_backfill.loading.first_step import first_steps
 from async_backfill.loading.key_locks import KeyLocks
 from async_backfill.loading.signals import signals
 from async_backfill.loading.waiting import wait_for
@@ -69,6 +72,8 @@ class Loader(Generic[K, V]):
             limit=policy.concurrency,
             spawn=spawn,
             signal=self._signal,
+            # Who lingers waits for others, whatever happens in this turn.
+            first_steps=None if policy.linger else first_steps(),
         )
 
     def board(self, key: K) -> tuple[Batch[K, V], bool]:
@@ -87,6 +92,29 @@ class Loader(Generic[K, V]):
         elif batch.along:
             batch.along.discard(key)
         return batch, False
+
+    def board_at_once(self, key: K) -> tuple[Batch[K, V], bool]:
+        """Do as `board`, but where nobody else can join the load in this turn, do not wait for its end.
+
+        So the batch may have landed already. Not for a load that asks for another key: it must be known who
+        waits for whom before a load begins, or a circle of them would hang.
+        """
+        if key in self.locks or any(self._queues.values()):
+            return self.board(key)
+        self._require_open()
+        batch: Batch[K, V] = Batch(LoadCause.MISS, self._signal(), self._workers.lend)
+        batch.keys[key] = None
+        batch.at_once = True
+        self.locks.take(key, batch)
+        self._loading[batch] = None
+        if self._workers.run_at_once(batch):
+            batch.at_once = False
+            if batch.scope is not None and self._policy.timeout is not None:
+                batch.scope.deadline = current_time() + self._policy.timeout
+            return batch, True
+        del self._loading[batch]
+        batch.at_once = False
+        return self._lead(key, LoadCause.MISS), True
 
     def board_many(self, keys: Sequence[K]) -> tuple[list[tuple[Batch[K, V], Sequence[K]]], Sequence[K]]:
         """Do as `board` for distinct ``keys``.
@@ -274,10 +302,11 @@ class Loader(Generic[K, V]):
         if batch.state is BatchState.LANDED:
             return
         batch.land(found, error)
+        held = self.locks.held(batch)
         try:
-            self._landed(batch, self.locks.held(batch))
+            self._landed(batch, held)
         finally:
-            self.locks.release(batch)
+            self.locks.release(batch, held)
 
     def give_up(self, batch: Batch[K, V]) -> None:
         """End a load that nobody waits for any more.
@@ -285,7 +314,7 @@ class Loader(Generic[K, V]):
         A batch still in the queue only loses its keys and serves the next callers: a source that
         hangs while callers come and go must not pile up dead batches.
         """
-        self.locks.release(batch)  # first, because what was not found out must not be kept
+        self.locks.release(batch, batch.keys)  # first, because what was not found out must not be kept
         if batch.state is BatchState.QUEUED and batch not in self._loading:
             batch.keys.clear()
             if batch is not self._filling.get(batch.cause):

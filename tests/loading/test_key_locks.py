@@ -54,7 +54,7 @@ def test_a_released_batch_holds_nothing():
     batch = batch_of("a", "b")
     locks = locks_of(batch)
 
-    locks.release(batch)
+    locks.release(batch, batch.keys)
 
     assert locks.held(batch) == []
     assert len(locks) == 0
@@ -93,7 +93,7 @@ def test_a_batch_whose_lock_was_revoked_does_not_release_the_lock_of_the_next_on
     locks.revoke(["a"])
     locks.take("a", newer)
 
-    locks.release(older)
+    locks.release(older, older.keys)
 
     assert locks.holder("a") is newer
     assert locks.holder("b") is None
@@ -121,7 +121,7 @@ def test_the_holder_of_a_key_is_whoever_took_its_lock_last_and_still_has_it(step
             locks.revoke([key])
             expected.pop(key, None)
         elif what == "release":
-            locks.release(batch)
+            locks.release(batch, batch.keys)
             expected = {held: holder for held, holder in expected.items() if holder is not batch}
         else:
             locks.revoke_all()
