@@ -45,8 +45,9 @@ def print_result(result: Result, stream: TextIO) -> None:
     console = Console(file=stream, highlight=False, markup=False, width=150)
     console.print(f"\n{result.workload}: {result.summary}")
     console.print(table)
-    for title, reason in result.absent.items():
-        console.print(f"{title}: {reason}")
+    for reason in dict.fromkeys(result.absent.values()):
+        titles = ", ".join(title for title, why in result.absent.items() if why == reason)
+        console.print(f"{reason}: {titles}", soft_wrap=True)
 
 
 def print_missing(missing: Sequence[Missing], stream: TextIO) -> None:
@@ -56,9 +57,8 @@ def print_missing(missing: Sequence[Missing], stream: TextIO) -> None:
 
 def print_verdicts(verdicts: Sequence[Verdict], stream: TextIO) -> None:
     """Print the table of the goals as Markdown, with every row, also those lost."""
-    stream.write(
-        "\n| workload | goal | measured: median (quartiles) | best peer in this run, in the same measure | held |\n"
-    )
+    headings = ("workload", "goal", "measured: median (quartiles)", "best peer in this run", "held")
+    stream.write(f"\n| {' | '.join(headings)} |\n")
     stream.write("|---|---|---|---|---|\n")
     for each in verdicts:
         held = "not measured" if each.is_held is None else "yes" if each.is_held else "**lost**"

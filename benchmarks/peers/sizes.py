@@ -27,7 +27,7 @@ class Sizes:
     mixed: Plan
     hit_keys: int = 10_000
     hit_passes: int = 5
-    hit_seconds: float = 0.03
+    hit_seconds: float = 0.02
     misses: int = 2_000
     miss_capacity: int = 1_000
     callers: int = 10_000
@@ -36,7 +36,7 @@ class Sizes:
     slow_seconds: float = 3.0
     cold_keys: int = 5_000
     entries: int = 1_000_000
-    fill_seconds: float = 30.0
+    fill_seconds: float = 20.0
     passing_keys: int = 200_000
     requests: int = 500_000
     population: int = 100_000
@@ -44,8 +44,8 @@ class Sizes:
 
 
 FULL: Final = Sizes(
-    short=Plan(rounds=25, patience=3.0),
-    long=Plan(rounds=9, patience=4.0),
+    short=Plan(rounds=21, patience=2.5),
+    long=Plan(rounds=9, patience=2.5),
     mixed=Plan(rounds=5, patience=8.0),
 )
 QUICK: Final = Sizes(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.peers.goals import FIFO, GOALS, AtMostTimes, Goal, best_peer, judge
+from benchmarks.peers.goals import DECORATOR, FIFO, GOALS, AtMostTimes, Goal, best_peer, judge
 from benchmarks.peers.registry import ADAPTERS, find_peers, import_peer
 from benchmarks.peers.report import encode, print_missing, print_result, print_verdicts
 from benchmarks.peers.results import Result, Row, Sample, spread
@@ -205,7 +205,8 @@ def test_a_ratio_is_taken_within_a_round_and_its_median_counts():
 
 def test_every_claim_of_the_goals_is_about_a_workload_and_a_contender_that_exist():
     peers, _ = find_peers([adapter for adapter in ADAPTERS if adapter.startswith("ours:")])
-    titles = {peer.title for peer in peers} | {f"{FIFO}, peek", "async_backfill decorator"}
+    ways = {f"{peer.title}, {way}" for peer in peers for way in ("peek", "put_many")}
+    titles = {peer.title for peer in peers} | ways | {DECORATOR}
 
     assert len(GOALS) == 12
     for goal in GOALS:
@@ -262,7 +263,7 @@ def test_a_table_names_every_contender_and_the_json_has_them_all():
         "floor",
         FIFO,
         "peer",
-        "absent peer: has no bound",
+        "has no bound: absent peer",
     ]
     assert [row["contender"] for row in document["workloads"][0]["rows"]] == ["floor", FIFO, "peer"]
     assert document["workloads"][0]["rows"][1]["times"] == {"median": 2.5, "low": 2.25, "high": 2.75}
