@@ -1,6 +1,7 @@
 """A concurrent backfill engine: a read-through cache for the minute when every request misses."""
 
 from async_backfill.cache import BackfillCache
+from async_backfill.decorator import cached
 from async_backfill.errors import (
     AsyncBackfillError,
     CacheClosedError,
@@ -60,5 +61,6 @@ __all__ = [
     "Stats",
     "Status",
     "WeighedStore",
+    "cached",
     "each",
 ]

@@ -121,8 +121,8 @@ class BoundedStore(Store[K, V], Room[K], Protocol[K, V]):
     """A store that knows how full it is: what the cache needs."""
 
 
-class EvictionOrder(Protocol[K]):
-    """Who leaves a full store next: pure bookkeeping over keys, each method in constant time."""
+class OrderState(Protocol[K]):
+    """What of an eviction order the store and its hits use themselves, because a call would cost more."""
 
     @property
     def touch(self) -> Callable[[K], object] | None:
@@ -141,6 +141,10 @@ class EvictionOrder(Protocol[K]):
         What `add`, `evict` and `discard` do to a key, they do to its entry.
         """
         ...
+
+
+class EvictionOrder(OrderState[K], Protocol[K]):
+    """Who leaves a full store next: pure bookkeeping over keys, each method in constant time."""
 
     def add(self, key: K, /, *, proven: bool = False) -> None:
         """Take note of a key that was not in the store and now is.

@@ -166,12 +166,12 @@ class Engine(Generic[K, V]):
             await self.writer.flush()
 
     def _report_load(self, call: Ended[K, V]) -> None:
-        counters, delivered, along = self._parts.counters, call.delivered, call.batch.along
+        counters, delivered, batch = self._parts.counters, call.delivered, call.batch
         counters.source_calls += 1
-        counters.keys[call.batch.cause] += len(delivered)
-        if along:
-            guessed = sum(key in along for key in delivered)
-            counters.keys[call.batch.cause] -= guessed
+        counters.keys[batch.cause] += len(delivered)
+        if batch.along:
+            guessed = sum(key in batch.along for key in delivered)
+            counters.keys[batch.cause] -= guessed
             counters.keys[LoadCause.BACKFILL] += guessed
         if self._parts.notify is not None:
             self._parts.notify(call.event())

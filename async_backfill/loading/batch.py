@@ -9,7 +9,7 @@ from async_backfill.contracts import K, V
 from async_backfill.outcomes import ABSENT, Absent, Failed, LoadCause
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 
     from anyio import CancelScope
 
@@ -28,8 +28,8 @@ class Batch(Generic[K, V]):
     """The keys of one source call and its outcome; it belongs to the loader, never to a caller.
 
     ``wanted`` are the keys of a backfill that a live caller came to wait for as well; ``along`` are
-    those of a live load that nobody asked for. ``at_once`` says that the load has not waited for
-    anything yet. ``seconds`` is how long the source took. ``needs`` says
+    those of a live load that nobody asked for. ``begun`` is a source call whose first step was
+    taken already. ``seconds`` is how long the source took. ``needs`` says
     which batches this one's load waits for, and for which of their keys: the edges along
     which a circle of loads is found.
     """
@@ -37,7 +37,7 @@ class Batch(Generic[K, V]):
     __slots__ = (
         "_found",
         "along",
-        "at_once",
+        "begun",
         "cause",
         "done",
         "error",
@@ -61,7 +61,7 @@ class Batch(Generic[K, V]):
         self.state = BatchState.QUEUED
         self.is_landed = False
         self.waiters = 0
-        self.at_once = False
+        self.begun: Awaitable[dict[K, V | Failed]] | None = None
         self.done = done
         self.full: Signal | None = None
         self.scope: CancelScope | None = None

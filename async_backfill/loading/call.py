@@ -23,7 +23,7 @@ from async_backfill.loading.circles import running_batch
 from async_backfill.outcomes import Failed, LoadCause
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from async_backfill.contracts import Clock, Source
     from async_backfill.loading.signals import Signal
@@ -53,8 +53,7 @@ class Ended(Generic[K, V]):
     @property
     def delivered(self) -> list[K]:
         """The keys whose values came, in the order in which they were asked for."""
-        found = self.found
-        return [key for key in self.asked if key in found and not isinstance(found[key], Failed)]
+        return [key for key, answer in self.found.items() if not isinstance(answer, Failed)]
 
     def event(self) -> LoadFinished:
         """Return the event that tells of it."""
@@ -98,26 +97,26 @@ async def call_source(
 
     Whatever the source raises is in the result; only a cancellation of the whole cache is raised.
 
-    A batch that is loaded ``at_once`` gets its deadline from who does that, if it waits for something.
-
     :param scope: of the task, nobody else's while the call lasts; after a call that was ``stopped`` it is
         of no more use, and the task must end.
     """
-    batch.state = BatchState.LOADING
+    if not batch.is_landed:  # nobody waits any more for one that was begun
+        batch.state = BatchState.LOADING
     batch.scope = scope
     timeout = policy.timeout
     asked = tuple(keys)
-    if timeout is not None and not batch.at_once:
+    if timeout is not None:
         scope.deadline = current_time() + timeout
     started = clock()
+    begun, batch.begun = batch.begun, None
+    call = answers_of(source, asked) if begun is None else begun
     token = running_batch.set(batch)
     try:
-        found, error, must_stop = await _ask(source, asked, scope)
+        found, error, must_stop = await _caught(call, scope)
     finally:
         running_batch.reset(token)
         batch.scope = None
-        if scope.deadline != math.inf:
-            scope.deadline = math.inf
+        scope.deadline = math.inf
     stopped = error is not None and scope.cancel_called
     if stopped:
         cause, error = error, _stopped(batch, timeout)
@@ -125,21 +124,25 @@ async def call_source(
     return Ended(batch, asked, found, error, must_stop, stopped, clock() - started)
 
 
-async def _ask(
-    source: Source[K, V], keys: tuple[K, ...], scope: CancelScope
+async def answers_of(source: Source[K, V], keys: tuple[K, ...]) -> dict[K, V | Failed]:
+    """Return what the source says to ``keys`` as it is now: what it hands out may be lazy, or used again."""
+    answer: object = await source.load_many(keys)
+    if type(answer) is not dict and not isinstance(answer, Mapping):  # the second takes its time
+        kind = type(source).__name__
+        raise TypeError(f"{kind}.load_many must return a mapping, not {type(answer).__name__}")
+    return {key: answer[key] for key in keys if key in answer}
+
+
+async def _caught(
+    call: Awaitable[dict[K, V | Failed]], scope: CancelScope
 ) -> tuple[dict[K, V | Failed], BaseException | None, bool]:
-    """Return the source's answers, the error, and whether that wants the task to end.
+    """Return the result of ``call``, its error, and whether that wants the task to end.
 
     This frame is part of the error's traceback, and so must not know the batch: who keeps an error would
     keep the cache.
     """
     try:
-        answer: object = await source.load_many(keys)
-        if not isinstance(answer, Mapping):
-            kind = type(source).__name__
-            raise TypeError(f"{kind}.load_many must return a mapping, not {type(answer).__name__}")  # noqa: TRY301 - it is an error of the source's like others
-        # As they are now: what a source hands out may be lazy, or used again.
-        return {key: answer[key] for key in keys if key in answer}, None, False
+        return await call, None, False
     except get_cancelled_exc_class() as cancelled:
         # A source may raise this by itself, with nobody having cancelled it: see `attempt`.
         if not scope.cancel_called and current_effective_deadline() == -math.inf:

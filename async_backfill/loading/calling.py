@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 from async_backfill.contracts import K, V
 from async_backfill.errors import CircuitOpenError
 from async_backfill.loading.batch import BatchState
-from async_backfill.loading.call import Ended, call_source
+from async_backfill.loading.call import Ended, answers_of, call_source
+from async_backfill.loading.circles import running_batch
 from async_backfill.loading.circuit import Circuit
+from async_backfill.loading.first_step import Done
 from async_backfill.loading.splitting import isolate
 from async_backfill.outcomes import Failed
 from async_backfill.records import CircuitState
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
     from async_backfill.contracts import Clock, Source
     from async_backfill.loading.batch import Batch
+    from async_backfill.loading.first_step import FirstSteps, Raised, Rest
+    from async_backfill.loading.workers import Worker
     from async_backfill.policies import LoadPolicy
 
 
@@ -72,6 +76,26 @@ class Calling(Generic[K, V]):
         if first.error is None or not self._may_split(first, keys):
             return first
         return await self._split(batch, first, first.error, scope)
+
+    @property
+    def may_begin(self) -> bool:
+        """Whether `begin` may be called: not where a circuit has to be asked first."""
+        return self._circuit is None
+
+    def begin(
+        self, batch: Batch[K, V], worker: Worker[Any], steps: FirstSteps
+    ) -> Ended[K, V] | Rest[dict[K, V | Failed]] | Raised:
+        """Call the source for ``batch`` in the name of ``worker``, up to where it waits for something.
+
+        Returns how the call ended, or what is left of it: also what it raised.
+        """
+        asked, context = tuple(batch.keys), worker.context.copy()
+        context.run(running_batch.set, batch)
+        started = self._clock()
+        call = steps.take(answers_of(self._source, asked), worker.task, context)
+        if not isinstance(call, Done):
+            return call
+        return Ended(batch, asked, call.result, None, False, False, self._clock() - started)
 
     async def _split(
         self, batch: Batch[K, V], first: Ended[K, V], error: BaseException, scope: CancelScope

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar
 
 from anyio.lowlevel import current_token
 
@@ -29,57 +29,72 @@ _IN_A_ROW: Final = 64
 _HAS_EAGER_TASKS: Final = sys.version_info >= (3, 12)
 
 
+class Done(Generic[T]):
+    """The ``result`` of a call that was over after its first step."""
+
+    __slots__ = ("result",)
+
+    def __init__(self, result: T) -> None:
+        self.result = result
+
+
 class Rest(Generic[T]):
-    """What is left of a coroutine after its first step, for the task in whose name that was taken.
+    """What is left of a call after its first step; the task in whose name that was taken awaits it, once."""
 
-    It is awaited once.
+    __slots__ = ("_context", "_coroutine", "_interrupted", "_yielded")
 
-    :param yielded: what the coroutine waits for.
-    :param raised: what it raised in its first step, which the task must hear of and nobody else.
-    """
-
-    __slots__ = ("_context", "_coroutine", "_raised", "_yielded", "interrupted")
-
-    def __init__(
-        self,
-        coroutine: Coroutine[Any, Any, T],
-        context: Context,
-        *,
-        yielded: Any = None,
-        raised: BaseException | None = None,
-    ) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, T], context: Context, yielded: Any) -> None:
         self._coroutine = coroutine
         self._context = context
         self._yielded = yielded
-        self._raised = raised
-        self.interrupted: BaseException | None = None
-        """What was raised into the task before it could await this."""
+        self._interrupted: BaseException | None = None
+
+    def interrupt(self, error: BaseException) -> None:
+        """Take note of what was raised into the task before it could await this: it is meant for the call."""
+        self._interrupted = error
 
     def __await__(self) -> Generator[Any, Any, T]:
         """Take all other steps, in the context of the first."""
-        if self._raised is not None:
-            raise self._raised
-        run, send, yielded, error = self._context.run, self._coroutine.send, self._yielded, self.interrupted
+        run, send, throw = self._context.run, self._coroutine.send, self._coroutine.throw
+        yielded, error = self._yielded, self._interrupted
         if error is not None and yielded is not None:
             yielded.cancel()
         try:
             while True:
                 if error is None:
                     if getattr(yielded, "_asyncio_future_blocking", None) is False:
-                        # Whoever waits for a future marks it, and his task takes the mark away.
+                        # Whoever awaits a future marks it, and his task takes the mark away.
                         yielded._asyncio_future_blocking = True  # noqa: SLF001 - the protocol of futures
                     try:
                         yield yielded
-                    except BaseException as thrown:  # noqa: BLE001 - it is the coroutine's to handle
-                        error = thrown
+                    except BaseException as raised:  # noqa: BLE001 - the coroutine handles it
+                        error = raised
                 if error is None:
                     yielded = run(send, None)
                 else:
-                    thrown_in, error = error, None
-                    yielded = run(self._coroutine.throw, thrown_in)
+                    thrown, error = error, None
+                    yielded = run(throw, thrown)
         except StopIteration as end:
             result: T = end.value
             return result
+
+
+class Raised:
+    """A call that raised ``error`` in its first step: that is for the task in whose name it was taken."""
+
+    __slots__ = ("_error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def interrupt(self, error: BaseException) -> None:
+        """Raise ``error`` instead, because it was raised into the task."""
+        self._error = error
+
+    def __await__(self) -> Generator[Any, Any, NoReturn]:
+        """Raise the error."""
+        raise self._error
+        yield  # which makes this a generator
 
 
 class FirstSteps:
@@ -91,10 +106,6 @@ class FirstSteps:
         self._loop = loop
         self._ready = ready
         self._in_a_row = 0
-
-    def running_task(self) -> asyncio.Task[Any] | None:
-        """Return the task that calls this."""
-        return asyncio.current_task(self._loop)
 
     def may_take_one(self) -> bool:
         """Return whether nobody else runs before the next turn of the event loop.
@@ -110,20 +121,20 @@ class FirstSteps:
         return True
 
     def take(
-        self, coroutine: Coroutine[Any, Any, T], task: asyncio.Task[Any], context: Context
-    ) -> tuple[T | None, Rest[T] | None]:
-        """Take the first step of ``coroutine`` in the name of ``task``; return its result, or its rest."""
+        self, call: Coroutine[Any, Any, T], task: asyncio.Task[Any] | None, context: Context
+    ) -> Done[T] | Rest[T] | Raised:
+        """Take the first step of ``call`` in the name of ``task``; return its result, or what is left."""
         loop, caller = self._loop, asyncio.current_task(self._loop)
-        if caller is None:
-            return None, Rest(coroutine, context)
+        if caller is None or task is None:
+            return Rest(call, context, None)
         asyncio._leave_task(loop, caller)  # noqa: SLF001 - documented for implementations of tasks
         asyncio._enter_task(loop, task)  # noqa: SLF001 - as above
         try:
-            return None, Rest(coroutine, context, yielded=context.run(coroutine.send, None))
+            return Rest(call, context, context.run(call.send, None))
         except StopIteration as end:
-            return end.value, None
+            return Done(end.value)
         except BaseException as error:  # noqa: BLE001 - it is the task's
-            return None, Rest(coroutine, context, raised=error)
+            return Raised(error)
         finally:
             asyncio._leave_task(loop, task)  # noqa: SLF001 - as above
             asyncio._enter_task(loop, caller)  # noqa: SLF001 - as above
@@ -136,3 +147,9 @@ def first_steps() -> FirstSteps | None:
     if not isinstance(loop, asyncio.AbstractEventLoop) or not isinstance(ready, deque):
         return None
     return FirstSteps(loop, ready)
+
+
+def running_task() -> asyncio.Task[Any] | None:
+    """Return the task that calls this, if it is one of asyncio."""
+    loop = current_token().native_token
+    return asyncio.current_task(loop) if isinstance(loop, asyncio.AbstractEventLoop) else None

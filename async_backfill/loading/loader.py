@@ -6,15 +6,13 @@ from collections import deque
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Final, Generic
 
-from anyio import current_time
-
 from async_backfill.contracts import K, V
 from async_backfill.errors import CacheClosedError
 from async_backfill.loading.batch import Batch, BatchState
-from async_backfill.loading.call import linger
+from async_backfill.loading.call import Ended, linger
 from async_backfill.loading.calling import Calling
 from async_backfill.loading.failures import ClosingError, failure_of
-from async_backfill.loading.first_step import first_steps
+from async_backfill.loading.first_step import first_steps, running_task
 from async_backfill.loading.key_locks import KeyLocks
 from async_backfill.loading.signals import signals
 from async_backfill.loading.waiting import wait_for
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     from anyio import CancelScope
 
     from async_backfill.contracts import Clock, Source, Spawn
-    from async_backfill.loading.call import Ended
     from async_backfill.policies import LoadPolicy
 
 _CLOSED: Final = "the cache closed before the load ended"
@@ -59,6 +56,8 @@ class Loader(Generic[K, V]):
         self.calling: Calling[K, V] = Calling(source, policy, clock=clock)
         self._policy = policy
         self._signal = signals()
+        # Who lingers waits for others, whatever happens in this turn.
+        self._first_steps = first_steps() if self.calling.may_begin and not policy.linger else None
         self._landed = landed
         self._report = report
         self._filling: dict[LoadCause, Batch[K, V]] = {}
@@ -72,8 +71,7 @@ class Loader(Generic[K, V]):
             limit=policy.concurrency,
             spawn=spawn,
             signal=self._signal,
-            # Who lingers waits for others, whatever happens in this turn.
-            first_steps=None if policy.linger else first_steps(),
+            running_task=running_task,
         )
 
     def board(self, key: K) -> tuple[Batch[K, V], bool]:
@@ -94,27 +92,33 @@ class Loader(Generic[K, V]):
         return batch, False
 
     def board_at_once(self, key: K) -> tuple[Batch[K, V], bool]:
-        """Do as `board`, but where nobody else can join the load in this turn, do not wait for its end.
+        """Do as `board`, but where nobody else can join the load in this turn, begin it in this turn.
 
         So the batch may have landed already. Not for a load that asks for another key: it must be known who
         waits for whom before a load begins, or a circle of them would hang.
         """
-        if key in self.locks or any(self._queues.values()):
-            return self.board(key)
         self._require_open()
+        worker = None
+        if self._first_steps is not None and key not in self.locks and not any(self._queues.values()):
+            worker = self._workers.borrow() if self._first_steps.may_take_one() else None
+        if worker is None or self._first_steps is None:
+            return self.board(key)
         batch: Batch[K, V] = Batch(LoadCause.MISS, self._signal(), self._workers.lend)
         batch.keys[key] = None
-        batch.at_once = True
+        batch.state = BatchState.LOADING
         self.locks.take(key, batch)
         self._loading[batch] = None
-        if self._workers.run_at_once(batch):
-            batch.at_once = False
-            if batch.scope is not None and self._policy.timeout is not None:
-                batch.scope.deadline = current_time() + self._policy.timeout
-            return batch, True
-        del self._loading[batch]
-        batch.at_once = False
-        return self._lead(key, LoadCause.MISS), True
+        call = self.calling.begin(batch, worker, self._first_steps)
+        if isinstance(call, Ended):
+            self._workers.give_back(worker)
+            del self._loading[batch]
+            batch.seconds = call.seconds
+            self._land(batch, call.found, None)
+            self._report(call)
+        else:
+            batch.begun, batch.scope = call, worker.scope
+            self._workers.assign(worker, batch, call.interrupt)
+        return batch, True
 
     def board_many(self, keys: Sequence[K]) -> tuple[list[tuple[Batch[K, V], Sequence[K]]], Sequence[K]]:
         """Do as `board` for distinct ``keys``.
@@ -276,7 +280,7 @@ class Loader(Generic[K, V]):
         try:
             if self._policy.linger:
                 await linger(batch, self._policy, self._signal)
-            if batch.state is BatchState.LANDED:
+            if batch.is_landed and batch.begun is None:
                 return True
             if not batch.keys:  # taken over by a live caller at the last moment
                 self._land(batch, {}, None)

@@ -14,24 +14,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from async_backfill.contracts import Spawn
-    from async_backfill.loading.first_step import FirstSteps, Rest
     from async_backfill.loading.signals import Signal
 
 Job = TypeVar("Job")
 
 
-class Worker:
-    """A task that runs jobs: what is needed to start one of them in its name while it sleeps."""
+class Worker(Generic[Job]):
+    """A task that runs jobs, as far as others must know it.
 
-    __slots__ = ("context", "must_end", "rest", "scope", "task", "woken")
+    ``job`` is one that was begun in its name while it slept; ``interrupt`` is called with what is raised
+    into the task before it can go on with that.
+    """
+
+    __slots__ = ("context", "interrupt", "job", "scope", "task", "woken")
 
     def __init__(self, scope: CancelScope, task: Task[Any] | None, woken: Signal) -> None:
         self.scope = scope
         self.task = task
         self.context = copy_context()
         self.woken = woken
-        self.rest: Rest[bool] | None = None
-        self.must_end = False
+        self.job: Job | None = None
+        self.interrupt: Callable[[BaseException], None] | None = None
 
 
 class Workers(Generic[Job]):
@@ -43,8 +46,7 @@ class Workers(Generic[Job]):
     :param limit: jobs at once; a job whose place is lent does not count.
     :param spawn: starts a task.
     :param signal: makes a signal.
-    :param first_steps: takes the first step of a job that is run at once; ``None`` where that is not
-        possible.
+    :param running_task: returns the task of asyncio that calls it, for those who `borrow` one.
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class Workers(Generic[Job]):
         limit: int,
         spawn: Spawn,
         signal: Callable[[], Signal],
-        first_steps: FirstSteps | None = None,
+        running_task: Callable[[], Task[Any] | None] = lambda: None,
     ) -> None:
         self._take = take
         self._run = run
@@ -64,8 +66,8 @@ class Workers(Generic[Job]):
         self._signal = signal
         self._awake = 0
         self._lent = 0
-        self._asleep: list[Worker] = []
-        self._first_steps = first_steps
+        self._asleep: list[Worker[Job]] = []
+        self._running_task = running_task
         self._all_asleep: Signal | None = None
         self._was_refused = False
 
@@ -80,31 +82,28 @@ class Workers(Generic[Job]):
         else:
             self._spawn(self._work)
 
-    def run_at_once(self, job: Job) -> bool:
-        """Start ``job`` in the name of a sleeping task, if there is one and nobody else runs in this turn.
-
-        Returns whether it was: it has ended then, or goes on in that task.
-        """
-        steps = self._first_steps
-        if steps is None or not self._asleep or self._awake - self._lent >= self._limit:
-            return False
-        worker = self._asleep[-1]
-        if worker.task is None or not steps.may_take_one():
-            return False
-        self._asleep.pop()
+    def borrow(self) -> Worker[Job] | None:
+        """Return a task that sleeps, counted in, if the limit allows it; `give_back` or `assign` it."""
+        if not self._asleep or self._awake - self._lent >= self._limit:
+            return None
         self._awake += 1
         self._was_refused = False
-        goes_on, worker.rest = steps.take(self._run(job, worker.scope), worker.task, worker.context.copy())
-        if goes_on and not worker.scope.cancel_called:
-            self._awake -= 1
-            self._asleep.append(worker)
-            if self._was_refused:
-                self.wake()
-            self._tell()
-        else:
-            worker.must_end = worker.rest is None
-            worker.woken.set()
-        return True
+        return self._asleep.pop()
+
+    def give_back(self, worker: Worker[Job]) -> None:
+        """Let a borrowed task sleep on."""
+        self._awake -= 1
+        self._asleep.append(worker)
+        if self._was_refused:
+            self.wake()
+        self._tell()
+
+    def assign(
+        self, worker: Worker[Job], job: Job, interrupt: Callable[[BaseException], None] | None
+    ) -> None:
+        """Have a borrowed task go on with ``job``; see `Worker`."""
+        worker.job, worker.interrupt = job, interrupt
+        worker.woken.set()
 
     def lend(self, places: int) -> None:
         """Count a job that waits for another one out of the limit (1), or in again (-1)."""
@@ -125,8 +124,7 @@ class Workers(Generic[Job]):
         try:
             # One scope for all jobs: entering one for each takes longer than all else about a load.
             with CancelScope() as scope:
-                task = None if self._first_steps is None else self._first_steps.running_task()
-                worker = Worker(scope, task, self._signal())
+                worker: Worker[Job] = Worker(scope, self._running_task(), self._signal())
                 while goes_on:
                     if job is None and self._awake - self._lent <= self._limit:
                         job = self._take()
@@ -137,7 +135,7 @@ class Workers(Generic[Job]):
                         return
                     else:
                         await self._sleep(worker)
-                        goes_on = await self._go_on(worker)
+                        job, worker.job = worker.job, None
         finally:
             self._awake -= 1
             if not goes_on:
@@ -151,8 +149,8 @@ class Workers(Generic[Job]):
             self._awake += 1
             self._spawn(partial(self._work, job))
 
-    async def _sleep(self, worker: Worker) -> None:
-        """Wait until `wake` or `run_at_once` counts this task in again."""
+    async def _sleep(self, worker: Worker[Job]) -> None:
+        """Wait until `wake` or `borrow` counts this task in again."""
         worker.woken = self._signal()
         self._asleep.append(worker)
         self._awake -= 1
@@ -163,17 +161,9 @@ class Workers(Generic[Job]):
             if worker in self._asleep:
                 self._asleep.remove(worker)
                 self._awake += 1  # `_work` counts it out
-            if worker.rest is None:
+            if worker.job is None or worker.interrupt is None:
                 raise
-            worker.rest.interrupted = error
-
-    @staticmethod
-    async def _go_on(worker: Worker) -> bool:
-        """Do what is left of a job that was started at once; return whether the task may go on."""
-        rest, worker.rest = worker.rest, None
-        if rest is None:
-            return not worker.must_end
-        return await rest and not worker.scope.cancel_called
+            worker.interrupt(error)
 
     def _tell(self) -> None:
         if not self._awake and self._all_asleep is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Generic
+from typing import Generic, cast
 
 from async_backfill.contracts import K
 from async_backfill.outcomes import ABSENT
@@ -24,7 +24,7 @@ class FifoOrder(Generic[K]):
 
     def add(self, key: K, /, *, proven: bool = False) -> None:  # noqa: ARG002 - all are equal here
         """Put ``key`` at the young end."""
-        self._queue.append(self._places.new(key))
+        self._queue.append(key if self._places.are_keys else self._places.new(key))
 
     def discard(self, key: K, /) -> None:
         """Take ``key`` out of the order."""
@@ -33,6 +33,8 @@ class FifoOrder(Generic[K]):
 
     def evict(self) -> K:
         """Remove and return the oldest key; `LookupError` when there is none."""
+        if self._places.are_keys and self._queue:
+            return cast("K", self._queue.popleft())
         place = self._places.pop(self._queue)
         if place is ABSENT:
             raise LookupError("nothing to evict")

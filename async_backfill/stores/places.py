@@ -37,12 +37,14 @@ class Places(Generic[K]):
     holes.)
     """
 
-    __slots__ = ("_again", "_count", "_dead")
+    __slots__ = ("_again", "_count", "_dead", "are_keys")
 
     def __init__(self) -> None:
         self._dead: set[K] = set()
         self._again: dict[K, Again[K]] = {}
         self._count = 0
+        self.are_keys = True
+        """Whether each place is that of the key itself and lives, so that nobody need be asked."""
 
     def new(self, key: K) -> Place[K]:
         """Return a living place for ``key``, which has none."""
@@ -54,6 +56,7 @@ class Places(Generic[K]):
     def discard(self, key: K) -> None:
         """Let the living place of ``key`` die."""
         self._count += 1
+        self.are_keys = False
         if self._again.pop(key, None) is None:
             self._dead.add(key)
 
@@ -68,6 +71,7 @@ class Places(Generic[K]):
         self._count -= 1
         if not isinstance(place, Again):
             self._dead.remove(place)
+        self.are_keys = not (self._count or self._again)
 
     def pop(self, queue: deque[Place[K]]) -> Place[K] | Absent:
         """Take the first living place out of ``queue``; `ABSENT` when there is none.
@@ -90,6 +94,7 @@ class Places(Generic[K]):
         """Forget the place of ``key``, which was taken and is not put back."""
         if self._again:
             self._again.pop(key, None)
+            self.are_keys = not (self._count or self._again)
 
     def tidy(self, *queues: deque[Place[K]]) -> None:
         """Rebuild ``queues``, which are all there are, once more than half of their places are dead."""
@@ -101,9 +106,11 @@ class Places(Generic[K]):
             queue.extend(living)
         self._dead.clear()
         self._count = 0
+        self.are_keys = not self._again
 
     def clear(self) -> None:
         """Forget all places."""
         self._dead.clear()
         self._again.clear()
         self._count = 0
+        self.are_keys = True

@@ -18,6 +18,7 @@ from async_backfill import (
     SimulatedSource,
     Stats,
     Status,
+    cached,
     each,
 )
 from async_backfill.backfill.audit_file import AuditFile
@@ -171,3 +172,17 @@ def contracts_are_met(table: Table) -> tuple[object, ...]:
     trigger: Trigger = MissRateTrigger(0.5)
     sink: AuditSink = AuditFile("audit.jsonl")
     return source, scan, scans, sources, store, trigger, sink
+
+
+@cached(capacity=10)
+async def row_of(number: int, *, exact: bool = False) -> Row:
+    """Load one row."""
+    return await one_row(number if exact else abs(number))
+
+
+async def use_a_cached_function() -> None:
+    async with row_of.cache:
+        assert_type(await row_of(1), Row)
+        assert_type(await row_of(number=1, exact=True), Row)
+        assert_type(await row_of.invalidate(1), None)
+        await row_of("1")  # type: ignore[arg-type] # the signature is that of the function
