@@ -48,8 +48,9 @@ def benchmark(*, only: tuple[Name, ...] = (), quick: bool = False, output_dir: P
             print_result(results[-1], sys.stdout)
             sys.stdout.flush()
     verdicts = [] if quick else judge(results)
-    if not quick:
-        print_verdicts(verdicts, sys.stdout)
+    shown = [each for each in verdicts if not only or each.measured]
+    if shown:
+        print_verdicts(shown, sys.stdout)
     if output_dir is not None:
         output_dir.mkdir(parents=True, exist_ok=True)
         text = encode(results, verdicts, missing, machine(), installed)

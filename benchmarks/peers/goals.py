@@ -150,7 +150,10 @@ class Goal:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A goal, what was measured, the best of the others, and whether it is held; ``None``: not measured."""
+    """A goal, what was measured, the best of the others, and whether it is held.
+
+    ``is_held`` is ``None`` where not all that the goal speaks of was measured.
+    """
 
     subject: str
     goal: str
@@ -253,15 +256,12 @@ def _verdict(goal: Goal, results: Mapping[str, Result]) -> Verdict:
     held = False if any(not each.is_held for each in judged) else None if None in found else True
     rivals = None if goal.rivals is None else results.get(goal.rivals)
     best = "none" if goal.rivals is None else "" if rivals is None else best_peer(rivals)
-    return Verdict(goal.subject, goal.text, measured or "not measured", best, held)
+    return Verdict(goal.subject, goal.text, measured, best, held)
 
 
 def best_peer(result: Result) -> str:
     """Return the name and the figure of the fastest peer, and of the fastest that is a cache with a bound."""
-    peers = sorted(
-        (row for row in result.rows if not row.is_ours and not row.is_floor),
-        key=lambda row: row.cost.median,
-    )
+    peers = [row for row in result.ranked() if not row.is_ours and not row.is_floor]
     bounded = [row for row in peers if not row.remark]
     # The first peer, and the first with a bound, which are often the same one.
     named = dict.fromkeys(row.title for row in (*peers[:1], *bounded[:1]))

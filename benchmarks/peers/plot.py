@@ -40,7 +40,7 @@ def draw(results: Sequence[Result], path: Path) -> None:
 
 def _draw(panel: Axes, result: Result) -> None:
     panel.set_title(f"{result.workload}\n{result.summary}", fontsize=8, loc="left")
-    rows = sorted(result.rows, key=lambda row: row.cost.median, reverse=True)
+    rows = result.ranked()[::-1]
     places = range(len(rows))
     spreads = [result.times(row) for row in rows]
     medians = [each.median for each in spreads if each is not None]

@@ -33,7 +33,7 @@ def print_result(result: Result, stream: TextIO) -> None:
     facts = list(dict.fromkeys(name for row in result.rows for name in row.facts))
     for heading in (times, unit, *facts, "rounds"):
         table.add_column(heading, justify="right")
-    for row in sorted(result.rows, key=lambda row: row.cost.median):
+    for row in result.ranked():
         ratio = result.times(row)
         table.add_row(
             row.title + (f" ({row.remark})" if row.remark else ""),
@@ -62,7 +62,9 @@ def print_verdicts(verdicts: Sequence[Verdict], stream: TextIO) -> None:
     stream.write("|---|---|---|---|---|\n")
     for each in verdicts:
         held = "not measured" if each.is_held is None else "yes" if each.is_held else "**lost**"
-        stream.write(f"| {each.subject} | {each.goal} | {each.measured} | {each.best_peer} | {held} |\n")
+        stream.write(
+            f"| {each.subject} | {each.goal} | {each.measured or 'not measured'} | {each.best_peer} | {held} |\n"
+        )
 
 
 def encode(

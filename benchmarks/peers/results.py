@@ -86,6 +86,13 @@ class Result:
         baseline = None if self.baseline is None else self.row(self.baseline)
         return None if baseline is None else row.times(baseline)
 
+    def ranked(self) -> list[Row]:
+        """Return the rows, the one with the lowest cost first: in times of the baseline, if there is one."""
+        baseline = None if self.baseline is None else self.row(self.baseline)
+        if baseline is None:
+            return sorted(self.rows, key=lambda row: row.cost.median)
+        return sorted(self.rows, key=lambda row: row.times(baseline).median)
+
 
 def spread(figures: Sequence[float]) -> Spread:
     """Return the median and the quartiles of ``figures``, at least one."""

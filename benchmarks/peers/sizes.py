@@ -18,6 +18,10 @@ class Sizes:
         rounds of trials that take a good part of a second.
     ``mixed``
         rounds of the mixed load, which takes seconds.
+    ``hit_seconds``
+        what a pass over the hits may take; a slower contender gets fewer.
+    ``miss_seconds``
+        what the passes over the misses may take; a slower contender gets no further one.
     ``fill_seconds``
         what it may take to fill a cache with all ``entries``; a slower one gets an eighth of them.
     """
@@ -27,8 +31,10 @@ class Sizes:
     mixed: Plan
     hit_keys: int = 10_000
     hit_passes: int = 5
-    hit_seconds: float = 0.02
-    misses: int = 2_000
+    hit_seconds: float = 0.005
+    misses: int = 1_000
+    miss_passes: int = 5
+    miss_seconds: float = 0.5
     miss_capacity: int = 1_000
     callers: int = 10_000
     stampede_keys: int = 100
@@ -54,8 +60,10 @@ QUICK: Final = Sizes(
     mixed=Plan(rounds=2, patience=0.2),
     hit_keys=2_000,
     hit_passes=2,
-    hit_seconds=0.005,
+    hit_seconds=0.002,
     misses=300,
+    miss_passes=2,
+    miss_seconds=0.1,
     miss_capacity=200,
     callers=1_000,
     stampede_keys=10,
