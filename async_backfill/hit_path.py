@@ -43,7 +43,10 @@ class HitPath(Generic[K, V]):
 
     get: Callable[..., Coroutine[Any, Any, object]]
     use: Callable[[Entries[K, V], Touch[K] | None, Miss[K, V]], None]
-    close: Callable[[], None]
+
+    def close(self) -> None:
+        """Find nothing from now on, and refuse what is no hit."""
+        self.use({}, None, _closed)
 
 
 def make_hit_path(
@@ -91,7 +94,7 @@ def _plain(counters: Counters) -> HitPath[K, V]:
         nonlocal entries, miss
         entries, miss = new, ask
 
-    return HitPath(get, use, lambda: use({}, None, _closed))
+    return HitPath(get, use)
 
 
 def _touching(counters: Counters) -> HitPath[K, V]:
@@ -117,7 +120,7 @@ def _touching(counters: Counters) -> HitPath[K, V]:
         nonlocal entries, touch, miss
         entries, touch, miss = new, listener, ask
 
-    return HitPath(get, use, lambda: use({}, None, _closed))
+    return HitPath(get, use)
 
 
 def _counting(hit_counts: dict[K, int], counters: Counters) -> HitPath[K, V]:
@@ -143,7 +146,7 @@ def _counting(hit_counts: dict[K, int], counters: Counters) -> HitPath[K, V]:
         nonlocal entries, miss
         entries, miss = new, ask
 
-    return HitPath(get, use, lambda: use({}, None, _closed))
+    return HitPath(get, use)
 
 
 def _expiring(fresh_until: Mapping[K, float], clock: Clock, counters: Counters) -> HitPath[K, V]:
@@ -170,4 +173,4 @@ def _expiring(fresh_until: Mapping[K, float], clock: Clock, counters: Counters) 
         nonlocal entries, touch, miss
         entries, touch, miss = new, listener, ask
 
-    return HitPath(get, use, lambda: use({}, None, _closed))
+    return HitPath(get, use)
