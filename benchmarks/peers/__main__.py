@@ -1,0 +1,62 @@
+"""``python -m benchmarks.peers``: measure, print, and write the results."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cyclopts import App
+
+from benchmarks.peers.goals import judge
+from benchmarks.peers.machine import machine
+from benchmarks.peers.plot import draw
+from benchmarks.peers.registry import find_peers, versions
+from benchmarks.peers.report import encode, print_missing, print_result, print_verdicts
+from benchmarks.peers.sizes import FULL, QUICK
+from benchmarks.peers.workloads import WORKLOADS, Name
+
+if TYPE_CHECKING:
+    from benchmarks.peers.results import Result
+
+_RESULTS: Final = Path(__file__).parents[1] / "results"
+
+
+def benchmark(*, only: tuple[Name, ...] = (), quick: bool = False, output_dir: Path | None = None) -> None:
+    """Compare with other caches for asyncio, and with what no cache can do without.
+
+    Parameters
+    ----------
+    only:
+        One workload; can be given more than once [all].
+    quick:
+        Small sizes and few rounds, to see that everything works.
+    output_dir:
+        Where to write peers.json and peers.svg [benchmarks/results; with --only or --quick nowhere].
+    """
+    if output_dir is None and not quick and not only:
+        output_dir = _RESULTS
+    peers, missing = find_peers()
+    installed = versions(peers)
+    print(machine())
+    print(", ".join(f"{package} {version}" for package, version in installed.items()))
+    print_missing(missing, sys.stdout)
+    results: list[Result] = []
+    for name, measure in WORKLOADS.items():
+        if not only or name in only:
+            results.append(measure(peers, QUICK if quick else FULL))
+            print_result(results[-1], sys.stdout)
+            sys.stdout.flush()
+    verdicts = [] if quick else judge(results)
+    shown = [each for each in verdicts if not only or each.measured]
+    if shown:
+        print_verdicts(shown, sys.stdout)
+    if output_dir is not None:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        text = encode(results, verdicts, missing, machine(), installed)
+        (output_dir / "peers.json").write_text(text, encoding="utf-8")
+        draw(results, output_dir / "peers.svg")
+
+
+if __name__ == "__main__":
+    App(name="python -m benchmarks.peers", default_command=benchmark, version_flags=())()

@@ -1,0 +1,1 @@
+"""One file for each package that is compared; see `benchmarks.peers.registry`."""

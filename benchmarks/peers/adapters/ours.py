@@ -1,0 +1,77 @@
+"""This project's cache, as its README shows it, with each eviction order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from async_backfill import BackfillCache, FreshnessPolicy
+from benchmarks.peers.peer import Peer
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from async_backfill.stores.orders import Eviction
+    from benchmarks.peers.sources import Source
+
+
+class Fifo(Peer):
+    """The default: FIFO, values good for ever, the source asked in batches."""
+
+    title = "async_backfill FIFO"
+    package = "async-backfill"
+    is_ours = True
+    has_get_many = True
+    has_peek = True
+    has_put_many = True
+    eviction: ClassVar[Eviction] = "fifo"
+    ttl: ClassVar[float | None] = None
+
+    def __init__(self, source: Source, capacity: int) -> None:
+        self.cache: BackfillCache[int, int] = BackfillCache(
+            source, capacity=capacity, eviction=self.eviction, freshness=FreshnessPolicy(ttl=self.ttl)
+        )
+
+    async def __aenter__(self) -> Self:
+        cache = await self.cache.__aenter__()
+        # Taken when it is open, as a user's code does with each call.
+        self.get = cache.get  # type: ignore[assignment] # every key has a value here
+        self.get_many = cache.get_many
+        self.peek = cache.peek
+        self.put_many = cache.put_many
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.cache.__aexit__(exc_type, exc, traceback)
+
+
+class FifoTtl(Fifo):
+    """FIFO with values that expire, an hour later."""
+
+    title = "async_backfill FIFO, ttl"
+    ttl = 3600.0
+
+
+class Lru(Fifo):
+    """The least recently used leaves."""
+
+    title = "async_backfill LRU"
+    eviction = "lru"
+
+
+class Sieve(Fifo):
+    """SIEVE: what was not visited leaves."""
+
+    title = "async_backfill SIEVE"
+    eviction = "sieve"
+
+
+class S3Fifo(Fifo):
+    """S3-FIFO: what was asked for once leaves quickly."""
+
+    title = "async_backfill S3-FIFO"
+    eviction = "s3-fifo"
