@@ -62,9 +62,8 @@ def print_verdicts(verdicts: Sequence[Verdict], stream: TextIO) -> None:
     stream.write("|---|---|---|---|---|\n")
     for each in verdicts:
         held = "not measured" if each.is_held is None else "yes" if each.is_held else "**lost**"
-        stream.write(
-            f"| {each.subject} | {each.goal} | {each.measured or 'not measured'} | {each.best_peer} | {held} |\n"
-        )
+        cells = (each.subject, each.goal, each.measured or "not measured", each.best_peer, held)
+        stream.write(f"| {' | '.join(cells)} |\n")
 
 
 def encode(

@@ -223,7 +223,7 @@ def test_a_goal_is_held_up_to_its_limit_lost_beyond_it_and_open_where_nothing_wa
         judge(results, [goal])[0]
         for results in ([result_of(FIFO, 2.0)], [result_of(FIFO, 2.1)], [result_of("other", 1.0)], [])
     )
-    assert (held.is_held, held.measured, held.best_peer) == (True, "FIFO 2 (2 to 2)", "peer 9")
+    assert (held.is_held, held.measured, held.best_peer) == (True, "FIFO 2", "peer 9")
     assert lost.is_held is False
     assert (absent.is_held, absent.measured) == (None, "")
     assert (without.is_held, without.best_peer) == (None, "")
@@ -235,7 +235,7 @@ def test_all_goals_are_judged_also_from_nothing_and_a_lost_row_is_shown_as_lost(
     lines = out.getvalue().strip().splitlines()
 
     assert len(lines) == 2 + len(GOALS)
-    assert lines[2].endswith("| ≤ 1.25 | FIFO 2 (2 to 2) | peer 9 | **lost** |")
+    assert lines[2].endswith("| ≤ 1.25 | FIFO 2 | peer 9 | **lost** |")
     assert lines[-1] == "| objects left behind | 0 | not measured |  | not measured |"
 
 

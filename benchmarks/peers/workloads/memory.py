@@ -100,12 +100,11 @@ async def _grown(adapter: str | None, entries: int, way: str, seconds: float) ->
             await peer.put_many(items)
             del items
             return _resident() - before, entries
-    if each * entries > seconds:
-        keys = range(entries // 8)
+    filled = keys[: entries // 8] if each * entries > seconds else keys
     before = _resident()
-    async with kind(source, len(keys)) as peer:
-        await peer.fill(keys)
-        return _resident() - before, len(keys)
+    async with kind(source, len(filled)) as peer:
+        await peer.fill(filled)
+        return _resident() - before, len(filled)
 
 
 def _resident() -> int:
