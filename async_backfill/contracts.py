@@ -129,7 +129,7 @@ class FarStore(Protocol[K, V]):
     """
 
     async def get_many(self, keys: Sequence[K], /) -> Mapping[K, V]:
-        """Return the values of those of ``keys`` (distinct, at least one) that it has; ``None`` is a value."""
+        """Return the values of those of ``keys``, distinct and at least one, that are there."""
         ...
 
     async def set_many(self, items: Mapping[K, V], /, *, ttl: float | None = None) -> None:
