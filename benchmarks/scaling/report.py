@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from benchmarks.scaling.rounds import Point
-    from benchmarks.scaling.tails import Tail
+    from benchmarks.scaling.tails import Slowest, Tail
+
+_SINGLE: Final = "processor time of single operations"
+_ENOUGH: Final = 1_000
+"""Operations of which a 99.9th percentile is one."""
 
 
 @dataclass(slots=True)
@@ -30,8 +34,13 @@ def print_results(results: Results, stream: TextIO) -> None:
     console = Console(file=stream, highlight=False, width=160)
     for sizes in sorted({_sizes(results.points, what) for what in _distinct(results.points)}):
         console.print(_means(results.points, sizes))
+    many = [tail for tail in results.tails if tail.cost.count >= _ENOUGH]
+    if many:
+        title = f"{_SINGLE}: the 99.9th percentile, and that of the floor"
+        console.print(_slowest(many, title, lambda slowest: slowest.high))
     if results.tails:
-        console.print(_slowest(results.tails))
+        title = f"{_SINGLE}: the slowest of all, and that of the floor"
+        console.print(_slowest(results.tails, title, lambda slowest: slowest.worst))
     for line in results.skipped:
         console.print(line)
 
@@ -71,18 +80,20 @@ def _means(points: Sequence[Point], sizes: tuple[int, ...]) -> Table:
     return table
 
 
-def _slowest(tails: Sequence[Tail]) -> Table:
+def _slowest(tails: Sequence[Tail], title: str, figure: Callable[[Slowest], float]) -> Table:
+    """Return the table of ``figure`` at each size, with that of the floor in brackets."""
+    sizes = sorted({tail.size for tail in tails})
     table = Table(box=None, pad_edge=False, padding=(0, 1), title_justify="left")
-    table.title = "processor time of single operations: median, 99.9th percentile, slowest; and the floor's"
-    for heading in ("operation", "cache", "entries", "of", "median", "99.9 %", "slowest", *["floor"] * 3):
+    table.title = title
+    for heading in ("operation", "cache", *(f"{size:,}" for size in sizes)):
         table.add_column(heading, justify="left" if heading in {"operation", "cache"} else "right")
-    for tail in tails:
-        figures = (
-            duration(figure)
-            for slowest in (tail.cost, tail.floor)
-            for figure in (slowest.median, slowest.high, slowest.worst)
+    for what, who in dict.fromkeys((tail.what, tail.who) for tail in sorted(tails, key=lambda one: one.what)):
+        row = {tail.size: tail for tail in tails if (tail.what, tail.who) == (what, who)}
+        cells = (
+            f"{duration(figure(row[size].cost))} ({duration(figure(row[size].floor))})" if size in row else ""
+            for size in sizes
         )
-        table.add_row(tail.what, tail.who, f"{tail.size:,}", f"{tail.cost.count:,}", *figures)
+        table.add_row(what, who, *cells)
     return table
 
 
