@@ -31,7 +31,7 @@ class Batch(Generic[K, V]):
     those of a live load that nobody asked for. ``begun`` is a source call whose first step was
     taken already. ``seconds`` is how long the source took. ``needs`` says
     which batches this one's load waits for, and for which of their keys: the edges along
-    which a circle of loads is found.
+    which a circle of loads is found, each under a name of its own.
     """
 
     __slots__ = (
@@ -66,7 +66,7 @@ class Batch(Generic[K, V]):
         self.full: Signal | None = None
         self.scope: CancelScope | None = None
         self.error: BaseException | None = None
-        self.needs: list[tuple[Hashable, Batch[Any, Any]]] = []
+        self.needs: dict[object, tuple[Hashable, Batch[Any, Any]]] = {}
         self.lend = lend
         self.seconds = 0.0
         self._found: Mapping[K, V | Failed] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Final, Generic
 
@@ -42,7 +42,9 @@ class Boarding(Generic[K, V]):
         self._is_closed = False
         self._filling: dict[LoadCause, Batch[K, V]] = {}
         # In the order in which they are worked off: live misses, refreshes, backfills.
-        self._queues: dict[LoadCause, deque[Batch[K, V]]] = {cause: deque() for cause in LoadCause}
+        self._queues: dict[LoadCause, OrderedDict[Batch[K, V], None]] = {
+            cause: OrderedDict() for cause in LoadCause
+        }
 
     @property
     def is_busy(self) -> bool:
@@ -143,7 +145,7 @@ class Boarding(Generic[K, V]):
         """Remove and return the next batch to load, live ones first."""
         for queue in self._queues.values():
             while queue:
-                batch = queue.popleft()
+                batch, _ = queue.popitem(last=False)
                 if not batch.keys:  # all taken over by live callers, or given up
                     batch.land({}, None)
                 elif batch.state is _QUEUED:
@@ -158,7 +160,7 @@ class Boarding(Generic[K, V]):
         """
         batch.keys.clear()
         if batch is not self._filling.get(batch.cause):
-            self._queues[batch.cause].remove(batch)
+            del self._queues[batch.cause][batch]
 
     def close(self) -> Iterator[Batch[K, V]]:
         """Refuse new keys, and return the batches that were queued."""
@@ -196,7 +198,7 @@ class Boarding(Generic[K, V]):
         return batch
 
     def _queue(self, batch: Batch[K, V]) -> None:
-        self._queues[batch.cause].append(batch)
+        self._queues[batch.cause][batch] = None
         self._workers.wake()
 
     def _tell_if_full(self, batch: Batch[K, V]) -> None:

@@ -51,7 +51,7 @@ def _path(start: Batch[Any, Any], goal: Batch[Any, Any]) -> tuple[Hashable, ...]
     ways: list[tuple[Batch[Any, Any], tuple[Hashable, ...]]] = [(start, ())]
     while ways:
         batch, keys = ways.pop()
-        for key, needed in batch.needs:
+        for key, needed in batch.needs.values():
             if needed is goal:
                 return (*keys, key)
             if id(needed) not in seen:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from async_backfill.errors import LoadCycleError
-from async_backfill.loading.batch import BatchState
 from async_backfill.loading.circles import outer_batch, refuse_circle
 
 if TYPE_CHECKING:
@@ -30,26 +29,33 @@ async def wait_for(awaited: Mapping[Batch[K, V], K], give_up: Callable[[Batch[K,
             for batch in awaited:
                 await batch.done.wait()
         return
-    try:
-        for batch, key in awaited.items():
-            refuse_circle(key, batch, outer)
-    except LoadCycleError:
-        for batch in awaited:
-            if not batch.waiters and batch.state is not BatchState.LANDED:
-                give_up(batch)
-        raise
+    _refuse_circles(awaited, outer, give_up)
     if not outer.needs:
         outer.lend(1)
-    edges = [(key, batch) for batch, key in awaited.items()]
-    outer.needs.extend(edges)
+    edges = {object(): (key, batch) for batch, key in awaited.items()}
+    outer.needs.update(edges)
     try:
         with _counted(awaited, give_up):
             for batch in awaited:
                 await batch.done.wait()
     finally:
-        outer.needs = [edge for edge in outer.needs if not any(edge is mine for mine in edges)]
+        for edge in edges:
+            del outer.needs[edge]
         if not outer.needs:
             outer.lend(-1)
+
+
+def _refuse_circles(
+    awaited: Mapping[Batch[K, V], K], outer: Batch[Any, Any], give_up: Callable[[Batch[K, V]], None]
+) -> None:
+    try:
+        for batch, key in awaited.items():
+            refuse_circle(key, batch, outer)
+    except LoadCycleError:
+        for batch in awaited:
+            if not (batch.waiters or batch.is_landed):
+                give_up(batch)
+        raise
 
 
 @contextmanager
@@ -61,5 +67,5 @@ def _counted(awaited: Mapping[Batch[K, V], K], give_up: Callable[[Batch[K, V]], 
     finally:
         for batch in awaited:
             batch.waiters -= 1
-            if not batch.waiters and batch.state is not BatchState.LANDED:
+            if not (batch.waiters or batch.is_landed):
                 give_up(batch)
