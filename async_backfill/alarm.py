@@ -24,7 +24,8 @@ class Alarm(Generic[K]):
     With a guard the trigger sees only misses that a backfill can cure. Where ``every_miss``, a trigger
     with the same threshold that sees all of them, fires alone, that is audited.
 
-    ``is_guarded`` says whether `write` may have anything to audit.
+    ``listens`` says whether it need be told of misses: not where there is nothing to offer; ``is_guarded``
+    whether `write` may have anything to audit.
 
     :param inline: whether the miss that starts a backfill waits for it.
     """
@@ -45,14 +46,13 @@ class Alarm(Generic[K]):
         self._inline = inline
         self._guard = guard
         self.is_guarded = guard is not None
+        self.listens = backfiller is not None or guard is not None
         self._every_miss = every_miss
         self._is_over = False
         self._declines = False
 
     def missed(self, cause: MissCause) -> bool:
         """Take note of a miss, already counted; return whether to backfill."""
-        if self._backfiller is None:
-            return False
         lookups = self._counters.hits + self._counters.misses
         if self._guard is None:
             return self._trigger.observe_miss(lookups)

@@ -60,7 +60,7 @@ class ManyMisses(Generic[K, V]):
         due = False
         for key in keys:
             causes[key] = cause = misses.count_miss(key)
-            due = self._alarm.missed(cause) or due
+            due = (self._alarm.listens and self._alarm.missed(cause)) or due
         if self._alarm.is_guarded:
             self._alarm.write()
         if due and await self._alarm.backfilled():
@@ -105,12 +105,12 @@ class ManyMisses(Generic[K, V]):
         self, keys: Sequence[K], causes: Mapping[K, MissCause]
     ) -> dict[K, V | Absent | Failed]:
         loader = self._loader
-        pages, led = loader.board_many(keys)
+        pages, led = loader.boarding.board_many(keys)
         self._counters.led += len(led)
         if self._companions is not None:
             holders = {key: batch for batch, page in pages for key in page}
             for key in led:
-                loader.board_along(holders[key], self._companions(key))
+                loader.boarding.board_along(holders[key], self._companions(key))
         await self._misses.wait({batch: page[0] for batch, page in pages}, causes)
         outcomes: dict[K, V | Absent | Failed] = {}
         again: list[K] = []
@@ -128,7 +128,7 @@ class ManyMisses(Generic[K, V]):
     ) -> dict[K, V | Absent | Failed]:
         """Load ``keys`` once more each time that they may have failed for the sake of others."""
         outcomes: dict[K, V | Absent | Failed] = {}
-        for board in (self._loader.board, self._loader.board_live):
+        for board in (self._loader.boarding.board, self._loader.boarding.board_live):
             boarded: dict[K, Batch[K, V]] = {}
             for key in keys:
                 boarded[key], leads = board(key)

@@ -47,6 +47,7 @@ class Misses(Generic[K, V]):
         self._loader = loader
         self._known = known
         self._alarm = alarm
+        self._alarm_listens = alarm.listens
         self._counters = counters
         self._heat = heat
         self._companions = companions
@@ -59,19 +60,25 @@ class Misses(Generic[K, V]):
         """
         if self.has_more and (known := await self._answer_without_load(key)):
             return known[key]
-        cause = self.count_miss(key)
-        if self._is_due(cause) and (value := await self._backfilled(key)) is not ABSENT:
+        cause = MissCause.COLD
+        if self._counters.causes is None:
+            self._counters.misses += 1
+        else:
+            cause = self.count_miss(key)
+        if (
+            self._alarm_listens
+            and self._is_due(cause)
+            and (value := await self._backfilled(key)) is not ABSENT
+        ):
             return value
         if self._heat is not None:
             self._heat.missed((key,))
-        loader = self._loader
-        batch, led = self._board(key)
+        is_outermost = running_batch.get() is None or outer_batch() is None
+        batch, led = self._board(key, is_outermost=is_outermost)
         self._counters.led += led
         if batch.is_landed:
             pass
-        elif outer_batch() is not None:
-            await self.wait({batch: key}, {key: cause})
-        else:
+        elif is_outermost:
             # As `wait` does: a coroutine less for each of the thousands that wait for one load.
             batch.waiters += 1
             try:
@@ -79,8 +86,12 @@ class Misses(Generic[K, V]):
             finally:
                 batch.waiters -= 1
                 if not (batch.waiters or batch.is_landed):
-                    loader.give_up(batch)
+                    self._loader.give_up(batch)
+        else:
+            await self.wait({batch: key}, {key: cause})
         outcome = batch.outcome(key)
+        if not isinstance(outcome, (Absent, Failed)):
+            return outcome
         if failed_for_others(batch, outcome):
             outcome = await self._load_again(key, cause, led=led)
         return self.settled(key, outcome, cause)
@@ -101,14 +112,13 @@ class Misses(Generic[K, V]):
             self.note((key,))
         return value
 
-    def _board(self, key: K) -> tuple[Batch[K, V], bool]:
-        if self._companions is not None:
-            batch, led = self._loader.board(key)
-            if led:
-                self._loader.board_along(batch, self._companions(key))
-            return batch, led
-        # A load inside a load must be known to wait before the other one begins, or a circle would hang.
-        return self._loader.board_at_once(key) if running_batch.get() is None else self._loader.board(key)
+    def _board(self, key: K, *, is_outermost: bool) -> tuple[Batch[K, V], bool]:
+        if self._companions is None and is_outermost:
+            return self._loader.board_at_once(key)
+        batch, led = self._loader.boarding.board(key)
+        if led and self._companions is not None:
+            self._loader.boarding.board_along(batch, self._companions(key))
+        return batch, led
 
     async def _answer_without_load(self, key: K) -> Mapping[K, V | Absent]:
         """Return what is known of ``key``, counted: its value, stale or unread so far, or its absence."""
@@ -129,7 +139,7 @@ class Misses(Generic[K, V]):
         The last time joins no backfill, so that a caller waits for two failing ones at the most.
         """
         outcome: V | Absent | Failed = ABSENT
-        for board in (self._loader.board, self._loader.board_live):
+        for board in (self._loader.boarding.board, self._loader.boarding.board_live):
             batch, leads = board(key)
             self._counters.led += leads and not led
             led = led or leads

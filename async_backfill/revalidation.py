@@ -76,7 +76,7 @@ class Revalidation(Generic[K, V]):
         awaited: dict[Batch[K, V], K] = {}
         for key in served:
             if fresh.may_refresh(key):
-                batch = self._loader.board_refresh(key)
+                batch = self._loader.boarding.board_refresh(key)
                 if key in stale:
                     boarded[key] = batch
                     awaited.setdefault(batch, key)
@@ -104,6 +104,6 @@ class Revalidation(Generic[K, V]):
         awaited: dict[Batch[K, V], K] = {}
         for key, batch in boarded.items():
             if key not in batch.keys and fresh.peek(key, ABSENT) is ABSENT:
-                boarded[key] = again = self._loader.board_refresh(key)
+                boarded[key] = again = self._loader.boarding.board_refresh(key)
                 awaited.setdefault(again, key)
         return awaited

@@ -21,46 +21,47 @@ class KeyLocks(Generic[K, V]):
     "Scaling Memcache at Facebook", NSDI 2013, section 3.2.1).
     """
 
-    __slots__ = ("_holders",)
+    __slots__ = ("holders",)
 
     def __init__(self) -> None:
-        self._holders: dict[K, Batch[K, V]] = {}
+        self.holders: dict[K, Batch[K, V]] = {}
+        """Who holds the lock of each key; to be read and taken directly where each call shows."""
 
     def __len__(self) -> int:
-        return len(self._holders)
+        return len(self.holders)
 
     def __contains__(self, key: object) -> bool:
-        return key in self._holders
+        return key in self.holders
 
     def holder(self, key: K) -> Batch[K, V] | None:
         """Return the batch that holds the lock of ``key``, if one does."""
-        return self._holders.get(key)
+        return self.holders.get(key)
 
     def take(self, key: K, batch: Batch[K, V]) -> None:
         """Give the lock of ``key`` to ``batch``."""
-        self._holders[key] = batch
+        self.holders[key] = batch
 
     def take_many(self, keys: Iterable[K], batch: Batch[K, V]) -> None:
         """Give the locks of ``keys`` to ``batch``."""
-        self._holders.update(dict.fromkeys(keys, batch))
+        self.holders.update(dict.fromkeys(keys, batch))
 
     def revoke(self, keys: Iterable[K]) -> None:
         """Take the locks of ``keys`` away from whoever holds them."""
         for key in keys:
-            self._holders.pop(key, None)
+            self.holders.pop(key, None)
 
     def revoke_all(self) -> None:
         """Take every lock away."""
-        self._holders.clear()
+        self.holders.clear()
 
     def held(self, batch: Batch[K, V]) -> list[K]:
         """Return the keys of ``batch`` whose lock it still holds, in their order."""
-        holders = self._holders
+        holders = self.holders
         return [key for key in batch.keys if holders.get(key) is batch]
 
     def release(self, batch: Batch[K, V], keys: Iterable[K]) -> None:
         """Drop those locks of ``keys`` that ``batch`` still holds."""
-        holders = self._holders
+        holders = self.holders
         for key in keys:
             if holders.get(key) is batch:
                 del holders[key]

@@ -34,23 +34,6 @@ class Source:
         return {key: key + 1 for key in keys}
 
 
-class ListedSource(Source):
-    """Answers with objects made beforehand, so that what a cache adds can be told from them."""
-
-    def __init__(self, values: Sequence[int]) -> None:
-        super().__init__()
-        self._values = values
-
-    async def load(self, key: int) -> int:
-        """Return the value of one key."""
-        return self._values[key]
-
-    async def load_many(self, keys: Sequence[int]) -> dict[int, int]:
-        """Return the value of each key."""
-        values = self._values
-        return {key: values[key] for key in keys}
-
-
 class SleepingSource(Source):
     """Takes ``seconds`` a call, however many keys and calls; with 0 seconds it only gives way once."""
 

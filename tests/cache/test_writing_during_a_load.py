@@ -98,6 +98,7 @@ async def test_the_end_of_an_older_load_does_not_touch_a_newer_load(read, write,
 
         assert len(rig.source.calls) == 2
         assert rig.cache.stats.in_flight == 1
+        assert rig.cache.peek("a") is None
 
 
 @pytest.mark.parametrize("write", REMOVALS)

@@ -34,7 +34,7 @@ class Rig:
 
     async def load(self, *keys):
         """Load ``keys`` as one live caller does."""
-        boarded = {key: self.loader.board(key)[0] for key in keys}
+        boarded = {key: self.loader.boarding.board(key)[0] for key in keys}
         await self.loader.wait({batch: key for key, batch in boarded.items()})
         return {key: batch.outcome(key) for key, batch in boarded.items()}
 

@@ -128,3 +128,5 @@ def test_the_holder_of_a_key_is_whoever_took_its_lock_last_and_still_has_it(step
             expected = {}
         assert {held: locks.holder(held) for held in range(4) if held in locks} == expected
         assert len(locks) == len(expected)
+        for each in batches:
+            assert locks.held(each) == [held for held in range(4) if expected.get(held) is each]

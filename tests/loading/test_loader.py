@@ -75,8 +75,8 @@ async def test_keys_that_wait_for_a_free_place_share_the_next_call():
 
 async def test_who_boards_first_leads_and_who_boards_later_joins_the_same_batch():
     async with loading() as (rig, _):
-        first, leads = rig.loader.board("a")
-        second, leads_too = rig.loader.board("a")
+        first, leads = rig.loader.boarding.board("a")
+        second, leads_too = rig.loader.boarding.board("a")
 
         assert (leads, leads_too) == (True, False)
         assert second is first
@@ -94,7 +94,7 @@ async def test_a_batch_lands_then_is_stored_then_releases_its_locks():
     seen = []
 
     async with loading() as (rig, _):
-        batch, _ = rig.loader.board(1)
+        batch, _ = rig.loader.boarding.board(1)
         rig.loader._landed = lambda stored, keys: seen.append(
             (stored is batch, stored.state, stored.values(keys), 1 in rig.loader.locks)
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from benchmarks.peers.registry import import_peer
 from benchmarks.peers.results import Result, Sample
-from benchmarks.peers.sources import ListedSource
+from benchmarks.peers.sources import Source, value_of
 from benchmarks.peers.workloads.contest import rows_of
 from benchmarks.peers.workloads.processes import adapter_of, run_apart
 
@@ -47,7 +47,7 @@ def measure(peers: Sequence[type[Peer]], sizes: Sizes) -> Result:
     }
     rows = rows_of(samples, peers, floors=[FLOOR])
     absent = failed | {peer.title: "holds nothing" for peer in peers if not peer.holds}
-    summary = f"{sizes.entries:,} entries, int to int, without the keys and values themselves"
+    summary = f"{sizes.entries:,} entries, int to int, with the keys and values themselves"
     return Result("memory", summary, "bytes an entry", FLOOR, rows, absent)
 
 
@@ -79,8 +79,8 @@ def grown(adapter: str | None, entries: int, way: str, seconds: float) -> tuple[
 
 
 async def _grown(adapter: str | None, entries: int, way: str, seconds: float) -> tuple[int, int]:
-    keys = list(range(entries))
-    source = ListedSource(list(range(entries, 2 * entries)))
+    source = Source()
+    keys = range(entries)  # each entry has two objects of its own, as in a program that reads rows
     if adapter is None:
         plain: dict[int, int] = {}
         before = _resident()
@@ -91,15 +91,15 @@ async def _grown(adapter: str | None, entries: int, way: str, seconds: float) ->
     # What a package makes once is there from now on.
     async with kind(source, _PROBE) as peer:
         began = perf_counter()
-        await peer.fill(keys[:_PROBE])
+        await peer.fill(range(_PROBE))
         each = (perf_counter() - began) / _PROBE
     if way == "put_many":
-        items = await source.load_many(keys)
         before = _resident()
         async with kind(source, entries) as peer:
+            items = {key: value_of(key) for key in keys}
             await peer.put_many(items)
+            del items
             return _resident() - before, entries
-    # The other keys stay: what they leave free would be used again, and not be counted.
     filled = keys[: entries // 8] if each * entries > seconds else keys
     before = _resident()
     async with kind(source, len(filled)) as peer:

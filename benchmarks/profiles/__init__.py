@@ -1,0 +1,1 @@
+"""Where the time of each kind of work goes."""

@@ -1,0 +1,59 @@
+"""How much is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The sizes, and how often something is done at each.
+
+    ``entries``
+        in the cache.
+    ``crowds``
+        tasks that wait, keys of a call, keys that load.
+    ``rounds``
+        in each of which the cache and the floor do ``hits`` lookups, or ``misses``.
+    ``single_misses``
+        of which each is timed by itself.
+    ``work``
+        rounds times the size, above which fewer rounds do.
+    """
+
+    entries: tuple[int, ...]
+    crowds: tuple[int, ...]
+    rounds: int
+    hits: int
+    misses: int
+    single_misses: int
+    work: int
+
+    def crowd_rounds(self, size: int) -> int:
+        """Return the rounds for a crowd of ``size``: three at least, which make a median."""
+        return max(3, min(self.rounds, self.work // size))
+
+    def times_all_hit(self, size: int) -> int:
+        """Return how often a cache of ``size`` entries is filled and hit everywhere for one eviction."""
+        return max(1, min(3, self.work // size))
+
+
+FULL_RUN: Final = Plan(
+    entries=(1_000, 10_000, 100_000, 1_000_000, 10_000_000),
+    crowds=(1, 10, 100, 1_000, 10_000, 100_000),
+    rounds=21,
+    hits=10_000,
+    misses=1_000,
+    single_misses=100_000,
+    work=200_000,
+)
+QUICK_RUN: Final = Plan(
+    entries=(1_000, 10_000),
+    crowds=(1, 100, 1_000),
+    rounds=3,
+    hits=1_000,
+    misses=100,
+    single_misses=1_000,
+    work=10_000,
+)
