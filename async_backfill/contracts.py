@@ -121,6 +121,26 @@ class BoundedStore(Store[K, V], Room[K], Protocol[K, V]):
     """A store that knows how full it is: what the cache needs."""
 
 
+class FarStore(Protocol[K, V]):
+    """Where copies are that several processes share: behind the memory of each, before the source.
+
+    It may be slow or gone, and what it holds may be damaged or not ours: an entry that cannot be used is
+    a miss. What it raises is not the caller's concern.
+    """
+
+    async def get_many(self, keys: Sequence[K], /) -> Mapping[K, V]:
+        """Return the values of those of ``keys``, distinct and at least one, that are there."""
+        ...
+
+    async def set_many(self, items: Mapping[K, V], /, *, ttl: float | None = None) -> None:
+        """Keep ``items``, at least one, for ``ttl`` seconds; ``None`` for as long as there is room."""
+        ...
+
+    async def delete_many(self, keys: Sequence[K], /) -> None:
+        """Remove ``keys``; those that are not there are ignored."""
+        ...
+
+
 class OrderState(Protocol[K]):
     """What of an eviction order the store and its hits use themselves, because a call would cost more."""
 

@@ -31,6 +31,9 @@ class NaiveCache:
         self._entries: dict[int, int] = {}
         self._queue: deque[int] = deque()
 
+    def __len__(self) -> int:
+        return len(self._entries)
+
     async def get(self, key: int) -> int:
         """Return the value of ``key``, from the dict or else from the source."""
         value = self._entries.get(key)

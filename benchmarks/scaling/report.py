@@ -43,7 +43,7 @@ def encode(results: Results, machine: str) -> str:
 
 def duration(nanoseconds: float) -> str:
     """Return ``nanoseconds`` in a unit that keeps the number short."""
-    for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
         if nanoseconds >= size:
             return f"{nanoseconds / size:.3g} {unit}"
     return f"{nanoseconds:.3g} ns"

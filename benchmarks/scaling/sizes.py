@@ -34,71 +34,52 @@ class _Fresh:
 
 
 async def at_size(order: Eviction, size: int, *, rounds: int, hits: int, misses: int) -> list[Point]:
-    """Return what the three cost in a cache of ``size`` entries, with room for a tenth more.
+    """Return what the three cost in a cache of ``size`` entries.
+
+    Misses into free room fill the last tenth of it: a dict does not grow there at a power of ten.
 
     :param hits: lookups in a round.
     :param misses: in a round, but never more than there is room for.
     """
-    room = size // 10
-    misses = min(misses, room)
     keys, source = list(range(size)), Echo()
-    naive = NaiveCache(source, size + room)
-    points: list[Point] = []
-    async with BackfillCache(source, capacity=size + room, eviction=order) as cache:
-        fresh = _Fresh(size)
+    base = keys[: size - size // 10]
+    misses = min(misses, size - len(base))
+    fresh = _Fresh(size)
+    naive = NaiveCache(source, size)
+    async with BackfillCache(source, capacity=size, eviction=order) as cache:
 
-        async def refill() -> None:
-            naive.clear()
-            await cache.clear()
-            naive.fill(keys)
-            await fill(cache, keys)
-
-        async def free() -> None:
-            """Make room again, where a round leaves none for the next."""
-            if cache.stats.size + 2 * misses > size + room:
-                await refill()
-
-        await refill()
-        draws = random.Random(f"{order} {size}")
-        bare_get = bare(dict(zip(keys, keys, strict=True)))
-        points.append(
-            Point(
-                HIT,
-                order,
-                size,
-                *await compare(
-                    lambda: _each(cache.get, draws.choices(keys, k=hits)),
-                    lambda: _each(bare_get, draws.choices(keys, k=hits)),
-                    rounds,
-                ),
-            )
-        )
-
-        async def into_room() -> float:
-            await free()
+        async def lone_miss() -> float:
             return await _each(cache.get, fresh.take(misses))
 
-        async def naive_into_room() -> float:
-            await free()
+        async def naive_miss() -> float:
             return await _each(naive.get, fresh.take(misses))
 
-        points.append(Point(FREE, order, size, *await compare(into_room, naive_into_room, rounds)))
-        rest = fresh.take(room)
-        naive.fill(rest)
-        await fill(cache, rest)
-        points.append(
-            Point(
-                FULL,
-                order,
-                size,
-                *await compare(
-                    lambda: _each(cache.get, fresh.take(misses)),
-                    lambda: _each(naive.get, fresh.take(misses)),
-                    rounds,
-                ),
-            )
+        async def miss_with_room() -> float:
+            if cache.stats.size + misses > size:
+                await cache.clear()
+                await fill(cache, base)
+            return await lone_miss()
+
+        async def naive_miss_with_room() -> float:
+            if len(naive) + misses > size:
+                naive.clear()
+                naive.fill(base)
+            return await naive_miss()
+
+        await fill(cache, keys)
+        draws = random.Random(f"{order} {size}")
+        get = bare(dict(zip(keys, keys, strict=True)))
+        hit = await compare(
+            lambda: _each(cache.get, draws.choices(keys, k=hits)),
+            lambda: _each(get, draws.choices(keys, k=hits)),
+            rounds,
         )
-    return points
+        naive.fill(keys)
+        free = await compare(miss_with_room, naive_miss_with_room, rounds)
+        naive.fill(fresh.take(size - len(naive)))
+        await fill(cache, fresh.take(size - cache.stats.size))
+        full = await compare(lone_miss, naive_miss, rounds)
+    return [Point(what, order, size, *costs) for what, costs in ((HIT, hit), (FREE, free), (FULL, full))]
 
 
 async def fill(cache: BackfillCache[int, int], keys: Sequence[int]) -> None:

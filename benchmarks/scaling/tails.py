@@ -50,11 +50,11 @@ async def tails(order: Eviction, size: int, *, misses: int) -> list[Tail]:
     is among the operations that are timed: in the middle of them where entries are added, and where they
     come and go. Garbage collections are not: they would come at random.
 
-    :param misses: operations of each kind, with as many fresh starts as a small cache needs.
+    :param misses: operations of each kind at least, with as many fresh starts as a small cache needs.
     """
     grows_at = _grows_near(size)
     around = max(1, min(misses, grows_at // 10) // 2)
-    starts = max(1, misses // (2 * around))
+    starts = -(-misses // (2 * around))
     base = list(range(grows_at - around))
     source = Echo()
     found: list[Tail] = []
