@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from contextvars import ContextVar
 
 import pytest
@@ -114,6 +115,18 @@ async def test_keys_that_are_asked_for_in_one_turn_still_make_one_call():
         await wait_all_tasks_blocked()
 
         assert [len(keys) for keys in cache._parts.source.calls] == [1, 100]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="asyncio has eager tasks since Python 3.12")
+def test_keys_that_eager_tasks_ask_for_in_one_turn_make_one_call_as_well():
+    async def main():
+        async with opened(echo) as cache:
+            await warm(cache)
+            asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+            await asyncio.gather(*[asyncio.create_task(cache.get(key)) for key in range(100)])
+            return [len(keys) for keys in cache._parts.source.calls]
+
+    assert run(main, "asyncio") == [1, 100]
 
 
 async def test_all_steps_of_a_load_are_taken_by_one_task_which_is_not_the_callers():
