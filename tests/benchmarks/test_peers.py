@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.peers.goals import DECORATOR, FIFO, GOALS, AtMostTimes, Goal, best_peer, judge
+from benchmarks.peers.claims import AtMostTimes
+from benchmarks.peers.goals import DECORATOR, FIFO, GOALS, Goal, best_peer, judge
 from benchmarks.peers.registry import ADAPTERS, find_peers, import_peer
 from benchmarks.peers.report import encode, print_missing, print_result, print_verdicts
 from benchmarks.peers.results import Result, Row, Sample, spread
