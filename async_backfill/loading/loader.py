@@ -72,8 +72,8 @@ class Loader(Generic[K, V]):
     def board_at_once(self, key: K) -> tuple[Batch[K, V], bool]:
         """Do as `Boarding.board`, but begin the load in this turn if nobody else can join it in this turn.
 
-        So the batch may have landed already. Not for a load that asks for another key: it must be known who
-        waits for whom before a load begins, or a circle of them would hang.
+        So the batch may have landed already. Not for a load that asks for another key: a chain of such loads,
+        each in the first step of the one before, would be a recursion.
         """
         boarding, steps = self.boarding, self._first_steps
         if steps is None or not steps.may_take_one() or key in self.locks.holders or boarding.is_busy:

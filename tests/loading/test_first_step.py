@@ -29,7 +29,7 @@ from async_backfill import (
     MappingSource,
 )
 from async_backfill.testing import GatedSource
-from tests.callers import CANCELLED, PENDING, run, start
+from tests.callers import CANCELLED, PENDING, outcomes, run, start
 
 pytestmark = pytest.mark.anyio
 
@@ -190,13 +190,14 @@ async def test_a_caller_who_is_cancelled_leaves_the_load_that_he_began_to_the_ot
         assert source.calls == [("a",)]
 
 
-async def test_a_load_that_nobody_waits_for_any_more_is_cancelled_before_its_second_step():
-    begun, ended = [], []
+async def test_a_load_whose_only_caller_is_cancelled_in_its_first_step_is_cancelled():
+    scope = CancelScope()
+    ended = []
 
     async def answer(key):
         if key == "warm":
             return key
-        begun.append(key)
+        scope.cancel()
         try:
             await sleep(3600)
         finally:
@@ -204,12 +205,12 @@ async def test_a_load_that_nobody_waits_for_any_more_is_cancelled_before_its_sec
 
     async with opened(answer) as cache:
         await warm(cache)
-        with CancelScope() as scope:
-            scope.cancel()
+        with scope:
             await cache.get("a")
         await wait_all_tasks_blocked()
 
-        assert ended == begun
+        assert scope.cancelled_caught
+        assert ended == ["a"]
         assert cache.stats.in_flight == 0
 
 
@@ -354,6 +355,19 @@ async def test_a_load_that_asks_for_itself_in_its_first_step_is_refused():
         await warm(cache)
         with pytest.raises(LoadError, match="waits for itself"):
             await cache.get("a")
+
+
+async def test_a_long_chain_of_loads_is_no_recursion():
+    async def answer(key):
+        if isinstance(key, str):
+            return await sleep(1)
+        return key if not key else await cache.get(key - 1)
+
+    async with opened(answer, load=LoadPolicy(concurrency=300, max_batch=1)) as cache:
+        await outcomes(cache.get, *[(f"worker {number}",) for number in range(300)])
+        await wait_all_tasks_blocked()
+
+        assert await cache.get(250) == 0
 
 
 async def test_a_put_during_the_first_step_wins():
