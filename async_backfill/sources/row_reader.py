@@ -181,7 +181,10 @@ def _records(path: AnyPath, lines: _Lines) -> Iterator[list[str]]:
             yield cells
             line = lines.line
     except csv.Error as error:
-        raise ScenarioError(f"{path}:{line}: not CSV: {error}") from error
+        problem = str(error)
+        if problem.startswith("new-line character"):
+            problem = "a line that ends with CR alone, expected LF or CRLF"
+        raise ScenarioError(f"{path}:{line}: not CSV: {problem}") from error
 
 
 def _not_text(
