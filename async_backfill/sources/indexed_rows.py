@@ -110,7 +110,11 @@ class IndexedRows(Generic[K, V]):
         self.check()
         answers: dict[K, V | Failed] = {}
         for (start, _, row), content in zip(places, contents, strict=True):
-            columns = self._reader.columns(content)
+            try:
+                columns = self._reader.columns(content)
+            except ScenarioError as error:
+                what = "the row that was indexed is not there any more"
+                raise ScenarioError(f"{self._path}: byte {start}: {what}") from error
             found = self._key_of(columns[self._rules.values.key])
             for key in asked[row]:
                 if key == found:
@@ -123,16 +127,20 @@ class IndexedRows(Generic[K, V]):
         if isinstance(cursor, _Cursor) and cursor.identity == self._identity:
             position = cursor.position
         keys: list[K] = []
-        with self._content.reading() as file:
-            for count, row in enumerate(self._reader.rows(file, position)):
-                if count % _ROWS_BETWEEN_CHECKS == 0:
-                    check_cancelled()
-                position = row.end
-                key = self._key_of(row.key)
-                if self._stands_for(key, row.start):
-                    keys.append(cast("K", key))
-                if len(keys) >= limit or position >= self._end:
-                    break
+        try:
+            with self._content.reading() as file:
+                for count, row in enumerate(self._reader.rows(file, position)):
+                    if count % _ROWS_BETWEEN_CHECKS == 0:
+                        check_cancelled()
+                    position = row.end
+                    key = self._key_of(row.key)
+                    if self._stands_for(key, row.start):
+                        keys.append(cast("K", key))
+                    if len(keys) >= limit or position >= self._end:
+                        break
+        except ScenarioError as error:
+            what = "the rows that were indexed are not there any more"
+            raise ScenarioError(f"{self._path}: byte {position}: {what}") from error
         at_end = position >= self._end
         return Page(tuple(keys), None if at_end else _Cursor(position, self._identity))
 

@@ -9,6 +9,7 @@ from anyio import CancelScope, Lock, to_thread
 from async_backfill.contracts import K, Page, V, V_co
 from async_backfill.errors import ConfigurationError, LoadError, ScenarioError
 from async_backfill.sources.file_content import ChangedError
+from async_backfill.sources.files import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -160,6 +161,7 @@ def _answer(path: AnyPath, indexed: Indexed[K, V], question: Callable[[Indexed[K
         answer = question(indexed)
     except (ScenarioError, OSError) as error:
         indexed.check()
-        raise LoadError(f"{path}: reads differently than when it was indexed") from error
+        refused = error if isinstance(error, ScenarioError) else refusal(path, error)
+        raise LoadError(str(refused)) from error
     indexed.check()
     return answer

@@ -96,8 +96,12 @@ class JsonLines:
             lines.row_start = lines.position
 
     def columns(self, content: bytes) -> Columns:
-        """Return what one row says, from the bytes between its start and its end."""
-        return json_row(self._path, 1, content.decode("utf-8"), self._wanted)
+        """Return what one row says, from the bytes between its start and its end.
+
+        :raises ScenarioError: when they are not a row; its line is counted from its start.
+        """
+        text = next(_Lines(self._path, io.BytesIO(content), self._longest, position=0, line=1), "")
+        return json_row(self._path, 1, text, self._wanted)
 
 
 class CsvLines:
@@ -138,8 +142,14 @@ class CsvLines:
             lines.row_start = lines.position
 
     def columns(self, content: bytes) -> Columns:
-        """Return what one row says, from the bytes between its start and its end."""
-        cells = next(csv.reader(io.StringIO(content.decode("utf-8"), newline="\n"), strict=True))
+        """Return what one row says, from the bytes between its start and its end.
+
+        :raises ScenarioError: when they are not a row; its line is counted from its start.
+        """
+        lines = _Lines(self._path, io.BytesIO(content), self._longest, position=0, line=1)
+        cells = next(_records(self._path, lines), [])
+        if len(cells) != len(self._header):
+            raise width_refusal(self._path, 1, len(cells), len(self._header))
         return dict(zip(self._header, cells, strict=True))
 
 
