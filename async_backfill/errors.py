@@ -40,7 +40,7 @@ class ConfigurationError(AsyncBackfillError, ValueError):
 
 
 class ScenarioError(AsyncBackfillError):
-    """A scenario, or a file it names, cannot be used; the text is one line with file and place."""
+    """A scenario, or a file of rows, cannot be used; the text is one line with file and place."""
 
 
 class JournalError(AsyncBackfillError):

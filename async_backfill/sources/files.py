@@ -7,31 +7,25 @@ parsing through a worker thread, so a large table does not stop the event loop.
 from __future__ import annotations
 
 import csv
-import difflib
 import gzip
 import io
-import json
-import math
 import zlib
-from collections import Counter
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 import aiofiles
 from anyio import to_thread
 
 from async_backfill.durable import reason
 from async_backfill.errors import ScenarioError
+from async_backfill.sources.rows import check_header, json_row, repeated_key, shown, width_refusal
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
+
+    from async_backfill.sources.rows import AnyPath
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
 BOM: Final = "\ufeff"
-_DEEPEST: Final = 100
-_LONGEST: Final = 100
-
-AnyPath: TypeAlias = "str | os.PathLike[str]"
 
 
 async def read_text(path: AnyPath) -> str:
@@ -108,13 +102,9 @@ def _table(path: AnyPath, content: bytes, key: str, value: str | None) -> dict[s
     for line, row in rows:
         name = row[key]
         if not isinstance(name, str) or not name:
-            raise ScenarioError(
-                f"{path}:{line}: {_shown(key)} is {_shown(name)}, expected a key that is text"
-            )
+            raise ScenarioError(f"{path}:{line}: {shown(key)} is {shown(name)}, expected a key that is text")
         if name in lines:
-            raise ScenarioError(
-                f"{path}:{line}: the key {_shown(name)} is there twice, first in line {lines[name]}"
-            )
+            raise repeated_key(path, line, name, lines[name])
         lines[name] = line
         if value is not None:
             table[name] = row[value]
@@ -136,8 +126,7 @@ def _csv_rows(path: AnyPath, text: str, wanted: Sequence[str]) -> Iterator[tuple
             elif header is not None and len(cells) == len(header):
                 yield line, dict(zip(header, cells, strict=True))
             elif cells:
-                expected = f"expected {len(header or ())} as in the header"
-                raise ScenarioError(f"{path}:{line}: {len(cells)} columns, {expected}")
+                raise width_refusal(path, line, len(cells), len(header or ()))
             line = reader.line_num + 1
     except csv.Error as error:
         raise ScenarioError(f"{path}:{line}: not CSV: {error}") from error
@@ -145,95 +134,7 @@ def _csv_rows(path: AnyPath, text: str, wanted: Sequence[str]) -> Iterator[tuple
         raise ScenarioError(f"{path}:1: empty, expected CSV with a header, or JSON lines")
 
 
-def check_header(path: AnyPath, line: int, header: Sequence[str], wanted: Iterable[str]) -> None:
-    """Make sure that ``header`` names each column once and has those that are ``wanted``.
-
-    :raises ScenarioError: when not; names the file and the line.
-    """
-    if len(set(header)) < len(header):
-        raise ScenarioError(f"{path}:{line}: the column {_shown(_repeated(header))} is there twice")
-    _check_columns(path, line, header, wanted)
-
-
 def _json_rows(path: AnyPath, text: str, wanted: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
     for line, row_text in enumerate(text.split("\n"), start=1):
-        if not row_text.strip():
-            continue
-        try:
-            row = _json_row(row_text)
-        except json.JSONDecodeError as error:
-            raise ScenarioError(f"{path}:{line}:{error.colno}: not JSON: {error.msg}") from error
-        except ValueError as error:
-            raise ScenarioError(f"{path}:{line}: {str(error).partition(';')[0]}") from error
-        _check_columns(path, line, row, wanted)
-        yield line, row
-
-
-def _json_row(text: str) -> dict[str, Any]:
-    nested = text.count("{") + text.count("[")
-    try:
-        row = json.loads(
-            text, object_pairs_hook=_unique_names, parse_constant=_refuse_constant, parse_float=_finite
-        )
-    except RecursionError:
-        raise ValueError(f"nested deeper than {_DEEPEST} levels") from None
-    if nested > _DEEPEST and _depth(row) > _DEEPEST:
-        raise ValueError(f"nested deeper than {_DEEPEST} levels")
-    if not isinstance(row, dict):
-        raise ValueError(f"{_shown(row)} is not a JSON object")  # noqa: TRY004 - a fault of the file
-    if "\\u" in text:
-        try:
-            json.dumps(row, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            raise ValueError("half a surrogate pair, which is not text") from None
-    return row
-
-
-def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(names := dict(pairs)) < len(pairs):
-        raise ValueError(f"the name {_shown(_repeated(name for name, _ in pairs))} is there twice")
-    return names
-
-
-def _repeated(names: Iterable[str]) -> str:
-    counts = Counter(names)
-    return next(name for name, count in counts.items() if count > 1)
-
-
-def _refuse_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is not a JSON number")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{_shown(text)} is beyond the range of numbers")
-    return number
-
-
-def _depth(value: object) -> int:
-    deepest = 0
-    level = [value]
-    while level:
-        deepest += 1
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, (dict, list))
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-    return deepest
-
-
-def _check_columns(path: AnyPath, line: int, known: Collection[str], wanted: Iterable[str]) -> None:
-    for name in wanted:
-        if name not in known:
-            folded = {column.casefold(): column for column in known}
-            nearest = difflib.get_close_matches(name[:_LONGEST].casefold(), folded, n=1, cutoff=0.0)
-            hint = f", the nearest is {_shown(folded[nearest[0]])}" if nearest else ""
-            raise ScenarioError(f"{path}:{line}: no column {_shown(name)}{hint}")
-
-
-def _shown(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+        if row_text.strip():
+            yield line, json_row(path, line, row_text, wanted)

@@ -8,7 +8,7 @@ import warnings
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 from async_backfill.errors import ConfigurationError, ScenarioError
-from async_backfill.sources.files import check_header
+from async_backfill.sources.rows import check_header
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

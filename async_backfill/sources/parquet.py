@@ -1,0 +1,233 @@
+"""A Parquet file as a source that is read from disk, with pyarrow; needs the extra ``parquet``."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Final, Generic, cast
+
+import pyarrow as pa
+from anyio.from_thread import check_cancelled
+from pyarrow import parquet as pq
+
+from async_backfill.contracts import K, Page, V
+from async_backfill.errors import ScenarioError
+from async_backfill.limits import whole
+from async_backfill.sources.file_content import ChangedError, Identity
+from async_backfill.sources.files import refusal
+from async_backfill.sources.indexed_source import IndexedSource, OnChange
+from async_backfill.sources.key_index import KeyIndex
+from async_backfill.sources.row_parts import Columns, KeyType, RowValue
+from async_backfill.sources.rows import check_header, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from async_backfill.outcomes import Failed
+    from async_backfill.sources.rows import AnyPath
+
+_ROWS_AT_ONCE: Final = 8192
+
+
+class ParquetSource(IndexedSource[K, V]):
+    """Answers with the rows of the Parquet file at ``path``, read from disk when asked, and scans it.
+
+    Opening (``async with``, or `open` and `aclose`) reads the key column once and keeps 24 to 30 bytes a
+    row in memory. A row of Parquet cannot be read alone: a load reads each row group that has one of its
+    keys, from its begin to the last such row, and only the columns it needs. A file for single reads is
+    best written in small row groups, of 10,000 rows or so. Reading is in worker threads, 8192 rows at
+    once. A value is a dict of all columns but the key, as Python values.
+
+    A file whose size, time of change or inode differs from when it was indexed has changed; what was
+    read of it is not handed out. A write that leaves all three alone is not noticed.
+
+    :param key: the column that identifies a row; a key that is there twice is refused.
+    :param key_type: ``str`` (not empty) or ``int``; no key of another type is found.
+    :param value: the column that becomes the value.
+    :param row: makes the value from the dict of all columns, in a worker thread; what it raises is the
+        failure of that key alone. Not together with ``value``.
+    :param on_change: ``"refuse"`` to answer, or ``"reindex"``: read the file again, once for all who
+        wait. A scan that was under way then starts again at the first row.
+    :param max_group: the most bytes that a row group may have, unpacked, by what the file says.
+    :raises ConfigurationError: for a setting outside of that.
+    """
+
+    def __init__(
+        self,
+        path: AnyPath,
+        *,
+        key: str,
+        key_type: type[Any] = str,
+        value: str | None = None,
+        row: Callable[[Columns], V] | None = None,
+        on_change: OnChange = "refuse",
+        max_group: int = 1 << 30,
+    ) -> None:
+        keys = KeyType(key_type)
+        values = RowValue(key, value=value, row=row)
+        most = whole("max_group", max_group, least=1)
+        index = partial(_IndexedGroups[K, V], path, keys, values, most)
+        super().__init__(path, index, on_change=on_change)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cursor:
+    """The row that the next page starts at, in the file that was indexed as ``identity``."""
+
+    row: int
+    identity: Identity
+
+
+class _IndexedGroups(Generic[K, V]):
+    """The row groups of a file, and in which row each key is; blocks, and is called in worker threads."""
+
+    def __init__(self, path: AnyPath, keys: KeyType, values: RowValue[V], most: int) -> None:
+        self._path = path
+        self._keys = keys
+        self._values = values
+        self._rows = KeyIndex()
+        try:
+            self._identity = Identity.of(path)
+            with self._reading(None) as file:
+                self._metadata = file.metadata
+                check_header(path, 1, file.schema_arrow.names, values.wanted)
+                self._firsts = self._first_rows(most)
+                self._find_rows(file)
+            self._identity.check(path)
+        except ChangedError as changed:
+            raise ScenarioError(f"{path}: changed while it was indexed: {changed}") from changed
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+            raise refusal(path, error) from error
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def check(self) -> None:
+        """Make sure that the file is still the one that was indexed; `ChangedError` when not."""
+        self._identity.check(self._path)
+
+    def close(self) -> None:
+        """Do nothing: the file is opened for each reading."""
+
+    def load(self, keys: Sequence[K], /) -> dict[K, V | Failed]:
+        """Return the values of those ``keys`` that the file has, read in the order of their rows."""
+        asked: dict[int, list[K]] = {}
+        for key in keys:
+            digest = self._keys.digest(key)
+            for row in () if digest is None else self._rows.rows(digest):
+                asked.setdefault(row, []).append(key)
+        rows = self._read(sorted(asked))
+        self.check()
+        answers: dict[K, V | Failed] = {}
+        for row, columns in rows:
+            found = self._keys.of_value(columns[self._values.key])
+            for key in asked[row]:
+                if key == found:
+                    answers[key] = self._values.of(columns, f"row {row + 1} of {self._path}")
+        return answers
+
+    def page(self, cursor: object | None, limit: int, /) -> Page[K]:
+        """Return up to ``limit`` keys in the order of their rows, from the row of ``cursor`` on."""
+        first = cursor.row if isinstance(cursor, _Cursor) and cursor.identity == self._identity else 0
+        keys: list[K] = []
+        group = bisect_right(self._firsts, first) - 1
+        if first < len(self):
+            with self._reading(self._metadata) as file:
+                skipped = first - self._firsts[group]
+                groups = range(group, len(self._firsts) - 1)
+                for batch in self._batches(file, groups, [self._values.key]):
+                    part = batch.column(0)[skipped : skipped + limit - len(keys)]
+                    skipped = max(0, skipped - batch.num_rows)
+                    keys.extend(cast("list[K]", part.to_pylist()))
+                    if len(keys) == limit:
+                        break
+        end = first + len(keys)
+        return Page(tuple(keys), None if end >= len(self) else _Cursor(end, self._identity))
+
+    def _read(self, rows: Sequence[int]) -> list[tuple[int, Columns]]:
+        """Return what each of ``rows``, which are sorted, says."""
+        found: list[tuple[int, Columns]] = []
+        columns = None if self._values.takes_all else [*dict.fromkeys(self._values.wanted)]
+        with self._reading(self._metadata) as file:
+            while len(found) < len(rows):
+                group = bisect_right(self._firsts, rows[len(found)]) - 1
+                begin, end = self._firsts[group], self._firsts[group + 1]
+                for batch in self._batches(file, [group], columns):
+                    here: list[int] = []
+                    while len(found) + len(here) < len(rows):
+                        row = rows[len(found) + len(here)]
+                        if row >= begin + batch.num_rows:
+                            break
+                        here.append(row)
+                    part = batch.take(pa.array([row - begin for row in here], pa.int64()))
+                    found.extend(zip(here, part.to_pylist(), strict=True))
+                    begin += batch.num_rows
+                    if len(found) == len(rows) or rows[len(found)] >= end:
+                        break
+        return found
+
+    def _find_rows(self, file: pq.ParquetFile) -> None:
+        groups = range(len(self._firsts) - 1)
+        for batch in self._batches(file, groups, [self._values.key]):
+            for said in batch.column(0).to_pylist():
+                key = self._keys.of_value(said)
+                digest = self._keys.digest(key)
+                row = len(self._rows)
+                if digest is None:
+                    raise ScenarioError(
+                        f"{self._path}: row {row + 1}: {shown(self._values.key)} is {_shown(said)}, "
+                        f"expected a key that is {self._keys.expected(said)}"
+                    )
+                self._refuse_repeated(key, digest, row)
+                self._rows.add(digest, row, 1)
+
+    def _refuse_repeated(self, key: object, digest: int, row: int) -> None:
+        for earlier in self._rows.rows(digest):
+            ((_, columns),) = self._read([earlier])
+            if columns[self._values.key] == key:
+                first = f"first in row {earlier + 1}"
+                raise ScenarioError(
+                    f"{self._path}: row {row + 1}: the key {shown(key)} is there twice, {first}"
+                )
+
+    def _first_rows(self, most: int) -> list[int]:
+        """Return the number of the first row of each group, and after them how many rows there are."""
+        groups = [self._metadata.row_group(group) for group in range(self._metadata.num_row_groups)]
+        for number, group in enumerate(groups, start=1):
+            if group.total_byte_size > most:
+                size = f"{group.total_byte_size} bytes"
+                raise ScenarioError(
+                    f"{self._path}: row group {number} has {size}, more than max_group={most}"
+                )
+        return [0, *accumulate(group.num_rows for group in groups)]
+
+    def _batches(
+        self, file: pq.ParquetFile, groups: Sequence[int], columns: Sequence[str] | None
+    ) -> Iterator[pa.RecordBatch]:
+        for batch in file.iter_batches(
+            batch_size=_ROWS_AT_ONCE, row_groups=list(groups), columns=columns, use_threads=False
+        ):
+            check_cancelled()
+            yield batch
+
+    @contextmanager
+    def _reading(self, metadata: pq.FileMetaData | None) -> Iterator[pq.ParquetFile]:
+        """Open the file; what pyarrow finds wrong in it is a `ScenarioError`."""
+        try:
+            with pq.ParquetFile(self._path, metadata=metadata, pre_buffer=False) as file:
+                yield file
+        except pa.ArrowException as error:
+            what = str(error).partition("\n")[0]
+            raise ScenarioError(f"{self._path}: not Parquet that can be read: {what}") from error
+        except OSError as error:
+            if error.errno is None:  # what pyarrow raises for content that is damaged
+                what = str(error).partition("\n")[0]
+                raise ScenarioError(f"{self._path}: not Parquet that can be read: {what}") from error
+            raise
+
+
+def _shown(said: object) -> str:
+    return shown(said if said is None or isinstance(said, (str, int, float)) else repr(said))

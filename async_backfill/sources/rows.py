@@ -1,0 +1,133 @@
+"""What a row of a table is, in CSV and in JSON lines, and how one that is wrong is refused."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import os
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
+
+from async_backfill.errors import ScenarioError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+AnyPath: TypeAlias = str | os.PathLike[str]
+
+_DEEPEST: Final = 100
+_LONGEST: Final = 100
+
+
+def json_row(path: AnyPath, line: int, text: str, wanted: Iterable[str]) -> dict[str, Any]:
+    """Return the JSON object in ``text``, which has the columns that are ``wanted``.
+
+    A name that is there twice, ``NaN``, a number beyond the range of floats, more than 100 levels and
+    half a surrogate pair are refused.
+
+    :raises ScenarioError: when it is not such an object; names the file, the line and the column.
+    """
+    try:
+        row = _json_object(text)
+    except json.JSONDecodeError as error:
+        raise ScenarioError(f"{path}:{line}:{error.colno}: not JSON: {error.msg}") from error
+    except ValueError as error:
+        raise ScenarioError(f"{path}:{line}: {str(error).partition(';')[0]}") from error
+    check_columns(path, line, row, wanted)
+    return row
+
+
+def check_header(path: AnyPath, line: int, header: Sequence[str], wanted: Iterable[str]) -> None:
+    """Make sure that ``header`` names each column once and has those that are ``wanted``.
+
+    :raises ScenarioError: when not; names the file and the line.
+    """
+    if len(set(header)) < len(header):
+        raise ScenarioError(f"{path}:{line}: the column {shown(_repeated(header))} is there twice")
+    check_columns(path, line, header, wanted)
+
+
+def check_columns(path: AnyPath, line: int, known: Collection[str], wanted: Iterable[str]) -> None:
+    """Make sure that the columns ``wanted`` are among the ``known``.
+
+    :raises ScenarioError: for the first that is not; names the file, the line and the nearest column.
+    """
+    for name in wanted:
+        if name not in known:
+            folded = {column.casefold(): column for column in known}
+            nearest = difflib.get_close_matches(name[:_LONGEST].casefold(), folded, n=1, cutoff=0.0)
+            hint = f", the nearest is {shown(folded[nearest[0]])}" if nearest else ""
+            raise ScenarioError(f"{path}:{line}: no column {shown(name)}{hint}")
+
+
+def shown(value: object) -> str:
+    """Return ``value`` as JSON shows it, cut off where it is long: one line of an error."""
+    text = json.dumps(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def repeated_key(path: AnyPath, line: int, key: object, first: int) -> ScenarioError:
+    """Return what to raise for a key in ``line`` that was in line ``first`` already."""
+    return ScenarioError(f"{path}:{line}: the key {shown(key)} is there twice, first in line {first}")
+
+
+def width_refusal(path: AnyPath, line: int, columns: int, expected: int) -> ScenarioError:
+    """Return what to raise for a row of CSV that has not as many columns as the header."""
+    return ScenarioError(f"{path}:{line}: {columns} columns, expected {expected} as in the header")
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    nested = text.count("{") + text.count("[")
+    try:
+        row = json.loads(
+            text, object_pairs_hook=_unique_names, parse_constant=_refuse_constant, parse_float=_finite
+        )
+    except RecursionError:
+        raise ValueError(f"nested deeper than {_DEEPEST} levels") from None
+    if nested > _DEEPEST and _depth(row) > _DEEPEST:
+        raise ValueError(f"nested deeper than {_DEEPEST} levels")
+    if not isinstance(row, dict):
+        raise ValueError(f"{shown(row)} is not a JSON object")  # noqa: TRY004 - a fault of the file
+    if "\\u" in text:
+        try:
+            json.dumps(row, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError("half a surrogate pair, which is not text") from None
+    return row
+
+
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(names := dict(pairs)) < len(pairs):
+        raise ValueError(f"the name {shown(_repeated(name for name, _ in pairs))} is there twice")
+    return names
+
+
+def _repeated(names: Iterable[str]) -> str:
+    counts = Counter(names)
+    return next(name for name, count in counts.items() if count > 1)
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not a JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{shown(text)} is beyond the range of numbers")
+    return number
+
+
+def _depth(value: object) -> int:
+    deepest = 0
+    level = [value]
+    while level:
+        deepest += 1
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return deepest
