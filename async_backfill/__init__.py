@@ -14,6 +14,7 @@ from async_backfill.errors import (
     LoadTimeoutError,
     MissingExtraError,
     ScenarioError,
+    StoreError,
 )
 from async_backfill.outcomes import Failed, MissCause
 from async_backfill.policies import (
@@ -60,6 +61,7 @@ __all__ = [
     "SimulatedSource",
     "Stats",
     "Status",
+    "StoreError",
     "WeighedStore",
     "cached",
     "each",

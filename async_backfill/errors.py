@@ -9,6 +9,7 @@
     ├─ MissingExtraError                 an optional library is not installed
     ├─ CacheClosedError (RuntimeError)   the cache is not open, or closed while a caller waited
     ├─ KeyNotFoundError (LookupError)    the source answered: no such key
+    ├─ StoreError                        the store that processes share did not take a put or an invalidation
     └─ LoadError                         the source failed; the cause is chained
        ├─ LoadTimeoutError (TimeoutError)
        ├─ LoadCycleError                 the load waits for itself; shows the circle of keys
@@ -61,6 +62,14 @@ class KeyNotFoundError(AsyncBackfillError, LookupError):
     def __init__(self, message: str, *, key: Hashable = None) -> None:
         super().__init__(message)
         self.key = key
+
+
+class StoreError(AsyncBackfillError):
+    """The store that processes share failed; the store's own exception is the ``__cause__``.
+
+    Raised only by an explicit put, invalidation or clear: this process holds what was asked for, others
+    may go on with what they have.
+    """
 
 
 class LoadError(AsyncBackfillError):
