@@ -16,6 +16,7 @@ from async_backfill.errors import (
     ScenarioError,
     StoreError,
 )
+from async_backfill.far.tier import FarTier
 from async_backfill.outcomes import Failed, MissCause
 from async_backfill.policies import (
     BackfillPolicy,
@@ -45,6 +46,7 @@ __all__ = [
     "CircuitState",
     "ConfigurationError",
     "Failed",
+    "FarTier",
     "FreshnessPolicy",
     "HistoryPolicy",
     "JournalError",

@@ -12,6 +12,8 @@ from async_backfill.backfill.successors import Successors
 from async_backfill.backfill.trigger import MissRateTrigger
 from async_backfill.engine import Parts
 from async_backfill.errors import ConfigurationError
+from async_backfill.events import FarStoreFailed
+from async_backfill.far.calls import FarCalls
 from async_backfill.holdings import Holdings
 from async_backfill.limits import whole
 from async_backfill.outcomes import MissCause
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
 
     from async_backfill.backfill.audit import AuditLog
     from async_backfill.contracts import AuditSink, BoundedStore, Clock, Journal, K, Scan, Source, Trigger, V
+    from async_backfill.errors import StoreError
     from async_backfill.events import Event
+    from async_backfill.far.tier import FarTier
     from async_backfill.policies import BackfillPolicy, FreshnessPolicy, HistoryPolicy, LoadPolicy
     from async_backfill.stats import Counters
 
@@ -41,6 +45,7 @@ def assemble(  # noqa: PLR0913 - the settings of a cache, handed on once
     freshness: FreshnessPolicy,
     backfill: BackfillPolicy,
     history: HistoryPolicy,
+    far: FarTier[K, V] | None,
     journal: Journal[K] | None,
     miss_threshold: float,
     backfill_batch: int,
@@ -108,6 +113,8 @@ def assemble(  # noqa: PLR0913 - the settings of a cache, handed on once
         guard=guard,
         hot=hot,
         heat=heat,
+        far=far,
+        far_calls=None if far is None else _far_calls(far, notify, clock),
         journal=journal,
         save_every=history.save_every,
         successors=successors,
@@ -118,6 +125,14 @@ def assemble(  # noqa: PLR0913 - the settings of a cache, handed on once
         notify=notify,
         clock=clock,
     )
+
+
+def _far_calls(far: FarTier[K, V], notify: Callable[[Event], None] | None, clock: Clock) -> FarCalls:
+    def failed(error: StoreError) -> None:
+        if notify is not None:
+            notify(FarStoreFailed(error=error))
+
+    return FarCalls(timeout=far.timeout, circuit=far.circuit, clock=clock, notify=failed)
 
 
 def _plain(store: BoundedStore[K, V]) -> MemoryStore[K, V]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from async_backfill.contracts import AuditSink, BoundedStore, Clock, Journal, Scan, Source, Trigger
     from async_backfill.engine import Engine, Parts
     from async_backfill.events import Event, Observer
+    from async_backfill.far.tier import FarTier
     from async_backfill.records import AuditRecord
     from async_backfill.stores.orders import Eviction
 
@@ -59,6 +60,7 @@ class BackfillCache(Generic[K, V]):
     :param backfill: when and how a backfill runs.
     :param history: what is remembered of which keys are hot, for ``selection="history"``.
     :param journal: keeps that beyond this process; it is read when the cache is opened first.
+    :param far: a store that processes share, behind this cache's memory and before the source.
     :param trigger: decides when to backfill, in place of ``miss_threshold`` and of the window in
         ``backfill``.
     :param store: where copies are, in place of a `MemoryStore` of ``capacity``.
@@ -85,6 +87,7 @@ class BackfillCache(Generic[K, V]):
         backfill: BackfillPolicy | None = None,
         history: HistoryPolicy | None = None,
         journal: Journal[K] | None = None,
+        far: FarTier[K, V] | None = None,
         trigger: Trigger | None = None,
         store: BoundedStore[K, V] | None = None,
         audit_sink: AuditSink | None = None,
@@ -108,6 +111,7 @@ class BackfillCache(Generic[K, V]):
             freshness=freshness or FreshnessPolicy(),
             backfill=backfill or BackfillPolicy(),
             history=history or HistoryPolicy(),
+            far=far,
             journal=journal,
             miss_threshold=miss_threshold,
             backfill_batch=backfill_batch,
@@ -215,20 +219,38 @@ class BackfillCache(Generic[K, V]):
         await self.put_many({key: value})
 
     async def put_many(self, items: Mapping[K, V]) -> None:
-        """Cache ``items`` in their order; each wins over any load or backfill of its key under way."""
-        self._open().loader.locks.revoke(items)
+        """Cache ``items`` in their order; each wins over any load or backfill of its key under way.
+
+        :raises StoreError: when they are cached here, but the store that processes share did not take them.
+        """
+        engine = self._open()
+        engine.loader.locks.revoke(items)
         self._holdings.put_many(items)
+        if engine.far is not None:
+            await engine.far.writes.put(items)
 
     async def invalidate(self, key: K) -> None:
-        """Remove ``key``; a load under way serves those who wait for it, but is not stored."""
-        self._open().loader.locks.revoke((key,))
+        """Remove ``key``; a load under way serves those who wait for it, but is not stored.
+
+        :raises StoreError: when it was removed here, but maybe not from the store that processes share.
+        """
+        engine = self._open()
+        engine.loader.locks.revoke((key,))
         self._holdings.delete_many((key,))
+        if engine.far is not None:
+            await engine.far.writes.delete((key,))
 
     async def clear(self) -> None:
-        """Remove every key; loads under way serve those who wait for them, but are not stored."""
-        self._open().loader.locks.revoke_all()
+        """Remove every key; loads under way serve those who wait for them, but are not stored.
+
+        :raises StoreError: as `invalidate` does.
+        """
+        engine = self._open()
+        engine.loader.locks.revoke_all()
         self._holdings.clear()
-        self._open().flushed()
+        engine.flushed()
+        if engine.far is not None:
+            await engine.far.writes.clear()
 
     def evict_oldest(self) -> K:
         """Remove and return the key that would be evicted next: by default the one added first.
@@ -312,6 +334,7 @@ class BackfillCache(Generic[K, V]):
             budget=self._budget.state,
             circuit=None if opening is None else opening.engine.loader.calling.circuit,
             audit_dropped=self._audit.dropped,
+            far=None if self._parts.far_calls is None else self._parts.far_calls.stats(),
         )
 
     @property

@@ -15,6 +15,7 @@ from async_backfill.backfill.hottest import HottestFirst
 from async_backfill.backfill.journal_writer import JournalWriter
 from async_backfill.backfill.selection import SourceOrder
 from async_backfill.contracts import K, V
+from async_backfill.far.open_tier import OpenTier
 from async_backfill.loading.loader import Loader
 from async_backfill.many_misses import ManyMisses
 from async_backfill.misses import Misses
@@ -35,7 +36,10 @@ if TYPE_CHECKING:
     from async_backfill.backfill.trigger import MissRateTrigger
     from async_backfill.contracts import AuditSink, Clock, Journal, Scan, Selection, Source, Spawn, Trigger
     from async_backfill.events import Event
+    from async_backfill.far.calls import FarCalls
+    from async_backfill.far.tier import FarTier
     from async_backfill.holdings import Holdings
+    from async_backfill.loading.batch import Batch
     from async_backfill.loading.call import Ended
     from async_backfill.policies import BackfillPolicy, FreshnessPolicy, LoadPolicy
     from async_backfill.stats import Counters
@@ -62,6 +66,8 @@ class Parts(Generic[K, V]):
     guard: Guard[K] | None
     hot: HotKeys[K] | None
     heat: HeatRecorder[K] | None
+    far: FarTier[K, V] | None
+    far_calls: FarCalls | None
     journal: Journal[K] | None
     save_every: float
     successors: Successors[K] | None
@@ -84,13 +90,15 @@ class Engine(Generic[K, V]):
         self._spawn = spawn
         self._journal_writer: JournalWriter[K] | None = None
         self._hottest: HottestFirst[K] | None = None
+        self.far = self._make_far(spawn)
         self.loader: Loader[K, V] = Loader(
             parts.source,
             policy=parts.load,
-            landed=parts.holdings.keep,
+            landed=parts.holdings.keep if self.far is None else self._keep,
             report=self._report_load,
             spawn=spawn,
             clock=parts.clock,
+            before=(lambda calling: calling) if self.far is None else self.far.before,
         )
         self.backfiller = self._make_backfiller(spawn)
         self.misses, self.many_misses = self._make_misses()
@@ -112,6 +120,8 @@ class Engine(Generic[K, V]):
 
         Backfills that were at rest get another chance.
         """
+        if self.far is not None:
+            self.far.listen(self._forget)
         if self._parts.guard is not None:
             self._parts.guard.receipts.wake()
         journal, heat = self._parts.journal, self._parts.heat
@@ -137,6 +147,8 @@ class Engine(Generic[K, V]):
         self.readiness.stop()
         if self.backfiller is not None:
             self.backfiller.stop()
+        if self.far is not None:
+            await self.far.close(_LAST_WRITE)
         with move_on_after(_LAST_WRITE, shield=True):
             if self.backfiller is not None:
                 await self.backfiller.quiet()
@@ -158,12 +170,50 @@ class Engine(Generic[K, V]):
 
     async def settle(self) -> None:
         """Wait until nothing is loading and nothing backfills, and the audit is written."""
-        while self.loader.busy or (self.backfiller is not None and self.backfiller.busy):
+        far = self.far
+        while (
+            self.loader.busy
+            or (self.backfiller is not None and self.backfiller.busy)
+            or (far is not None and far.writes.busy)
+        ):
             await self.loader.quiet()
             if self.backfiller is not None:
                 await self.backfiller.quiet()
+            if far is not None:
+                await far.writes.quiet()
         if self.writer is not None:
             await self.writer.flush()
+
+    def _make_far(self, spawn: Spawn) -> OpenTier[K, V] | None:
+        parts, fresh = self._parts, self._parts.holdings.fresh
+        if parts.far is None or parts.far_calls is None:
+            return None
+        return OpenTier(
+            parts.far,
+            parts.far_calls,
+            ttl=parts.freshness.ttl,
+            seconds_left=None if fresh is None else fresh.seconds_left,
+            patience=parts.load.timeout,
+            spawn=spawn,
+        )
+
+    def _keep(self, batch: Batch[K, V], keys: list[K]) -> None:
+        self._parts.holdings.keep(batch, keys)
+        if self.far is not None:
+            self.far.writes.landed(batch, keys)
+
+    def _forget(self, keys: Sequence[K] | None) -> None:
+        """Forget what another process changed: ``keys``, or everything."""
+        holdings, locks = self._parts.holdings, self.loader.locks
+        if self.far is not None:
+            self.far.writes.forget(keys)
+        if keys is not None:
+            locks.revoke(keys)
+            holdings.delete_many(keys)
+        elif len(holdings.store) or locks:
+            locks.revoke_all()
+            holdings.clear()
+            self.flushed()
 
     def _report_load(self, call: Ended[K, V]) -> None:
         counters, delivered, batch = self._parts.counters, call.delivered, call.batch

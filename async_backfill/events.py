@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from async_backfill.errors import StoreError
 from async_backfill.outcomes import LoadCause
 from async_backfill.records import AuditRecord
 
@@ -40,5 +41,12 @@ class BackfillAudited:
     record: AuditRecord
 
 
-Event: TypeAlias = LoadFinished | KeysEvicted | BackfillAudited
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FarStoreFailed:
+    """A call of the store that processes share failed or was late; the text of ``error`` says which."""
+
+    error: StoreError
+
+
+Event: TypeAlias = LoadFinished | KeysEvicted | BackfillAudited | FarStoreFailed
 Observer: TypeAlias = Callable[[Event], None]

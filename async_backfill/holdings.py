@@ -166,28 +166,29 @@ class Holdings(Generic[K, V]):
             self.absent.discard(values)
         backfill = batch.cause is LoadCause.BACKFILL
         if not (backfill or batch.along) or (self._guard is None and self._backfill.evicts):
-            self._set(values, batch.seconds, evict=True)
+            self._set(values, batch, evict=True)
             return
         # A key that a live caller came to wait for is no longer the backfill's alone.
         live = batch.wanted if backfill else values.keys() - batch.along
-        self._set({key: value for key, value in values.items() if key in live}, batch.seconds, evict=True)
+        self._set({key: value for key, value in values.items() if key in live}, batch, evict=True)
         if self._guard is not None:
             for key in batch.wanted & values.keys():
                 self._guard.resolved(key, True)
         self._set_backfilled({key: value for key, value in values.items() if key not in live}, batch)
 
-    def _set(self, values: Mapping[K, V], seconds: float, *, evict: bool) -> None:
+    def _set(self, values: Mapping[K, V], batch: Batch[K, V], *, evict: bool) -> None:
         if self.fresh is None:
             self._evicted(self.store.set_many(values, evict=evict))
         else:
-            self._evicted(self.fresh.set_many(values, evict=evict, cost=seconds))
+            evicted = self.fresh.set_many(values, evict=evict, cost=batch.seconds, lifetimes=batch.copies)
+            self._evicted(evicted)
 
     def _set_backfilled(self, values: dict[K, V], batch: Batch[K, V]) -> None:
         """Hold what nobody has asked for; of what comes along with a miss, up to its share may evict."""
         along = batch.cause is not LoadCause.BACKFILL
         evict = along or self._backfill.evicts
         if self._probation is None:
-            self._set(values, batch.seconds, evict=evict)
+            self._set(values, batch, evict=evict)
             return
         first_out = not along and self._backfill.selection == "history"
         if along:  # the nearest is read soonest, and must leave last
@@ -196,7 +197,7 @@ class Holdings(Generic[K, V]):
         if self.fresh is None:
             self._evicted(put(values))
         else:
-            self._evicted(self.fresh.set_many(values, cost=batch.seconds, put=put))
+            self._evicted(self.fresh.set_many(values, cost=batch.seconds, lifetimes=batch.copies, put=put))
 
     def _expired(self, keys: Sequence[K]) -> None:
         self._departed(keys, MissCause.EXPIRED)

@@ -1,4 +1,4 @@
-"""The audit record of a backfill decision, and which status may follow which."""
+"""Facts as frozen values: the audit record, which status may follow which, what a far store did."""
 
 from __future__ import annotations
 
@@ -43,6 +43,29 @@ class CircuitState(enum.StrEnum):
 
     HALF_OPEN = "half_open"
     """One call at a time is let through, to find out whether it works again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FarStats:
+    """What came of the store that processes share, until one moment.
+
+    ``hits``, ``misses``
+        keys that were found there, and those that were not, or could not be used.
+    ``failures``
+        calls that failed or were late; those that were not made because of it are not counted.
+    ``written``, ``unwritten``
+        values that were written there, and those that were not: the store failed, too many waited, or
+        their lease had ended.
+    ``circuit``
+        whether the store is called.
+    """
+
+    hits: int
+    misses: int
+    failures: int
+    written: int
+    unwritten: int
+    circuit: CircuitState
 
 
 class BackfillCause(enum.StrEnum):

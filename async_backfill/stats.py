@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from async_backfill.outcomes import LoadCause, MissCause
-from async_backfill.records import BudgetState, CircuitState, Status
+from async_backfill.records import BudgetState, CircuitState, FarStats, Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +44,8 @@ class Stats:
         whether the source is asked; ``None`` without ``LoadPolicy.circuit``, and while the cache is closed.
     ``audit_dropped``
         audit records no longer held in memory.
+    ``far``
+        what came of the store that processes share; ``None`` without one.
     """
 
     lookups: int
@@ -73,6 +75,7 @@ class Stats:
     budget: BudgetState
     circuit: CircuitState | None
     audit_dropped: int
+    far: FarStats | None = None
 
 
 @dataclass(slots=True)
@@ -116,7 +119,7 @@ class Counters:
                 self.backfills_failed += 1
 
 
-def snapshot(
+def snapshot(  # noqa: PLR0913 - each is a fact of its own
     counters: Counters,
     *,
     size: int,
@@ -126,6 +129,7 @@ def snapshot(
     budget: BudgetState,
     circuit: CircuitState | None,
     audit_dropped: int,
+    far: FarStats | None,
 ) -> Stats:
     """Return what ``counters`` hold now, with the facts that are looked up rather than counted."""
     lookups = counters.lookups
@@ -157,4 +161,5 @@ def snapshot(
         budget=budget,
         circuit=circuit,
         audit_dropped=audit_dropped,
+        far=far,
     )

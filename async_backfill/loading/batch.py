@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Any, Generic
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Generic
 
 from async_backfill.contracts import K, V
 from async_backfill.outcomes import ABSENT, Absent, Failed, LoadCause
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from anyio import CancelScope
 
     from async_backfill.loading.signals import Signal
+
+_NO_COPIES: Final[Mapping[Any, float]] = MappingProxyType({})
 
 
 class BatchState(enum.Enum):
@@ -27,6 +30,7 @@ class BatchState(enum.Enum):
 class Batch(Generic[K, V]):
     """The keys of one source call and its outcome; it belongs to the loader, never to a caller.
 
+    ``copies`` says of values that did not come from the source how many seconds they may be used.
     ``wanted`` are the keys of a backfill that a live caller came to wait for as well; ``along`` are
     those of a live load that nobody asked for. ``begun`` is a source call whose first step was
     taken already. ``seconds`` is how long the source took. ``needs`` says
@@ -39,6 +43,7 @@ class Batch(Generic[K, V]):
         "along",
         "begun",
         "cause",
+        "copies",
         "done",
         "error",
         "full",
@@ -69,6 +74,7 @@ class Batch(Generic[K, V]):
         self.needs: dict[object, tuple[Hashable, Batch[Any, Any]]] = {}
         self.lend = lend
         self.seconds = 0.0
+        self.copies: Mapping[K, float] = _NO_COPIES
         self._found: Mapping[K, V | Failed] = {}
 
     def land(self, found: Mapping[K, V | Failed], error: BaseException | None) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, Generic, Protocol
 
+from async_backfill.circuit import Circuit
 from async_backfill.contracts import K, V
 from async_backfill.errors import CircuitOpenError
 from async_backfill.loading.batch import BatchState
 from async_backfill.loading.call import Ended, answers_of, call_source
 from async_backfill.loading.circles import running_batch
-from async_backfill.loading.circuit import Circuit
 from async_backfill.loading.first_step import Done
 from async_backfill.loading.splitting import isolate
 from async_backfill.outcomes import Failed
@@ -44,6 +44,30 @@ class Answer(Generic[K, V]):
     calls: Sequence[Ended[K, V]] = ()
 
 
+class Asking(Protocol[K, V]):
+    """What a loader asks for its batches: a `Calling`, or what stands before one."""
+
+    @property
+    def circuit(self) -> CircuitState | None:
+        """See `Calling.circuit`."""
+        ...
+
+    @property
+    def may_begin(self) -> bool:
+        """See `Calling.may_begin`."""
+        ...
+
+    def begin(
+        self, batch: Batch[K, V], worker: Worker[Any], steps: FirstSteps
+    ) -> Ended[K, V] | Rest[dict[K, V | Failed]] | Raised:
+        """See `Calling.begin`."""
+        ...
+
+    async def load(self, batch: Batch[K, V], scope: CancelScope) -> Answer[K, V] | Ended[K, V]:
+        """See `Calling.load`."""
+        ...
+
+
 class Calling(Generic[K, V]):
     """Asks the source for batches, as ``policy`` says."""
 
@@ -58,12 +82,15 @@ class Calling(Generic[K, V]):
         """The state of the circuit; ``None`` when there is none."""
         return None if self._circuit is None else self._circuit.state
 
-    async def load(self, batch: Batch[K, V], scope: CancelScope) -> Answer[K, V] | Ended[K, V]:
+    async def load(
+        self, batch: Batch[K, V], scope: CancelScope, some: Sequence[K] | None = None
+    ) -> Answer[K, V] | Ended[K, V]:
         """Return what the source says to ``batch``; raise only a cancellation of the whole cache.
 
         :param scope: of the task, see `call_source`.
+        :param some: of its keys, if not all of them.
         """
-        keys = tuple(batch.keys)
+        keys = tuple(batch.keys if some is None else some)
         if self._circuit is None:
             first = await call_source(
                 self._source, batch, keys, policy=self._policy, clock=self._clock, scope=scope
@@ -75,7 +102,7 @@ class Calling(Generic[K, V]):
             first = answer
         if first.error is None or not self._may_split(first, keys):
             return first
-        return await self._split(batch, first, first.error, scope)
+        return await self._split(batch, keys, first, first.error, scope)
 
     @property
     def may_begin(self) -> bool:
@@ -98,10 +125,15 @@ class Calling(Generic[K, V]):
         return Ended(batch, asked, call.result, None, False, False, self._clock() - started)
 
     async def _split(
-        self, batch: Batch[K, V], first: Ended[K, V], error: BaseException, scope: CancelScope
+        self,
+        batch: Batch[K, V],
+        keys: Sequence[K],
+        first: Ended[K, V],
+        error: BaseException,
+        scope: CancelScope,
     ) -> Answer[K, V]:
-        """Look for the bad key of ``batch``, whose first call failed; a timeout ends the search."""
-        keys, calls = tuple(batch.keys), [first]
+        """Look for the bad one of ``keys``, whose first call failed; a timeout ends the search."""
+        calls = [first]
         last = first
         unasked: BaseException | None = None
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from anyio import CancelScope
 
     from async_backfill.contracts import Clock, Source, Spawn
+    from async_backfill.loading.calling import Asking
     from async_backfill.loading.key_locks import KeyLocks
     from async_backfill.policies import LoadPolicy
 
@@ -35,6 +36,7 @@ class Loader(Generic[K, V]):
         indivisible step with the landing.
     :param report: is told of every finished source call.
     :param spawn: starts a task that the cache owns.
+    :param before: puts something before the calls of the source.
     """
 
     def __init__(
@@ -46,8 +48,9 @@ class Loader(Generic[K, V]):
         report: Callable[[Ended[K, V]], None],
         spawn: Spawn,
         clock: Clock,
+        before: Callable[[Calling[K, V]], Asking[K, V]] = lambda calling: calling,
     ) -> None:
-        self.calling: Calling[K, V] = Calling(source, policy, clock=clock)
+        self.calling: Asking[K, V] = before(Calling(source, policy, clock=clock))
         self._policy = policy
         self._signal = signals()
         # Who lingers waits for others, whatever happens in this turn.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import heapq
 import math
 import random
-from typing import TYPE_CHECKING, Final, Generic
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Generic
 
 from async_backfill.contracts import K, V
 from async_backfill.outcomes import ABSENT, Absent
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from async_backfill.policies import FreshnessPolicy
 
 _SLACK: Final = 64
+_NO_LIFETIMES: Final[Mapping[Any, float]] = MappingProxyType({})
 
 
 class FreshStore(Generic[K, V]):
@@ -91,6 +93,10 @@ class FreshStore(Generic[K, V]):
         """Return whether ``key`` is still there but no longer fresh."""
         return key in self._fresh_until and not self.is_fresh(key)
 
+    def seconds_left(self, key: K) -> float:
+        """Return how long ``key`` stays fresh, 0.0 or more."""
+        return max(0.0, self._fresh_until.get(key, -math.inf) - self._clock())
+
     def may_refresh(self, key: K) -> bool:
         """Return whether the last refresh of ``key`` did not fail, or that is long enough ago."""
         return self._clock() >= self._retry_at.get(key, -math.inf)
@@ -107,11 +113,13 @@ class FreshStore(Generic[K, V]):
         *,
         evict: bool = True,
         cost: float = 0.0,
+        lifetimes: Mapping[K, float] = _NO_LIFETIMES,
         put: Callable[[Mapping[K, V]], Sequence[K]] | None = None,
     ) -> Sequence[K]:
         """Add or replace ``items`` in their order, fresh from now on; return the keys evicted for them.
 
         :param cost: seconds that it took to load them, for ``FreshnessPolicy.early``.
+        :param lifetimes: seconds that some of ``items`` may be fresh at the most, as copies of older ones.
         :param put: puts them into the store underneath, where ``set_many`` is not the way.
         """
         self._sweep()
@@ -121,7 +129,7 @@ class FreshStore(Generic[K, V]):
         for key in items:
             # One that did not fit, or was evicted for a later one of the same items, has no times.
             if self._store.peek(key, ABSENT) is not ABSENT:
-                self._date(key, now, cost)
+                self._date(key, now, cost, lifetimes.get(key, math.inf))
         return evicted
 
     def delete_many(self, keys: Iterable[K], /) -> None:
@@ -168,10 +176,11 @@ class FreshStore(Generic[K, V]):
 
         return read_early if early else read_fresh
 
-    def _date(self, key: K, now: float, cost: float) -> None:
+    def _date(self, key: K, now: float, cost: float, most: float) -> None:
         ttl = self._ttl
         if self._policy.jitter:
             ttl -= ttl * self._policy.jitter * self._draws.random()
+        ttl = min(ttl, most)
         self._fresh_until[key] = now + ttl
         self._retry_at.pop(key, None)
         if self._policy.early:

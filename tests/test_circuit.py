@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from async_backfill import CircuitOpenError, CircuitPolicy, CircuitState
-from async_backfill.loading.circuit import Circuit
+from async_backfill.circuit import Circuit
 from async_backfill.testing import ManualClock
 
 

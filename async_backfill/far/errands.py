@@ -1,0 +1,72 @@
+"""A change of a key that the far store is to be told of, and who waits for that."""
+
+from __future__ import annotations
+
+import enum
+from typing import Generic, TypeAlias
+
+from anyio import Event
+
+from async_backfill.contracts import K, V
+from async_backfill.outcomes import ABSENT, Absent
+
+
+class Change(enum.Enum):
+    """What is to become of a key in the far store."""
+
+    LOADED = enum.auto()
+    """It was loaded: write it, if that is no trouble."""
+
+    LEASED = enum.auto()
+    """It was loaded under a lease: write it if that still stands, and end the lease."""
+
+    PUT = enum.auto()
+    DELETED = enum.auto()
+
+
+class Receipt:
+    """Tells who put, invalidated or cleared what became of it in the far store."""
+
+    __slots__ = ("done", "error", "left")
+
+    def __init__(self, left: int) -> None:
+        self.done = Event()
+        self.error: Exception | None = None
+        self.left = left
+
+    def settle(self, error: Exception | None) -> None:
+        """Take note that one of the changes was written, or was not."""
+        self.error = self.error or error
+        self.left -= 1
+        if self.left <= 0:
+            self.done.set()
+
+
+class Errand(Generic[V]):
+    """The latest change of a key, and who waits for it to be written: an explicit one has such a waiter."""
+
+    __slots__ = ("change", "token", "told", "value")
+
+    def __init__(self, change: Change, value: V | Absent, token: bytes = b"") -> None:
+        self.change = change
+        self.value = value
+        self.token = token
+        self.told: list[Receipt] = []
+
+    def settle(self, error: Exception | None) -> None:
+        """Tell those who wait what became of it."""
+        for receipt in self.told:
+            receipt.settle(error)
+        self.told = []
+
+
+Errands: TypeAlias = "dict[K, Errand[V]]"
+
+
+def values_of(errands: Errands[K, V], *changes: Change) -> dict[K, V]:
+    """Return the values of those of ``errands`` that are one of ``changes``."""
+    return {
+        key: errand.value
+        for key, errand in errands.items()
+        if errand.change in changes and errand.value is not ABSENT
+    }
