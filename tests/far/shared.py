@@ -19,6 +19,7 @@ class Shared:
         self.leases = {}  # key -> (token, end)
         self.calls = []
         self.delay = 0.0
+        self.delays = {}
         self.error = None
         self.refused = []
         self.lease_seconds = 10.0
@@ -28,8 +29,8 @@ class Shared:
 
     async def _call(self, name, keys):
         self.calls.append((name, tuple(keys)))
-        if self.delay:
-            await anyio.sleep(self.delay)
+        if delay := self.delays.get(name, self.delay):
+            await anyio.sleep(delay)
         else:
             await anyio.lowlevel.checkpoint()
         if self.error is not None:

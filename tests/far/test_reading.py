@@ -200,7 +200,7 @@ async def test_who_invalidates_does_not_get_the_copy_back_that_is_about_to_be_re
     source = CountedSource({"k1": "new"})
     async with cache_of(source, shared) as cache, anyio.create_task_group() as tasks:
         assert await cache.get("k1") == "old"
-        shared.delay = 0.01
+        shared.delays["delete"] = 0.04
         start(tasks, cache.invalidate, "k1")
         await wait_all_tasks_blocked()
         assert await cache.get("k1") == "new"

@@ -26,6 +26,17 @@ async def test_a_caller_does_not_wait_for_the_store_to_be_written():
         assert shared.value("k1") == 1
 
 
+async def test_what_was_read_from_the_store_is_not_written_to_it_again():
+    shared = Shared()
+    await shared.set_many({"k1": 1})
+    shared.calls.clear()
+    async with cache_of(CountedSource(ROWS), shared) as cache:
+        await cache.get_many(["k1", "k2"])
+        await cache.settle()
+
+        assert shared.calls_of("set") == [("k2",)]
+
+
 async def test_values_are_written_with_the_ttl_that_they_have_in_memory():
     shared = Shared()
     async with cache_of(CountedSource(ROWS), shared, freshness=FreshnessPolicy(ttl=60.0)) as cache:
