@@ -125,6 +125,18 @@ async def test_what_was_loaded_before_an_invalidation_elsewhere_is_not_written_a
         assert caches[0].stats.far.unwritten == 1
 
 
+async def test_nor_where_caches_do_not_listen_to_each_other():
+    shared, source = Shared(), GatedSource({"k1": "old"})
+    async with fleet(source, shared, size=2, listens=False) as caches, anyio.create_task_group() as tasks:
+        start(tasks, caches[0].get, "k1")
+        await wait_all_tasks_blocked()
+        await caches[1].invalidate("k1")
+        source.release()
+        await caches[0].settle()
+
+        assert shared.value("k1") is None
+
+
 async def test_who_waits_for_a_lease_of_a_store_that_fails_then_loads_itself():
     shared, source = Shared(), CountedSource(ROWS)
     await Leases(shared).acquire_many(["k1"])
