@@ -1,23 +1,16 @@
-"""The connection to Redis or Valkey: the one module that knows the client, redis-py with hiredis.
-
-Of redis-py only the single connections are used, with commands packed by hiredis: its pipelines and its
-pool cost more than the server does. Nothing is retried, so a caller's deadline is a deadline.
-"""
+"""Commands to Redis or Valkey, one server or a cluster of them, and what is published there."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
+from asyncio import TaskGroup
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
-from urllib.parse import urlsplit
 
-import hiredis
-import redis.exceptions
-from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection, parse_url
-
-from async_backfill.errors import ConfigurationError
-from async_backfill.limits import positive_seconds, text, whole
+from async_backfill.limits import positive_seconds, whole
+from async_backfill.redis.client import Dialer, pack
+from async_backfill.redis.cluster import SlotMap, by_slot
 from async_backfill.redis.errors import RedisReplyError, RedisUnavailableError
 from async_backfill.redis.pool import LinkPool
 
@@ -25,20 +18,29 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from types import TracebackType
 
+    from async_backfill.redis.pool import Link
     from async_backfill.redis.wire import Argument, Command, Reply
 
-_ALIASES: Final = {"valkey": "redis", "valkeys": "rediss"}
-_SCHEMES: Final = ("redis", "rediss", "valkey", "valkeys", "unix")
-_CLOSING: Final = 1.0  # seconds that a TLS goodbye may take
+_QUESTIONS: Final = pack(("COMMAND", "INFO", "MSETEX")) + pack(("CLUSTER", "SLOTS"))
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a server said of itself when it was connected to: whether it has ``MSETEX``; a cluster's map."""
+
+    msetex: bool
+    slots: SlotMap | None
 
 
 def connect(url: str, *, max_connections: int = 8, connect_timeout: float = 2.0) -> RedisConnection:
     """Return a connection to the server at ``url``; nothing is sent before the first command.
 
     :param url: ``redis://user:password@host:6379/0``, ``rediss://`` with TLS (certificate and name
-        are verified), or ``unix:///path``; ``valkey://`` and ``valkeys://`` mean the same.
+        are verified), or ``unix:///path``; ``valkey://`` and ``valkeys://`` mean the same. Of a cluster
+        any server will do.
     :param max_connections: commands in progress at the most, 1 or more; more of them wait.
-    :param connect_timeout: seconds within which a socket must be open and let in.
+    :param connect_timeout: seconds within which a socket must be open and let in. A shorter deadline of
+        a caller does not stop that: the next one may find it done.
     :raises ConfigurationError: when any of them cannot be used; the text shows no password.
     """
     return RedisConnection(url, max_connections=max_connections, connect_timeout=connect_timeout)
@@ -54,11 +56,16 @@ class RedisConnection:
     """
 
     def __init__(self, url: str, *, max_connections: int = 8, connect_timeout: float = 2.0) -> None:
-        self._dialer = _Dialer(url, positive_seconds("connect_timeout", connect_timeout))
-        self._pool = LinkPool(self._dialer.dial, size=whole("max_connections", max_connections, least=1))
+        self._dialer = Dialer(url, positive_seconds("connect_timeout", connect_timeout))
+        self._size = whole("max_connections", max_connections, least=1)
+        self._home = self._pool(None)
+        self._pools: dict[tuple[str, int], LinkPool] = {}
+        if self._dialer.address is not None:
+            self._pools[self._dialer.address] = self._home
+        self._facts: Facts | None = None
 
     def __repr__(self) -> str:
-        return f"RedisConnection({self._dialer.where!r})"
+        return f"RedisConnection({self._dialer.name!r})"
 
     async def __aenter__(self) -> Self:
         return self
@@ -73,11 +80,12 @@ class RedisConnection:
 
     async def aclose(self) -> None:
         """Close the sockets; commands in progress get their answers, later ones are refused."""
-        await self._pool.aclose()
+        for pool in (self._home, *self._pools.values()):
+            await pool.aclose()
 
     async def execute(self, *command: Argument, key: bytes | None = None) -> Reply:
         """Send one command and return its answer; in a cluster ``key`` says where it goes."""
-        reply = (await self._exchange(hiredis.pack_command(command), 1))[0]
+        reply = (await self._send([pack(command)], [key]))[0]
         if isinstance(reply, RedisReplyError):
             raise reply
         return reply
@@ -91,9 +99,7 @@ class RedisConnection:
         """
         if not commands:
             return []
-        return await self._exchange(
-            b"".join([hiredis.pack_command(tuple(c)) for c in commands]), len(commands)
-        )
+        return await self._send([pack(command) for command in commands], keys or [None] * len(commands))
 
     async def script(self, script: str, keys: Sequence[bytes], args: Sequence[Argument] = ()) -> Reply:
         """Run a Lua script by its digest, or send it when the server does not know it; return its answer.
@@ -109,138 +115,138 @@ class RedisConnection:
                 raise
         return await self.execute("EVAL", script, len(keys), *keys, *args, key=key)
 
+    async def everywhere(self, *command: Argument) -> list[Reply]:
+        """Send one command to each server that takes writes, and return their answers."""
+        return [await self.at(address, *command) for address in await self.servers()]
+
+    async def servers(self) -> Sequence[tuple[str, int] | None]:
+        """Return the addresses of those that take writes, for `at`; ``[None]`` when it is no cluster."""
+        slots = (await self.facts()).slots
+        return [None] if slots is None else sorted(slots.addresses)
+
+    async def at(self, address: tuple[str, int] | None, *command: Argument) -> Reply:
+        """Send one command to the server at ``address`` and return its answer."""
+        (reply,) = await self._exchange(self._pool_at(address), pack(command), 1)
+        if isinstance(reply, RedisReplyError):
+            raise reply
+        return reply
+
     async def groups(self, keys: Sequence[bytes]) -> list[Sequence[int]]:
         """Return the places of ``keys`` that one command may have together: all, or in a cluster a slot's."""
-        return [range(len(keys))]
+        facts = self._facts or await self.facts()
+        return [range(len(keys))] if facts.slots is None else by_slot(keys)
+
+    async def facts(self) -> Facts:
+        """Return what the server said of itself when it was connected to last, or says now."""
+        if self._facts is None:
+            self._facts = await self._ask()
+        return self._facts
 
     @asynccontextmanager
-    async def subscribe(self, *channels: bytes) -> AsyncIterator[AsyncIterator[tuple[bytes, bytes]]]:
+    async def subscribe(
+        self, *channels: bytes, heartbeat: float = 1.0
+    ) -> AsyncIterator[AsyncIterator[tuple[bytes, bytes]]]:
         """Subscribe to ``channels`` over a socket of its own, for the length of the block.
 
         The block gets an iterator of channels and payloads. It begins once the server has confirmed;
-        what is published from then on comes, until the iterator raises `RedisUnavailableError`.
+        what is published from then on comes, until the iterator raises `RedisUnavailableError`: at the
+        latest when nothing, nor an answer to a ``PING``, was heard for twice ``heartbeat`` seconds.
         """
         link = await self._dialer.dial()
         try:
-            await link.exchange(hiredis.pack_command(("SUBSCRIBE", *channels)), len(channels))
-            yield link.messages()
+            yield _first(await link.subscribe(channels), link.messages(heartbeat))
         finally:
             await link.close()
 
-    async def _exchange(self, packed: bytes, replies: int) -> list[Reply]:
-        async with self._pool.link() as link:
+    async def _send(self, packed: Sequence[bytes], keys: Sequence[bytes | None]) -> list[Reply]:
+        slots = None if self._facts is None else self._facts.slots
+        if slots is None:
+            replies = await self._exchange(self._home, b"".join(packed), len(packed))
+        else:
+            replies = await self._scatter(slots, packed, keys)
+        for place, reply in enumerate(replies):
+            if isinstance(reply, RedisReplyError) and reply.code in {"MOVED", "ASK"}:
+                replies[place] = await self._follow(reply, packed[place])
+        return replies
+
+    async def _scatter(
+        self, slots: SlotMap, packed: Sequence[bytes], keys: Sequence[bytes | None]
+    ) -> list[Reply]:
+        """Send each command to the server of its key, all at once."""
+        places: dict[LinkPool, list[int]] = {}
+        for place, key in enumerate(keys):
+            pool = self._home if key is None else self._pool_at(slots.address(key))
+            places.setdefault(pool, []).append(place)
+        replies: list[Reply] = [None] * len(packed)
+
+        async def ask(pool: LinkPool, chosen: list[int]) -> None:
+            answers = await self._exchange(pool, b"".join([packed[place] for place in chosen]), len(chosen))
+            for place, answer in zip(chosen, answers, strict=True):
+                replies[place] = answer
+
+        try:
+            async with TaskGroup() as group:
+                for pool, chosen in places.items():
+                    group.create_task(ask(pool, chosen))
+        except ExceptionGroup as failed:
+            self._facts = None  # who has which slots may have changed
+            raise failed.exceptions[0] from None
+        return replies
+
+    async def _follow(self, reply: RedisReplyError, packed: bytes) -> Reply:
+        """Send a command, which was not run, to where the server said; once."""
+        host, _, port = reply.message.split()[1].rpartition(":")
+        home = self._dialer.address
+        pool = self._pool_at((host or (home[0] if home else ""), int(port)))
+        if reply.code == "ASK":
+            return (await self._exchange(pool, pack(("ASKING",)) + packed, 2))[1]
+        self._facts = self._facts_of(await self._exchange(pool, _QUESTIONS, 2))
+        return (await self._exchange(pool, packed, 1))[0]
+
+    async def _exchange(self, pool: LinkPool, packed: bytes, replies: int) -> list[Reply]:
+        async with pool.link() as link:
             return await link.exchange(packed, replies)
 
+    def _pool_at(self, address: tuple[str, int] | None) -> LinkPool:
+        if address is None:
+            return self._home
+        if address not in self._pools:
+            self._pools[address] = self._pool(address)
+        return self._pools[address]
 
-class _Dialer:
-    """Opens links to the server that a URL names."""
-
-    def __init__(self, url: str, connect_timeout: float) -> None:
-        self._kind, self._settings = _settings(url)
-        self._settings["socket_connect_timeout"] = connect_timeout
-        self._connect_timeout = connect_timeout
-        try:
-            template = self._kind(**self._settings)
-        except (TypeError, ValueError, redis.exceptions.RedisError) as error:
-            raise ConfigurationError("url", f"a setting of it is not one of redis-py: {error}") from None
-        self._tls = template.ssl_context if isinstance(template, SSLConnection) else None
-        self.where = self._settings.get("path") or f"{template.host}:{template.port}"
-
-    async def dial(self) -> _Link:
-        """Open a link and be let in, within the time for that."""
-        connection = self._kind(**self._settings)
-        if self._tls is not None:
-            connection.ssl_context = self._tls  # reading the authorities of a machine takes 20 ms
-        link = _Link(connection, self.where)
-        try:
-            async with asyncio.timeout(self._connect_timeout):
-                await connection.connect()
-        except BaseException as error:
-            await link.close()
-            if isinstance(error, TimeoutError | redis.exceptions.RedisError | OSError):
-                raise link.explain(error) from error
-            raise
-        return link
-
-
-class _Link:
-    """One connection of redis-py, and its errors in our words."""
-
-    def __init__(self, connection: Connection, where: str) -> None:
-        self._connection = connection
-        self._where = where
-
-    async def exchange(self, packed: bytes, replies: int, /) -> list[Reply]:
-        connection = self._connection
-        answers: list[Reply] = []
-        try:
-            await connection.send_packed_command([packed])
-            while len(answers) < replies:
-                try:
-                    answers.append(await connection.read_response())
-                except redis.exceptions.ResponseError as error:
-                    answers.append(_refusal(error))
-        except (redis.exceptions.RedisError, OSError) as error:
-            raise self.explain(error) from error
-        return answers
-
-    async def messages(self) -> AsyncIterator[tuple[bytes, bytes]]:
-        while True:
+    def _pool(self, address: tuple[str, int] | None) -> LinkPool:
+        async def dial() -> Link:
+            link = await self._dialer.dial(address)
             try:
-                kind, channel, payload = await self._connection.read_response()
-            except (redis.exceptions.RedisError, OSError) as error:
-                raise self.explain(error) from error
-            if kind == b"message":
-                yield channel, payload
+                self._facts = self._facts_of(await link.exchange(_QUESTIONS, 2))
+            except BaseException:
+                await link.close()
+                raise
+            return link
 
-    async def is_usable(self) -> bool:
-        try:
-            return self._connection.is_connected and not await self._connection.can_read()
-        except redis.exceptions.RedisError:
-            return False
+        return LinkPool(dial, size=self._size)
 
-    async def close(self) -> None:
-        await self._connection.disconnect(nowait=True)
+    async def _ask(self) -> Facts:
+        """Ask the server of the URL, or when it is gone another of the cluster."""
+        gone = RedisUnavailableError("the connection is closed")
+        for pool in list(dict.fromkeys((self._home, *self._pools.values()))):
+            try:
+                return self._facts_of(await self._exchange(pool, _QUESTIONS, 2))
+            except RedisUnavailableError as error:
+                gone = error
+        raise gone
 
-    def explain(self, error: BaseException) -> RedisReplyError | RedisUnavailableError:
-        """Return what the caller gets to see of ``error``."""
-        status = getattr(error, "status_code", None)
-        if status is not None:
-            return RedisReplyError(status, f"{error} (redis at {self._where})")
-        reason = str(error) or type(error).__name__
-        return RedisUnavailableError(f"redis at {self._where}: {reason}")
-
-
-def _refusal(error: redis.exceptions.ResponseError) -> RedisReplyError:
-    code, _, message = str(error).partition(" ")
-    return (
-        RedisReplyError(code, message)
-        if error.status_code is None
-        else RedisReplyError(error.status_code, str(error))
-    )
+    def _facts_of(self, answers: list[Reply]) -> Facts:
+        known, ranges = answers
+        home = self._dialer.address
+        slots = SlotMap(ranges, home[0]) if isinstance(ranges, list) and home is not None else None
+        return Facts(msetex=isinstance(known, list) and bool(known and known[0]), slots=slots)
 
 
-def _settings(url: str) -> tuple[type[Connection], dict[str, object]]:
-    scheme, separator, rest = text("url", url).partition("://")
-    if scheme not in _SCHEMES or not separator:
-        raise ConfigurationError(
-            "url", f"expected one that begins with {', '.join(f'{s}://' for s in _SCHEMES)}"
-        )
-    scheme = _ALIASES.get(scheme, scheme)
-    try:
-        parts = urlsplit(f"{scheme}://{rest}")
-        database = parts.path.strip("/")
-        if scheme != "unix" and database and not (database.isascii() and database.isdigit()):
-            raise ConfigurationError("url", "the path is the number of a database, such as /0")
-        settings = dict(parse_url(f"{scheme}://{rest}"))
-    except ValueError as error:
-        raise ConfigurationError("url", "it cannot be read") from error
-    kind = settings.pop("connection_class", Connection)
-    settings |= {
-        "protocol": 2,
-        "driver_info": None,  # a round trip less
-        "socket_timeout": None,  # deadlines are the caller's
-        "decode_responses": False,
-        "health_check_interval": 0,
-    }
-    return kind, settings
+async def _first(
+    early: list[tuple[bytes, bytes]], later: AsyncIterator[tuple[bytes, bytes]]
+) -> AsyncIterator[tuple[bytes, bytes]]:
+    for message in early:
+        yield message
+    async for message in later:
+        yield message

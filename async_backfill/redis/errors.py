@@ -10,7 +10,7 @@ class RedisError(AsyncBackfillError):
 
 
 class RedisUnavailableError(RedisError, ConnectionError):
-    """No server could be reached, it was not let in, or the connection was lost; nothing is known of the command."""
+    """No server could be reached, or the connection was lost: nothing is known of the command."""
 
 
 class RedisReplyError(RedisError):

@@ -14,6 +14,7 @@ import msgspec
 
 from async_backfill.contracts import K
 from async_backfill.errors import ConfigurationError
+from async_backfill.limits import text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,7 +38,7 @@ class Keyspace(Generic[K]):
     """
 
     def __init__(self, namespace: str, key_type: type[K] | Any = Any) -> None:
-        if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace):
+        if not _NAMESPACE.fullmatch(text("namespace", namespace)):
             raise ConfigurationError(
                 "namespace", f"{namespace!r} is not 1 to 64 letters, digits, '.', '_' or '-'"
             )

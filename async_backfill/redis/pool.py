@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from async_backfill.redis.errors import RedisReplyError, RedisUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from async_backfill.redis.wire import Reply
 
