@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 from async_backfill.limits import positive_seconds, whole
 from async_backfill.redis.client import Dialer, pack
 from async_backfill.redis.cluster import SlotMap, by_slot
-from async_backfill.redis.errors import RedisReplyError, RedisUnavailableError
+from async_backfill.redis.errors import RedisError, RedisReplyError, RedisUnavailableError
 from async_backfill.redis.pool import LinkPool
 
 if TYPE_CHECKING:
@@ -152,9 +152,9 @@ class RedisConnection:
         what is published from then on comes, until the iterator raises `RedisUnavailableError`: at the
         latest when nothing, nor an answer to a ``PING``, was heard for twice ``heartbeat`` seconds.
         """
-        link = await self._dialer.dial()
+        link, early = await self._dialer.dial(lambda link: link.subscribe(channels))
         try:
-            yield _first(await link.subscribe(channels), link.messages(heartbeat))
+            yield _first(early, link.messages(heartbeat))
         finally:
             await link.close()
 
@@ -178,19 +178,25 @@ class RedisConnection:
             pool = self._home if key is None else self._pool_at(slots.address(key))
             places.setdefault(pool, []).append(place)
         replies: list[Reply] = [None] * len(packed)
+        gone: list[RedisError] = []
 
         async def ask(pool: LinkPool, chosen: list[int]) -> None:
-            answers = await self._exchange(pool, b"".join([packed[place] for place in chosen]), len(chosen))
+            try:
+                answers = await self._exchange(
+                    pool, b"".join([packed[place] for place in chosen]), len(chosen)
+                )
+            except RedisError as error:  # the others are not stopped for that
+                gone.append(error)
+                return
             for place, answer in zip(chosen, answers, strict=True):
                 replies[place] = answer
 
-        try:
-            async with TaskGroup() as group:
-                for pool, chosen in places.items():
-                    group.create_task(ask(pool, chosen))
-        except ExceptionGroup as failed:
+        async with TaskGroup() as group:
+            for pool, chosen in places.items():
+                group.create_task(ask(pool, chosen))
+        if gone:
             self._facts = None  # who has which slots may have changed
-            raise failed.exceptions[0] from None
+            raise gone[0]
         return replies
 
     async def _follow(self, reply: RedisReplyError, packed: bytes) -> Reply:
@@ -216,12 +222,8 @@ class RedisConnection:
 
     def _pool(self, address: tuple[str, int] | None) -> LinkPool:
         async def dial() -> Link:
-            link = await self._dialer.dial(address)
-            try:
-                self._facts = self._facts_of(await link.exchange(_QUESTIONS, 2))
-            except BaseException:
-                await link.close()
-                raise
+            link, answers = await self._dialer.dial(_ask_facts, address)
+            self._facts = self._facts_of(answers)
             return link
 
         return LinkPool(dial, size=self._size)
@@ -241,6 +243,10 @@ class RedisConnection:
         home = self._dialer.address
         slots = SlotMap(ranges, home[0]) if isinstance(ranges, list) and home is not None else None
         return Facts(msetex=isinstance(known, list) and bool(known and known[0]), slots=slots)
+
+
+async def _ask_facts(link: Link) -> list[Reply]:
+    return await link.exchange(_QUESTIONS, 2)
 
 
 async def _first(

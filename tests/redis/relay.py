@@ -14,6 +14,7 @@ class Relay:
         self.gate = asyncio.Event()
         self.gate.set()
         self.accepted = 0
+        self.reached = asyncio.Event()
         self.port = 0
         self._tasks = set()
 
@@ -23,6 +24,7 @@ class Relay:
 
     async def serve(self, reader, writer):
         self.accepted += 1
+        self.reached.set()
         self._tasks.add(asyncio.current_task())
         try:
             back, forth = await asyncio.open_connection("127.0.0.1", self.target)
