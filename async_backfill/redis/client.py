@@ -8,6 +8,8 @@ here, so a caller's deadline is a deadline.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -26,20 +28,23 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_ALIASES: Final = {"valkey": "redis", "valkeys": "rediss"}
+_ALIASES: Final = MappingProxyType({"valkey": "redis", "valkeys": "rediss"})
 _SCHEMES: Final = ("redis", "rediss", "valkey", "valkeys", "unix")
+_GOODBYE: Final = 1.0
 _SILENCE: Final = "nothing was heard for too long"
-_FIXED: Final[dict[str, object]] = {
-    "protocol": 2,  # nothing of the third is used, and the second spares a round trip
-    "driver_info": None,  # another round trip
-    "socket_connect_timeout": None,
-    "socket_timeout": None,  # deadlines are the caller's
-    "decode_responses": False,
-    "health_check_interval": 0,
-    "retry": None,
-    "retry_on_timeout": False,
-    "retry_on_error": [],
-}
+_FIXED: Final = MappingProxyType(
+    {
+        "protocol": 2,  # nothing of the third is used, and the second spares a round trip
+        "driver_info": None,  # another round trip
+        "socket_connect_timeout": None,
+        "socket_timeout": None,  # deadlines are the caller's
+        "decode_responses": False,
+        "health_check_interval": 0,
+        "retry": None,
+        "retry_on_timeout": False,
+        "retry_on_error": (),
+    }
+)
 
 _Trouble = (redis.exceptions.RedisError, OSError)
 
@@ -68,10 +73,10 @@ class Dialer:
         self.address: tuple[str, int] | None = None
         """Host and port; ``None`` for a socket in the file system."""
         if isinstance(template, UnixDomainSocketConnection):
-            self.name = str(template.path)
+            self.name, self.host = str(template.path), ""
         else:
             self.address = (template.host, int(template.port))
-            self.name = f"{template.host}:{template.port}"
+            self.name, self.host = f"{template.host}:{template.port}", template.host
 
     async def dial(
         self, greet: Callable[[ClientLink], Awaitable[T]], address: tuple[str, int] | None = None
@@ -179,6 +184,12 @@ class ClientLink:
         """Close the socket at once; raises nothing."""
         await self._connection.disconnect(nowait=True)
 
+    async def aclose(self) -> None:
+        """Say goodbye, as TLS wants it, and close the socket, within a second; raises nothing."""
+        with suppress(TimeoutError, *_Trouble):
+            async with asyncio.timeout(_GOODBYE):
+                await self._connection.disconnect()
+
     def explain(self, error: BaseException) -> RedisReplyError | RedisUnavailableError:
         """Return what the caller gets to see of ``error``."""
         status = getattr(error, "status_code", None)
@@ -210,4 +221,4 @@ def _settings(url: str) -> tuple[type[Connection], dict[str, Any]]:
     if scheme != "unix" and database and not (database.isascii() and database.isdigit()):
         raise ConfigurationError("url", "the path is the number of a database, such as /0")
     kind = settings.pop("connection_class", Connection)
-    return kind, settings | _FIXED
+    return kind, {**settings, **_FIXED}

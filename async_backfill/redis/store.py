@@ -84,7 +84,8 @@ class RedisStore(Generic[K, V]):
         found: list[object] = [None] * len(names)
         groups = await self._groups(names)
         commands: list[Command] = [("MGET", *[names[place] for place in group]) for group in groups]
-        for group, values in zip(groups, await self._pipeline(commands), strict=True):
+        lengths = [len(group) for group in groups]
+        for group, values in zip(groups, await self._pipeline(commands, lengths=lengths), strict=True):
             for place, value in zip(group, values, strict=True):
                 found[place] = value
         copies = self.envelopes.open_many(names, found)
@@ -152,12 +153,15 @@ class RedisStore(Generic[K, V]):
         return [group[at : at + _MOST] for group in groups for at in range(0, len(group), _MOST)]
 
     async def _pipeline(
-        self, commands: Sequence[Command], keys: Sequence[bytes] | None = None
+        self,
+        commands: Sequence[Command],
+        keys: Sequence[bytes] | None = None,
+        lengths: Sequence[int] = (),
     ) -> list[Reply]:
         """Send ``commands``, each to where its key is: by default its first argument."""
         if keys is None:
             keys = [command[1] for command in commands if isinstance(command[1], bytes)]
-        replies = await self.connection.pipeline(commands, keys=keys)
+        replies = await self.connection.pipeline(commands, keys=keys, lengths=lengths)
         for reply in replies:
             if isinstance(reply, RedisReplyError):
                 raise reply

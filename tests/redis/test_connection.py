@@ -55,6 +55,18 @@ async def test_the_answers_of_a_pipeline_stand_in_its_order_and_a_refusal_is_one
     assert answers[1].code == "WRONGTYPE"
 
 
+async def test_an_answer_of_another_length_was_garbled_and_takes_its_socket_along(valkey_url):
+    async with connect(valkey_url, max_connections=1) as redis:
+        identity = await redis.execute("CLIENT", "ID")
+        with pytest.raises(RedisUnavailableError, match="garbled"):
+            await redis.pipeline([("MGET", "a", "b")], lengths=[3])
+        with pytest.raises(RedisUnavailableError, match="garbled"):
+            await redis.pipeline([("PING",)], lengths=[4])
+
+        assert await redis.execute("CLIENT", "ID") >= identity + 2
+        assert await redis.pipeline([("MGET", "a", "b")], lengths=[2]) == [[None, None]]
+
+
 async def test_an_empty_pipeline_sends_nothing():
     async with connect(f"redis://127.0.0.1:{free_port()}") as redis:
         assert await redis.pipeline([]) == []

@@ -277,7 +277,7 @@ async def test_a_server_that_is_busy_loading_is_unavailable_in_one_clear_line(va
     async with connect(server.url) as redis:
         await redis.pipeline([("SET", number, "x" * 500) for number in range(5_000)])
         await redis.execute("CONFIG", "SET", "key-load-delay", 1_000)
-        loading = asyncio.create_task(redis.execute("DEBUG", "RELOAD", "NOFLUSH"))
+        loading = asyncio.create_task(redis.execute("DEBUG", "RELOAD"))
         async with connect(server.url) as other:
             store = RedisStore(other, namespace="ns")
 
