@@ -1,8 +1,30 @@
-"""For tests of programs that use this package: a clock, a source and a far store under control."""
+"""For tests of programs that use this package: parts under control, and suites for parts of your own.
 
+`ManualClock`, `GatedSource` and `MemoryFarStore` stand in for a clock, a source and a shared tier. The
+contract suites are classes that a test class of yours inherits from; what they promise is what a cache
+relies on.
+"""
+
+from async_backfill.testing.far_store_contract import FarStoreContract
 from async_backfill.testing.gated_source import GatedSource
+from async_backfill.testing.keyset_scan_contract import KeysetScanContract
 from async_backfill.testing.line import Line
 from async_backfill.testing.manual_clock import ManualClock
 from async_backfill.testing.memory_far_store import MemoryFarStore
+from async_backfill.testing.partial_failure_contract import PartialFailureContract
+from async_backfill.testing.scan_contract import ScanContract
+from async_backfill.testing.source_contract import SourceContract
+from async_backfill.testing.store_contract import StoreContract
 
-__all__ = ["GatedSource", "Line", "ManualClock", "MemoryFarStore"]
+__all__ = [
+    "FarStoreContract",
+    "GatedSource",
+    "KeysetScanContract",
+    "Line",
+    "ManualClock",
+    "MemoryFarStore",
+    "PartialFailureContract",
+    "ScanContract",
+    "SourceContract",
+    "StoreContract",
+]
