@@ -18,17 +18,18 @@ _RIVALS: Final = 10
 
 
 class LeasesContract(Generic[K, V]):
-    """The promises of `Leases`; inherit from it, and give fixtures ``store``, ``leases`` and ``rival``.
+    """The promises of `Leases`; inherit from it, and give four fixtures.
 
-    ``leases`` and ``rival`` are those of two processes for the keys of ``store``, which is empty when a
-    test begins. It is used as `FarStoreContract` is.
+    ``leases``, ``rival`` and ``brief`` are those of three processes for the keys of the far store
+    ``store``, which is empty when a test begins. The leases of ``brief`` are short, the others are so long
+    that none ends during a test. It is used as `FarStoreContract` is.
     """
 
     items: Mapping[K, V]
     """Two keys or more, and a value for each, all of them different. One should be ``None``."""
 
-    lease: float
-    """Seconds that a lease stands; some tests wait until it is over."""
+    brief_lease: float = 0.05
+    """Seconds that a lease of ``brief`` stands; some tests wait until it is over."""
 
     ttl: float = 0.05
     """Seconds, the shortest ttl worth a test."""
@@ -92,25 +93,25 @@ class LeasesContract(Generic[K, V]):
         same(list(await leases.set_many({key: self.items[key]}, tokens)), [key], "the right one still stands")
 
     async def test_a_lease_ends_by_itself_and_what_comes_too_late_is_not_kept(
-        self, store: FarStore[K, V], leases: Leases[K, V]
+        self, store: FarStore[K, V], brief: Leases[K, V]
     ) -> None:
-        tokens = await leases.acquire_many(tuple(self.items))
-        await anyio.sleep(self.lease + self.resolution)
-        same(list(await leases.set_many(self.items, tokens)), [], "the lease is over")
+        tokens = await brief.acquire_many(tuple(self.items))
+        await anyio.sleep(self.brief_lease + self.resolution)
+        same(list(await brief.set_many(self.items, tokens)), [], "the lease is over")
         same(await self._find(store), {}, "nothing was kept")
 
     async def test_who_comes_too_late_harms_nobody(
-        self, store: FarStore[K, V], leases: Leases[K, V], rival: Leases[K, V]
+        self, store: FarStore[K, V], brief: Leases[K, V], rival: Leases[K, V]
     ) -> None:
         (key, old), (_, new) = tuple(self.items.items())[:2]
-        late = await leases.acquire_many((key,))
-        await anyio.sleep(self.lease + self.resolution)
+        late = await brief.acquire_many((key,))
+        await anyio.sleep(self.brief_lease + self.resolution)
         tokens = await rival.acquire_many((key,))
         same(set(tokens), {key}, "the key can be leased again")
-        await leases.release_many(late)
-        same(list(await leases.set_many({key: old}, late)), [], "the old lease keeps nothing")
+        await brief.release_many(late)
+        same(list(await brief.set_many({key: old}, late)), [], "the old lease keeps nothing")
         same(list(await rival.set_many({key: new}, tokens)), [key], "the new lease still stands")
-        same(list(await leases.set_many({key: old}, late)), [], "the old lease keeps nothing over a value")
+        same(list(await brief.set_many({key: old}, late)), [], "the old lease keeps nothing over a value")
         same(await self._find(store), {key: new}, "the new value is found")
 
     async def test_a_released_key_can_be_leased_by_another(
@@ -162,14 +163,17 @@ class LeasesContract(Generic[K, V]):
         async def delete(_: Mapping[K, bytes]) -> None:
             await store.delete_many((first,))
 
-        async def wait(_: Mapping[K, bytes]) -> None:
-            await anyio.sleep(self.lease + self.resolution)
-
-        for end in (keep, leases.release_many, put, delete, wait):
+        for end in (keep, leases.release_many, put, delete):
             await store.clear()
             tokens = await leases.acquire_many((first,))
             with rival.watch({first, *others}) as ended:
                 await together(partial(_await, ended), partial(end, tokens))
+
+    async def test_who_watches_hears_when_a_lease_ends_by_itself(self, brief: Leases[K, V]) -> None:
+        key = next(iter(self.items))
+        with brief.watch((key,)) as ended:
+            await brief.acquire_many((key,))
+            await together(partial(_await, ended))
 
     async def test_who_watches_hears_of_a_lease_that_ended_before_it_waited(
         self, leases: Leases[K, V], rival: Leases[K, V]

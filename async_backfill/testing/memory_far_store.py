@@ -34,26 +34,27 @@ class MemoryFarStore(Generic[K, V]):
 
     ``calls`` has the name and keys of each call made here.
 
-    :param lease: seconds that a lease stands.
+    :param lease: seconds that a lease stands which is acquired here.
     :param clock: seconds that never go back; of another clock than the event loop's, waiting for the end
         of a lease knows nothing.
     :raises ConfigurationError: when ``lease`` is not above 0.
     """
 
     def __init__(self, *, lease: float = 10.0, clock: Clock = anyio.current_time) -> None:
-        self._connect(MemoryServer(lease=positive_seconds("lease", lease), clock=clock), Line())
+        self._connect(MemoryServer(clock), Line(), lease)
 
     def __len__(self) -> int:
         """Return the number of values that are there now."""
         return len(self._server)
 
-    def peer(self, line: Line | None = None) -> MemoryFarStore[K, V]:
+    def peer(self, line: Line | None = None, *, lease: float | None = None) -> MemoryFarStore[K, V]:
         """Return the store of another process at the same place.
 
         :param line: the way there; ``None`` for one of its own.
+        :param lease: seconds that its leases stand; ``None`` for as many as the leases of this one.
         """
         peer: MemoryFarStore[K, V] = object.__new__(type(self))
-        peer._connect(self._server, Line() if line is None else line)
+        peer._connect(self._server, Line() if line is None else line, self._lease if lease is None else lease)
         return peer
 
     async def get_many(self, keys: Sequence[K], /) -> Mapping[K, Copy[V]]:
@@ -86,10 +87,11 @@ class MemoryFarStore(Generic[K, V]):
         self._server.forget(None)
         await self.line.back()
 
-    def _connect(self, server: MemoryServer[K, V], line: Line) -> None:
+    def _connect(self, server: MemoryServer[K, V], line: Line, lease: float) -> None:
         self._server = server
+        self._lease = positive_seconds("lease", lease)
         self.line = line
-        self.leases = MemoryLeases(server, line)
+        self.leases = MemoryLeases(server, line, lease=self._lease)
         self.invalidations = MemoryInvalidations(server, line)
         self.calls: list[tuple[str, tuple[K, ...]]] = []
 

@@ -21,18 +21,22 @@ _BLIND: Final = 0.05
 
 
 class MemoryLeases(Generic[K, V]):
-    """Meets `Leases` on a `MemoryServer`, over ``line``; ``calls`` has the name and keys of each call."""
+    """Meets `Leases` on a `MemoryServer`, over ``line``; ``calls`` has the name and keys of each call.
 
-    def __init__(self, server: MemoryServer[K, V], line: Line) -> None:
+    :param lease: seconds that a lease stands which is acquired here.
+    """
+
+    def __init__(self, server: MemoryServer[K, V], line: Line, *, lease: float) -> None:
         self._server = server
         self._line = line
+        self._lease = lease
         self.calls: list[tuple[str, tuple[K, ...]]] = []
 
     async def acquire_many(self, keys: Sequence[K], /) -> Mapping[K, bytes]:
         """Return the tokens of new leases for those of ``keys`` that have neither a value nor a lease."""
         self.calls.append(("acquire_many", tuple(keys)))
         await self._line.there()
-        tokens = self._server.grant(keys)
+        tokens = self._server.grant(keys, self._lease)
         await self._line.back()
         return tokens
 

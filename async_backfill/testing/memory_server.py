@@ -29,14 +29,10 @@ class _Lease:
 
 
 class MemoryServer(Generic[K, V]):
-    """Keeps values and leases, each until its time is over; all steps are synchronous.
+    """Keeps values and leases, each until its time is over; all steps are synchronous."""
 
-    :param lease: seconds that a lease stands.
-    """
-
-    def __init__(self, *, lease: float, clock: Clock) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self._lease = lease
         self._kept: dict[K, _Kept[V]] = {}
         self._leases: dict[K, _Lease] = {}
         self._numbers = count(1)
@@ -67,10 +63,10 @@ class MemoryServer(Generic[K, V]):
             self._kept.pop(key, None)
         self.end(gone)
 
-    def grant(self, keys: Iterable[K]) -> Mapping[K, bytes]:
-        """Return tokens of new leases for those of ``keys`` that have neither a value nor a lease."""
+    def grant(self, keys: Iterable[K], lease: float) -> Mapping[K, bytes]:
+        """Return tokens of new leases, of ``lease`` seconds, for what has neither a value nor a lease."""
         self.end_overdue()
-        until = self.clock() + self._lease
+        until = self.clock() + lease
         wanted = tuple(keys)
         there = self.find(wanted)
         free = [key for key in wanted if key not in there and key not in self._leases]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import random
 from typing import TYPE_CHECKING, Any, Final, Generic
 
 from async_backfill.contracts import BoundedStore, K
 from async_backfill.outcomes import ABSENT
 from async_backfill.testing.claims import holds, same
+from async_backfill.testing.store_course import StoreCourse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 _CAPACITIES: Final = (1, 2, 3, 7)
 _STEPS: Final = 400
@@ -226,47 +226,8 @@ class StoreContract(Generic[K]):
         same(counts, sorted(set(counts)), "the number grows each time something leaves")
 
     def test_no_order_of_calls_breaks_the_capacity_or_loses_a_value(self) -> None:
-        draws = random.Random(2009)  # noqa: S311 - seeded, not secret
         for capacity in self._capacities():
-            store = self.make_store(capacity)
-            held: Mapping[K, Any] = {}
-            for step in range(_STEPS):
-                held = self._step(store, held, draws, step)
-                holds(f"{len(store)} of {capacity} entries", kept=capacity is None or len(store) <= capacity)
-                same(len(store), len(held), "a store counts its entries")
-                if capacity is not None:
-                    same(store.free_room(), capacity - len(held), "the room that is not taken is free")
-
-    def _step(
-        self, store: BoundedStore[K, Any], held: Mapping[K, Any], draws: random.Random, step: int
-    ) -> Mapping[K, Any]:
-        """Make one call and return what is held after it; say so if that is not what the call may leave."""
-        keys = draws.sample(self.keys, draws.randrange(1, 5))
-        deed = draws.choice(["set", "set", "set", "add", "read", "read", "delete", "evict", "clear"])
-        expected, removals = dict(held), store.removals
-        if deed in {"set", "add"}:
-            items = {key: (step, key) for key in keys}
-            evicted = list(store.set_many(items, evict=deed == "set"))
-            holds("without evict nobody leaves", kept=deed == "set" or not evicted)
-            now = self._held(store)
-            expected = {key: value for key, value in {**held, **items}.items() if key in now}
-            unsaid = {*held, *items} - set(now) - set(evicted) if deed == "set" else set(held) - set(now)
-            holds(f"{unsaid!r} left and was not returned", kept=not unsaid)
-        elif deed == "read":
-            found = {key: store.read(key, ABSENT) for key in keys}
-            same(found, {key: held.get(key, ABSENT) for key in keys}, "read finds what is held")
-        elif deed == "delete":
-            store.delete_many(keys)
-            expected = {key: value for key, value in held.items() if key not in keys}
-        elif deed == "evict" and held:
-            del expected[store.evict_oldest()]
-        elif deed == "clear" and step % 5 == 0:
-            store.clear()
-            expected = {}
-        now = self._held(store)
-        same(now, expected, f"after {deed} of {keys!r}")
-        holds("removals go back", kept=store.removals >= removals)
-        return now
+            StoreCourse(self.make_store(capacity), self.keys).run(_STEPS)
 
     def _capacities(self) -> Sequence[int | None]:
         return (*_CAPACITIES, None) if self.may_be_limitless else _CAPACITIES

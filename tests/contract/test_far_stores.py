@@ -48,11 +48,10 @@ class TestSlowMemoryFarStore(TestMemoryFarStore):
 
 class TestMemoryLeases(LeasesContract):
     items = ITEMS
-    lease = 10.0
 
     @pytest.fixture
     def store(self):
-        return MemoryFarStore(lease=self.lease)
+        return MemoryFarStore(lease=600.0)
 
     @pytest.fixture
     def leases(self, store):
@@ -62,11 +61,17 @@ class TestMemoryLeases(LeasesContract):
     def rival(self, store):
         return store.peer().leases
 
+    @pytest.fixture
+    def brief(self, store):
+        return store.peer(lease=self.brief_lease).leases
+
 
 class TestSlowMemoryLeases(TestMemoryLeases):
+    ttl = 5.0
+
     @pytest.fixture
     def store(self):
-        return slow(MemoryFarStore(lease=self.lease))
+        return slow(MemoryFarStore(lease=600.0))
 
 
 class TestMemoryInvalidations(InvalidationsContract):
