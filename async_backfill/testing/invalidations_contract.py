@@ -13,7 +13,7 @@ from async_backfill.testing.claims import same
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_AGAIN: Final = 0.01
+_FIRST_PAUSE: Final = 0.01
 
 
 class InvalidationsContract(Generic[K]):
@@ -113,7 +113,9 @@ class _Heard(Generic[K]):
 
     async def wait_for(self, keys: Sequence[K] | None, sender: Invalidations[K]) -> None:
         """Have ``sender`` publish ``keys`` until they are heard; who forgets everything forgets them."""
+        pause = _FIRST_PAUSE
         with fail_after(PATIENCE):
             while not (self.is_everything or (keys is not None and self.keys.issuperset(keys))):
                 await sender.publish(keys)
-                await sleep(_AGAIN)
+                await sleep(pause)
+                pause *= 1.5
