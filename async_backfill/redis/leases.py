@@ -44,7 +44,7 @@ for i = 1, #KEYS do
     end
     if left >= 0 then
         answers[i] = -left
-    elseif value and string.sub(value, 1, 1) ~= 'L' and (ARGV[2 + i] == '' or value ~= ARGV[2 + i]) then
+    elseif value and value ~= '' and value ~= ARGV[2 + i] and string.sub(value, 1, 1) ~= 'L' then
         answers[i] = value
     else
         redis.call('SET', KEYS[i], ARGV[1], 'PX', ARGV[2])
