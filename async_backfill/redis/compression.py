@@ -1,0 +1,27 @@
+"""Compression of large values with zstd; needs the extra ``zstd``."""
+
+from __future__ import annotations
+
+from async_backfill import zstd
+from async_backfill.limits import whole
+
+
+class Zstd:
+    """Compresses payloads of more than ``above`` bytes: ``RedisStore(..., compression=Zstd())``.
+
+    :param above: bytes, 0 or more.
+    :param level: 1 (quick) to 19 (small).
+    :raises ConfigurationError: for anything else.
+    """
+
+    def __init__(self, *, above: int = 1_000, level: int = 3) -> None:
+        self.above = whole("above", above, least=0)
+        self._level = min(whole("level", level, least=1), 19)
+
+    def compress(self, payload: bytes, /) -> bytes:
+        """Return ``payload`` as one frame."""
+        return zstd.compress(payload, self._level)
+
+    def decompress(self, payload: bytes, limit: int, /) -> bytes:
+        """Return what the frame holds; `ValueError` when it is damaged or more than ``limit`` bytes."""
+        return zstd.decompress(payload, limit)
