@@ -91,22 +91,26 @@ class Experiment:
         if copying is None:
             raise WrongCopyError(f"{contender}: its process was ended")
         after = [processor_seconds(server) for server in servers]
-        self._check(contender, copying, place)
+        check(contender, copying, place)
+        with Redis.from_url(place.redis_url) as client:
+            client.flushdb()
         used = [
             None if end is None or start is None else end - start
             for start, end in zip(before, after, strict=True)
         ]
         return Run(copying, *used)
 
-    def _check(self, contender: Contender, copying: Copying, place: Place) -> None:
-        """Make sure that all rows are there and have a ttl; then make Redis empty again."""
-        with Redis.from_url(self._redis.url) as client:
-            there = client.dbsize()
-            left = client.ttl(client.randomkey() or "")
-            client.flushdb()
-        if (copying.rows, there) != (place.rows, place.rows):
-            raise WrongCopyError(
-                f"{contender}: {place.rows} rows, {copying.rows} were counted, {there} are there"
-            )
-        if not 0 < left <= TTL:
-            raise WrongCopyError(f"{contender}: a row has a ttl of {left} s")
+
+def check(contender: Contender, copying: Copying, place: Place) -> None:
+    """Make sure that all rows are in Redis and have a ttl.
+
+    :raises WrongCopyError: when not.
+    """
+    with Redis.from_url(place.redis_url) as client:
+        there = client.dbsize()
+        left = client.ttl(client.randomkey() or "")
+    if not copying.rows == there == place.rows:
+        counted = f"{copying.rows} were counted, {there} are there"
+        raise WrongCopyError(f"{contender}: of {place.rows} rows {counted}")
+    if not 0 < left <= TTL:
+        raise WrongCopyError(f"{contender}: a row has a ttl of {left} s")

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from benchmarks.backfill.measuring import Contender
 
 _TITLES: Final[dict[Contender, str]] = {
-    "limit": "psql COPY | {receiver}",
-    "naive": "asyncpg, pipelines of redis-py",
-    "ours": "SQLSource, copy_rows, RedisStore",
+    "limit": "limit: COPY | {receiver}",
+    "naive": "naive: page, pipeline",
+    "ours": "ours: copy_rows",
 }
 _MEGABYTE: Final = 1_000_000
 _WIDTH: Final = 130
@@ -75,7 +75,7 @@ def print_results(results: Results, receiver: str, out: TextIO) -> None:
         )
     if results.large is not None:
         large = [results.large]
-        title = f"the last one, {results.large.copying.rows:,} rows"
+        title = f"ours, {results.large.copying.rows:,} rows"
         table.add_row(title, f"{results.large.rate:,.0f}", "", "", *_used(large))
     console = Console(file=out, width=_WIDTH)
     console.print(table)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 import asyncpg
 from anyio import CancelScope
 
+from benchmarks.backfill.servers import NoServerError
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -39,10 +41,13 @@ class Place:
 async def filled(postgres_url: str, rows: int) -> AsyncIterator[None]:
     """Make the table with ``rows`` rows, inside ``async with``; it is dropped at the end.
 
-    :raises asyncpg.DuplicateTableError: when there is one of this name already; it is left alone.
+    :raises NoServerError: when there is one of this name already; it is left alone.
     """
     async with _connected(postgres_url) as connection:
-        await connection.execute(_CREATE)
+        try:
+            await connection.execute(_CREATE)
+        except asyncpg.DuplicateTableError:
+            raise NoServerError(f"the database has a table {NAME} already: give another one") from None
     try:
         async with _connected(postgres_url) as connection:
             await connection.execute(_FILL, rows)
