@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Final
 
 import anyio
+from asyncpg import PostgresError
 from cyclopts import App
+from redis.exceptions import RedisError
 
 from benchmarks.backfill import servers
-from benchmarks.backfill.experiment import Experiment, Results
+from benchmarks.backfill.experiment import Experiment, Results, WrongCopyError
 from benchmarks.backfill.limit import receiver
 from benchmarks.backfill.report import encode, print_results
+from benchmarks.backfill.servers import NoServerError
 from benchmarks.peers.machine import machine
 
 _RESULTS: Final = Path(__file__).parents[1] / "results"
@@ -53,8 +56,8 @@ def benchmark(
     try:
         with servers.postgres(postgres) as source, servers.redis(redis) as store:
             results = anyio.run(_measure, Experiment(source, store), size, 2 if quick else rounds)
-    except servers.NoServerError as error:
-        sys.exit(str(error))
+    except (NoServerError, WrongCopyError, OSError, PostgresError, RedisError) as error:
+        sys.exit(" ".join(str(error).split()))
     print(machine())
     print_results(results, receiver(), sys.stdout)
     if output_dir is not None:

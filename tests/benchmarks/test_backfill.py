@@ -219,16 +219,18 @@ def test_the_table_and_the_json_have_all_figures():
     assert (document["machine"], document["receiver_of_the_limit"]) == ("a machine", "splice")
 
 
-def test_a_server_that_cannot_be_used_is_one_line_and_nothing_is_written(redis_url):
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_server_that_cannot_be_used_is_one_line_and_nothing_is_written(redis_url, is_there):
     with redis.Redis.from_url(redis_url) as client:
         client.set("mine", "1")
     results = ROOT / "benchmarks" / "results"
     before = {path: path.stat().st_mtime_ns for path in results.iterdir()}
+    store = redis_url if is_there else "redis://127.0.0.1:1"
     command = [sys.executable, "-W", "error", "-m", "benchmarks.backfill", "--postgres", "postgresql://no"]
-    ran = subprocess.run(
-        [*command, "--redis", redis_url], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    ran = subprocess.run([*command, "--redis", store], cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert (ran.returncode, ran.stdout) == (1, "")
-    assert ran.stderr == "the Redis database is not empty, and it would be emptied: give another one\n"
+    said = "the Redis database is not empty" if is_there else "Error 111 connecting to 127.0.0.1:1"
+    assert ran.stderr.startswith(said)
+    assert ran.stderr.count("\n") == 1
     assert {path: path.stat().st_mtime_ns for path in results.iterdir()} == before
