@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from async_backfill.backfill.budget import BackfillBudget
+from async_backfill.backfill.fleet_budget import FleetBudget
 from async_backfill.backfill.guard import Guard
 from async_backfill.backfill.heat_recorder import HeatRecorder
 from async_backfill.backfill.hot_keys import HotKeys
@@ -25,7 +26,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from async_backfill.backfill.audit import AuditLog
-    from async_backfill.contracts import AuditSink, BoundedStore, Clock, Journal, K, Scan, Source, Trigger, V
+    from async_backfill.contracts import (
+        AuditSink,
+        BoundedStore,
+        Clock,
+        Journal,
+        K,
+        Permits,
+        Scan,
+        Source,
+        Trigger,
+        V,
+    )
     from async_backfill.errors import StoreError
     from async_backfill.events import Event
     from async_backfill.far.tier import FarTier
@@ -50,6 +62,7 @@ def assemble(  # noqa: PLR0913 - the settings of a cache, handed on once
     miss_threshold: float,
     backfill_batch: int,
     max_backfills: int | None,
+    permits: Permits | None,
     trigger: Trigger | None,
     audit: AuditLog,
     audit_sink: AuditSink | None,
@@ -118,7 +131,7 @@ def assemble(  # noqa: PLR0913 - the settings of a cache, handed on once
         journal=journal,
         save_every=history.save_every,
         successors=successors,
-        budget=BackfillBudget(max_backfills),
+        budget=BackfillBudget(max_backfills) if permits is None else FleetBudget(permits, clock=clock),
         audit=audit,
         audit_sink=audit_sink,
         counters=counters,

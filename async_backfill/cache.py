@@ -24,7 +24,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
-    from async_backfill.contracts import AuditSink, BoundedStore, Clock, Journal, Scan, Source, Trigger
+    from async_backfill.contracts import (
+        AuditSink,
+        BoundedStore,
+        Clock,
+        Journal,
+        Permits,
+        Scan,
+        Source,
+        Trigger,
+    )
     from async_backfill.engine import Engine, Parts
     from async_backfill.events import Event, Observer
     from async_backfill.far.tier import FarTier
@@ -55,6 +64,7 @@ class BackfillCache(Generic[K, V]):
     :param backfill_batch: keys that one backfill loads at the most, 1 or more.
     :param max_backfills: automatic backfills before a person must approve more, 0 or more;
         ``None`` for no limit.
+    :param permits: hands out the permits of a whole fleet, in place of ``max_backfills``.
     :param load: how the source is called.
     :param freshness: how long values stay good, and what happens after that; by default for ever.
     :param backfill: when and how a backfill runs.
@@ -82,6 +92,7 @@ class BackfillCache(Generic[K, V]):
         miss_threshold: float = 0.5,
         backfill_batch: int = 10,
         max_backfills: int | None = None,
+        permits: Permits | None = None,
         load: LoadPolicy | None = None,
         freshness: FreshnessPolicy | None = None,
         backfill: BackfillPolicy | None = None,
@@ -98,6 +109,10 @@ class BackfillCache(Generic[K, V]):
     ) -> None:
         if store is not None and capacity is not None:
             raise ConfigurationError("capacity", "belongs to the store; set it there, not here as well")
+        if permits is not None and max_backfills is not None:
+            raise ConfigurationError(
+                "max_backfills", "belongs to the permits; set it there, not here as well"
+            )
         self._counters = Counters()
         self._observers = tuple(observers)
         self._audit = AuditLog(
@@ -116,6 +131,7 @@ class BackfillCache(Generic[K, V]):
             miss_threshold=miss_threshold,
             backfill_batch=backfill_batch,
             max_backfills=max_backfills,
+            permits=permits,
             trigger=trigger,
             audit=self._audit,
             audit_sink=audit_sink,
@@ -285,10 +301,11 @@ class BackfillCache(Generic[K, V]):
 
         :raises ConfigurationError: when ``n`` is below 1, ``by`` or ``reason`` is empty, or there is
             no ``max_backfills``.
+        :raises StoreError: when the permits of a fleet cannot be reached.
         """
         self._open()
         by, reason = text("by", by), text("reason", reason)
-        self._budget.approve(n)
+        await self._budget.grant(n)
         if self._parts.guard is not None:
             self._parts.guard.receipts.wake()
         return self._audit.add(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from async_backfill.backfill.audit import AuditLog
     from async_backfill.backfill.budget import BackfillBudget
+    from async_backfill.backfill.fleet_budget import FleetBudget
     from async_backfill.backfill.guard import Guard
     from async_backfill.backfill.heat_recorder import HeatRecorder
     from async_backfill.backfill.hot_keys import HotKeys
@@ -71,7 +72,7 @@ class Parts(Generic[K, V]):
     journal: Journal[K] | None
     save_every: float
     successors: Successors[K] | None
-    budget: BackfillBudget
+    budget: BackfillBudget | FleetBudget
     audit: AuditLog
     audit_sink: AuditSink | None
     counters: Counters
@@ -122,6 +123,7 @@ class Engine(Generic[K, V]):
         """
         if self.far is not None:
             self.far.listen(self._forget)
+        await self._parts.budget.refresh()
         if self._parts.guard is not None:
             self._parts.guard.receipts.wake()
         journal, heat = self._parts.journal, self._parts.heat

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from async_backfill.backfill.backfiller import Backfiller
     from async_backfill.backfill.budget import BackfillBudget
+    from async_backfill.backfill.fleet_budget import FleetBudget
     from async_backfill.backfill.hot_keys import HotKeys
 
 _FIRST_PAUSE: Final = 0.1
@@ -34,7 +35,7 @@ class Readiness(Generic[K]):
         self,
         hot: HotKeys[K] | None,
         backfiller: Backfiller[K] | None,
-        budget: BackfillBudget,
+        budget: BackfillBudget | FleetBudget,
         *,
         capacity: int | None,
         is_known: Callable[[K], bool],

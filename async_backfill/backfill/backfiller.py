@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from async_backfill.backfill.audit import AuditLog
     from async_backfill.backfill.budget import BackfillBudget
+    from async_backfill.backfill.fleet_budget import FleetBudget
     from async_backfill.backfill.receipts import Receipts
     from async_backfill.contracts import Selection, Source, Spawn
 
@@ -63,7 +64,7 @@ class Backfiller(Generic[K]):
         *,
         selection: Selection[K],
         load: Source[K, object],
-        budget: BackfillBudget,
+        budget: BackfillBudget | FleetBudget,
         audit: AuditLog,
         limit: Callable[[], int],
         concurrent: int,
@@ -121,7 +122,7 @@ class Backfiller(Generic[K]):
         if outlook is False:
             self._record(Status.SKIPPED, cause)
             return None
-        if outlook is True and self._budget.permits_left == 0:
+        if outlook is True and not self._budget.is_worth_asking:
             self._record(Status.DENIED, cause)
             return None
         return self._start(Episode(cause, None, None))
@@ -176,6 +177,8 @@ class Backfiller(Generic[K]):
         )
 
     async def _run(self, episode: Episode) -> None:
+        if self._budget.permits_left == 0:
+            await self._budget.refresh()
         selected = await attempt(lambda: self._select(), self._scope())  # noqa: PLW0108
         keys = selected.result or ()
         failure = selected.error
@@ -183,7 +186,7 @@ class Backfiller(Generic[K]):
             failure = TimeoutError(f"the selection took longer than {self._timeout} s")
         if not keys and failure is None:
             episode.record = self._record(Status.SKIPPED, episode.cause, episode)
-        elif episode.cause is not BackfillCause.MANUAL and not self._budget.acquire_nowait():
+        elif episode.cause is not BackfillCause.MANUAL and not await self._budget.acquire():
             episode.record = self._record(Status.DENIED, episode.cause, episode)
         elif failure is not None:
             number = self._audit.next_backfill()

@@ -39,6 +39,22 @@ class BackfillBudget:
         self._left -= 1
         return True
 
+    @property
+    def is_worth_asking(self) -> bool:
+        """Whether a permit is left."""
+        return self._left != 0
+
+    async def refresh(self) -> None:
+        """Look how many are left, where others spend them too: here nobody does."""
+
+    async def acquire(self) -> bool:
+        """Do as `acquire_nowait`."""
+        return self.acquire_nowait()
+
+    async def grant(self, backfills: int) -> None:
+        """Do as `approve`."""
+        self.approve(backfills)
+
     def approve(self, backfills: int) -> None:
         """Add ``backfills`` permits, 1 or more; `ConfigurationError` where there is no limit to raise."""
         added = whole("n", backfills, least=1)

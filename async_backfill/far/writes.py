@@ -145,7 +145,6 @@ class FarWrites(Generic[K, V]):
                 continue
             else:
                 errand.told = before.told
-                errand.change = Change.PUT if before.told else errand.change
             self._queued[key] = errand
         if errands:
             self._work()

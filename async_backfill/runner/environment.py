@@ -1,0 +1,37 @@
+"""Secrets in a scenario: ``${NAME}`` in a URL stands for a variable of the environment."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from async_backfill.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_VARIABLE: Final = re.compile(r"\$\{(?P<name>[^}]*)\}")
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def expand_url(url: str, environment: Mapping[str, str]) -> str:
+    """Return ``url`` with each ``${NAME}`` replaced by that variable, percent-encoded.
+
+    So a password may hold ``@`` and ``/``. There is no other syntax: no defaults, no nesting.
+
+    :raises ConfigurationError: when a variable is not set or is no name, or the URL itself seems to hold a
+        password; the text never holds a value.
+    """
+    for match in _VARIABLE.finditer(url):
+        name = match["name"]
+        if _NAME.fullmatch(name) is None:
+            raise ConfigurationError("url", "${...} must hold the name of a variable of the environment")
+        if name not in environment:
+            raise ConfigurationError("url", f"the environment has no variable {name}")
+    user_info = url.partition("://")[2].partition("/")[0].rpartition("@")[0]
+    password = user_info.partition(":")[2]
+    if password and _VARIABLE.fullmatch(password) is None:
+        problem = "holds a password; write ${NAME} in its place, and set that variable of the environment"
+        raise ConfigurationError("url", problem)
+    return _VARIABLE.sub(lambda match: quote(environment[match["name"]], safe=""), url)

@@ -1,0 +1,155 @@
+"""A store that the caches of one test share, with every ability there is, and a network that can fail."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from contextlib import contextmanager
+
+import anyio
+
+from async_backfill.contracts import Copy
+
+
+class Shared:
+    """The store itself: values with the time they were written and end, leases, and who listens."""
+
+    def __init__(self) -> None:
+        self.entries = {}  # key -> (value, written, end)
+        self.leases = {}  # key -> (token, end)
+        self.calls = []
+        self.delay = 0.0
+        self.delays = {}
+        self.error = None
+        self.refused = []
+        self.lease_seconds = 10.0
+        self._tokens = itertools.count(1)
+        self._watches = []
+        self._ears = {}
+
+    async def _call(self, name, keys):
+        self.calls.append((name, tuple(keys)))
+        if delay := self.delays.get(name, self.delay):
+            await anyio.sleep(delay)
+        else:
+            await anyio.lowlevel.checkpoint()
+        if self.error is not None:
+            raise self.error
+
+    def calls_of(self, name):
+        return [keys for called, keys in self.calls if called == name]
+
+    def value(self, key):
+        entry = self.entries.get(key)
+        return None if entry is None or entry[2] <= anyio.current_time() else entry[0]
+
+    def lease(self, key):
+        token, end = self.leases.get(key, (None, -math.inf))
+        return token if end > anyio.current_time() else None
+
+    async def get_many(self, keys, /):
+        await self._call("get", keys)
+        now = anyio.current_time()
+        return {
+            key: Copy(self.entries[key][0], now - self.entries[key][1])
+            for key in keys
+            if self.value(key) is not None
+        }
+
+    async def set_many(self, items, /, *, ttl=None):
+        await self._call("set", items)
+        self._set(items, ttl)
+
+    async def delete_many(self, keys, /):
+        await self._call("delete", keys)
+        for key in keys:
+            self.entries.pop(key, None)
+            self._end_lease(key)
+
+    async def clear(self):
+        await self._call("clear", ())
+        self.entries.clear()
+        for key in tuple(self.leases):
+            self._end_lease(key)
+
+    def _set(self, items, ttl):
+        now = anyio.current_time()
+        for key, value in items.items():
+            self.entries[key] = (value, now, math.inf if ttl is None else now + ttl)
+            self._end_lease(key)
+
+    def _end_lease(self, key):
+        self.leases.pop(key, None)
+        for keys, changed in self._watches:
+            if key in keys:
+                changed.set()
+
+    def ears(self, name):
+        return Ears(self, name)
+
+
+class Leases:
+    """The leases of a `Shared` store."""
+
+    def __init__(self, shared) -> None:
+        self._shared = shared
+
+    async def acquire_many(self, keys, /):
+        shared = self._shared
+        await shared._call("lease", keys)
+        tokens = {}
+        for key in keys:
+            if shared.value(key) is None and shared.lease(key) is None:
+                tokens[key] = f"{next(shared._tokens)}".encode()
+                shared.leases[key] = (tokens[key], anyio.current_time() + shared.lease_seconds)
+        return tokens
+
+    async def set_many(self, items, tokens, /, *, ttl=None):
+        shared = self._shared
+        await shared._call("set leased", items)
+        kept = {key: value for key, value in items.items() if shared.lease(key) == tokens[key]}
+        shared.refused.extend(key for key in items if key not in kept)
+        shared._set(kept, ttl)
+        return list(kept)
+
+    async def release_many(self, tokens, /):
+        shared = self._shared
+        await shared._call("release", tokens)
+        for key, token in tokens.items():
+            if shared.lease(key) == token:
+                shared._end_lease(key)
+
+    @contextmanager
+    def watch(self, keys, /):
+        shared, watch = self._shared, (frozenset(keys), anyio.Event())
+        shared._watches.append(watch)
+
+        async def changed():
+            with anyio.move_on_after(shared.lease_seconds):
+                await watch[1].wait()
+
+        try:
+            yield changed
+        finally:
+            shared._watches.remove(watch)
+
+
+class Ears:
+    """The invalidations of one cache in front of a `Shared` store."""
+
+    def __init__(self, shared, name) -> None:
+        self._shared = shared
+        self._name = name
+
+    async def publish(self, keys, /):
+        await self._shared._call("publish", keys or ())
+        for name, forget in self._shared._ears.items():
+            if name != self._name:
+                forget(keys)
+
+    async def listen(self, forget, /):
+        self._shared._ears[self._name] = forget
+        try:
+            await anyio.sleep_forever()
+        finally:
+            del self._shared._ears[self._name]

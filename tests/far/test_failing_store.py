@@ -1,0 +1,146 @@
+"""A store that is slow or gone costs a caller its timeout at the most, then nothing for a while."""
+
+from __future__ import annotations
+
+import logging
+
+import anyio
+import pytest
+
+from async_backfill import BackfillCache, CircuitPolicy, CircuitState, FarTier, StoreError
+from async_backfill.events import FarStoreFailed
+from tests.callers import outcomes
+from tests.far.shared import Shared
+from tests.far.test_reading import ROWS, CountedSource, cache_of
+
+pytestmark = pytest.mark.anyio
+
+GONE = ConnectionError("gone")
+
+
+def failing(**faults):
+    shared = Shared()
+    for name, value in faults.items():
+        setattr(shared, name, value)
+    return shared
+
+
+@pytest.mark.parametrize("faults", [{"error": GONE}, {"delay": 3600.0}], ids=["gone", "hangs"])
+async def test_reads_go_on_from_the_source(faults):
+    shared, source = failing(**faults), CountedSource(ROWS)
+    async with cache_of(source, shared) as cache:
+        assert await outcomes(cache.get, *((key,) for key in ROWS)) == list(ROWS.values())
+
+        assert [sorted(keys) for keys in source.calls] == [sorted(ROWS)]
+
+
+async def test_a_store_that_hangs_costs_a_load_its_timeout():
+    async with cache_of(CountedSource(ROWS), failing(delay=3600.0)) as cache:
+        started = anyio.current_time()
+        await cache.get("k1")
+
+        assert anyio.current_time() - started == pytest.approx(0.05)
+
+
+async def test_after_three_failures_it_is_left_alone():
+    shared = failing(delay=3600.0)
+    async with cache_of(CountedSource(ROWS), shared) as cache:
+        for key in ROWS:
+            await cache.get(key)
+        await cache.settle()
+
+        assert len(shared.calls) == 3
+        assert cache.stats.far.circuit is CircuitState.OPEN
+        assert cache.stats.far.failures == 3
+        assert cache.stats.far.written == 0
+
+
+async def test_it_is_used_again_a_second_after_it_came_back():
+    shared = failing(error=GONE)
+    source = CountedSource(ROWS)
+    async with cache_of(source, shared) as cache:
+        for key in ROWS:
+            await cache.get(key)
+        await cache.settle()
+        shared.error = None
+        await shared.set_many({"new": "from the store"})
+        await anyio.sleep(1.0)
+
+        assert await cache.get("new") == "from the store"
+        assert cache.stats.far.circuit is CircuitState.CLOSED
+
+
+async def test_it_is_logged_once_a_second_with_the_number_of_lines_left_out(caplog):
+    shared = failing(error=GONE)
+    async with cache_of(CountedSource(ROWS), shared, circuit=CircuitPolicy(failures=1000)) as cache:
+        with caplog.at_level(logging.WARNING, logger="async_backfill.far"):
+            for _ in range(10):
+                await _quiet(cache.invalidate, "k1")
+            await anyio.sleep(1.0)
+            await _quiet(cache.invalidate, "k1")
+
+    assert len(caplog.records) == 2
+    assert "(9 more since the last line)" not in caplog.records[0].getMessage()
+    assert "more since the last line" in caplog.records[1].getMessage()
+
+
+async def _quiet(function, *args):
+    with pytest.raises(StoreError):
+        await function(*args)
+
+
+async def test_a_put_that_the_store_did_not_take_says_so_and_holds_here():
+    shared = failing(error=GONE)
+    async with cache_of(CountedSource(ROWS), shared) as cache:
+        with pytest.raises(StoreError, match="set: ConnectionError: gone") as caught:
+            await cache.put("k1", "new")
+
+        assert caught.value.__cause__ is GONE
+        assert cache.peek("k1") == "new"
+
+
+@pytest.mark.parametrize("change", ["put", "invalidate"])
+async def test_a_copy_that_could_not_be_replaced_is_not_read_and_removed_once_the_store_answers(change):
+    shared, source = Shared(), CountedSource({"k1": "new"})
+    await shared.set_many({"k1": "old"})
+    async with cache_of(source, shared) as cache:
+        shared.error = GONE
+        await _quiet(cache.put, "k1", "new") if change == "put" else await _quiet(cache.invalidate, "k1")
+        shared.error = None
+        if change == "put":
+            cache.evict_oldest()
+
+        assert await cache.get("k1") == "new"
+        await cache.settle()
+        assert shared.value("k1") in {None, "new"}
+
+
+async def test_a_clear_that_failed_says_so():
+    shared = failing(error=GONE)
+    async with cache_of(CountedSource(ROWS), shared) as cache:
+        await cache.get("k1")
+        with pytest.raises(StoreError, match="clear"):
+            await cache.clear()
+
+        assert cache.peek("k1") is None
+
+
+async def test_observers_are_told():
+    events = []
+    cache = BackfillCache(
+        CountedSource(ROWS), far=FarTier(store=failing(error=GONE)), observers=[events.append]
+    )
+    async with cache:
+        await cache.get("k1")
+        await cache.settle()
+
+    texts = [str(event.error) for event in events if isinstance(event, FarStoreFailed)]
+    assert texts == ["get: ConnectionError: gone", "set: ConnectionError: gone"]
+
+
+async def test_a_cache_with_a_dead_store_closes():
+    shared = failing(delay=3600.0)
+    async with cache_of(CountedSource(ROWS), shared) as cache:
+        await cache.get_many(ROWS)
+
+    assert cache.stats.far.unwritten == len(ROWS)
