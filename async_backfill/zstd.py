@@ -27,7 +27,7 @@ def decompress(data: bytes, limit: int) -> bytes:
 
     :raises ValueError: when it is more, or ``data`` is not one whole frame.
     """
-    window = {zstd.DecompressionParameter.window_log_max: min(max(limit.bit_length(), 10), 27)}
+    window = {int(zstd.DecompressionParameter.window_log_max): min(max(limit.bit_length(), 10), 27)}
     unpacker = zstd.ZstdDecompressor(options=window)
     try:
         unpacked = unpacker.decompress(data, limit + 1)

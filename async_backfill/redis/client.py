@@ -8,7 +8,9 @@ here, so a caller's deadline is a deadline.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import suppress
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import hiredis
@@ -20,23 +22,29 @@ from async_backfill.limits import text
 from async_backfill.redis.errors import RedisReplyError, RedisUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from async_backfill.redis.wire import Command, Reply
 
-_ALIASES: Final = {"valkey": "redis", "valkeys": "rediss"}
+T = TypeVar("T")
+
+_ALIASES: Final = MappingProxyType({"valkey": "redis", "valkeys": "rediss"})
 _SCHEMES: Final = ("redis", "rediss", "valkey", "valkeys", "unix")
+_GOODBYE: Final = 1.0
 _SILENCE: Final = "nothing was heard for too long"
-_FIXED: Final[dict[str, object]] = {
-    "protocol": 2,  # nothing of the third is used, and the second spares a round trip
-    "driver_info": None,  # another round trip
-    "socket_timeout": None,  # deadlines are the caller's
-    "decode_responses": False,
-    "health_check_interval": 0,
-    "retry": None,
-    "retry_on_timeout": False,
-    "retry_on_error": [],
-}
+_FIXED: Final = MappingProxyType(
+    {
+        "protocol": 2,  # nothing of the third is used, and the second spares a round trip
+        "driver_info": None,  # another round trip
+        "socket_connect_timeout": None,
+        "socket_timeout": None,  # deadlines are the caller's
+        "decode_responses": False,
+        "health_check_interval": 0,
+        "retry": None,
+        "retry_on_timeout": False,
+        "retry_on_error": (),
+    }
+)
 
 _Trouble = (redis.exceptions.RedisError, OSError)
 
@@ -56,7 +64,6 @@ class Dialer:
 
     def __init__(self, url: str, connect_timeout: float) -> None:
         self._kind, self._settings = _settings(url)
-        self._settings["socket_connect_timeout"] = connect_timeout
         self._connect_timeout = connect_timeout
         try:
             template = self._kind(**self._settings)
@@ -66,14 +73,17 @@ class Dialer:
         self.address: tuple[str, int] | None = None
         """Host and port; ``None`` for a socket in the file system."""
         if isinstance(template, UnixDomainSocketConnection):
-            self.name = str(template.path)
+            self.name, self.host = str(template.path), ""
         else:
             self.address = (template.host, int(template.port))
-            self.name = f"{template.host}:{template.port}"
+            self.name, self.host = f"{template.host}:{template.port}", template.host
 
-    async def dial(self, address: tuple[str, int] | None = None) -> ClientLink:
-        """Open a socket to the server of the URL, or to another of its cluster.
+    async def dial(
+        self, greet: Callable[[ClientLink], Awaitable[T]], address: tuple[str, int] | None = None
+    ) -> tuple[ClientLink, T]:
+        """Open a socket to the server of the URL, or to another of its cluster, and `greet` it.
 
+        :param greet: what it returns is returned too; it is part of the time for connecting.
         :raises RedisUnavailableError: when there is none, or it did not answer in time.
         :raises RedisReplyError: when it did not let us in.
         """
@@ -87,18 +97,15 @@ class Dialer:
         link = ClientLink(connection, name)
         try:
             async with asyncio.timeout(self._connect_timeout):
-                await connection.connect()  # type: ignore[no-untyped-call]
-        except (TimeoutError, redis.exceptions.TimeoutError) as error:
+                await link.open()
+                return link, await greet(link)
+        except TimeoutError as error:
             await link.close()
             reason = f"not connected within {self._connect_timeout} s"
             raise RedisUnavailableError(f"redis at {name}: {reason}") from error
-        except _Trouble as error:
-            await link.close()
-            raise link.explain(error) from error
         except BaseException:
             await link.close()
             raise
-        return link
 
 
 class ClientLink:
@@ -107,6 +114,13 @@ class ClientLink:
     def __init__(self, connection: Connection, name: str) -> None:
         self._connection = connection
         self._name = name
+
+    async def open(self) -> None:
+        """Connect the socket, and be let in."""
+        try:
+            await self._connection.connect()  # type: ignore[no-untyped-call]
+        except _Trouble as error:
+            raise self.explain(error) from error
 
     async def exchange(self, packed: bytes, replies: int, /) -> list[Reply]:
         """Send ``packed`` and return so many replies; an error reply is among them, not raised."""
@@ -170,6 +184,12 @@ class ClientLink:
         """Close the socket at once; raises nothing."""
         await self._connection.disconnect(nowait=True)
 
+    async def aclose(self) -> None:
+        """Say goodbye, as TLS wants it, and close the socket, within a second; raises nothing."""
+        with suppress(TimeoutError, *_Trouble):
+            async with asyncio.timeout(_GOODBYE):
+                await self._connection.disconnect()
+
     def explain(self, error: BaseException) -> RedisReplyError | RedisUnavailableError:
         """Return what the caller gets to see of ``error``."""
         status = getattr(error, "status_code", None)
@@ -201,4 +221,4 @@ def _settings(url: str) -> tuple[type[Connection], dict[str, Any]]:
     if scheme != "unix" and database and not (database.isascii() and database.isdigit()):
         raise ConfigurationError("url", "the path is the number of a database, such as /0")
     kind = settings.pop("connection_class", Connection)
-    return kind, settings | _FIXED
+    return kind, {**settings, **_FIXED}

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from async_backfill import zstd
+from async_backfill.errors import ConfigurationError
 from async_backfill.limits import whole
+
+_SMALLEST: Final = 19
 
 
 class Zstd:
@@ -16,7 +21,9 @@ class Zstd:
 
     def __init__(self, *, above: int = 1_000, level: int = 3) -> None:
         self.above = whole("above", above, least=0)
-        self._level = min(whole("level", level, least=1), 19)
+        self._level = whole("level", level, least=1)
+        if self._level > _SMALLEST:
+            raise ConfigurationError("level", f"{level} is more than {_SMALLEST}")
 
     def compress(self, payload: bytes, /) -> bytes:
         """Return ``payload`` as one frame."""

@@ -5,31 +5,23 @@ from __future__ import annotations
 import hashlib
 from asyncio import TaskGroup
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
 from async_backfill.limits import positive_seconds, whole
 from async_backfill.redis.client import Dialer, pack
-from async_backfill.redis.cluster import SlotMap, by_slot
-from async_backfill.redis.errors import RedisReplyError, RedisUnavailableError
+from async_backfill.redis.cluster import by_slot
+from async_backfill.redis.errors import RedisError, RedisReplyError, RedisUnavailableError
+from async_backfill.redis.facts import QUESTION_COUNT, QUESTIONS, facts_of
 from async_backfill.redis.pool import LinkPool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from types import TracebackType
 
+    from async_backfill.redis.cluster import SlotMap
+    from async_backfill.redis.facts import Facts
     from async_backfill.redis.pool import Link
     from async_backfill.redis.wire import Argument, Command, Reply
-
-_QUESTIONS: Final = pack(("COMMAND", "INFO", "MSETEX")) + pack(("CLUSTER", "SLOTS"))
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What a server said of itself when it was connected to: whether it has ``MSETEX``; a cluster's map."""
-
-    msetex: bool
-    slots: SlotMap | None
 
 
 def connect(url: str, *, max_connections: int = 8, connect_timeout: float = 2.0) -> RedisConnection:
@@ -91,15 +83,22 @@ class RedisConnection:
         return reply
 
     async def pipeline(
-        self, commands: Sequence[Command], *, keys: Sequence[bytes] | None = None
+        self,
+        commands: Sequence[Command],
+        *,
+        keys: Sequence[bytes] | None = None,
+        lengths: Sequence[int] = (),
     ) -> list[Reply]:
         """Send ``commands`` in one round trip and return their answers; a refusal is one of them.
 
         They are not a transaction. In a cluster each of ``keys`` says where the command of its place goes.
+        With ``lengths`` the answers must be lists that are so long: whatever else comes was garbled on
+        its way, so what comes after it cannot be trusted either.
         """
         if not commands:
             return []
-        return await self._send([pack(command) for command in commands], keys or [None] * len(commands))
+        packed = [pack(command) for command in commands]
+        return await self._send(packed, keys or [None] * len(commands), lengths)
 
     async def script(self, script: str, keys: Sequence[bytes], args: Sequence[Argument] = ()) -> Reply:
         """Run a Lua script by its digest, or send it when the server does not know it; return its answer.
@@ -114,10 +113,6 @@ class RedisConnection:
             if error.code != "NOSCRIPT":
                 raise
         return await self.execute("EVAL", script, len(keys), *keys, *args, key=key)
-
-    async def everywhere(self, *command: Argument) -> list[Reply]:
-        """Send one command to each server that takes writes, and return their answers."""
-        return [await self.at(address, *command) for address in await self.servers()]
 
     async def servers(self) -> Sequence[tuple[str, int] | None]:
         """Return the addresses of those that take writes, for `at`; ``[None]`` when it is no cluster."""
@@ -139,7 +134,7 @@ class RedisConnection:
     async def facts(self) -> Facts:
         """Return what the server said of itself when it was connected to last, or says now."""
         if self._facts is None:
-            self._facts = await self._ask()
+            self._facts = await self._ask_anyone()
         return self._facts
 
     @asynccontextmanager
@@ -152,25 +147,31 @@ class RedisConnection:
         what is published from then on comes, until the iterator raises `RedisUnavailableError`: at the
         latest when nothing, nor an answer to a ``PING``, was heard for twice ``heartbeat`` seconds.
         """
-        link = await self._dialer.dial()
+        link, early = await self._dialer.dial(lambda link: link.subscribe(channels))
         try:
-            yield _first(await link.subscribe(channels), link.messages(heartbeat))
+            yield _first(early, link.messages(heartbeat))
         finally:
             await link.close()
 
-    async def _send(self, packed: Sequence[bytes], keys: Sequence[bytes | None]) -> list[Reply]:
+    async def _send(
+        self, packed: Sequence[bytes], keys: Sequence[bytes | None], lengths: Sequence[int] = ()
+    ) -> list[Reply]:
         slots = None if self._facts is None else self._facts.slots
         if slots is None:
-            replies = await self._exchange(self._home, b"".join(packed), len(packed))
+            replies = await self._exchange(self._home, b"".join(packed), len(packed), lengths)
         else:
-            replies = await self._scatter(slots, packed, keys)
+            replies = await self._scatter(slots, packed, keys, lengths)
         for place, reply in enumerate(replies):
             if isinstance(reply, RedisReplyError) and reply.code in {"MOVED", "ASK"}:
-                replies[place] = await self._follow(reply, packed[place])
+                replies[place] = await self._follow(reply, packed[place], lengths[place : place + 1])
         return replies
 
     async def _scatter(
-        self, slots: SlotMap, packed: Sequence[bytes], keys: Sequence[bytes | None]
+        self,
+        slots: SlotMap,
+        packed: Sequence[bytes],
+        keys: Sequence[bytes | None],
+        lengths: Sequence[int],
     ) -> list[Reply]:
         """Send each command to the server of its key, all at once."""
         places: dict[LinkPool, list[int]] = {}
@@ -178,34 +179,48 @@ class RedisConnection:
             pool = self._home if key is None else self._pool_at(slots.address(key))
             places.setdefault(pool, []).append(place)
         replies: list[Reply] = [None] * len(packed)
+        gone: list[RedisError] = []
 
         async def ask(pool: LinkPool, chosen: list[int]) -> None:
-            answers = await self._exchange(pool, b"".join([packed[place] for place in chosen]), len(chosen))
+            joined = b"".join([packed[place] for place in chosen])
+            expected = [lengths[place] for place in chosen] if lengths else ()
+            try:
+                answers = await self._exchange(pool, joined, len(chosen), expected)
+            except RedisError as error:  # the others are not stopped for that
+                gone.append(error)
+                return
             for place, answer in zip(chosen, answers, strict=True):
                 replies[place] = answer
 
-        try:
-            async with TaskGroup() as group:
-                for pool, chosen in places.items():
-                    group.create_task(ask(pool, chosen))
-        except ExceptionGroup as failed:
+        async with TaskGroup() as group:
+            for pool, chosen in places.items():
+                group.create_task(ask(pool, chosen))
+        if gone:
             self._facts = None  # who has which slots may have changed
-            raise failed.exceptions[0] from None
+            raise gone[0]
         return replies
 
-    async def _follow(self, reply: RedisReplyError, packed: bytes) -> Reply:
+    async def _follow(self, reply: RedisReplyError, packed: bytes, length: Sequence[int]) -> Reply:
         """Send a command, which was not run, to where the server said; once."""
         host, _, port = reply.message.split()[1].rpartition(":")
-        home = self._dialer.address
-        pool = self._pool_at((host or (home[0] if home else ""), int(port)))
+        pool = self._pool_at((host or self._dialer.host, int(port)))
         if reply.code == "ASK":
             return (await self._exchange(pool, pack(("ASKING",)) + packed, 2))[1]
-        self._facts = self._facts_of(await self._exchange(pool, _QUESTIONS, 2))
-        return (await self._exchange(pool, packed, 1))[0]
-
-    async def _exchange(self, pool: LinkPool, packed: bytes, replies: int) -> list[Reply]:
         async with pool.link() as link:
-            return await link.exchange(packed, replies)
+            self._facts = await self._ask(link)
+        return (await self._exchange(pool, packed, 1, length))[0]
+
+    async def _exchange(
+        self, pool: LinkPool, packed: bytes, replies: int, lengths: Sequence[int] = ()
+    ) -> list[Reply]:
+        async with pool.link() as link:
+            answers = await link.exchange(packed, replies)
+            for answer, length in zip(answers, lengths, strict=False):
+                if not isinstance(answer, RedisReplyError) and not (
+                    isinstance(answer, list) and len(answer) == length
+                ):
+                    raise RedisUnavailableError(f"redis at {self._dialer.name}: an answer was garbled")
+            return answers
 
     def _pool_at(self, address: tuple[str, int] | None) -> LinkPool:
         if address is None:
@@ -216,31 +231,24 @@ class RedisConnection:
 
     def _pool(self, address: tuple[str, int] | None) -> LinkPool:
         async def dial() -> Link:
-            link = await self._dialer.dial(address)
-            try:
-                self._facts = self._facts_of(await link.exchange(_QUESTIONS, 2))
-            except BaseException:
-                await link.close()
-                raise
+            link, self._facts = await self._dialer.dial(self._ask, address)
             return link
 
         return LinkPool(dial, size=self._size)
 
-    async def _ask(self) -> Facts:
+    async def _ask(self, link: Link) -> Facts:
+        return facts_of(await link.exchange(QUESTIONS, QUESTION_COUNT), self._dialer.host)
+
+    async def _ask_anyone(self) -> Facts:
         """Ask the server of the URL, or when it is gone another of the cluster."""
         gone = RedisUnavailableError("the connection is closed")
         for pool in list(dict.fromkeys((self._home, *self._pools.values()))):
             try:
-                return self._facts_of(await self._exchange(pool, _QUESTIONS, 2))
+                async with pool.link() as link:
+                    return await self._ask(link)
             except RedisUnavailableError as error:
                 gone = error
         raise gone
-
-    def _facts_of(self, answers: list[Reply]) -> Facts:
-        known, ranges = answers
-        home = self._dialer.address
-        slots = SlotMap(ranges, home[0]) if isinstance(ranges, list) and home is not None else None
-        return Facts(msetex=isinstance(known, list) and bool(known and known[0]), slots=slots)
 
 
 async def _first(

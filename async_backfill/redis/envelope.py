@@ -4,8 +4,9 @@
 
     magic 1 | version 1 | flags 1 | seal 4 or 32 | key 4 | time 8 | payload
 
-The seal is a CRC-32 of all the rest, or with a signing key an HMAC-SHA256 of that and of the Redis key. Nothing is unpacked before the seal was found right, and MessagePack only ever makes plain data of the
-type that is asked for.
+The seal is a CRC-32 of all the rest, or with a signing key an HMAC-SHA256 of that and of the Redis key.
+Nothing is unpacked before the seal was found right, and MessagePack only ever makes plain data of the type
+that is asked for.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ LEASE: Final = b"L"
 _SIGNED: Final = 1
 _COMPRESSED: Final = 2
 _START: Final = MAGIC + bytes([VERSION])
-_STARTS: Final = [_START + bytes([flags]) for flags in range(4)]
+_STARTS: Final = tuple(_START + bytes([flags]) for flags in range(4))
 _SEAL_AT: Final = len(_START) + 1
 _HEADER: Final = Struct(">Id")  # CRC-32 of the Redis key, time
 _CRC: Final = Struct(">I")
@@ -74,7 +75,7 @@ class Envelopes(Generic[V]):
     :raises ConfigurationError: for settings outside of that.
     """
 
-    def __init__(  # noqa: PLR0913  each is a setting of the store, and passed on by name
+    def __init__(
         self,
         value_type: type[V] | Any = Any,
         *,
@@ -98,7 +99,7 @@ class Envelopes(Generic[V]):
         """How often a value could not be put into an envelope, by reason."""
 
     def seal_many(self, keys: Iterable[bytes], values: Iterable[V]) -> list[bytes | None]:
-        """Return envelopes of ``values``, loaded now, for the Redis ``keys``; ``None`` for one that is not kept."""
+        """Return envelopes of ``values``, loaded now, for the Redis ``keys``; ``None``: not kept."""
         now = self._now()
         if self._signature is not None or self._compression is not None:
             return [self._seal(key, value, now) for key, value in zip(keys, values, strict=True)]
@@ -111,10 +112,12 @@ class Envelopes(Generic[V]):
             try:
                 payload = encode(value)
             except _Unencodable:
-                sealed.append(self._unkept("unencodable"))
+                self.unkept["unencodable"] += 1
+                sealed.append(None)
                 continue
             if len(payload) > most:
-                sealed.append(self._unkept("too_large"))
+                self.unkept["too_large"] += 1
+                sealed.append(None)
                 continue
             rest = header(crc(key), now) + payload
             sealed.append(start + pack(crc(rest, seed)) + rest)
@@ -129,71 +132,68 @@ class Envelopes(Generic[V]):
         ]
 
     def _seal(self, key: bytes, value: V, now: float) -> bytes | None:
-        flags = 0
+        flags = 0 if self._signature is None else _SIGNED
         try:
             payload = self._encode(value)
         except _Unencodable:
-            return self._unkept("unencodable")
-        if len(payload) > self._max_bytes:  # nor would it be unpacked
-            return self._unkept("too_large")
-        if self._compression is not None and len(payload) > self._compression.above:
+            self.unkept["unencodable"] += 1
+            return None
+        fits = len(payload) <= self._max_bytes  # or it would not be unpacked
+        if fits and self._compression is not None and len(payload) > self._compression.above:
             smaller = self._compression.compress(payload)
             if len(smaller) < len(payload):
-                payload, flags = smaller, _COMPRESSED
-        if self._signature is not None:
-            flags |= _SIGNED
+                payload, flags = smaller, flags | _COMPRESSED
         rest = _HEADER.pack(crc32(key), now) + payload
         envelope = _STARTS[flags] + self._make_seal(key, flags, rest) + rest
-        return self._unkept("too_large") if len(envelope) > self._max_bytes else envelope
+        if fits and len(envelope) <= self._max_bytes:
+            return envelope
+        self.unkept["too_large"] += 1
+        return None
 
     def _open(self, key: bytes, data: bytes, now: float) -> Copy[V] | None:
         if data.startswith(LEASE):
             return None
-        opened = self._unseal(key, data)
-        if isinstance(opened, str):
-            self.rejected[opened] += 1
-            return None
-        payload, loaded = opened
         try:
+            payload, loaded = self._unseal(key, data)
             value = self._decode(payload)
+        except _RejectedError as rejected:
+            self.rejected[rejected.reason] += 1
         except _Undecodable:
             self.rejected["wrong_type"] += 1
-            return None
-        age = now - loaded
-        return Copy(value, age if age > 0.0 else 0.0)
+        else:
+            return Copy(value, max(0.0, now - loaded))
+        return None
 
-    def _unseal(self, key: bytes, data: bytes) -> tuple[bytes, float] | str:
-        """Return payload and time of an envelope of ``key``, else the reason why it is not used."""
+    def _unseal(self, key: bytes, data: bytes) -> tuple[bytes, float]:
+        """Return payload and time of an envelope of ``key``."""
         if len(data) > self._max_bytes:
-            return "too_large"
+            raise _RejectedError("too_large")
         if not data.startswith(_START):
-            return "newer_version" if data[:1] == MAGIC and data[1:2] > _START[1:] else "not_ours"
+            raise _RejectedError(
+                "newer_version" if data[:1] == MAGIC and data[1:2] > _START[1:] else "not_ours"
+            )
         signed = self._signature is not None
         rest_at = _SEAL_AT + (_SHA256 if signed else _CRC.size)
-        if len(data) < rest_at + _HEADER.size:
-            return "damaged"
+        if len(data) < rest_at + _HEADER.size or data[_SEAL_AT - 1] >= len(_STARTS):
+            raise _RejectedError("damaged")
         flags, rest = data[_SEAL_AT - 1], data[rest_at:]
-        if flags >= len(_STARTS):
-            return "damaged"
         if signed is not bool(flags & _SIGNED):
-            return "unsigned" if signed else "signed"
+            raise _RejectedError("unsigned" if signed else "signed")
         if not hmac.compare_digest(data[_SEAL_AT:rest_at], self._make_seal(key, flags, rest)):
-            return "badly_signed" if signed else "damaged"
+            raise _RejectedError("badly_signed" if signed else "damaged")
         of_key, loaded = _HEADER.unpack_from(rest)
         if of_key != crc32(key):
-            return "other_key"
+            raise _RejectedError("other_key")
         payload = rest[_HEADER.size :]
-        if flags & _COMPRESSED:
-            return self._decompress(payload, loaded)
-        return payload, loaded
+        return (self._decompress(payload) if flags & _COMPRESSED else payload), loaded
 
-    def _decompress(self, payload: bytes, loaded: float) -> tuple[bytes, float] | str:
+    def _decompress(self, payload: bytes) -> bytes:
         if self._compression is None:
-            return "compressed"
+            raise _RejectedError("compressed")
         try:
-            return self._compression.decompress(payload, self._max_bytes), loaded
-        except ValueError:
-            return "damaged"
+            return self._compression.decompress(payload, self._max_bytes)
+        except ValueError as error:
+            raise _RejectedError("damaged") from error
 
     def _make_seal(self, key: bytes, flags: int, rest: bytes) -> bytes:
         if self._signature is None:
@@ -203,13 +203,16 @@ class Envelopes(Generic[V]):
         signature.update(rest)
         return signature.digest()
 
-    def _unkept(self, reason: str) -> None:
-        self.unkept[reason] += 1
+
+class _RejectedError(Exception):
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 def _signature(key: bytes | None) -> hmac.HMAC | None:
     if key is None:
         return None
-    if not isinstance(key, bytes) or len(key) < _LEAST_SECRET:
+    if len(key) < _LEAST_SECRET:
         raise ConfigurationError("signing_key", f"expected {_LEAST_SECRET} bytes or more")
     return hmac.new(key, digestmod="sha256")

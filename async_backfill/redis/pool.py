@@ -26,7 +26,11 @@ class Link(Protocol):
         ...
 
     async def close(self) -> None:
-        """Close the socket; raises nothing."""
+        """Close the socket at once; raises nothing."""
+        ...
+
+    async def aclose(self) -> None:
+        """Say goodbye and close the socket, within a second; raises nothing."""
         ...
 
 
@@ -76,7 +80,7 @@ class LinkPool:
             with suppress(asyncio.CancelledError, Exception):
                 await self._dialing
         while self._idle:
-            await self._idle.pop().close()
+            await self._idle.pop().aclose()
 
     async def _take(self) -> Link:
         while True:

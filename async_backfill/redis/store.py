@@ -23,9 +23,6 @@ _MOST: Final = 5_000  # keys of one command, so that it does not keep the server
 _LONGEST_TTL: Final = 10.0**10  # seconds; the server's clock ends some way beyond
 _PAGE: Final = 1_000
 
-SET_ALL: Final = "for i = 1, #KEYS do redis.call('SET', KEYS[i], ARGV[i + 1], 'PX', ARGV[1]) end return #KEYS"
-"""Sets all keys with one time to live, for servers without ``MSETEX``; in Lua."""
-
 
 class RedisStore(Generic[K, V]):
     """Keeps copies at the server of ``connection``, each in an envelope that says what it is.
@@ -46,7 +43,7 @@ class RedisStore(Generic[K, V]):
     :raises ConfigurationError: for settings outside of that.
     """
 
-    def __init__(  # noqa: PLR0913  each is a choice of its own
+    def __init__(
         self,
         connection: RedisConnection,
         *,
@@ -86,8 +83,9 @@ class RedisStore(Generic[K, V]):
         names = self.keyspace.redis_keys(keys)
         found: list[object] = [None] * len(names)
         groups = await self._groups(names)
-        commands = [("MGET", *[names[place] for place in group]) for group in groups]
-        for group, values in zip(groups, await self._pipeline(commands), strict=True):
+        commands: list[Command] = [("MGET", *[names[place] for place in group]) for group in groups]
+        lengths = [len(group) for group in groups]
+        for group, values in zip(groups, await self._pipeline(commands, lengths=lengths), strict=True):
             for place, value in zip(group, values, strict=True):
                 found[place] = value
         copies = self.envelopes.open_many(names, found)
@@ -129,19 +127,18 @@ class RedisStore(Generic[K, V]):
                     break
 
     async def _set(self, sealed: list[bytes], names: list[bytes], ttl: int | None) -> None:
-        has_msetex = (await self.connection.facts()).msetex
+        if ttl is not None and not (await self.connection.facts()).msetex:
+            await self._pipeline(
+                [("SET", name, envelope, "PX", ttl) for name, envelope in zip(names, sealed, strict=True)]
+            )
+            return
         groups = await self._groups(names)
         commands: list[Command] = []
         for group in groups:
             pairs: list[Argument] = [b""] * (2 * len(group))
             pairs[::2] = [names[place] for place in group]
             pairs[1::2] = [sealed[place] for place in group]
-            if ttl is None:
-                commands.append(("MSET", *pairs))
-            elif has_msetex:
-                commands.append(("MSETEX", len(group), *pairs, "PX", ttl))
-            else:
-                commands.append(("EVAL", SET_ALL, len(group), *pairs[::2], ttl, *pairs[1::2]))
+            commands.append(("MSET", *pairs) if ttl is None else ("MSETEX", len(group), *pairs, "PX", ttl))
         await self._pipeline(commands, [names[group[0]] for group in groups])
 
     async def _unlink(self, names: Sequence[bytes]) -> None:
@@ -156,12 +153,15 @@ class RedisStore(Generic[K, V]):
         return [group[at : at + _MOST] for group in groups for at in range(0, len(group), _MOST)]
 
     async def _pipeline(
-        self, commands: Sequence[Command], keys: Sequence[bytes] | None = None
+        self,
+        commands: Sequence[Command],
+        keys: Sequence[bytes] | None = None,
+        lengths: Sequence[int] = (),
     ) -> list[Reply]:
         """Send ``commands``, each to where its key is: by default its first argument."""
         if keys is None:
             keys = [command[1] for command in commands if isinstance(command[1], bytes)]
-        replies = await self.connection.pipeline(commands, keys=keys)
+        replies = await self.connection.pipeline(commands, keys=keys, lengths=lengths)
         for reply in replies:
             if isinstance(reply, RedisReplyError):
                 raise reply

@@ -19,9 +19,16 @@ class Valkey:
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         self._folder = folder
+        self._log = folder / "valkey.log"
         self._arguments = arguments
-        self.port = free_port()
-        self.process = self._start()
+        for _ in range(5):
+            self.port = free_port()
+            try:
+                self.process = self._start()
+            except ConnectionError:
+                continue  # somebody else has the port meanwhile
+            return
+        raise AssertionError(f"valkey did not start: {self._log.read_text()}")
 
     @property
     def url(self) -> str:
@@ -52,7 +59,7 @@ class Valkey:
             *(server_program(), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder)),
             *("--save", "", "--appendonly", "no", "--daemonize", "no", *self._arguments),
         ]
-        with (self._folder / "valkey.log").open("ab") as log:
+        with self._log.open("ab") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         deadline = time.monotonic() + 10.0
         while process.poll() is None and time.monotonic() < deadline:
@@ -61,10 +68,11 @@ class Valkey:
             except OSError:
                 time.sleep(0.01)
             else:
-                return process
+                if process.poll() is None:
+                    return process
         process.kill()
         process.wait()
-        raise AssertionError(f"valkey did not start: {(self._folder / 'valkey.log').read_text()}")
+        raise ConnectionError(f"no valkey at port {self.port}: see {self._log}")
 
 
 def start_valkey(folder: Path, *arguments: str) -> Valkey:
