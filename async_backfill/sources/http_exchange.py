@@ -7,7 +7,7 @@ one key to another, no URL is logged, and where a redirect may lead, and with wh
 from __future__ import annotations
 
 import re
-from contextlib import aclosing
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -23,21 +23,21 @@ from async_backfill.sources.http_answers import (
     NoAnswerError,
     retry_after,
 )
+from async_backfill.sources.http_body import Body
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from async_backfill.sources.http_batch import BatchRequest
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_ENCODINGS: Final = frozenset({"", "identity", "gzip", "deflate"})
 _COMMON: Final = {"accept": "application/json", "accept-encoding": "gzip", "user-agent": "async-backfill"}
 _OURS: Final = frozenset({"accept-encoding", "connection", "content-length", "host", "transfer-encoding"})
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HOST: Final = re.compile(rb"[0-9A-Za-z._:\[\]-]{1,255}")
 _FIELD: Final = re.compile(r"[\x20-\x7e\t]*")
 _DRAINED: Final = 1 << 16  # bytes that are read of an answer nobody wants, so that the connection can be kept
-_FIRST_OF_NUMBERS: Final = tuple(b"-0123456789"[at : at + 1] for at in range(11))
 
 
 class Origin(NamedTuple):
@@ -118,8 +118,6 @@ class Exchange:
             problem = AnswerError(f"no request to {shown} could be made: {type(error).__name__}")
         except httpx2.TransportError as error:
             problem = NoAnswerError(f"no answer from {shown}: {_reason(error)}")
-        except httpx2.DecodingError as error:
-            problem = AnswerError(f"the answer of {shown} is damaged: {error}")
         # Raised here, because httpx2's errors know the request and so its headers.
         raise problem
 
@@ -134,11 +132,11 @@ class Exchange:
                 location = response.headers.get("location") if response.status_code in _REDIRECTS else None
                 if location is None:
                     return await self._read(response, shown)
-                await self._drain(response)
+                await _drain(response)
             finally:
                 with CancelScope(shield=True):
                     await response.aclose()
-            after = _target(url, location, shown)
+            after = redirect_target(url, location, shown)
             if _origin(after) != _origin(url):
                 headers = _COMMON | {k: v for k, v in headers.items() if k == "content-type"}
             if response.status_code == 303 or (response.status_code in (301, 302) and method == "POST"):
@@ -152,35 +150,47 @@ class Exchange:
         if response.status_code in VALUE:
             body = await self._body(response, shown)
         else:
-            await self._drain(response)
+            await _drain(response)
         later = retry_after(headers.get("retry-after"), now=datetime.now(UTC), date=headers.get("date"))
         return Answer(response.status_code, body, later)
 
     async def _body(self, response: httpx2.Response, shown: str) -> bytes:
-        headers, most = response.headers, self._max_body
-        encoding = headers.get("content-encoding", "").strip().lower()
-        if encoding not in _ENCODINGS:
-            raise AnswerError(f"{shown} answers packed with {encoding[:40]!r}, expected gzip")
-        too_long = f"{shown} answers with more than max_body={most} bytes"
-        length = headers.get("content-length", "")
-        if length.isdecimal() and int(length) > most:
-            raise AnswerError(too_long)
-        body = bytearray()
-        async with aclosing(response.aiter_bytes()) as pieces:
+        headers = response.headers
+        body = Body(self._max_body, encoding=headers.get("content-encoding", ""), shown=shown)
+        length = headers.get("content-length")
+        if length is not None:
+            body.check_length(int(length))  # a number, or h11 had refused the answer
+        async with _pieces(response) as pieces:
             async for piece in pieces:
-                body += piece
-                if len(body) > most or response.num_bytes_downloaded > most:
-                    raise AnswerError(too_long)
-        if not length and "transfer-encoding" not in headers and body.lstrip()[:1] in _FIRST_OF_NUMBERS:
-            # Such a body ends with the connection, and of all JSON only a number is whole when it is cut.
-            raise NoAnswerError(f"{shown} answers with a number that may be cut off: it has no length")
-        return bytes(body)
+                body.add(piece)
+        return body.whole(is_delimited=length is not None or "transfer-encoding" in headers)
 
-    async def _drain(self, response: httpx2.Response) -> None:
-        async with aclosing(response.aiter_raw()) as pieces:
+
+async def _drain(response: httpx2.Response) -> None:
+    """Read an answer that nobody wants, so that its connection can be kept, unless it is a long one."""
+    came = 0
+    async with _pieces(response) as pieces:
+        async for piece in pieces:
+            came += len(piece)
+            if came > _DRAINED:
+                return
+
+
+@asynccontextmanager
+async def _pieces(response: httpx2.Response) -> AsyncIterator[AsyncIterator[bytes]]:
+    """Yield the pieces of a body as they come; who has enough of them may leave.
+
+    The rest is then cancelled rather than left: it is read by generators within generators of httpx2, of
+    which only the outermost would be closed.
+    """
+    pieces = response.aiter_raw()
+    try:
+        yield pieces
+    finally:
+        with suppress(httpx2.TransportError), CancelScope(shield=True) as scope:
+            scope.cancel()
             async for _ in pieces:
-                if response.num_bytes_downloaded > _DRAINED:
-                    return
+                pass
 
 
 def check_url(setting: str, url: str) -> None:
@@ -189,7 +199,7 @@ def check_url(setting: str, url: str) -> None:
     :raises ConfigurationError: shows nothing of it.
     """
     try:
-        is_usable = bool(httpx2.URL(url).host)
+        is_usable = _has_host(httpx2.URL(url))
     except httpx2.InvalidURL:
         is_usable = False
     if not is_usable:
@@ -214,14 +224,19 @@ def _origin(url: httpx2.URL) -> Origin:
     return Origin(url.scheme, url.host, url.port or {"https": 443}.get(url.scheme, 80))
 
 
-def _target(url: httpx2.URL, location: str, shown: str) -> httpx2.URL:
+def redirect_target(url: httpx2.URL, location: str, shown: str) -> httpx2.URL:
     """Return where ``location`` leads from ``url``, if that may be followed."""
     target = url.join(location).copy_with(username=None, password=None, fragment=None)
-    if target.scheme not in ("http", "https") or not target.host:
+    if target.scheme not in ("http", "https") or not _has_host(target):
         raise AnswerError(f"{shown} redirects to something that is neither http nor https")
     if url.scheme == "https" and target.scheme == "http":
         raise AnswerError(f"{shown} redirects from https to http")
     return target
+
+
+def _has_host(url: httpx2.URL) -> bool:
+    """Return whether there may be such a host and port: httpx2 takes what it does not know for a name."""
+    return bool(_HOST.fullmatch(url.raw_host)) and (url.port is None or 0 < url.port < 1 << 16)
 
 
 def _reason(error: BaseException) -> str:

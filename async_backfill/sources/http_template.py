@@ -34,7 +34,7 @@ class KeyURL:
             raise ConfigurationError("url", f"{shown(bare)} has not exactly one {{key}}, {_ALLOWED}")
         parts = urlsplit(bare)
         self._in_query = "?" in before
-        if _PLACE in parts.netloc or parts.fragment or bare.endswith("#"):
+        if _PLACE in parts.netloc or "#" in template:
             raise ConfigurationError("url", f"{shown(bare)}: {{key}} is in the path or the query, {_ALLOWED}")
         self.shown = shown(bare)
         self._before, self._after = before, after

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import uvicorn
+from anyio import fail_after, sleep
 
 
 @dataclass
@@ -99,10 +100,19 @@ class HTTPServer:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
+async def until(condition) -> None:
+    """Wait until ``condition()``, of a server in another thread, is true."""
+    with fail_after(20):
+        while not condition():  # noqa: ASYNC110 - an event of another thread needs a thread to wait for it
+            await sleep(0.002)
+
+
 @contextmanager
 def start_http():
     """Run an `HTTPServer` on a free port until the block ends."""
-    listening = socket.create_server(("127.0.0.1", 0))
+    # asyncio sends without delay (TCP_NODELAY) only where the socket says that it is of TCP
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening.bind(("127.0.0.1", 0))
     app = HTTPServer(listening.getsockname()[1])
     config = uvicorn.Config(
         app,
