@@ -83,7 +83,7 @@ class ScanContract(Generic[K]):
         page = partial(self._page, scan, first.cursor, 2)
         for moment in await moments(page):
             await give_up(page, moment)
-            rest = await self._rest(scan, first.cursor, 2)
+            rest = await self._rest(scan, first.cursor, len(self.keys))
             same([*first.keys, *rest], order, "a scan goes on after a cancelled page")
 
     def _limits(self) -> Sequence[int]:

@@ -228,3 +228,15 @@ async def test_a_listener_whose_line_was_down_forgets_everything(store, peer):
         tasks.cancel_scope.cancel()
 
     assert heard == [None]
+
+
+async def test_a_line_that_never_failed_has_nothing_to_recover_from(store, peer):
+    heard = []
+    peer.line.recover()
+    await store.invalidations.publish(("a",))
+    async with create_task_group() as tasks:
+        tasks.start_soon(peer.invalidations.listen, heard.append)
+        await wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+
+    assert heard == [("a",)]

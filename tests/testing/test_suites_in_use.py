@@ -42,6 +42,11 @@ class TestMyStore(StoreContract[str]):
     def make_store(self, capacity):
         return MemoryStore(capacity)
 """
+INI = """[pytest]
+filterwarnings = error
+    ignore:Unknown config option:pytest.PytestConfigWarning
+asyncio_default_fixture_loop_scope = function
+"""
 ANYIO = {
     "plugin": "anyio",
     "imports": "",
@@ -61,7 +66,8 @@ ASYNCIO = {
 def run_pytest(folder, text, plugin):
     """Run pytest with one plugin on ``text``, in ``folder``; return its exit code and what it printed."""
     (folder / "test_mine.py").write_text(text)
-    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", plugin]
+    (folder / "pytest.ini").write_text(INI)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", plugin]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     return ended.returncode, ended.stdout
