@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from redis import Redis
 
@@ -15,8 +15,15 @@ from benchmarks.scaling.isolation import in_a_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import TypeAlias
 
     from benchmarks.backfill.servers import Server
+
+    _Round: TypeAlias = dict[Contender, "Run"]
+
+
+_CALM: Final = 0.15  # cores that are busy with anything else
+_ATTEMPTS: Final = 3
 
 
 class WrongCopyError(Exception):
@@ -25,11 +32,15 @@ class WrongCopyError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One copy of one contender; the seconds of a server are ``None`` when it was not started here."""
+    """One copy of one contender; the seconds of a server are ``None`` when it was not started here.
+
+    ``others`` is how many cores were busy meanwhile with what is not part of the benchmark.
+    """
 
     copying: Copying
     postgres_seconds: float | None
     redis_seconds: float | None
+    others: float | None = None
 
     @property
     def rate(self) -> float:
@@ -39,11 +50,15 @@ class Run:
 
 @dataclass(slots=True)
 class Results:
-    """The runs of each contender, round by round, and that of ours with many more rows."""
+    """The runs of each contender, round by round, and that of ours with many more rows.
+
+    ``measured`` is of how many rounds these are the least disturbed.
+    """
 
     rows: int
-    runs: dict[Contender, list[Run]] = field(default_factory=dict)
+    runs: dict[Contender, list[Run]]
     large: Run | None = None
+    measured: int = 0
 
     def ratios(self, contender: Contender, to: Contender) -> list[float]:
         """Return the rate of ``contender`` over that of ``to``, round by round."""
@@ -64,16 +79,20 @@ class Experiment:
                 )
 
     async def contest(self, rows: int, rounds: int) -> Results:
-        """Measure each contender in each round, in an order that rotates; a round before only warms up."""
-        results = Results(rows, {contender: [] for contender in CONTENDERS})
+        """Measure each contender in each round, in an order that rotates; a round before only warms up.
+
+        Up to three times as many rounds are measured, until ``rounds`` of them were calm. Those count in
+        which the machine was least busy with anything else, whatever came out of them.
+        """
         place = Place(self._postgres.url, self._redis.url, rows)
+        found: list[_Round] = []
         async with filled(place.postgres_url, rows):
-            for number in range(rounds + 1):
-                first = number % len(CONTENDERS)
-                found = self._round((*CONTENDERS[first:], *CONTENDERS[:first]), place)
-                for contender, run in found.items() if number else ():
-                    results.runs[contender].append(run)
-        return results
+            self._round(CONTENDERS, place)
+            while len(found) < rounds * _ATTEMPTS and sum(map(_is_calm, found)) < rounds:
+                first = len(found) % len(CONTENDERS)
+                found.append(self._round((*CONTENDERS[first:], *CONTENDERS[:first]), place))
+        kept = sorted(found, key=_disturbance)[:rounds]
+        return Results(rows, {name: [one[name] for one in kept] for name in CONTENDERS}, measured=len(found))
 
     async def large(self, rows: int) -> Run:
         """Measure ours once, with ``rows`` rows."""
@@ -81,7 +100,7 @@ class Experiment:
         async with filled(place.postgres_url, rows):
             return self._round(("ours",), place)["ours"]
 
-    def _round(self, contenders: Iterable[Contender], place: Place) -> dict[Contender, Run]:
+    def _round(self, contenders: Iterable[Contender], place: Place) -> _Round:
         return {contender: self._run(contender, place) for contender in contenders}
 
     def _run(self, contender: Contender, place: Place) -> Run:
@@ -94,11 +113,26 @@ class Experiment:
         check(contender, copying, place)
         with Redis.from_url(place.redis_url) as client:
             client.flushdb()
-        used = [
+        postgres, redis = (
             None if end is None or start is None else end - start
             for start, end in zip(before, after, strict=True)
-        ]
-        return Run(copying, *used)
+        )
+        return Run(copying, postgres, redis, _others(copying, postgres, redis))
+
+
+def _disturbance(one: _Round) -> float:
+    return max(run.others or 0.0 for run in one.values())
+
+
+def _is_calm(one: _Round) -> bool:
+    return _disturbance(one) < _CALM
+
+
+def _others(copying: Copying, *servers: float | None) -> float | None:
+    ours = [copying.own_seconds, copying.programs_seconds, *servers]
+    if copying.machine_seconds is None or None in ours:
+        return None
+    return max(0.0, copying.machine_seconds - sum(filter(None, ours))) / copying.seconds
 
 
 def check(contender: Contender, copying: Copying, place: Place) -> None:

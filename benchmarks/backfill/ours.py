@@ -13,7 +13,7 @@ from benchmarks.backfill.table import NAME, TTL
 if TYPE_CHECKING:
     from benchmarks.backfill.table import Place
 
-_PAGE: Final = 1000
+_PAGE: Final = 2000
 
 
 async def copy(place: Place) -> int:

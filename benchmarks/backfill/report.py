@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from benchmarks.backfill.measuring import Contender
 
 _TITLES: Final[dict[Contender, str]] = {
-    "limit": "limit: COPY | {receiver}",
-    "naive": "naive: page, pipeline",
+    "limit": "limit: {receiver}",
+    "naive": "naive: pipelines",
     "ours": "ours: copy_rows",
 }
 _MEGABYTE: Final = 1_000_000
-_WIDTH: Final = 130
+_WIDTH: Final = 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,7 @@ def print_results(results: Results, receiver: str, out: TextIO) -> None:
         "its programs",
         "PostgreSQL",
         "Redis",
+        "others",
         "memory",
     )
     for head in heads:
@@ -80,7 +81,10 @@ def print_results(results: Results, receiver: str, out: TextIO) -> None:
     console = Console(file=out, width=_WIDTH)
     console.print(table)
     console.print(
-        "Microseconds of processor time a row: of the Python process, of programs it runs, of the servers."
+        "From its own to Redis: microseconds of processor time a row, of the Python process, of programs it "
+        "runs, of the servers. Others: cores that were busy with anything else. "
+        f"{len(results.runs['ours'])} of {results.measured} rounds, the least disturbed ones.",
+        soft_wrap=True,
     )
     for goal in goals(results):
         verdict = "reached" if goal.is_reached else "MISSED"
@@ -93,6 +97,7 @@ def encode(results: Results, receiver: str, machine: str) -> str:
         "machine": machine,
         "rows": results.rows,
         "rounds": len(results.runs["ours"]),
+        "rounds_measured": results.measured,
         "receiver_of_the_limit": receiver,
         "contenders": {name: _document(runs) for name, runs in results.runs.items()},
         "ratios": {
@@ -122,9 +127,9 @@ _USES: Final[dict[str, Callable[[Run], float | None]]] = {
 }
 
 
-def _seconds(runs: Sequence[Run], of: Callable[[Run], float | None]) -> float | None:
-    seconds = [found for run in runs if (found := of(run)) is not None]
-    return statistics.median(seconds) if seconds else None
+def _middle(runs: Sequence[Run], of: Callable[[Run], float | None]) -> float | None:
+    figures = [found for run in runs if (found := of(run)) is not None]
+    return statistics.median(figures) if figures else None
 
 
 def _peak(runs: Sequence[Run]) -> int | None:
@@ -133,10 +138,11 @@ def _peak(runs: Sequence[Run]) -> int | None:
 
 def _used(runs: Sequence[Run]) -> list[str]:
     rows = runs[0].copying.rows
-    each = [_seconds(runs, of) for of in _USES.values()]
+    each = [_middle(runs, of) for of in _USES.values()]
     peak = _peak(runs)
     return [
         *("" if seconds is None else f"{seconds / rows * 1e6:.2f}" for seconds in each),
+        "" if (others := _middle(runs, lambda run: run.others)) is None else f"{others:.2f}",
         "" if peak is None else f"{peak / _MEGABYTE:.0f} MB",
     ]
 
@@ -144,7 +150,8 @@ def _used(runs: Sequence[Run]) -> list[str]:
 def _document(runs: Sequence[Run]) -> dict[str, object]:
     return {
         "rows_per_second": _spread([run.rate for run in runs]),
-        "processor_seconds": {name: _seconds(runs, of) for name, of in _USES.items()},
+        "processor_seconds": {name: _middle(runs, of) for name, of in _USES.items()},
+        "cores_busy_with_others": _middle(runs, lambda run: run.others),
         "peak_bytes": _peak(runs),
     }
 

@@ -20,6 +20,17 @@ def processor_seconds(process: int | None) -> float | None:
     return seconds + sum(processor_seconds(int(child)) or 0.0 for child in running.split())
 
 
+def machine_seconds() -> float | None:
+    """Return the seconds of processor time that the whole machine has used; ``None`` if not known."""
+    if not (_PROC / "stat").exists():
+        return None
+    # proc(5): user, nice, system, idle, iowait, irq, softirq, and steal, what other machines took.
+    times = [
+        int(field) for field in (_PROC / "stat").read_text(encoding="ascii").splitlines()[0].split()[1:9]
+    ]
+    return (sum(times) - times[3] - times[4]) / os.sysconf("SC_CLK_TCK")
+
+
 def peak_memory() -> int | None:
     """Return the most bytes that were ever resident for this process; ``None`` where it is not known."""
     status = _PROC / "self" / "status"
