@@ -53,7 +53,9 @@ class HTTPServer:
         self.replies[target] = deque(replies)
 
     def reset(self) -> None:
-        """Forget all replies and requests."""
+        """Forget all replies and requests, once the last is over."""
+        while self.busy:
+            time.sleep(0.001)
         self.__init__(self.port)
 
     @property

@@ -307,19 +307,20 @@ async def test_behind_a_cache_a_value_is_asked_for_once_and_a_missing_key_is_abs
 
 async def test_a_cancelled_load_ends_its_requests_and_the_next_one_works(server):
     server.lay_out("/items/held", Reply(hold=True))
+    server.lay_out("/items/held_too", Reply(hold=True))
     server.lay_out("/items/a", value(1))
     async with source(server, concurrency=2) as opened:
         for _ in range(5):
             with move_on_after(10) as scope:
                 async with create_task_group() as tasks:
-                    tasks.start_soon(opened.load_many, ["held", "a", "held"])
-                    await until(lambda: server.busy)
+                    tasks.start_soon(opened.load_many, ["held", "held_too", "a"])
+                    await until(lambda: server.busy == 2)
                     scope.cancel()
             await until(lambda: not server.busy)
         with fail_after(20):
             assert await opened.load_many(["a"]) == {"a": 1}
 
-    assert server.gone >= 5
+    assert server.gone == 10
 
 
 async def test_a_load_that_is_under_way_when_the_source_closes_ends(server):
