@@ -24,6 +24,7 @@ _SENDER: Final = 8
 _MOST_BYTES: Final = 500_000
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 1.0
+_BETWEEN_LINES: Final = 1.0
 _LOGGER: Final = logging.getLogger("async_backfill.far")
 
 
@@ -75,6 +76,7 @@ class RedisInvalidations(Generic[K]):
         """
         loop = asyncio.get_running_loop()
         due, pause = loop.time() + self._bound, _FIRST_PAUSE
+        next_line = loop.time()
         while True:
             is_connected = False
             try:
@@ -91,6 +93,8 @@ class RedisInvalidations(Generic[K]):
             except (RedisError, TimeoutError) as error:
                 if is_connected:
                     due, pause = loop.time() + self._bound / 2, _FIRST_PAUSE
+                if is_connected and loop.time() >= next_line:
+                    next_line = loop.time() + _BETWEEN_LINES
                     _LOGGER.warning(
                         "invalidations are not heard until the connection stands again: %s", error
                     )
