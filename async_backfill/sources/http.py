@@ -66,9 +66,8 @@ class HTTPSource(Generic[K, V]):
     200 is a value, 404 and 410 are absent, and any other answer fails its key alone. Without an answer, and
     after 5xx, the request is sent again as `RetryPolicy` says; after 429 and 503 with ``Retry-After`` no
     request is sent until then. The connections are opened by the first load and closed by `aclose` or the
-    end of ``async with``; they are this source's own and keep no cookies.
-
-    A bit that flips on its way is noticed by https only.
+    end of ``async with``; they are this source's own and keep no cookies. Only https notices a bit that
+    flips on its way.
 
     Secrets belong into ``headers``, or into the user and password of ``url``: neither is ever shown, and both
     are sent to the host of ``url`` only. Two keys with one text, such as ``1`` and ``"1"``, are one URL.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
     from async_backfill.sources.http_batch import BatchRequest
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_COMMON: Final = {"accept": "application/json", "accept-encoding": "gzip", "user-agent": "async-backfill"}
+_COMMON: Final = MappingProxyType(
+    {"accept": "application/json", "accept-encoding": "gzip", "user-agent": "async-backfill"}
+)
 _OURS: Final = frozenset({"accept-encoding", "connection", "content-length", "host", "transfer-encoding"})
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HOST: Final = re.compile(r"[0-9A-Za-z._:-]{1,255}")
