@@ -25,6 +25,7 @@ def snapshot_of(counters, **facts):
         "budget": BudgetState.OPEN,
         "circuit": None,
         "audit_dropped": 0,
+        "far": None,
     }
     return snapshot(counters, **(looked_up | facts))
 
@@ -33,7 +34,7 @@ def test_a_cache_that_has_done_nothing_has_counted_nothing():
     stats = dataclasses.asdict(snapshot_of(Counters()))
     left = {name: value for name, value in stats.items() if value != 0}
 
-    assert left == {"miss_causes": {}, "permits_left": None, "budget": BudgetState.OPEN, "circuit": None}
+    assert left == {"miss_causes": {}, "permits_left": None, "budget": BudgetState.OPEN, "circuit": None, "far": None}
     assert (stats["hit_rate"], stats["miss_rate"]) == (0.0, 0.0)
 
 
@@ -76,6 +77,7 @@ def test_each_figure_is_the_one_that_was_counted():
         "budget": BudgetState.NEEDS_APPROVAL,
         "circuit": CircuitState.HALF_OPEN,
         "audit_dropped": 17,
+        "far": FarStats(hits=1, misses=2, failures=3, written=4, unwritten=5, circuit=CircuitState.OPEN),
     }
 
     assert snapshot_of(counters, **facts) == Stats(
@@ -106,6 +108,7 @@ def test_each_figure_is_the_one_that_was_counted():
         budget=BudgetState.NEEDS_APPROVAL,
         circuit=CircuitState.HALF_OPEN,
         audit_dropped=17,
+        far=facts["far"],
     )
 
 

@@ -1,4 +1,4 @@
-"""A service that answers with JSON over HTTP, as a source; needs the extra ``http``."""
+"""A service that answers with JSON over HTTP, as a source; needs the extra ``http``, and asyncio."""
 
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ class HTTPSource(Generic[K, V]):
     200 is a value, 404 and 410 are absent, and any other answer fails its key alone. Without an answer, and
     after 5xx, the request is sent again as `RetryPolicy` says; after 429 and 503 with ``Retry-After`` no
     request is sent until then. The connections are opened by the first load and closed by `aclose` or the
-    end of ``async with``; they are this source's own and keep no cookies.
+    end of ``async with``; they are this source's own and keep no cookies. Only https notices a bit that
+    flips on its way.
 
     Secrets belong into ``headers``, or into the user and password of ``url``: neither is ever shown, and both
     are sent to the host of ``url`` only. Two keys with one text, such as ``1`` and ``"1"``, are one URL.

@@ -14,6 +14,7 @@ from async_backfill.sources.http_answers import KeyTextError
 _PLACE: Final = "{key}"
 _ALLOWED: Final = "expected one such as https://host/items/{key}"
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x20\x7f\\]")
+_ASCII: Final = bytes(range(0x21, 0x7F)).decode("ascii")
 _SEPARATORS: Final = re.compile(r"[/\\]")
 
 
@@ -29,6 +30,7 @@ class KeyURL:
 
     def __init__(self, template: str) -> None:
         bare, self.authorization = without_user("url", template)
+        bare = ascii_url(bare)
         before, place, after = bare.partition(_PLACE)
         if not place or _PLACE in after:
             raise ConfigurationError("url", f"{shown(bare)} has not exactly one {{key}}, {_ALLOWED}")
@@ -67,6 +69,14 @@ def utf8(key: str) -> bytes:
         return key.encode("utf-8")
     except UnicodeEncodeError:
         raise KeyTextError("a key with a lone surrogate is no text that can be sent") from None
+
+
+def ascii_url(url: str) -> str:
+    """Return ``url`` with what is not ASCII percent-encoded, and nothing else changed.
+
+    Of a host name it makes none: one that is not ASCII is given as it is registered (``xn--``).
+    """
+    return quote(url, safe=_ASCII, errors="surrogatepass")
 
 
 def without_user(setting: str, url: str) -> tuple[str, str | None]:

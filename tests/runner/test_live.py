@@ -91,7 +91,7 @@ async def test_a_database_answers_and_fills_free_room(replayed, tmp_path):
 
 
 async def test_a_service_answers(replayed):
-    pytest.importorskip("httpx2", reason="needs the extra http")
+    pytest.importorskip("aiohttp", reason="needs the extra http")
     from tests.servers.http import Reply, start_http  # noqa: PLC0415 - it needs uvicorn
 
     with start_http() as server:

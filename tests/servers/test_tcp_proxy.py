@@ -7,21 +7,15 @@ import gc
 from contextlib import asynccontextmanager
 
 import pytest
-import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.real_asyncio import anyio_backend  # noqa: F401 - a fixture
 from tests.servers.tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.anyio
 
 BIG = bytes(range(256)) * 8192  # 2 MB: more than sockets hold
-
-
-@pytest.fixture(params=[asyncio.SelectorEventLoop, uvloop.new_event_loop], ids=["asyncio", "asyncio+uvloop"])
-def anyio_backend(request):
-    """Run each test in real time, on what the proxy is for."""
-    return "asyncio", {"loop_factory": request.param}
 
 
 class Echo:

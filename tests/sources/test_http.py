@@ -13,9 +13,9 @@ from anyio import create_task_group, fail_after, move_on_after
 
 from async_backfill import BackfillCache, ConfigurationError, KeyNotFoundError, LoadError
 from async_backfill.outcomes import Failed
-from tests.real_time import anyio_backend  # noqa: F401 - a fixture
+from tests.real_asyncio import anyio_backend  # noqa: F401 - a fixture
 
-pytest.importorskip("httpx2")
+pytest.importorskip("aiohttp")
 pytest.importorskip("uvicorn")
 from async_backfill.sources.http import (
     AnswerError,
@@ -99,6 +99,12 @@ async def test_any_key_is_asked_for_as_one_segment_and_answered_as_itself(server
     server.lay_out(f"/items/{segment}", value(key))
     async with source(server) as opened:
         assert await opened.load_many([key]) == {key: key}
+
+
+async def test_a_template_is_sent_as_it_is(server):
+    server.lay_out("/%C3%BC/a%2Fb/x;y=1/k?q=%C3%A9+|a/b", value(1))
+    async with source(server, "/ü/a%2Fb/x;y=1/{key}?q=é+|a/b") as opened:
+        assert await opened.load_many(["k"]) == {"k": 1}
 
 
 async def test_a_key_that_cannot_be_sent_fails_alone_and_is_not_sent(server):
@@ -379,9 +385,10 @@ def test_a_setting_that_makes_no_sense_is_refused_by_name(setting, bad):
     assert "SECRET" not in str(refused.value)
 
 
-def test_a_host_that_is_none_is_refused():
-    with pytest.raises(ConfigurationError, match="url: no URL that a request could be made of"):
-        HTTPSource("https://" + "a" * 70_000 + "/{key}")
+@pytest.mark.parametrize("host", ["a" * 300, "münchen.example", "a%20b", "host:65536"])
+def test_a_host_that_is_none_is_refused(host):
+    with pytest.raises(ConfigurationError, match=r"^url: no URL"):
+        HTTPSource(f"https://{host}/{{key}}")
 
 
 def test_a_user_in_the_url_and_in_a_header_is_refused():

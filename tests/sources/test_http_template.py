@@ -113,6 +113,12 @@ def test_a_user_becomes_a_header_and_leaves_the_url(user, header):
     assert KeyURL("https://host/{key}").authorization is None
 
 
+def test_what_is_not_ascii_in_a_template_is_percent_encoded_and_the_rest_stays_as_it_is():
+    template = "https://host/ü/a%2Fb/%7e/../x;y=1/{key}/?q=é+%20&r=|a/b"
+
+    assert KeyURL(template).of("k") == "https://host/%C3%BC/a%2Fb/%7e/../x;y=1/k/?q=%C3%A9+%20&r=|a/b"
+
+
 def test_what_is_shown_has_no_query():
     assert KeyURL("https://u:p@host:1/a/{key}?token=secret").shown == "https://host:1/a/{key}?..."
     assert KeyURL("https://u:p@host:1/a?token=secret&id={key}").shown == "https://host:1/a?..."
