@@ -137,21 +137,14 @@ class ClientLink:
             raise self.explain(error) from error
         return answers
 
-    async def subscribe(self, channels: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
-        """Subscribe to ``channels``; return the messages that came before the last was confirmed."""
-        early: list[tuple[bytes, bytes]] = []
+    async def subscribe(self, channels: Sequence[bytes]) -> None:
+        """Subscribe to ``channels``; a server confirms them all before it passes on what is published."""
         try:
             await self._connection.send_packed_command([pack(("SUBSCRIBE", *channels))])
-            left = len(channels)
-            while left:
-                kind, channel, payload = await self._connection.read_response()
-                if kind == b"subscribe":
-                    left -= 1
-                elif kind == b"message":
-                    early.append((channel, payload))
+            for _ in channels:
+                await self._connection.read_response()
         except _Trouble as error:
             raise self.explain(error) from error
-        return early
 
     async def messages(self, heartbeat: float) -> AsyncIterator[tuple[bytes, bytes]]:
         """Return what is published; ask the server for a sign of life after so many silent seconds."""

@@ -147,9 +147,9 @@ class RedisConnection:
         what is published from then on comes, until the iterator raises `RedisUnavailableError`: at the
         latest when nothing, nor an answer to a ``PING``, was heard for twice ``heartbeat`` seconds.
         """
-        link, early = await self._dialer.dial(lambda link: link.subscribe(channels))
+        link, _ = await self._dialer.dial(lambda link: link.subscribe(channels))
         try:
-            yield _first(early, link.messages(heartbeat))
+            yield link.messages(heartbeat)
         finally:
             await link.close()
 
@@ -249,12 +249,3 @@ class RedisConnection:
             except RedisUnavailableError as error:
                 gone = error
         raise gone
-
-
-async def _first(
-    early: list[tuple[bytes, bytes]], later: AsyncIterator[tuple[bytes, bytes]]
-) -> AsyncIterator[tuple[bytes, bytes]]:
-    for message in early:
-        yield message
-    async for message in later:
-        yield message

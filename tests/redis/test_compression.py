@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+import tracemalloc
 
 import pytest
 
@@ -63,6 +64,17 @@ def test_what_fits_is_unpacked(size):
 def test_what_is_no_whole_frame_of_what_fits_is_refused(packed):
     with pytest.raises(ValueError, match=r"."):
         decompress(packed, 1_000)
+
+
+def test_a_bomb_takes_no_more_memory_than_what_is_allowed():
+    bomb = zstd.compress(bytes(100_000_000), options={zstd.CompressionParameter.window_log: 17})
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="more than 1000000 bytes"):
+        decompress(bomb, 1_000_000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < 10_000_000
 
 
 @pytest.mark.parametrize("settings", [{"above": -1}, {"level": 0}, {"level": 20}, {"above": "1"}])

@@ -177,6 +177,16 @@ async def test_a_server_that_was_lost_is_used_again_once_it_is_back(valkey):
         assert await redis.execute("PING") == b"PONG"
 
 
+async def test_connections_that_the_server_ended_while_nobody_used_them_are_noticed(valkey):
+    server = valkey()
+    async with connect(server.url) as redis, connect(server.url) as other:
+        await asyncio.gather(*[redis.execute("PING") for _ in range(5)])
+        assert await other.execute("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes") > 1
+        await asyncio.sleep(0.01)
+
+        assert await asyncio.gather(*[redis.execute("PING") for _ in range(5)]) == [b"PONG"] * 5
+
+
 async def test_what_waits_when_the_connection_is_closed_is_refused(valkey_url):
     async with relay_to(port_of(valkey_url)) as relay:
         relay.gate.clear()
@@ -228,13 +238,24 @@ async def test_no_message_is_lost_between_the_confirmations_of_two_channels(valk
             ]
 
 
-async def test_a_subscription_lives_as_long_as_the_server_does(valkey_url, namespace):
-    async with connect(valkey_url) as redis, redis.subscribe(namespace.encode(), heartbeat=0.005) as messages:
+async def test_a_quiet_subscription_lives_as_long_as_the_server_answers(valkey):
+    async with connect(valkey().url) as redis, redis.subscribe(b"channel", heartbeat=0.1) as messages:
         waiting = asyncio.ensure_future(anext(messages))
-        await asyncio.sleep(0.05)
-        await redis.execute("PUBLISH", namespace, "still here")
+        while b"cmdstat_ping:calls=2," not in await redis.execute("INFO", "commandstats"):
+            pass
+        await redis.execute("PUBLISH", "channel", "still here")
 
-        assert await waiting == (namespace.encode(), b"still here")
+        assert await waiting == (b"channel", b"still here")
+
+
+async def test_a_subscription_that_is_not_allowed_is_refused_at_once(valkey):
+    server = valkey("--user", "app", "on", ">sesame", "~*", "+@all", "resetchannels")
+    async with connect(server.url.replace("//", "//app:sesame@")) as redis:
+        with pytest.raises(RedisReplyError) as refused:
+            async with redis.subscribe(b"one", b"two"):
+                pass
+
+        assert refused.value.code == "NOPERM"
 
 
 async def test_a_subscription_to_a_server_that_fell_silent_ends(valkey_url, namespace):
