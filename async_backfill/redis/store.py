@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from async_backfill.redis.envelope import Compression
     from async_backfill.redis.wire import Argument, Command, Reply
 
-_MOST: Final = 5_000  # keys of one command, so that it does not keep the server for long
+_MOST: Final = 500  # keys of one command: more keep the server for long, and cost it more a key
 _LONGEST_TTL: Final = 10.0**10  # seconds; the server's clock ends some way beyond
 _PAGE: Final = 1_000
 
