@@ -35,7 +35,13 @@ def test_a_cache_that_has_done_nothing_has_counted_nothing():
     stats = dataclasses.asdict(snapshot_of(Counters()))
     left = {name: value for name, value in stats.items() if value != 0}
 
-    assert left == {"miss_causes": {}, "permits_left": None, "budget": BudgetState.OPEN, "circuit": None, "far": None}
+    assert left == {
+        "miss_causes": {},
+        "permits_left": None,
+        "budget": BudgetState.OPEN,
+        "circuit": None,
+        "far": None,
+    }
     assert (stats["hit_rate"], stats["miss_rate"]) == (0.0, 0.0)
 
 
