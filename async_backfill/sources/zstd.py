@@ -1,19 +1,11 @@
-"""Unpacking of zstd, in one or more frames; needs the extra ``zstd``.
-
-It is the standard library's module of Python 3.14, and its backport before. The more common
-``zstandard`` returns what there is of a frame that is cut off, and raises nothing.
-"""
+"""Unpacking of zstd, in one or more frames; needs the extra ``zstd``."""
 
 from __future__ import annotations
 
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from async_backfill.zstd import ZstdError, ZstdFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +22,7 @@ def unpack_zstd(file: BinaryIO) -> Iterator[Reader]:
     :raises ValueError: when it is damaged, also while it is read; `EOFError` when it is cut off.
     """
     try:
-        with zstd.ZstdFile(file) as opened:
+        with ZstdFile(file) as opened:
             yield opened
-    except zstd.ZstdError as error:
+    except ZstdError as error:
         raise ValueError(str(error)) from error

@@ -1,0 +1,34 @@
+"""Compression of large values with zstd; needs the extra ``zstd``."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from async_backfill import zstd
+from async_backfill.errors import ConfigurationError
+from async_backfill.limits import whole
+
+_SMALLEST: Final = 19
+
+
+class Zstd:
+    """Compresses payloads of more than ``above`` bytes: ``RedisStore(..., compression=Zstd())``.
+
+    :param above: bytes, 0 or more.
+    :param level: 1 (quick) to 19 (small).
+    :raises ConfigurationError: for anything else.
+    """
+
+    def __init__(self, *, above: int = 1_000, level: int = 3) -> None:
+        self.above = whole("above", above, least=0)
+        self._level = whole("level", level, least=1)
+        if self._level > _SMALLEST:
+            raise ConfigurationError("level", f"{level} is more than {_SMALLEST}")
+
+    def compress(self, payload: bytes, /) -> bytes:
+        """Return ``payload`` as one frame."""
+        return zstd.compress(payload, self._level)
+
+    def decompress(self, payload: bytes, limit: int, /) -> bytes:
+        """Return what the frame holds; `ValueError` when it is damaged or more than ``limit`` bytes."""
+        return zstd.decompress(payload, limit)

@@ -1,0 +1,25 @@
+"""What can go wrong between here and a Redis server; no text of it shows a password."""
+
+from __future__ import annotations
+
+from async_backfill.errors import AsyncBackfillError
+
+
+class RedisError(AsyncBackfillError):
+    """The base of what a `async_backfill.redis.connection.RedisConnection` raises."""
+
+
+class RedisUnavailableError(RedisError, ConnectionError):
+    """No server could be reached, or the connection was lost: nothing is known of the command."""
+
+
+class RedisReplyError(RedisError):
+    """The server refused a command; ``code`` is the first word of its answer, such as ``"OOM"``."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.message}"

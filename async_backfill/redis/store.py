@@ -1,0 +1,174 @@
+"""The store that processes share in Redis or Valkey: a `async_backfill.contracts.FarStore`."""
+
+from __future__ import annotations
+
+import time
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Generic
+
+from async_backfill.contracts import Copy, K, V
+from async_backfill.limits import positive_seconds_or_none
+from async_backfill.redis.envelope import Envelopes
+from async_backfill.redis.errors import RedisReplyError
+from async_backfill.redis.keyspace import Keyspace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from async_backfill.redis.connection import RedisConnection
+    from async_backfill.redis.envelope import Compression
+    from async_backfill.redis.wire import Argument, Command, Reply
+
+_MOST: Final = 500  # keys of one command: more keep the server for long, and cost it more a key
+_LONGEST_TTL: Final = 10.0**10  # seconds; the server's clock ends some way beyond
+_PAGE: Final = 1_000
+
+
+class RedisStore(Generic[K, V]):
+    """Keeps copies at the server of ``connection``, each in an envelope that says what it is.
+
+    What it finds and cannot use is a miss, counted by its reason in `rejected`; it is never run, and
+    there is no error. Those of the network and the server are raised: `RedisUnavailableError`,
+    `RedisReplyError`. Nothing has a deadline of its own.
+
+    :param connection: of `async_backfill.redis.connection.connect`; it is the caller's to close.
+    :param namespace: which entries are this store's: 1 to 64 letters, digits, ``.``, ``_`` or ``-``.
+    :param key_type: the type of the keys, for who learns of keys from the server; see `Keyspace`.
+    :param value_type: what a value becomes again, any type that msgspec knows; ``Any`` gives plain types.
+    :param max_value_bytes: a larger value is not kept, nor is a larger one that is found used.
+    :param signing_key: 16 bytes or more that only these processes know; then a copy is used only with
+        their signature. Without it, whoever can write to the server can make values up.
+    :param compression: such as `async_backfill.redis.compression.Zstd`.
+    :param wall_clock: returns seconds since the epoch; the clocks of all processes should agree.
+    :raises ConfigurationError: for settings outside of that.
+    """
+
+    def __init__(
+        self,
+        connection: RedisConnection,
+        *,
+        namespace: str,
+        key_type: type[K] | Any = Any,
+        value_type: type[V] | Any = Any,
+        max_value_bytes: int = 1_000_000,
+        signing_key: bytes | None = None,
+        compression: Compression | None = None,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.connection = connection
+        self.keyspace: Keyspace[K] = Keyspace(namespace, key_type)
+        self.envelopes: Envelopes[V] = Envelopes(
+            value_type,
+            max_bytes=max_value_bytes,
+            signing_key=signing_key,
+            compression=compression,
+            wall_clock=wall_clock,
+        )
+
+    def __repr__(self) -> str:
+        return f"RedisStore({self.connection!r}, namespace={self.keyspace.namespace!r})"
+
+    @property
+    def rejected(self) -> Mapping[str, int]:
+        """How often something found under a key could not be used, by reason; a live view."""
+        return MappingProxyType(self.envelopes.rejected)
+
+    @property
+    def unkept(self) -> Mapping[str, int]:
+        """How often a value was not kept, because it is too large or cannot be encoded; a live view."""
+        return MappingProxyType(self.envelopes.unkept)
+
+    async def get_many(self, keys: Sequence[K], /) -> Mapping[K, Copy[V]]:
+        """Return copies of those of ``keys`` that are there, in one round trip."""
+        names = self.keyspace.redis_keys(keys)
+        found: list[object] = [None] * len(names)
+        groups = await self._groups(names)
+        commands: list[Command] = [("MGET", *[names[place] for place in group]) for group in groups]
+        lengths = [len(group) for group in groups]
+        for group, values in zip(groups, await self._pipeline(commands, lengths=lengths), strict=True):
+            for place, value in zip(group, values, strict=True):
+                found[place] = value
+        copies = self.envelopes.open_many(names, found)
+        return {key: copy for key, copy in zip(keys, copies, strict=True) if copy is not None}
+
+    async def set_many(self, items: Mapping[K, V], /, *, ttl: float | None = None) -> None:
+        """Keep ``items`` for ``ttl`` seconds, above 0.0, in one round trip; ``None`` for good.
+
+        What was kept of an item that is too large, or cannot be encoded, is removed.
+        """
+        names = self.keyspace.redis_keys(items)
+        sealed = self.envelopes.seal_many(names, items.values())
+        unkept = [name for name, envelope in zip(names, sealed, strict=True) if envelope is None]
+        if unkept:
+            await self._unlink(unkept)
+            names = [name for name, envelope in zip(names, sealed, strict=True) if envelope is not None]
+            if not names:
+                return
+        await self._set([envelope for envelope in sealed if envelope is not None], names, milliseconds(ttl))
+
+    async def delete_many(self, keys: Sequence[K], /) -> None:
+        """Remove ``keys`` and their leases; those that are not there are ignored."""
+        await self._unlink(self.keyspace.redis_keys(keys))
+
+    async def clear(self) -> None:
+        """Remove every key of the namespace that is there when the call begins, and every lease.
+
+        It takes a round trip for each 1,000 keys that the server holds, whosever they are.
+        """
+        for server in await self.connection.servers():
+            cursor: Reply = b"0"
+            while True:
+                cursor, names = await self.connection.at(
+                    server, "SCAN", cursor, "MATCH", self.keyspace.pattern, "COUNT", _PAGE
+                )
+                if names:
+                    await self._unlink(names)
+                if cursor == b"0":
+                    break
+
+    async def _set(self, sealed: list[bytes], names: list[bytes], ttl: int | None) -> None:
+        if ttl is not None and not (await self.connection.facts()).msetex:
+            await self._pipeline(
+                [("SET", name, envelope, "PX", ttl) for name, envelope in zip(names, sealed, strict=True)]
+            )
+            return
+        groups = await self._groups(names)
+        commands: list[Command] = []
+        for group in groups:
+            pairs: list[Argument] = [b""] * (2 * len(group))
+            pairs[::2] = [names[place] for place in group]
+            pairs[1::2] = [sealed[place] for place in group]
+            commands.append(("MSET", *pairs) if ttl is None else ("MSETEX", len(group), *pairs, "PX", ttl))
+        await self._pipeline(commands, [names[group[0]] for group in groups])
+
+    async def _unlink(self, names: Sequence[bytes]) -> None:
+        groups = await self._groups(names)
+        await self._pipeline([("UNLINK", *[names[place] for place in group]) for group in groups])
+
+    async def _groups(self, names: Sequence[bytes]) -> list[Sequence[int]]:
+        """Return the places of ``names`` that share a command."""
+        groups = await self.connection.groups(names)
+        if all(len(group) <= _MOST for group in groups):
+            return groups
+        return [group[at : at + _MOST] for group in groups for at in range(0, len(group), _MOST)]
+
+    async def _pipeline(
+        self,
+        commands: Sequence[Command],
+        keys: Sequence[bytes] | None = None,
+        lengths: Sequence[int] = (),
+    ) -> list[Reply]:
+        """Send ``commands``, each to where its key is: by default its first argument."""
+        if keys is None:
+            keys = [command[1] for command in commands if isinstance(command[1], bytes)]
+        replies = await self.connection.pipeline(commands, keys=keys, lengths=lengths)
+        for reply in replies:
+            if isinstance(reply, RedisReplyError):
+                raise reply
+        return replies
+
+
+def milliseconds(ttl: float | None) -> int | None:
+    """Return ``ttl`` as the server counts it, 1 or more."""
+    seconds = positive_seconds_or_none("ttl", ttl)
+    return None if seconds is None else max(int(min(seconds, _LONGEST_TTL) * 1000.0), 1)

@@ -1,0 +1,163 @@
+"""Copying a source into a store that processes share, before anybody asks for it."""
+
+from __future__ import annotations
+
+import reprlib
+from collections import deque
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Generic
+
+from anyio import CancelScope, create_memory_object_stream, create_task_group
+
+from async_backfill.attempt import attempt
+from async_backfill.contracts import K, K_co, V
+from async_backfill.errors import AsyncBackfillError
+from async_backfill.limits import positive_seconds_or_none, whole
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+    from typing import TypeAlias
+
+    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+    from async_backfill.contracts import FarStore
+
+    _Sending: TypeAlias = MemoryObjectSendStream[tuple[int, Mapping[K, V]]]
+    _Receiving: TypeAlias = MemoryObjectReceiveStream[tuple[int, Mapping[K, V]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Copied(Generic[K_co]):
+    """What a copy has written: ``rows`` in ``pages``, and the key ``through`` which all is written.
+
+    All rows up to ``through``, in the order of the pages, are in the store; ``None`` when that is said of
+    none. Some later ones may be among ``rows`` as well. A copy that stopped goes on after this key.
+    """
+
+    rows: int = 0
+    pages: int = 0
+    through: K_co | None = None
+
+
+class CopyError(AsyncBackfillError):
+    """A copy stopped because a page could not be read or written; ``copied`` is what had been written.
+
+    The exception of the source or of the store is the ``__cause__``. The rows of a page that failed may be
+    in the store or not.
+    """
+
+    def __init__(self, message: str, *, copied: Copied[object]) -> None:
+        super().__init__(message)
+        self.copied = copied
+
+
+async def copy_rows(
+    pages: AsyncIterator[Mapping[K, V]],
+    store: FarStore[K, V],
+    *,
+    ttl: float | None = None,
+    writers: int = 4,
+    ahead: int = 4,
+    progress: Callable[[Copied[K]], object] | None = None,
+) -> Copied[K]:
+    """Write all rows of ``pages`` to ``store``, and return how many these were.
+
+    Pages are read while earlier ones are written, and no more than ``ahead`` + ``writers`` of them are in
+    memory. A key in several pages ends with any of its values. After an error nothing more is begun; writes
+    that are under way are finished. Cancelled, it stops at once: ``progress`` was told what is written.
+
+    :param pages: such as `async_backfill.sources.sql.SQLSource.rows`; a generator is closed at the end.
+    :param ttl: seconds above 0 that each row is kept; ``None`` for as long as the store has room.
+    :param writers: pages that are written at once, 1 or more.
+    :param ahead: pages that are read before they can be written, 1 or more.
+    :param progress: called after each page that was written, with all that was written so far; what it
+        raises stops the copy.
+    :raises CopyError: when a page could not be read or written.
+    :raises ConfigurationError: for a setting outside of what is allowed.
+    """
+    ttl = positive_seconds_or_none("ttl", ttl)
+    writers, ahead = whole("writers", writers, least=1), whole("ahead", ahead, least=1)
+    copying = _Copying(store, ttl, progress)
+    # One page is in the reader's hand, while it waits for room among those ahead.
+    to_write, numbered = create_memory_object_stream[tuple[int, "Mapping[K, V]"]](ahead - 1)
+    try:
+        with to_write, numbered:
+            async with create_task_group() as tasks:
+                for _ in range(writers):
+                    tasks.start_soon(copying.write, numbered)
+                await copying.read(pages, to_write)
+                to_write.close()
+    finally:
+        if isinstance(pages, AsyncGenerator):
+            await pages.aclose()
+    return copying.result()
+
+
+class _Copying(Generic[K, V]):
+    """One copy: a reader that numbers the pages, and writers that finish them in any order."""
+
+    def __init__(
+        self, store: FarStore[K, V], ttl: float | None, progress: Callable[[Copied[K]], object] | None
+    ) -> None:
+        self._store = store
+        self._ttl = ttl
+        self._progress = progress
+        self._reading = CancelScope()
+        self._stopped: tuple[str, BaseException] | None = None
+        self._copied: Copied[K] = Copied()
+        self._written: dict[int, K] = {}
+        self._unbroken = 0
+
+    async def read(self, pages: AsyncIterator[Mapping[K, V]], to_write: _Sending[K, V]) -> None:
+        """Send each page with its number, until there is none, or something failed."""
+        number = 0
+        with self._reading:
+            while self._stopped is None:
+                done = await attempt(partial(anext, pages, None), CancelScope())
+                if done.error is not None:
+                    self._stop("read", done.error)
+                elif done.result is None:
+                    return
+                elif done.result:
+                    await to_write.send((number, done.result))
+                    number += 1
+                del done  # the page is the writer's now
+
+    async def write(self, numbered: _Receiving[K, V]) -> None:
+        """Write the pages that come, until there is none; let them pass once something failed."""
+        async for number, page in numbered:
+            if self._stopped is None:
+                done = await attempt(partial(self._write_one, number, page), CancelScope())
+                if done.error is not None:
+                    self._stop("written", done.error)
+
+    async def _write_one(self, number: int, page: Mapping[K, V]) -> None:
+        await self._store.set_many(page, ttl=self._ttl)
+        self._written[number] = deque(page, maxlen=1)[0]
+        through = self._copied.through
+        while self._unbroken in self._written:
+            through = self._written.pop(self._unbroken)
+            self._unbroken += 1
+        self._copied = Copied(self._copied.rows + len(page), self._copied.pages + 1, through)
+        if self._progress is not None:
+            self._progress(self._copied)
+
+    def _stop(self, what: str, error: BaseException) -> None:
+        if self._stopped is None:
+            self._stopped = what, error
+            self._reading.cancel()
+
+    def result(self) -> Copied[K]:
+        """Return what was written, or raise what stopped it."""
+        if self._stopped is None:
+            return self._copied
+        what, error = self._stopped
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            raise error
+        copied = self._copied
+        written = f"{copied.rows:,} rows were written"
+        if copied.through is not None:
+            written = f"{written}, all through {reprlib.repr(copied.through)}"
+        raise CopyError(f"a page could not be {what}: {error!r}; {written}", copied=copied) from error

@@ -1,0 +1,1 @@
+"""How fast rows of PostgreSQL get into Redis, beside the practical limit and a naive copy."""

@@ -1,0 +1,40 @@
+"""What processes use: seconds of processor time, and the most memory they had."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+_PROC: Final = Path("/proc")
+
+
+def processor_seconds(process: int | None) -> float | None:
+    """Return the seconds that ``process`` and all that it ever started have used; ``None`` if not known."""
+    if process is None or not (_PROC / str(process)).exists():
+        return None
+    # proc(5): utime, stime, and those of children that have ended; the name in brackets may have spaces.
+    fields = (_PROC / str(process) / "stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    seconds = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    running = (_PROC / str(process) / "task" / str(process) / "children").read_text(encoding="ascii")
+    return seconds + sum(processor_seconds(int(child)) or 0.0 for child in running.split())
+
+
+def machine_seconds() -> float | None:
+    """Return the seconds of processor time that the whole machine has used; ``None`` if not known."""
+    if not (_PROC / "stat").exists():
+        return None
+    # proc(5): user, nice, system, idle, iowait, irq, softirq, and steal, what other machines took.
+    times = [
+        int(field) for field in (_PROC / "stat").read_text(encoding="ascii").splitlines()[0].split()[1:9]
+    ]
+    return (sum(times) - times[3] - times[4]) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_memory() -> int | None:
+    """Return the most bytes that were ever resident for this process; ``None`` where it is not known."""
+    status = _PROC / "self" / "status"
+    if not status.exists():
+        return None
+    fields = dict(line.split(":", 1) for line in status.read_text(encoding="ascii").splitlines())
+    return int(fields["VmHWM"].split()[0]) * 1024

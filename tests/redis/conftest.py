@@ -1,0 +1,43 @@
+"""A real server, on the two event loops of asyncio, in real time."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import uuid
+
+import pytest
+
+from tests.servers.valkey import start_valkey
+from tests.servers.valkey import valkey_url as valkey_url  # noqa: PLC0414  a fixture
+
+LOOPS = [("asyncio", {"loop_factory": asyncio.SelectorEventLoop})]
+if sys.platform != "win32":
+    import uvloop
+
+    LOOPS.append(("asyncio", {"loop_factory": uvloop.new_event_loop}))
+
+
+@pytest.fixture(params=LOOPS, ids=["asyncio", "asyncio+uvloop"][: len(LOOPS)])
+def anyio_backend(request):
+    return request.param
+
+
+@pytest.fixture
+def namespace():
+    """A namespace that nothing else uses, as the server may be somebody's."""
+    return f"test-{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def valkey(tmp_path):
+    """Start servers of the test's own, with arguments; they are stopped at its end."""
+    started = []
+
+    def start(*arguments):
+        started.append(start_valkey(tmp_path / str(len(started)), *arguments))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()

@@ -1,0 +1,156 @@
+"""A cluster: commands go where their keys are, also when these move."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+pytest.importorskip("redis", reason="needs the extra redis")
+from async_backfill.redis.cluster import hash_slot
+from async_backfill.redis.connection import connect
+from async_backfill.redis.errors import RedisReplyError, RedisUnavailableError
+from async_backfill.redis.store import RedisStore
+from tests.servers.valkey import free_port, start_valkey
+
+pytestmark = pytest.mark.anyio
+
+HALF = 8192
+
+
+@pytest.fixture
+def anyio_backend():
+    """One loop will do: a cluster takes two seconds to start."""
+    return "asyncio"
+
+
+def start_cluster(folder):
+    """Return two servers that are started, each with half of the slots."""
+    servers, buses = [], []
+    for name in ("first", "second"):
+        buses.append(free_port())
+        servers.append(
+            start_valkey(
+                folder / name, "--cluster-enabled", "yes", "--cluster-port", str(buses[-1]), *UNEQUAL
+            )
+        )
+    asyncio.run(introduce(servers, buses))
+    return servers
+
+
+UNEQUAL = ("--cluster-require-full-coverage", "no")
+
+
+async def introduce(servers, buses):
+    for number, server in enumerate(servers):
+        async with connect(server.url) as redis:
+            await redis.execute("CLUSTER", "ADDSLOTSRANGE", HALF * number, HALF * (number + 1) - 1)
+            await redis.execute("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+            await redis.execute("CLUSTER", "MEET", "127.0.0.1", servers[0].port, buses[0])
+    for server in servers:
+        async with connect(server.url) as redis:
+            for _ in range(1_000):
+                slots, state = await redis.pipeline([("CLUSTER", "SLOTS"), ("CLUSTER", "INFO")])
+                if len(slots) == len(servers) and b"cluster_state:ok" in state:
+                    break
+                await asyncio.sleep(0.01)
+            else:
+                raise AssertionError(state)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """Two servers for all tests of this file, each with half of the slots or so."""
+    servers = start_cluster(tmp_path_factory.mktemp("cluster"))
+    yield servers
+    for server in servers:
+        server.stop()
+
+
+async def test_many_keys_are_kept_and_found_wherever_they_are(cluster):
+    async with connect(cluster[0].url) as redis:
+        store = RedisStore(redis, namespace="ns")
+        items = {f"key {number}": number for number in range(300)}
+        for ttl in (60.0, None):
+            await store.set_many(items, ttl=ttl)
+            assert {key: copy.value for key, copy in (await store.get_many([*items])).items()} == items
+
+        sizes = [await redis.at(server, "DBSIZE") for server in await redis.servers()]
+        assert sum(sizes) == len(items)
+        assert min(sizes) > 100
+
+        await store.delete_many([*items][:100])
+        assert len(await store.get_many([*items])) == 200
+        await store.clear()
+        assert [await redis.at(server, "DBSIZE") for server in await redis.servers()] == [0, 0]
+
+
+async def test_a_command_goes_where_its_key_is_also_before_the_map_is_known(cluster):
+    async with connect(cluster[0].url) as redis:
+        for number in range(10):
+            key = f"key {number}".encode()
+            assert await redis.execute("SET", key, number, key=key) == b"OK"
+            assert await redis.script("return redis.call('GET', KEYS[1])", [key]) == str(number).encode()
+
+
+def key_of(number, prefix="key"):
+    """Return a key that is at server ``number``."""
+    keys = (f"{prefix} {attempt}".encode() for attempt in range(1_000))
+    return next(key for key in keys if hash_slot(key) // HALF == number)
+
+
+async def test_a_slot_that_has_moved_is_followed(cluster):
+    key = key_of(0, "moved")
+    async with connect(cluster[0].url) as redis, connect(cluster[1].url) as new:
+        await redis.facts()
+        identity = await new.execute("CLUSTER", "MYID")
+        await new.execute("CLUSTER", "SETSLOT", hash_slot(key), "NODE", identity)
+        await redis.execute("CLUSTER", "SETSLOT", hash_slot(key), "NODE", identity)
+        for value in (b"1", b"2"):
+            await redis.execute("SET", key, value, key=key)
+            assert await new.execute("GET", key) == value
+
+
+async def test_a_slot_that_is_on_its_way_is_asked_for_where_it_goes(cluster):
+    key = key_of(0, "on its way")
+    async with (
+        connect(cluster[0].url) as old,
+        connect(cluster[1].url) as new,
+        connect(cluster[0].url) as redis,
+    ):
+        names = [await one.execute("CLUSTER", "MYID") for one in (old, new)]
+        await new.execute("CLUSTER", "SETSLOT", hash_slot(key), "IMPORTING", names[0])
+        await old.execute("CLUSTER", "SETSLOT", hash_slot(key), "MIGRATING", names[1])
+
+        assert await redis.execute("SET", key, 2, key=key) == b"OK"
+        assert await redis.execute("GET", key, key=key) == b"2"
+        assert await redis.execute("DEL", key, key=key) == 1
+
+        for one in (old, new):
+            await one.execute("CLUSTER", "SETSLOT", hash_slot(key), "STABLE")
+
+
+async def test_a_server_that_is_gone_takes_only_its_own_keys_along(tmp_path_factory):
+    servers = await asyncio.to_thread(start_cluster, tmp_path_factory.mktemp("cluster"))
+    keys = [key_of(0), key_of(1)]
+    try:
+        async with connect(servers[0].url) as redis:
+            await redis.facts()
+            servers[0].kill()
+
+            with pytest.raises(RedisUnavailableError):
+                await redis.pipeline([("SET", key, 1) for key in keys], keys=keys)
+            assert len(await redis.groups(keys)) == 2
+            assert await redis.execute("GET", keys[1], key=keys[1]) == b"1"
+            with pytest.raises(RedisUnavailableError):
+                await redis.execute("GET", keys[0], key=keys[0])
+    finally:
+        for server in servers:
+            server.stop()
+
+
+async def test_keys_of_two_slots_are_two_groups(cluster):
+    async with connect(cluster[0].url) as redis:
+        assert [list(group) for group in await redis.groups([b"{a}1", b"b", b"{a}2"])] == [[0, 2], [1]]
+        with pytest.raises(RedisReplyError, match="hash to the same slot"):
+            await redis.execute("MGET", b"a", b"b", key=b"a")
