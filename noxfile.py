@@ -11,6 +11,10 @@ import nox
 nox.options.default_venv_backend = "none"
 nox.options.sessions = ["lint", "types", "floors", "tests", "docs", "bare"]
 nox.options.error_on_missing_interpreters = True
+_OF_EXTRAS = ("aiohttp", "aiosqlite", "asyncpg", "hiredis", "pyarrow", "redis", "sqlalchemy", "stamina")
+_TEST_TOOLS = ("hypothesis", "looptime", "pytest", "pytest-asyncio", "stamina", "trio", "uvloop")
+_CORE_TESTS = ("tests/cache", "tests/far", "tests/loading", "-k", "not trio and not uvloop")
+
 nox.needs_version = ">=2025.10.14"
 
 
@@ -66,12 +70,18 @@ def mutants(session: nox.Session) -> None:
 
 @nox.session(venv_backend="venv")
 def bare(session: nox.Session) -> None:
-    """The main job in an environment that has the package and nothing optional."""
+    """The main job, and the core's tests on asyncio, with the package and nothing optional."""
     session.install(".")
+    installed = session.run("python", "-m", "pip", "list", "--format=freeze", silent=True) or ""
+    brought = [name for name in _OF_EXTRAS if f"{name}==" in installed.lower()]
+    if brought:
+        session.error(f"the package alone brings {', '.join(brought)}")
     summary = f"{session.create_tmp()}/summary.json"
     session.run(
         "python", "-P", "-m", "async_backfill", "--input", "data/sample_input.txt", "--output", summary
     )
+    session.install(*_TEST_TOOLS)
+    session.run("python", "-m", "pytest", *_CORE_TESTS)
 
 
 @nox.session

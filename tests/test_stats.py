@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from async_backfill import BudgetState, CircuitState, Stats, Status
 from async_backfill.outcomes import LoadCause, MissCause
+from async_backfill.records import FarStats
 from async_backfill.stats import Counters, snapshot
 
 counts = st.integers(0, 10**12)
@@ -25,6 +26,7 @@ def snapshot_of(counters, **facts):
         "budget": BudgetState.OPEN,
         "circuit": None,
         "audit_dropped": 0,
+        "far": None,
     }
     return snapshot(counters, **(looked_up | facts))
 
@@ -33,7 +35,13 @@ def test_a_cache_that_has_done_nothing_has_counted_nothing():
     stats = dataclasses.asdict(snapshot_of(Counters()))
     left = {name: value for name, value in stats.items() if value != 0}
 
-    assert left == {"miss_causes": {}, "permits_left": None, "budget": BudgetState.OPEN, "circuit": None}
+    assert left == {
+        "miss_causes": {},
+        "permits_left": None,
+        "budget": BudgetState.OPEN,
+        "circuit": None,
+        "far": None,
+    }
     assert (stats["hit_rate"], stats["miss_rate"]) == (0.0, 0.0)
 
 
@@ -76,6 +84,7 @@ def test_each_figure_is_the_one_that_was_counted():
         "budget": BudgetState.NEEDS_APPROVAL,
         "circuit": CircuitState.HALF_OPEN,
         "audit_dropped": 17,
+        "far": FarStats(hits=1, misses=2, failures=3, written=4, unwritten=5, circuit=CircuitState.OPEN),
     }
 
     assert snapshot_of(counters, **facts) == Stats(
@@ -106,6 +115,7 @@ def test_each_figure_is_the_one_that_was_counted():
         budget=BudgetState.NEEDS_APPROVAL,
         circuit=CircuitState.HALF_OPEN,
         audit_dropped=17,
+        far=facts["far"],
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 
 import anyio
 import pytest
@@ -116,13 +117,16 @@ async def test_pages_that_are_written_are_let_go():
     class Rows(dict):
         pass
 
-    most = 0
+    most, alive = 0, []
 
     async def pages():
         nonlocal most
         for number in range(30):
-            most = max(most, sum(isinstance(one, Rows) for one in gc.get_objects()))
-            yield Rows(page(number))
+            most = max(most, sum(one() is not None for one in alive))
+            rows = Rows(page(number))
+            alive.append(weakref.ref(rows))
+            yield rows
+            del rows
 
     await copy_rows(pages(), Shelf(lambda _: sleep(1)), writers=2, ahead=2)
 

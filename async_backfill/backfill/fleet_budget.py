@@ -68,7 +68,7 @@ class FleetBudget:
         try:
             is_spent, self._left = await _within_time(self._permits.acquire)
         except StoreError as error:
-            self._left = 0
+            self._left, self._next_look = 0, self._clock() + _BETWEEN_LOOKS
             _LOGGER.warning("no backfill is started: %s", error)
             return False
         return is_spent

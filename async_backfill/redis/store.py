@@ -104,7 +104,7 @@ class RedisStore(Generic[K, V]):
             names = [name for name, envelope in zip(names, sealed, strict=True) if envelope is not None]
             if not names:
                 return
-        await self._set([envelope for envelope in sealed if envelope is not None], names, _milliseconds(ttl))
+        await self._set([envelope for envelope in sealed if envelope is not None], names, milliseconds(ttl))
 
     async def delete_many(self, keys: Sequence[K], /) -> None:
         """Remove ``keys`` and their leases; those that are not there are ignored."""
@@ -168,6 +168,7 @@ class RedisStore(Generic[K, V]):
         return replies
 
 
-def _milliseconds(ttl: float | None) -> int | None:
+def milliseconds(ttl: float | None) -> int | None:
+    """Return ``ttl`` as the server counts it, 1 or more."""
     seconds = positive_seconds_or_none("ttl", ttl)
     return None if seconds is None else max(int(min(seconds, _LONGEST_TTL) * 1000.0), 1)

@@ -8,10 +8,20 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 import anyio
 
 from async_backfill.cache import BackfillCache
-from async_backfill.errors import ConfigurationError, MissingExtraError, ScenarioError
+from async_backfill.errors import ConfigurationError, ScenarioError
 from async_backfill.limits import whole, whole_or_none
 from async_backfill.policies import BackfillPolicy, FreshnessPolicy, LoadPolicy
-from async_backfill.runner.scenario import KeyFile, MappingSpec, SimulatedSpec, Table, TableSpec, ZipfSpec
+from async_backfill.runner.extras import needed_by
+from async_backfill.runner.live import Live
+from async_backfill.runner.scenario import (
+    FileSpec,
+    KeyFile,
+    MappingSpec,
+    SimulatedSpec,
+    Table,
+    TableSpec,
+    ZipfSpec,
+)
 from async_backfill.runner.zipf import zipf_keys
 from async_backfill.sources.files import read_keys, read_table
 from async_backfill.sources.mapping import MappingSource
@@ -22,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from async_backfill.contracts import Clock, Journal
-    from async_backfill.runner.scenario import Scenario, Settings, SourceSpec
+    from async_backfill.runner.scenario import HeldSpec, Scenario, Settings
     from async_backfill.runner.tuning.report import Tuning
     from async_backfill.runner.virtual_time import RunVirtually
 
@@ -38,7 +48,7 @@ def files_of(scenario: Scenario, folder: Path) -> list[Path]:
     named: list[object] = [scenario.source, scenario.lookups]
     if isinstance(scenario.source, SimulatedSpec):
         named.append(scenario.source.table)
-    return [folder / spec.file for spec in named if isinstance(spec, (Table, KeyFile))]
+    return [folder / spec.file for spec in named if isinstance(spec, (Table, KeyFile, FileSpec))]
 
 
 async def load_lookups(scenario: Scenario, folder: Path) -> Sequence[str]:
@@ -56,8 +66,8 @@ async def load_lookups(scenario: Scenario, folder: Path) -> Sequence[str]:
     return scenario.lookups
 
 
-async def load_source(spec: SourceSpec, folder: Path) -> AnySource:
-    """Return the source that ``spec`` describes.
+async def load_source(spec: HeldSpec, folder: Path) -> AnySource:
+    """Return the source that ``spec`` describes, which has its entries in memory.
 
     :raises ScenarioError: when its table cannot be used.
     :raises ConfigurationError: when one of its numbers is outside what is allowed.
@@ -65,7 +75,7 @@ async def load_source(spec: SourceSpec, folder: Path) -> AnySource:
     return make_source(spec, await load_entries(spec, folder))
 
 
-async def load_entries(spec: SourceSpec, folder: Path) -> Mapping[str, Any]:
+async def load_entries(spec: HeldSpec, folder: Path) -> Mapping[str, Any]:
     """Return what the source that ``spec`` describes has.
 
     :raises ScenarioError: when its table cannot be used.
@@ -79,7 +89,7 @@ async def load_entries(spec: SourceSpec, folder: Path) -> Mapping[str, Any]:
 
 
 def make_source(
-    spec: SourceSpec, entries: Mapping[str, Any], *, sleep: Callable[[float], Awaitable[None]] = anyio.sleep
+    spec: HeldSpec, entries: Mapping[str, Any], *, sleep: Callable[[float], Awaitable[None]] = anyio.sleep
 ) -> AnySource:
     """Return a source of the kind that ``spec`` describes and that has ``entries``.
 
@@ -104,17 +114,13 @@ def load_plot() -> Callable[[Tuning], bytes]:
 
     :raises MissingExtraError: when the library it needs is not installed.
     """
-    try:
+    with needed_by("--plot", "report", "matplotlib"):
         from async_backfill.runner.tuning.plot import draw  # noqa: PLC0415 - only those who draw need it
-    except ModuleNotFoundError as error:
-        if error.name != "matplotlib":
-            raise
-        raise MissingExtraError("--plot: needs matplotlib: pip install 'async-backfill[report]'") from error
     return draw
 
 
 def make_cache(
-    source: AnySource,
+    source: AnySource | Live,
     settings: Settings,
     *,
     journal: Journal[str] | None = None,
@@ -134,9 +140,11 @@ def make_cache(
     whole("concurrency", settings.concurrency, least=1)
     whole("backfill_batch", settings.backfill_batch, least=1)
     whole_or_none("flush_at", settings.flush_at, least=1)
+    live = source if isinstance(source, Live) else Live(source=source, scan=source)
     return BackfillCache(
-        source,
-        scan=source,
+        live.source,
+        scan=live.scan,
+        far=live.far,
         capacity=settings.capacity,
         eviction=settings.eviction,
         miss_threshold=settings.miss_threshold,
@@ -164,14 +172,8 @@ def load_virtual_time() -> RunVirtually:
 
     :raises MissingExtraError: when the library it needs is not installed.
     """
-    try:
+    with needed_by("--virtual-time", "virtual", "looptime"):
         from async_backfill.runner.virtual_time import run_virtually  # noqa: PLC0415 - the extra is optional
-    except ModuleNotFoundError as error:
-        if error.name != "looptime":
-            raise
-        raise MissingExtraError(
-            "--virtual-time: needs looptime: pip install 'async-backfill[virtual]'"
-        ) from error
     return run_virtually
 
 

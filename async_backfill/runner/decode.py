@@ -15,13 +15,18 @@ import msgspec
 from async_backfill.errors import ScenarioError
 from async_backfill.policies import SELECTIONS
 from async_backfill.runner.scenario import (
+    FileSpec,
+    HTTPSpec,
     KeyFile,
+    LiveSpec,
     Lookups,
     MappingSpec,
     Scenario,
     Settings,
     SimulatedSpec,
     SourceSpec,
+    SQLSpec,
+    StoreSpec,
     Table,
     TableSpec,
     ZipfSpec,
@@ -36,7 +41,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_KINDS: Final = ("mapping", "table", "simulated")
+_STRUCTS: Final[Mapping[str, type[MappingSpec | TableSpec | LiveSpec]]] = MappingProxyType(
+    {"mapping": MappingSpec, "table": TableSpec, "file": FileSpec, "sql": SQLSpec, "http": HTTPSpec}
+)
+_KINDS: Final = (*_STRUCTS, "simulated")
+_STORE_KINDS: Final = ("redis",)
 _LOOKUP_KINDS: Final = ("zipf",)
 _KIND_HINT: Final = ' (a mapping with a key "kind" is written {"kind": "mapping", "entries": {...}})'
 _ENTRIES: Final = MappingProxyType({"entries": "an object", "table": "an object", "keys": "a whole number"})
@@ -74,7 +83,7 @@ class _Decoder:
     def scenario(self, document: Mapping[str, Any]) -> Scenario:
         settings = Settings.__struct_fields__
         self._check_names(
-            document, None, known=("source", "lookups", *settings), required=("source", "lookups")
+            document, None, known=("source", "store", "lookups", *settings), required=("source", "lookups")
         )
         if "eviction" in document:
             self._check_choice(document["eviction"], (None, "eviction"), allowed=EVICTIONS)
@@ -82,6 +91,7 @@ class _Decoder:
             self._check_choice(document["selection"], (None, "selection"), allowed=SELECTIONS)
         return Scenario(
             source=self._source(document["source"], (None, "source")),
+            store=self._store(document["store"], (None, "store")) if "store" in document else None,
             lookups=self._lookups(document["lookups"], (None, "lookups")),
             settings=self._convert(
                 {name: document[name] for name in settings if name in document}, Settings, None
@@ -94,11 +104,16 @@ class _Decoder:
         kind = spec["kind"]
         self._check_choice(kind, (place, "kind"), allowed=_KINDS, hint=_KIND_HINT)
         fields = {name: value for name, value in spec.items() if name != "kind"}
-        if kind == "mapping":
-            return self._struct(fields, MappingSpec, place, also="kind")
-        if kind == "table":
-            return self._struct(fields, TableSpec, place, also="kind")
-        return self._simulated(fields, place)
+        if kind == "simulated":
+            return self._simulated(fields, place)
+        return self._struct(fields, _STRUCTS[kind], place, also="kind")
+
+    def _store(self, spec: object, place: Place) -> StoreSpec:
+        if not isinstance(spec, dict):
+            return self._convert(spec, StoreSpec, place)
+        self._check_choice(spec.get("kind"), (place, "kind"), allowed=_STORE_KINDS)
+        fields = {name: value for name, value in spec.items() if name != "kind"}
+        return self._struct(fields, StoreSpec, place, also="kind")
 
     def _simulated(self, fields: dict[str, Any], place: Place) -> SimulatedSpec:
         given = [name for name in _ENTRIES if name in fields]
@@ -129,8 +144,8 @@ class _Decoder:
     def _struct(self, fields: object, struct: type[T], place: Place, *, also: str | None = None) -> T:
         if isinstance(fields, dict):
             infos = msgspec.structs.fields(struct)  # type: ignore[arg-type]
-            known = [info.name for info in infos] + ([also] if also else [])
-            required = [info.name for info in infos if info.required]
+            known = [info.encode_name for info in infos] + ([also] if also else [])
+            required = [info.encode_name for info in infos if info.required]
             self._check_names(fields, place, known=known, required=required)
         return self._convert(fields, struct, place)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from async_backfill.backfill.journal_file import JournalFile
 from async_backfill.durable import reason
 from async_backfill.errors import ConfigurationError, ScenarioError
 from async_backfill.limits import whole
+from async_backfill.policies import LoadPolicy
 from async_backfill.runner.arrivals import arrival_times
 from async_backfill.runner.build import (
     files_of,
@@ -24,9 +26,10 @@ from async_backfill.runner.build import (
 from async_backfill.runner.decode import decode
 from async_backfill.runner.document import parse
 from async_backfill.runner.held_journal import HeldJournal
+from async_backfill.runner.live import Live, open_far, open_source
 from async_backfill.runner.output import OutputError, check_output, write_atomically
 from async_backfill.runner.replay import replay
-from async_backfill.runner.scenario import name_in_scenario
+from async_backfill.runner.scenario import LiveSpec, name_in_scenario
 from async_backfill.runner.summary import VirtualTime, encode, summarize
 from async_backfill.sources.files import read_text
 
@@ -35,7 +38,8 @@ if TYPE_CHECKING:
 
     from async_backfill.cache import BackfillCache
     from async_backfill.contracts import Clock
-    from async_backfill.runner.scenario import Settings
+    from async_backfill.runner.build import AnySource
+    from async_backfill.runner.scenario import Scenario, Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +79,9 @@ async def run(job: Job, progress: Callable[[int, int], None]) -> Report:
     :raises ScenarioError: when the scenario, a file it names, a setting or the output is unusable.
     :raises OutputError: when writing fails although it looked possible.
     """
-    prepared = await _read(job)
-    return await _write(job, prepared, await _replay(prepared, progress))
+    async with AsyncExitStack() as resources:
+        prepared = await _read(job, resources)
+        return await _write(job, prepared, await _replay(prepared, progress))
 
 
 def run_in_virtual_time(job: Job, progress: Callable[[int, int], None]) -> Report:
@@ -88,7 +93,7 @@ def run_in_virtual_time(job: Job, progress: Callable[[int, int], None]) -> Repor
     :raises MissingExtraError: when the extra ``virtual`` is not installed.
     """
     run_virtually = load_virtual_time()
-    prepared = anyio.run(_read, job, anyio.current_time)
+    prepared = anyio.run(_read, job, None, anyio.current_time)
     summary = run_virtually(_replay_timed, prepared, progress)
     return anyio.run(_write, job, prepared, summary)
 
@@ -105,7 +110,11 @@ class _Prepared:
     journal: HeldJournal | None
 
 
-async def _read(job: Job, virtual_clock: Clock | None = None) -> _Prepared:
+async def _read(job: Job, resources: AsyncExitStack | None, virtual_clock: Clock | None = None) -> _Prepared:
+    """Return what the scenario describes.
+
+    :param resources: closes what is opened for it; ``None`` refuses what would have to be opened.
+    """
     scenario = decode(parse(await read_text(job.scenario), job.scenario), job.scenario)
     folder = Path(job.scenario).parent
     await check_output(job.output, reads=[Path(job.scenario), *files_of(scenario, folder)])
@@ -116,7 +125,7 @@ async def _read(job: Job, virtual_clock: Clock | None = None) -> _Prepared:
     held = None if journal is None or virtual_clock is None else await HeldJournal.of(journal)
     clocks = {} if virtual_clock is None else {"clock": virtual_clock, "wall_clock": virtual_clock}
     try:
-        source = await load_source(scenario.source, folder)
+        source = await _source_of(scenario, folder, resources)
         cache = make_cache(source, settings, journal=held or journal, **clocks)
         arrivals = arrival_times(settings.lookups_per_second, seed=settings.arrival_seed)
         lookups = await load_lookups(scenario, folder)
@@ -132,6 +141,25 @@ async def _read(job: Job, virtual_clock: Clock | None = None) -> _Prepared:
         keep=len(lookups) <= job.results_limit,
         journal=held,
     )
+
+
+async def _source_of(scenario: Scenario, folder: Path, resources: AsyncExitStack | None) -> AnySource | Live:
+    """Return the source of ``scenario``, and the store before it, if there is one."""
+    if scenario.store is not None:
+        place = "$.store"
+    elif isinstance(scenario.source, LiveSpec):
+        place = "$.source"
+    else:
+        return await load_source(scenario.source, folder)
+    if resources is None:
+        raise ScenarioError(f"{place}: answers in real time; leave out --virtual-time")
+    if isinstance(scenario.source, LiveSpec):
+        live = await open_source(scenario.source, folder, resources, load_timeout=LoadPolicy().timeout)
+    else:
+        held = await load_source(scenario.source, folder)
+        live = Live(source=held, scan=held)
+    far = None if scenario.store is None else await open_far(scenario.store, resources)
+    return replace(live, far=far)
 
 
 async def _replay(

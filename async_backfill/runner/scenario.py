@@ -102,7 +102,55 @@ class ZipfSpec(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
 
 
-SourceSpec: TypeAlias = MappingSpec | TableSpec | SimulatedSpec
+class FileSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A source that is a file, indexed once and read from the disk; ``value`` as in `Table`.
+
+    A name that ends in ``.parquet`` is that of a Parquet file, in ``.zst`` of one packed with zstd.
+    """
+
+    file: str
+    key: str
+    value: str | None = None
+
+
+class SQLSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A source that is a table of a database; ``url`` may hold ``${NAME}``, a variable of the environment."""
+
+    url: str
+    table: str
+    key: str
+    value: str | list[str]
+    db_schema: str | None = msgspec.field(name="schema", default=None)
+
+
+class HTTPSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A source that is a service; ``url`` holds ``{key}``, and may hold ``${NAME}`` as in `SQLSpec`."""
+
+    url: str
+
+
+class StoreSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A store that processes share, Redis or Valkey; ``url`` may hold ``${NAME}`` as in `SQLSpec`.
+
+    ``namespace``
+        which entries are meant; caches that share entries share it.
+    ``leases``, ``invalidations``
+        whether a fleet makes one load of a key, and whether its caches tell each other of changes.
+    ``ttl``, ``timeout``
+        see `FarTier`.
+    """
+
+    url: str
+    namespace: str = "async_backfill"
+    leases: bool = False
+    invalidations: bool = False
+    ttl: float | None = None
+    timeout: float = 0.05
+
+
+HeldSpec: TypeAlias = MappingSpec | TableSpec | SimulatedSpec
+LiveSpec: TypeAlias = FileSpec | SQLSpec | HTTPSpec
+SourceSpec: TypeAlias = HeldSpec | LiveSpec
 Lookups: TypeAlias = list[str] | KeyFile | ZipfSpec
 
 
@@ -112,6 +160,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     source: SourceSpec
     lookups: Lookups
     settings: Settings
+    store: StoreSpec | None = None
 
 
 def name_in_scenario(setting: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -63,6 +63,9 @@ def summarize(
         "source_calls": stats.source_calls,
         "source_keys": stats.source_keys,
     }
+    if stats.far is not None:
+        far = asdict(stats.far)
+        summary["far"] = {**far, "circuit": stats.far.circuit.value}
     if virtual is not None:
         summary["virtual_seconds"] = round(virtual.seconds, _MICROSECONDS)
         for percent in (50, 99):

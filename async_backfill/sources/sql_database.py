@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from async_backfill.errors import AsyncBackfillError, ConfigurationError
 from async_backfill.limits import positive_seconds_or_none, whole
-from async_backfill.sources.sql_query import Query, Rows
+from async_backfill.sources.sql_query import Query, Rows, note_connect
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -75,6 +75,8 @@ class Database:
             raise ConfigurationError("engine", f"a {type(engine).__name__} is no AsyncEngine of SQLAlchemy's")
         seconds = positive_seconds_or_none("timeout", timeout)
         self._engine = engine
+        if not sa.event.contains(engine.sync_engine, "do_connect", note_connect):
+            sa.event.listen(engine.sync_engine, "do_connect", note_connect)
         self.is_postgres = engine.dialect.name == _POSTGRES
         self._limit: sa.Executable | None = None
         if self.is_postgres and seconds is not None:

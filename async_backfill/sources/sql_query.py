@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
-from anyio import CancelScope
+from anyio import CancelScope, move_on_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,6 +19,9 @@ Rows: TypeAlias = "Sequence[Sequence[Any]]"
 
 _SQLITE: Final = "sqlite"
 _AGAIN: Final = 0.05  # seconds between two interrupts of a statement
+_CONNECTING: Final = 5.0  # seconds to let a connection be made before it is cut off
+
+_running: ContextVar[Query | None] = ContextVar("_running", default=None)
 
 
 class Query:
@@ -39,6 +43,7 @@ class Query:
         self._engine = engine
         self._steps = steps
         self._plain = plain
+        self._connecting: asyncio.Event | None = None
         self._executing: AsyncConnection | None = None
         self._is_leaving = False
 
@@ -53,9 +58,18 @@ class Query:
                     await self._stop(task)
         return task.result()
 
+    def connects(self) -> None:
+        """Take note that a new connection is being made for this query."""
+        self._connecting = asyncio.Event()
+
     async def _run(self) -> Rows:
         rows: Rows = ()
-        connection = self._executing = await self._engine.connect()
+        _running.set(self)
+        try:
+            connection = self._executing = await self._engine.connect()
+        finally:
+            if self._connecting is not None:
+                self._connecting.set()
         try:
             for statement, parameters in self._steps:
                 result = await connection.execute(statement, parameters)
@@ -74,7 +88,18 @@ class Query:
             await cast("Connection", raw.driver_connection).interrupt()
             # An interrupt that comes before the statement has begun does nothing.
             await asyncio.wait([task], timeout=_AGAIN)
+        if self._connecting is not None:
+            # asyncpg leaves an exception that nobody retrieves when it is cut off here.
+            with move_on_after(_CONNECTING):
+                await self._connecting.wait()
         if not (is_sqlite and self._is_leaving):
             task.cancel()
         await asyncio.wait([task])
         _ = task.cancelled() or task.exception()  # nobody else asks for it
+
+
+def note_connect(*_: object) -> None:
+    """Tell the query that runs, if one does, that it makes a connection; for ``do_connect`` of an engine."""
+    query = _running.get()
+    if query is not None:
+        query.connects()

@@ -51,7 +51,11 @@ def print_profiles(profiles: Sequence[Profile], stream: TextIO) -> None:
     """Print the functions that took the most time themselves."""
     table = Table(box=None, pad_edge=False, padding=(0, 1))
     for heading in ("workload", "ns a lookup", "sampled", "own time", "module:function"):
-        table.add_column(heading, justify="left" if heading.startswith(("work", "mod")) else "right")
+        table.add_column(
+            heading,
+            no_wrap=heading.startswith("work"),
+            justify="left" if heading.startswith(("work", "mod")) else "right",
+        )
     for one in profiles:
         cells = (one.workload, f"{one.nanoseconds:,.0f}", f"x{one.slowdown:.1f}")
         for function, share in islice(one.shares.items(), _SHOWN):

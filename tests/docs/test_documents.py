@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.valkey import valkey_url as valkey_url  # noqa: PLC0414 - a fixture
+
 PROJECT = Path(__file__).parents[2]
 DOCUMENTS = [
     *sorted(PROJECT.glob("*.md")),
@@ -45,11 +47,12 @@ def _setup_commands() -> list[str]:
 
 
 @pytest.mark.parametrize(("code", "prints"), _examples())
-def test_an_example_runs_as_written_and_prints_what_the_document_says(code, prints, tmp_path):
+def test_an_example_runs_as_written_and_prints_what_the_document_says(code, prints, tmp_path, request):
+    servers = {"REDIS_URL": request.getfixturevalue("valkey_url")} if "REDIS_URL" in code else {}
     ran = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         cwd=tmp_path,
-        env={"PYTHONPATH": str(PROJECT), "PYTHONUTF8": "1"},
+        env={"PYTHONPATH": str(PROJECT), "PYTHONUTF8": "1", **servers},
         capture_output=True,
         text=True,
         check=False,

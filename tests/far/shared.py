@@ -43,6 +43,9 @@ class Shared:
         entry = self.entries.get(key)
         return None if entry is None or entry[2] <= anyio.current_time() else entry[0]
 
+    def has(self, key):
+        return key in self.entries and self.entries[key][2] > anyio.current_time()
+
     def lease(self, key):
         token, end = self.leases.get(key, (None, -math.inf))
         return token if end > anyio.current_time() else None
@@ -50,11 +53,7 @@ class Shared:
     async def get_many(self, keys, /):
         await self._call("get", keys)
         now = anyio.current_time()
-        return {
-            key: Copy(self.entries[key][0], now - self.entries[key][1])
-            for key in keys
-            if self.value(key) is not None
-        }
+        return {key: Copy(self.entries[key][0], now - self.entries[key][1]) for key in keys if self.has(key)}
 
     async def set_many(self, items, /, *, ttl=None):
         await self._call("set", items)
@@ -99,7 +98,7 @@ class Leases:
         await shared._call("lease", keys)
         tokens = {}
         for key in keys:
-            if shared.value(key) is None and shared.lease(key) is None:
+            if not shared.has(key) and shared.lease(key) is None:
                 tokens[key] = f"{next(shared._tokens)}".encode()
                 shared.leases[key] = (tokens[key], anyio.current_time() + shared.lease_seconds)
         return tokens

@@ -9,10 +9,14 @@ from hypothesis import strategies as st
 from async_backfill.errors import ScenarioError
 from async_backfill.runner.decode import decode
 from async_backfill.runner.scenario import (
+    FileSpec,
+    HTTPSpec,
     KeyFile,
     MappingSpec,
     Settings,
     SimulatedSpec,
+    SQLSpec,
+    StoreSpec,
     Table,
     TableSpec,
     ZipfSpec,
@@ -109,6 +113,19 @@ def test_null_is_the_wish_for_no_limit(setting):
             {"kind": "simulated", "table": {"file": "f", "key": "k"}},
             SimulatedSpec(table=Table(file="f", key="k")),
         ),
+        ({"kind": "file", "file": "f", "key": "k"}, FileSpec(file="f", key="k")),
+        (
+            {
+                "kind": "sql",
+                "url": "sqlite:///f",
+                "table": "t",
+                "key": "k",
+                "value": ["v", "w"],
+                "schema": "s",
+            },
+            SQLSpec(url="sqlite:///f", table="t", key="k", value=["v", "w"], db_schema="s"),
+        ),
+        ({"kind": "http", "url": "http://h/{key}"}, HTTPSpec(url="http://h/{key}")),
     ],
 )
 def test_a_source_is_told_by_its_kind(source, spec):
@@ -240,11 +257,11 @@ def test_a_value_of_the_wrong_type_is_refused_with_its_path(changed, message):
     assert refusal(document(**changed)) == message
 
 
-@pytest.mark.parametrize("kind", ["sql", 3, None, [], {}])
+@pytest.mark.parametrize("kind", ["sqlite", 3, None, [], {}])
 def test_an_unknown_kind_lists_the_kinds_and_says_how_to_write_a_mapping_with_that_key(kind):
     message = refusal(document(source={"kind": kind}))
     assert message.startswith("$.source.kind: ")
-    assert 'is not one of "mapping", "table", "simulated"' in message
+    assert 'is not one of "mapping", "table", "file", "sql", "http", "simulated"' in message
     assert message.endswith('is written {"kind": "mapping", "entries": {...}})')
 
 
@@ -312,3 +329,33 @@ def test_any_document_is_a_scenario_or_is_refused_in_one_line(value):
     assert message.startswith("FILE: $")
     assert message.isprintable()
     assert len(message) < 400
+
+
+def test_a_store_is_told_by_its_kind():
+    store = {"kind": "redis", "url": "redis://h", "namespace": "shop", "leases": True}
+
+    assert decode(document(store=store), "FILE").store == StoreSpec(
+        url="redis://h", namespace="shop", leases=True
+    )
+
+
+def test_without_a_store_there_is_none():
+    assert decode(document(), "FILE").store is None
+
+
+@pytest.mark.parametrize(
+    ("store", "problem"),
+    [
+        (3, "$.store: expected an object, got 3"),
+        ({}, '$.store.kind: null is not one of "redis"'),
+        ({"kind": "memcached"}, '$.store.kind: "memcached" is not one of "redis"'),
+        ({"kind": "redis"}, "$.store.url: is missing"),
+        ({"kind": "redis", "url": 1}, "$.store.url: expected text, got 1"),
+        (
+            {"kind": "redis", "url": "redis://h", "lease": True},
+            '$.store.lease: unknown name, the nearest known one is "leases"',
+        ),
+    ],
+)
+def test_a_store_that_is_none_is_refused_with_its_place(store, problem):
+    assert refusal(document(store=store)) == problem

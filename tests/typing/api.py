@@ -23,9 +23,29 @@ from async_backfill import (
 )
 from async_backfill.backfill.audit_file import AuditFile
 from async_backfill.backfill.trigger import MissRateTrigger
-from async_backfill.contracts import AuditSink, BoundedStore, Page, Scan, Source, Trigger
+from async_backfill.contracts import (
+    AuditSink,
+    BoundedStore,
+    FarStore,
+    Invalidations,
+    Leases,
+    Page,
+    Permits,
+    Scan,
+    Source,
+    Trigger,
+)
 from async_backfill.events import BackfillAudited, Event, KeysEvicted, LoadFinished
-from async_backfill.testing import GatedSource, ManualClock
+from async_backfill.testing import (
+    FarStoreContract,
+    GatedSource,
+    ManualClock,
+    MemoryFarStore,
+    MemoryPermits,
+    ScanContract,
+    SourceContract,
+    StoreContract,
+)
 
 
 class Row:
@@ -172,6 +192,47 @@ def contracts_are_met(table: Table) -> tuple[object, ...]:
     trigger: Trigger = MissRateTrigger(0.5)
     sink: AuditSink = AuditFile("audit.jsonl")
     return source, scan, scans, sources, store, trigger, sink
+
+
+def a_fleet_is_met(far: MemoryFarStore[str, int]) -> tuple[object, ...]:
+    """The parts for tests of a fleet fit the contracts, with the types of the far store."""
+    store: FarStore[str, int] = far
+    leases: Leases[str, int] = far.peer().leases
+    invalidations: Invalidations[str] = far.invalidations
+    permits: Permits = MemoryPermits(3)
+    return store, leases, invalidations, permits
+
+
+class TestTable(SourceContract[int, Row], ScanContract[int]):
+    """The contract suites in a test class of a user's."""
+
+    known = {1: Row(), 2: Row()}  # noqa: RUF012 - as a user would write it
+    missing = (0, -1)
+    keys = (1, 2)
+
+
+class TestFarTable(FarStoreContract[str, int | None]):
+    """Items and keys of the types that are said."""
+
+    items = {"a": 1, "b": None}  # noqa: RUF012 - as a user would write it
+    odd_keys = ["", "a b"]  # noqa: RUF012 - as a user would write it
+
+
+class TestStore(StoreContract[str]):
+    """A store is made by a method."""
+
+    keys = [f"key {number}" for number in range(20)]  # noqa: RUF012 - as a user would write it
+
+    def make_store(self, capacity: int | None, /) -> BoundedStore[str, object]:
+        """Make a store."""
+        return MemoryStore(capacity)
+
+
+class TestWrongTable(SourceContract[int, Row]):
+    """A key of the wrong type does not pass."""
+
+    known = {"1": Row()}  # type: ignore[dict-item]  # noqa: RUF012 - as a user would write it
+    missing = ("0",)  # type: ignore[assignment]
 
 
 @cached(capacity=10)

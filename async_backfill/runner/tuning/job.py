@@ -23,7 +23,7 @@ from async_backfill.runner.build import (
 from async_backfill.runner.decode import decode
 from async_backfill.runner.document import parse
 from async_backfill.runner.output import check_output, write_atomically
-from async_backfill.runner.scenario import MappingSpec, SimulatedSpec, name_in_scenario
+from async_backfill.runner.scenario import LiveSpec, MappingSpec, SimulatedSpec, name_in_scenario
 from async_backfill.runner.tuning.grid import Extent
 from async_backfill.runner.tuning.report import Sample, Tuning, encode
 from async_backfill.runner.tuning.sampling import sampled
@@ -97,9 +97,13 @@ async def tune(job: TuneJob, progress: Callable[[int, int], None]) -> Tuning:
 
 async def _read(job: TuneJob, scenario: Scenario, folder: Path) -> Workload:
     """Return the whole scenario as a workload, once it is known that a trial of it could run."""
+    spec = scenario.source
+    if isinstance(spec, LiveSpec):
+        kinds = "a mapping, a table or a simulated source"
+        raise ScenarioError(f"{job.scenario}: $.source.kind: trials need all keys at hand: use {kinds}")
     try:
-        entries = await load_entries(scenario.source, folder)
-        make_cache(make_source(scenario.source, entries), scenario.settings)
+        entries = await load_entries(spec, folder)
+        make_cache(make_source(spec, entries), scenario.settings)
         lookups = await load_lookups(scenario, folder)
     except ConfigurationError as error:
         place = f"$.{name_in_scenario(error.setting)}"
@@ -110,7 +114,6 @@ async def _read(job: TuneJob, scenario: Scenario, folder: Path) -> Workload:
     names = {key: key for key in entries}
     same = [names.setdefault(key, key) for key in lookups]
     # The entries are sent as the keys they have.
-    spec = scenario.source
     bare = msgspec.structs.replace(spec, entries=None) if isinstance(spec, SimulatedSpec) else _NO_ENTRIES
     absent = sum(key not in entries for key in same)
     return Workload(spec=bare, keys=list(entries), lookups=same, share=1.0, total=len(same), absent=absent)

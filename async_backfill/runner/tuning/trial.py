@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from async_backfill.contracts import Page
     from async_backfill.runner.build import AnySource
-    from async_backfill.runner.scenario import Settings, SourceSpec
+    from async_backfill.runner.scenario import HeldSpec, Settings
     from async_backfill.stats import Stats
 
 
@@ -36,7 +36,7 @@ class Workload:
         lookups before the sampling, and those of them whose key the source does not have.
     """
 
-    spec: SourceSpec
+    spec: HeldSpec
     keys: Sequence[str]
     lookups: Sequence[str]
     share: float

@@ -1,4 +1,4 @@
-"""For tests and benchmarks of programs that use this package: a clock and a source under control."""
+"""A source whose loads wait until a test lets them go."""
 
 from __future__ import annotations
 
@@ -7,29 +7,9 @@ from typing import TYPE_CHECKING, Generic
 from anyio import Event
 
 from async_backfill.contracts import K, V
-from async_backfill.limits import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-
-class ManualClock:
-    """A clock that only moves when it is told to; call it for the time in seconds."""
-
-    def __init__(self, start: float = 0.0) -> None:
-        self._now = seconds("start", start)
-
-    def __call__(self) -> float:
-        """Return the time in seconds."""
-        return self._now
-
-    def advance(self, duration: float) -> None:
-        """Move on by ``duration`` seconds."""
-        self._now += seconds("duration", duration)
-
-    async def sleep(self, duration: float) -> None:
-        """Move on by ``duration`` seconds without waiting; stands in for ``anyio.sleep``."""
-        self.advance(duration)
 
 
 class GatedSource(Generic[K, V]):

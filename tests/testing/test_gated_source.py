@@ -1,15 +1,11 @@
-"""The parts that users test with: a clock that is turned by hand, and a source whose loads wait."""
+"""A source whose loads wait until they are let go."""
 
 from __future__ import annotations
 
-import math
-
 import pytest
 from anyio import create_task_group, wait_all_tasks_blocked
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from async_backfill import BackfillCache, ConfigurationError
+from async_backfill import BackfillCache
 from async_backfill.testing import GatedSource, ManualClock
 from tests.callers import CANCELLED, PENDING, Caller, start
 
@@ -30,41 +26,6 @@ def load(tasks, source, *keys):
     caller = LoadCaller(source.load_many, keys)
     tasks.start_soon(caller.run)
     return caller
-
-
-@settings(deadline=None)
-@given(st.floats(0, 1e6), st.lists(st.floats(0, 1e6)))
-def test_a_manual_clock_shows_the_sum_of_what_it_was_moved_by(begin, steps):
-    clock = ManualClock(begin)
-    for step in steps:
-        before = clock()
-        clock.advance(step)
-        assert clock() == before + step >= before
-
-
-def test_a_manual_clock_starts_at_zero_and_stands_still():
-    clock = ManualClock()
-
-    assert [clock(), clock()] == [0.0, 0.0]
-
-
-@pytest.mark.parametrize("duration", [-0.1, math.nan, math.inf, True, "1", None])
-def test_a_manual_clock_never_goes_back_and_never_to_infinity(duration):
-    clock = ManualClock(5)
-    with pytest.raises(ConfigurationError):
-        clock.advance(duration)
-    with pytest.raises(ConfigurationError):
-        ManualClock(duration)
-
-    assert clock() == 5
-
-
-def test_a_manual_clock_sleeps_without_waiting():
-    clock = ManualClock()
-    with pytest.raises(StopIteration):
-        clock.sleep(60.0).send(None)
-
-    assert clock() == 60.0
 
 
 @pytest.mark.anyio

@@ -1,0 +1,130 @@
+"""What the caches of a fleet tell each other through Redis: which keys are no longer what they were."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import secrets
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn
+
+import msgspec
+
+from async_backfill.contracts import K
+from async_backfill.limits import positive_seconds
+from async_backfill.redis.errors import RedisError
+from async_backfill.redis.keyspace import Keyspace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from async_backfill.redis.connection import RedisConnection
+
+_SENDER: Final = 8
+_MOST_BYTES: Final = 500_000
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 1.0
+_BETWEEN_LINES: Final = 1.0
+_LOGGER: Final = logging.getLogger("async_backfill.far")
+
+
+class RedisInvalidations(Generic[K]):
+    """Publishes on, and listens to, a channel of ``namespace``; a `async_backfill.contracts.Invalidations`.
+
+    While the connection stands, a message arrives once, in the time that the network takes. When it is
+    lost, also without a word, `listen` has everything forgotten within ``bound`` seconds, again every
+    ``bound`` seconds while it stays lost, and once when it stands again. So where ``publish`` returned,
+    no cache that listens serves what is older for longer than ``bound`` seconds. Not promised: that a
+    message is heard before ``publish`` returns, and anything to a process that is stopped or does not run
+    its event loop.
+
+    :param connection: of `async_backfill.redis.connection.connect`; it is the caller's to close.
+    :param namespace: of the caches that hear each other, as for `RedisStore`.
+    :param key_type: the type of the keys; see `Keyspace`.
+    :param bound: seconds for which a lost connection can be missed.
+    :raises ConfigurationError: for settings outside of that.
+    """
+
+    def __init__(
+        self,
+        connection: RedisConnection,
+        *,
+        namespace: str,
+        key_type: type[K] | Any = Any,
+        bound: float = 10.0,
+    ) -> None:
+        self._connection = connection
+        self._keyspace: Keyspace[K] = Keyspace(namespace, key_type)
+        self._channel = self._keyspace.name("invalidations")
+        self._bound = positive_seconds("bound", bound)
+        self._sender = secrets.token_bytes(_SENDER)
+
+    async def publish(self, keys: Sequence[K] | None, /) -> None:
+        """Tell all other caches to forget ``keys``; ``None`` means every key.
+
+        :raises RedisError: when the server did not take the message.
+        """
+        messages: Iterable[list[bytes] | None] = (None,) if keys is None else self._messages(keys)
+        for message in messages:
+            payload = self._sender + msgspec.msgpack.encode(message)
+            await self._connection.execute("PUBLISH", self._channel, payload)
+
+    async def listen(self, forget: Callable[[Sequence[K] | None], None], /) -> NoReturn:
+        """Call ``forget`` with what others publish, until cancelled; with ``None`` as the class says.
+
+        A message that cannot be read means every key.
+        """
+        loop = asyncio.get_running_loop()
+        due, pause = loop.time() + self._bound, _FIRST_PAUSE
+        next_line = loop.time()
+        while True:
+            is_connected = False
+            try:
+                async with (
+                    asyncio.timeout_at(due) as deadline,
+                    # Silence of half of the bound is a loss; the other half is left to tell of it.
+                    self._connection.subscribe(self._channel, heartbeat=self._bound / 4) as messages,
+                ):
+                    deadline.reschedule(None)
+                    is_connected = True
+                    forget(None)
+                    async for _, payload in messages:
+                        self._hear(payload, forget)
+            except (RedisError, TimeoutError) as error:
+                if is_connected:
+                    due, pause = loop.time() + self._bound / 2, _FIRST_PAUSE
+                if is_connected and loop.time() >= next_line:
+                    next_line = loop.time() + _BETWEEN_LINES
+                    _LOGGER.warning(
+                        "invalidations are not heard until the connection stands again: %s", error
+                    )
+            next_try = loop.time() + pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads a fleet's tries
+            pause = min(2.0 * pause, _LONGEST_PAUSE)
+            await asyncio.sleep(min(next_try, due) - loop.time())
+            if loop.time() >= due:
+                forget(None)
+                due += self._bound
+
+    def _hear(self, payload: bytes, forget: Callable[[Sequence[K] | None], None]) -> None:
+        if payload[:_SENDER] == self._sender:
+            return
+        try:
+            packed = msgspec.msgpack.decode(payload[_SENDER:], type=list[bytes] | None)
+            keys = None if packed is None else [self._keyspace.unpack(key) for key in packed]
+        except ValueError:
+            keys = None
+        forget(keys)
+
+    def _messages(self, keys: Sequence[K]) -> Iterator[list[bytes]]:
+        """Return the messages about ``keys``: as few as may be, none of them huge."""
+        message: list[bytes] = []
+        size = 0
+        for key in keys:
+            packed = self._keyspace.pack(key)
+            if message and size + len(packed) > _MOST_BYTES:
+                yield message
+                message, size = [], 0
+            message.append(packed)
+            size += len(packed)
+        if message:
+            yield message

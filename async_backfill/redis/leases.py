@@ -1,0 +1,210 @@
+"""Leases in Redis: one process of a fleet loads a key, and comes too late once its lease is over.
+
+A lease is a short marker under the key of the value itself. So whatever is put or removed there overrules
+it, it ends by the server's own clock, and one look tells a value, a lease and nothing apart. This is the
+lease of Nishtala et al., "Scaling Memcache at Facebook", NSDI 2013, section 3.2.1; a marker that must still
+be there when the value is written is the fencing token of Kleppmann, "How to do distributed locking", 2016.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from contextlib import contextmanager
+from hashlib import blake2b
+from time import monotonic
+from typing import TYPE_CHECKING, Final, Generic
+
+from async_backfill.contracts import K, V
+from async_backfill.limits import positive_seconds
+from async_backfill.redis.envelope import LEASE
+from async_backfill.redis.errors import RedisReplyError
+from async_backfill.redis.store import milliseconds
+from async_backfill.redis.wakeups import Wakeups
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+
+    from async_backfill.redis.store import RedisStore
+    from async_backfill.redis.wire import Argument, Reply
+
+_TOKEN: Final = 16
+_DIGEST: Final = 8
+_LONGEST_WAIT: Final = 1.0
+_LATE: Final = 0.002  # seconds by which the server's clock may be behind
+
+ACQUIRE: Final = """
+local answers = {}
+for i = 1, #KEYS do
+    local kind = redis.call('TYPE', KEYS[i])['ok']
+    local value = kind == 'string' and redis.call('GET', KEYS[i])
+    local left = -1
+    if value and string.sub(value, 1, 1) == 'L' then
+        left = redis.call('PTTL', KEYS[i])
+    end
+    if left >= 0 then
+        answers[i] = -left
+    elseif value and value ~= '' and value ~= ARGV[2 + i] and string.sub(value, 1, 1) ~= 'L' then
+        answers[i] = value
+    else
+        redis.call('SET', KEYS[i], ARGV[1], 'PX', ARGV[2])
+        answers[i] = 1
+    end
+end
+return answers
+"""
+"""Leases what has neither a value nor a lease, or still the value that is known to be of no use.
+
+Answers for each key 1, minus the milliseconds that the lease of another still has, or the value. What has
+another type, or is a lease without an end, is nobody's. In Lua.
+"""
+
+END: Final = """
+local kept = {}
+for i = 1, #KEYS do
+    local value = redis.pcall('GET', KEYS[i])
+    kept[i] = 0
+    if type(value) == 'string' and value == ARGV[2 + 2 * i] then
+        kept[i] = 1
+        if ARGV[3 + 2 * i] == '' then
+            redis.call('DEL', KEYS[i])
+        elseif ARGV[1] == '' then
+            redis.call('SET', KEYS[i], ARGV[3 + 2 * i])
+        else
+            redis.call('SET', KEYS[i], ARGV[3 + 2 * i], 'PX', ARGV[1])
+        end
+    end
+end
+redis.call('PUBLISH', ARGV[2], ARGV[3])
+return kept
+"""
+"""Ends leases that still stand, each with a value or with none, and tells who waits; in Lua."""
+
+
+class RedisLeases(Generic[K, V]):
+    """Leases for the keys of ``store``; a `async_backfill.contracts.Leases`.
+
+    A process that is killed, stopped or cut off keeps others from loading its keys until its lease is over,
+    by the server's clock; what it writes later is refused. It is efficiency, not mutual exclusion: a load
+    that takes longer than its lease is made by another process as well, and one whose server lost its
+    memory, or failed over to a replica that lags, may be made twice. Only one of them is kept.
+
+    :param seconds: how long a lease stands; longer than a load takes as a rule.
+    :raises ConfigurationError: when that is not above 0.
+    """
+
+    def __init__(self, store: RedisStore[K, V], *, seconds: float = 10.0) -> None:
+        self._store = store
+        self._milliseconds = max(1, int(positive_seconds("seconds", seconds) * 1000))
+        self._channel = store.keyspace.name("leases")
+        self._wakeups = Wakeups(store.connection, self._channel, digest=_DIGEST)
+        self._watched: Counter[bytes] = Counter()
+        self._ends: dict[bytes, float] = {}
+
+    async def acquire_many(self, keys: Sequence[K], /) -> Mapping[K, bytes]:
+        """Return the tokens of new leases for those of ``keys`` that have neither a value nor a lease.
+
+        What stands under a key and is no value of this store is overruled: it would be in the way for good.
+        """
+        names = self._store.keyspace.redis_keys(keys)
+        token = secrets.token_bytes(_TOKEN)
+        answers = await self._acquire(names, token, {})
+        useless = self._useless(names, answers)
+        if useless:
+            again = await self._acquire([names[place] for place in useless], token, useless)
+            for place, answer in zip(useless, again, strict=True):
+                answers[place] = answer
+        now = monotonic()
+        for name, answer in zip(names, answers, strict=True):
+            if isinstance(answer, int) and answer <= 0 and name in self._watched:
+                self._ends[name] = now - answer / 1000.0 + _LATE
+        return {key: token for key, answer in zip(keys, answers, strict=True) if answer == 1}
+
+    async def set_many(
+        self, items: Mapping[K, V], tokens: Mapping[K, bytes], /, *, ttl: float | None = None
+    ) -> Collection[K]:
+        """Keep those of ``items`` whose leases still stand, and end these; return the keys that were kept.
+
+        A value that is too large, or cannot be encoded, only ends its lease.
+        """
+        names = self._store.keyspace.redis_keys(items)
+        sealed = self._store.envelopes.seal_many(names, items.values())
+        values = [b"" if envelope is None else envelope for envelope in sealed]
+        ended = await self._end(names, [tokens[key] for key in items], values, milliseconds(ttl))
+        return [key for key, was_kept, value in zip(items, ended, values, strict=True) if was_kept and value]
+
+    async def release_many(self, tokens: Mapping[K, bytes], /) -> None:
+        """End leases without a value, as far as they still stand."""
+        names = self._store.keyspace.redis_keys(tokens)
+        await self._end(names, list(tokens.values()), [b""] * len(names), None)
+
+    @contextmanager
+    def watch(self, keys: Collection[K], /) -> Iterator[Callable[[], Awaitable[None]]]:
+        """Watch ``keys``: what this gives returns once a lease of one of them has ended since.
+
+        It also returns when that may have been missed, when the time of a lease is over that was in the way
+        of `acquire_many`, and after a second at the latest; the caller looks anew.
+        """
+        names = self._store.keyspace.redis_keys(list(keys))
+        self._watched.update(names)
+        try:
+            with self._wakeups.watch([digest_of(name) for name in names]) as woken:
+                yield lambda: woken(self._time_to_wait(names))
+        finally:
+            self._watched.subtract(names)
+            for name in names:
+                if not self._watched[name]:
+                    del self._watched[name]
+                    self._ends.pop(name, None)
+
+    def _time_to_wait(self, names: Sequence[bytes]) -> float:
+        first = min((self._ends[name] for name in names if name in self._ends), default=None)
+        return _LONGEST_WAIT if first is None else min(_LONGEST_WAIT, max(0.0, first - monotonic()))
+
+    def _useless(self, names: Sequence[bytes], answers: Sequence[Reply]) -> dict[int, bytes]:
+        """Return the places of values that this store cannot use, with these values."""
+        there = {place: answer for place, answer in enumerate(answers) if isinstance(answer, bytes)}
+        copies = self._store.envelopes.open_many([names[place] for place in there], there.values())
+        return {place: there[place] for place, copy in zip(there, copies, strict=True) if copy is None}
+
+    async def _acquire(
+        self, names: Sequence[bytes], token: bytes, useless: Mapping[int, bytes]
+    ) -> list[Reply]:
+        known = list(useless.values()) or [b""] * len(names)
+        answers: list[Reply] = [None] * len(names)
+        for group in await self._store.connection.groups(names):
+            args: list[Argument] = [LEASE + token, self._milliseconds, *(known[place] for place in group)]
+            got = await self._store.connection.script(ACQUIRE, [names[place] for place in group], args)
+            for place, answer in zip(group, got, strict=True):
+                answers[place] = answer
+        return answers
+
+    async def _end(
+        self,
+        names: Sequence[bytes],
+        tokens: Sequence[bytes],
+        values: Sequence[bytes],
+        ttl: int | None,
+    ) -> list[bool]:
+        ended = [False] * len(names)
+        refusal: RedisReplyError | None = None
+        for group in await self._store.connection.groups(names):
+            digests = b"".join(digest_of(names[place]) for place in group)
+            args: list[Argument] = ["" if ttl is None else ttl, self._channel, digests]
+            for place in group:
+                args += [LEASE + tokens[place], values[place]]
+            try:
+                got = await self._store.connection.script(END, [names[place] for place in group], args)
+            except RedisReplyError as error:
+                refusal = error
+                continue
+            for place, answer in zip(group, got, strict=True):
+                ended[place] = answer == 1
+        if refusal is not None:
+            raise refusal
+        return ended
+
+
+def digest_of(name: bytes) -> bytes:
+    """Return what stands for a Redis key in a message: who hears of another one only looks once too often."""
+    return blake2b(name, digest_size=_DIGEST).digest()

@@ -1,0 +1,71 @@
+"""The permits for backfills of a fleet, in one number in Redis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, cast
+
+from async_backfill.limits import whole
+from async_backfill.redis.keyspace import Keyspace
+
+if TYPE_CHECKING:
+    from async_backfill.redis.connection import RedisConnection
+
+SPEND: Final = """
+local left = tonumber(redis.call('GET', KEYS[1]) or ARGV[1])
+local spent = 0
+if left > 0 then
+    left, spent = left - 1, 1
+end
+redis.call('SET', KEYS[1], string.format('%.0f', left))
+return {spent, left}
+"""
+"""Spends a permit if there is one; in Lua."""
+
+ADD: Final = """
+local left = tonumber(redis.call('GET', KEYS[1]) or ARGV[1]) + ARGV[2]
+redis.call('SET', KEYS[1], string.format('%.0f', left))
+return left
+"""
+"""Adds permits; in Lua."""
+
+
+class RedisPermits:
+    """Hands out ``max_backfills`` permits to a fleet; a `async_backfill.contracts.Permits`.
+
+    The number lies in Redis without an end of time: it outlives every process, and starts again at
+    ``max_backfills`` only when Redis lost it, or somebody removed it (``redis-cli DEL NAMESPACE!permits``).
+
+    :param connection: of `async_backfill.redis.connection.connect`; it is the caller's to close.
+    :param namespace: of the fleet, as for `async_backfill.redis.store.RedisStore`.
+    :param max_backfills: permits of a fleet that never spent one, 0 or more.
+    :raises ConfigurationError: for settings outside of that.
+    """
+
+    def __init__(self, connection: RedisConnection, *, namespace: str, max_backfills: int) -> None:
+        self._connection = connection
+        self._name = Keyspace[str](namespace, str).name("permits")
+        self._initial = whole("max_backfills", max_backfills, least=0)
+
+    async def acquire(self) -> tuple[bool, int]:
+        """Spend one permit if there is one; return whether it was spent, and how many are left.
+
+        :raises RedisError: when nobody answered, or what lies there is no number.
+        """
+        spent, left = await self._connection.script(SPEND, [self._name], [self._initial])
+        return spent == 1, left
+
+    async def approve(self, permits: int, /) -> int:
+        """Add ``permits``, 1 or more; return how many are left.
+
+        :raises RedisError: as `acquire` does; they may have been added then.
+        """
+        added = whole("permits", permits, least=1)
+        return cast("int", await self._connection.script(ADD, [self._name], [self._initial, added]))
+
+    async def left(self) -> int:
+        """Return how many are left.
+
+        :raises RedisError: as `acquire` does.
+        """
+        found = await self._connection.execute("GET", self._name, key=self._name)
+        return self._initial if found is None else int(found)

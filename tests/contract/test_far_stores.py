@@ -1,0 +1,108 @@
+"""The far store in memory, its leases, its invalidations and the permits keep their promises."""
+
+from __future__ import annotations
+
+import pytest
+
+from async_backfill.testing import (
+    FarStoreContract,
+    InvalidationsContract,
+    LeasesContract,
+    MemoryFarStore,
+    MemoryPermits,
+    PermitsContract,
+)
+
+pytestmark = pytest.mark.anyio
+
+ITEMS = {"one": 1, "two": ["2"], "none": None, "text": "0"}
+ODD_KEYS = (0, "", " ", "0", "a:b", "a", "b", "*", "[a]", "line\nend", "nul\0", "é", "e\u0301", "\ud800")
+
+
+def slow(store):
+    """Make the line of ``store`` slow and return it."""
+    store.line.latency, store.line.answer_latency = 0.5, 0.25
+    return store
+
+
+class TestMemoryFarStore(FarStoreContract):
+    items = ITEMS
+    odd_keys = ODD_KEYS
+
+    @pytest.fixture
+    def store(self):
+        return MemoryFarStore()
+
+    @pytest.fixture
+    def other(self):
+        return MemoryFarStore()
+
+
+class TestSlowMemoryFarStore(TestMemoryFarStore):
+    ttl = 5.0
+
+    @pytest.fixture
+    def store(self):
+        return slow(MemoryFarStore())
+
+
+class TestMemoryLeases(LeasesContract):
+    items = ITEMS
+
+    @pytest.fixture
+    def store(self):
+        return MemoryFarStore(lease=600.0)
+
+    @pytest.fixture
+    def leases(self, store):
+        return store.leases
+
+    @pytest.fixture
+    def rival(self, store):
+        return store.peer().leases
+
+    @pytest.fixture
+    def brief(self, store):
+        return store.peer(lease=self.brief_lease).leases
+
+
+class TestSlowMemoryLeases(TestMemoryLeases):
+    ttl = 5.0
+
+    @pytest.fixture
+    def store(self):
+        return slow(MemoryFarStore(lease=600.0))
+
+
+class TestMemoryInvalidations(InvalidationsContract):
+    keys = ODD_KEYS
+
+    @pytest.fixture
+    def store(self):
+        return MemoryFarStore()
+
+    @pytest.fixture
+    def first(self, store):
+        return store.invalidations
+
+    @pytest.fixture
+    def second(self, store):
+        return store.peer().invalidations
+
+
+class TestSlowMemoryInvalidations(TestMemoryInvalidations):
+    @pytest.fixture
+    def store(self):
+        return slow(MemoryFarStore())
+
+
+class TestMemoryPermits(PermitsContract):
+    granted = 5
+
+    @pytest.fixture
+    def permits(self):
+        return MemoryPermits(self.granted)
+
+    @pytest.fixture
+    def others(self, permits):
+        return permits

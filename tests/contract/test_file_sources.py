@@ -1,0 +1,61 @@
+"""The sources that read files keep the promises of `Source` and `Scan`."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+
+from async_backfill.sources.indexed_file import FileSource
+from async_backfill.testing import PartialFailureContract, ScanContract, SourceContract
+from tests.contract.rows import MISSING, ROWS, ROWS_WITH_NONE
+from tests.real_time import anyio_backend  # noqa: F401 - a fixture
+
+pytestmark = pytest.mark.anyio
+
+JSON_LINES = "".join(json.dumps({"id": key, "v": value}) + "\n" for key, value in ROWS_WITH_NONE.items())
+TEXTS = {key: str(value) for key, value in ROWS_WITH_NONE.items()}
+CSV = "id,v\n" + "".join(f"{key},{value}\n" for key, value in TEXTS.items())
+
+
+def parsed(columns):
+    """Return the value of a row; the one of the failing key cannot be parsed."""
+    return int(columns["v"])
+
+
+class TestJsonLines(SourceContract, ScanContract):
+    known = keys = ROWS_WITH_NONE
+    missing = MISSING
+    content = JSON_LINES.encode()
+
+    @pytest.fixture
+    async def source(self, tmp_path):
+        (tmp_path / "rows").write_bytes(self.content)
+        async with FileSource(tmp_path / "rows", key="id", value="v") as source:
+            yield source
+
+    @pytest.fixture
+    def scan(self, source):
+        return source
+
+
+class TestPackedJsonLines(TestJsonLines):
+    content = gzip.compress(JSON_LINES.encode())
+
+
+class TestCsv(TestJsonLines):
+    known = keys = TEXTS
+    content = CSV.encode()
+
+
+class TestRowsThatAreParsed(PartialFailureContract):
+    known = ROWS
+    missing = MISSING
+    failing = ("none",)
+
+    @pytest.fixture
+    async def source(self, tmp_path):
+        (tmp_path / "rows").write_text(CSV)
+        async with FileSource(tmp_path / "rows", key="id", row=parsed) as source:
+            yield source

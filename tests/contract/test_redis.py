@@ -1,0 +1,101 @@
+"""The store in Redis, its leases, invalidations and permits keep the promises of their contracts."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+pytest.importorskip("redis", reason="needs the extra redis")
+from async_backfill.redis.connection import connect
+from async_backfill.redis.invalidations import RedisInvalidations
+from async_backfill.redis.leases import RedisLeases
+from async_backfill.redis.permits import RedisPermits
+from async_backfill.redis.store import RedisStore
+from async_backfill.testing import (
+    FarStoreContract,
+    InvalidationsContract,
+    LeasesContract,
+    PermitsContract,
+)
+from tests.contract.test_far_stores import ITEMS, ODD_KEYS
+from tests.servers.valkey import valkey_url  # noqa: F401 - a fixture
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+@pytest.fixture
+def namespace():
+    return f"contract-{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+async def store(valkey_url, namespace):  # noqa: F811 - the fixture
+    async with connect(valkey_url) as redis:
+        store = RedisStore(redis, namespace=namespace)
+        yield store
+        await store.clear()
+
+
+@pytest.fixture
+async def peer(valkey_url, namespace):  # noqa: F811 - the fixture
+    async with connect(valkey_url) as redis:
+        yield RedisStore(redis, namespace=namespace)
+
+
+class TestRedisStore(FarStoreContract):
+    items = ITEMS
+    odd_keys = ODD_KEYS
+
+    @pytest.fixture
+    async def other(self, valkey_url, namespace):  # noqa: F811 - the fixture
+        async with connect(valkey_url) as redis:
+            store = RedisStore(redis, namespace=f"{namespace}-other")
+            yield store
+            await store.clear()
+
+
+class TestRedisLeases(LeasesContract):
+    items = ITEMS
+
+    @pytest.fixture
+    def leases(self, store):
+        return RedisLeases(store, seconds=600.0)
+
+    @pytest.fixture
+    def rival(self, peer):
+        return RedisLeases(peer, seconds=600.0)
+
+    @pytest.fixture
+    def brief(self, peer):
+        return RedisLeases(peer, seconds=self.brief_lease)
+
+
+class TestRedisInvalidations(InvalidationsContract):
+    keys = ODD_KEYS
+
+    @pytest.fixture
+    def first(self, store, namespace):
+        return RedisInvalidations(store.connection, namespace=namespace)
+
+    @pytest.fixture
+    def second(self, peer, namespace):
+        return RedisInvalidations(peer.connection, namespace=namespace)
+
+
+class TestRedisPermits(PermitsContract):
+    granted = 5
+
+    @pytest.fixture
+    async def permits(self, store, namespace):
+        yield RedisPermits(store.connection, namespace=namespace, max_backfills=self.granted)
+        await store.connection.execute("DEL", f"{namespace}!permits")
+
+    @pytest.fixture
+    def others(self, peer, namespace):
+        return RedisPermits(peer.connection, namespace=namespace, max_backfills=self.granted)

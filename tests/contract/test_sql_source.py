@@ -1,0 +1,80 @@
+"""The source that is a table of a database keeps the promises of a source and of a scan by keys."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+pytest.importorskip("sqlalchemy", reason="needs the extra sql")
+pytest.importorskip("asyncpg", reason="needs the extra sql")
+pytest.importorskip("aiosqlite", reason="needs the extra sql")
+import sqlalchemy as sa
+
+from async_backfill.sources.sql import SQLSource, open_database
+from async_backfill.testing import KeysetScanContract, SourceContract
+from tests.servers.postgres import postgres_url  # noqa: F401 - a fixture
+
+pytestmark = pytest.mark.anyio
+
+KNOWN = {f"key {number:03}": f"value {number}" for number in range(60)} | {"none": None}
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def table(request, tmp_path):
+    """An engine, and a table with `KNOWN` in it."""
+    url = f"sqlite:///{tmp_path / 'rows.db'}"
+    if request.param == "postgres":
+        url = request.getfixturevalue("postgres_url")
+    rows = sa.Table(
+        f"rows_{uuid.uuid4().hex}",
+        sa.MetaData(),
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("value", sa.Text),
+    )
+    async with open_database(url) as engine:
+        async with engine.begin() as connection:
+            await connection.run_sync(rows.create)
+            await connection.execute(
+                sa.insert(rows), [{"id": key, "value": value} for key, value in KNOWN.items()]
+            )
+        yield engine, rows
+        async with engine.begin() as connection:
+            await connection.run_sync(rows.drop)
+
+
+def source_of(table):
+    engine, rows = table
+    return SQLSource(engine, rows.name, key="id", value="value")
+
+
+class TestSQLSource(SourceContract):
+    known = KNOWN
+    missing = ("nobody", "", "key 000 ", "KEY 000")
+
+    @pytest.fixture
+    def source(self, table):
+        return source_of(table)
+
+
+class TestSQLScan(KeysetScanContract):
+    keys = tuple(KNOWN)
+
+    @pytest.fixture
+    def scan(self, table):
+        return source_of(table)
+
+    @pytest.fixture
+    def delete(self, table):
+        engine, rows = table
+
+        async def delete(key):
+            async with engine.begin() as connection:
+                await connection.execute(sa.delete(rows).where(rows.c.id == key))
+
+        return delete

@@ -1,0 +1,111 @@
+"""The body of an answer: bounded while it comes, unpacked, and whole or refused."""
+
+from __future__ import annotations
+
+import gzip
+import tracemalloc
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from async_backfill.sources.http_answers import AnswerError, HTTPSourceError, NoAnswerError
+from async_backfill.sources.http_body import Body
+
+PLACE = "https://host/{key}"
+
+
+def read(pieces, *, most=1000, encoding="", is_delimited=True):
+    body = Body(most, encoding=encoding, shown=PLACE)
+    for piece in pieces:
+        body.add(piece)
+    return body.whole(is_delimited=is_delimited)
+
+
+def cut(content, size):
+    return [content[at : at + size] for at in range(0, len(content), size)]
+
+
+@given(
+    content=st.binary(max_size=300), size=st.integers(1, 50), encoding=st.sampled_from(["", "gzip", "GZIP "])
+)
+def test_what_was_sent_comes_out_in_whatever_pieces_it_came(content, size, encoding):
+    packed = gzip.compress(content) if encoding else content
+
+    assert read(cut(packed, size), encoding=encoding) == content
+
+
+@given(contents=st.lists(st.binary(max_size=50), min_size=1, max_size=5), size=st.integers(1, 50))
+def test_gzip_may_have_several_members(contents, size):
+    packed = b"".join(map(gzip.compress, contents))
+
+    assert read(cut(packed, size), encoding="gzip") == b"".join(contents)
+
+
+@given(content=st.binary(min_size=1, max_size=100), most=st.integers(1, 120), size=st.integers(1, 50))
+def test_a_body_of_the_most_is_taken_and_one_more_byte_is_not(content, most, size):
+    if len(content) <= most:
+        assert read(cut(content, size), most=most) == content
+    else:
+        with pytest.raises(AnswerError, match=f"answers with more than max_body={most} bytes"):
+            read(cut(content, size), most=most)
+
+
+@pytest.mark.parametrize("unpacked", [1001, 100_000])
+def test_what_is_too_long_when_it_is_unpacked_is_refused(unpacked):
+    with pytest.raises(AnswerError, match="max_body=1000"):
+        read([gzip.compress(bytes(unpacked))], encoding="gzip")
+    assert read([gzip.compress(bytes(1000))], encoding="gzip") == bytes(1000)
+
+
+def test_a_bomb_takes_no_more_memory_than_is_allowed():
+    bomb = gzip.compress(bytes(100_000_000))
+    tracemalloc.start()
+    try:
+        with pytest.raises(AnswerError, match="max_body=1000000"):
+            read(cut(bomb, 65_536), most=1_000_000, encoding="gzip")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 5_000_000
+
+
+@given(content=st.binary(min_size=1, max_size=100), size=st.integers(1, 50), left=st.floats(0.01, 0.99))
+def test_gzip_that_is_cut_off_is_no_answer(content, size, left):
+    packed = gzip.compress(content)
+    kept = packed[: max(int(len(packed) * left), 1)]
+    with pytest.raises(NoAnswerError, match="cut off"):
+        read(cut(kept, size), encoding="gzip")
+
+
+@given(content=st.binary(min_size=20, max_size=100), bit=st.integers(80))
+def test_gzip_with_a_flipped_bit_never_says_something_else(content, bit):
+    packed = bytearray(gzip.compress(content, mtime=0))
+    at = 80 + bit % (8 * (len(packed) - 10))  # behind the header, whose time and flags say nothing
+    packed[at // 8] ^= 1 << at % 8
+    try:
+        said = read([bytes(packed)], most=10_000, encoding="gzip")
+    except HTTPSourceError:
+        return
+    assert said == content
+
+
+@pytest.mark.parametrize("number", [b"1", b"-1.5", b" 0", b"9e9"])
+def test_a_number_is_only_taken_when_http_tells_where_it_ends(number):
+    assert read([number]) == number
+    with pytest.raises(NoAnswerError, match="it has no length"):
+        read([number], is_delimited=False)
+
+
+@pytest.mark.parametrize("content", [b"{}", b"[1]", b'"1"', b"null", b"true", b""])
+def test_anything_else_may_end_with_the_connection(content):
+    assert read([content], is_delimited=False) == content
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "deflate", "gzip, gzip", "identity, gzip", "x" * 1000])
+def test_an_encoding_that_was_not_asked_for_is_refused(encoding):
+    with pytest.raises(AnswerError, match="expected gzip") as refused:
+        Body(10, encoding=encoding, shown=PLACE)
+
+    assert len(str(refused.value)) < 120

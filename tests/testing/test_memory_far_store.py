@@ -1,0 +1,242 @@
+"""A far store in this process: what a fleet shares, over lines that are slow or broken on purpose."""
+
+from __future__ import annotations
+
+import math
+
+import anyio
+import pytest
+from anyio import create_task_group, wait_all_tasks_blocked
+
+from async_backfill import ConfigurationError
+from async_backfill.contracts import Copy
+from async_backfill.testing import ManualClock, MemoryFarStore
+from tests.callers import CANCELLED, PENDING, Caller, start
+
+pytestmark = pytest.mark.anyio
+
+
+class FailingCaller(Caller):
+    """A call whose error is its outcome."""
+
+    async def run(self):
+        try:
+            await super().run()
+        except ConnectionError as error:
+            self.outcome = error
+
+
+@pytest.fixture
+def store():
+    return MemoryFarStore()
+
+
+@pytest.fixture
+def peer(store):
+    return store.peer()
+
+
+async def test_what_one_process_keeps_the_others_find(store, peer):
+    await store.set_many({"a": 1})
+
+    assert await peer.get_many(("a",)) == {"a": Copy(1, 0.0)}
+    assert (len(store), len(peer)) == (1, 1)
+
+
+async def test_the_clock_of_a_test_says_how_old_a_value_is():
+    clock = ManualClock()
+    store = MemoryFarStore(clock=clock)
+    await store.set_many({"a": 1}, ttl=5.0)
+    clock.advance(4.5)
+    assert await store.get_many(("a",)) == {"a": Copy(1, 4.5)}
+    clock.advance(0.5)
+
+    assert await store.get_many(("a",)) == {}
+    assert len(store) == 0
+
+
+async def test_a_store_has_the_calls_that_were_made_in_its_process(store, peer):
+    await store.set_many({"a": 1, "b": 2})
+    await peer.get_many(("a",))
+    await peer.leases.acquire_many(("c",))
+    await store.invalidations.publish(None)
+
+    assert store.calls == [("set_many", ("a", "b"))]
+    assert peer.calls == [("get_many", ("a",))]
+    assert peer.leases.calls == [("acquire_many", ("c",))]
+    assert store.invalidations.calls == [None]
+
+
+@pytest.mark.parametrize("keys", [(), ("a", "a")])
+async def test_a_call_that_breaks_the_contract_is_refused(store, keys):
+    with pytest.raises(ValueError, match="distinct keys"):
+        await store.get_many(keys)
+
+
+@pytest.mark.parametrize("setting", [0, -1, math.inf, "10"])
+async def test_a_lease_that_is_no_duration_above_zero_is_refused(setting):
+    with pytest.raises(ConfigurationError, match="lease"):
+        MemoryFarStore(lease=setting)
+
+
+async def test_a_slow_line_delays_its_own_process_only(store, peer):
+    store.line.latency, store.line.answer_latency = 0.25, 0.5
+    begin = anyio.current_time()
+    await peer.get_many(("a",))
+    assert anyio.current_time() == begin
+    await store.get_many(("a",))
+
+    assert anyio.current_time() == begin + 0.75
+
+
+async def test_processes_can_share_a_line(store):
+    peer = store.peer(store.line)
+    store.line.fail()
+
+    with pytest.raises(ConnectionError):
+        await peer.get_many(("a",))
+
+
+async def test_a_call_that_is_given_up_on_its_way_there_has_no_effect(store, peer):
+    store.line.latency = math.inf
+    async with create_task_group() as tasks:
+        caller = start(tasks, store.set_many, {"a": 1})
+        await wait_all_tasks_blocked()
+        caller.cancel()
+
+    assert caller.outcome == CANCELLED
+    assert await peer.get_many(("a",)) == {}
+
+
+async def test_a_call_that_is_given_up_on_its_way_back_has_had_its_effect(store, peer):
+    store.line.answer_latency = math.inf
+    async with create_task_group() as tasks:
+        caller = start(tasks, store.set_many, {"a": 1})
+        await wait_all_tasks_blocked()
+        caller.cancel()
+
+    assert caller.outcome == CANCELLED
+    assert (await peer.get_many(("a",)))["a"].value == 1
+
+
+@pytest.mark.parametrize("recovers", [True, False])
+async def test_a_line_that_fails_fails_the_calls_under_way(store, recovers):
+    store.line.latency = math.inf
+    async with create_task_group() as tasks:
+        caller = FailingCaller(store.get_many, ("a",))
+        tasks.start_soon(caller.run)
+        await wait_all_tasks_blocked()
+        store.line.fail()
+        if recovers:
+            store.line.recover()
+
+    assert isinstance(caller.outcome, ConnectionError)
+
+
+async def test_a_line_fails_as_it_is_told_to_until_it_recovers(store):
+    store.line.fail(TimeoutError)
+    for call in (
+        store.get_many(("a",)),
+        store.set_many({"a": 1}),
+        store.delete_many(("a",)),
+        store.clear(),
+        store.leases.acquire_many(("a",)),
+        store.leases.set_many({"a": 1}, {"a": b"1"}),
+        store.leases.release_many({"a": b"1"}),
+        store.invalidations.publish(("a",)),
+    ):
+        with pytest.raises(TimeoutError):
+            await call
+    store.line.recover()
+
+    assert await store.get_many(("a",)) == {}
+
+
+async def test_two_errors_of_a_line_are_two_objects(store):
+    store.line.fail()
+    errors = []
+    for _ in range(2):
+        try:
+            await store.clear()
+        except ConnectionError as error:
+            errors.append(error)
+
+    assert len(errors) == 2
+    assert errors[0] is not errors[1]
+
+
+async def test_who_watches_a_lease_over_a_line_that_breaks_is_woken(store, peer):
+    await store.leases.acquire_many(("a",))
+    async with create_task_group() as tasks:
+        with peer.leases.watch(("a",)) as ended:
+            caller = start(tasks, ended)
+            await wait_all_tasks_blocked()
+            assert caller.outcome == PENDING
+            peer.line.fail()
+            await wait_all_tasks_blocked()
+
+            assert caller.outcome is None
+
+
+async def test_who_watches_a_lease_over_a_broken_line_looks_20_times_a_second(store):
+    await store.leases.acquire_many(("a",))
+    store.line.fail()
+    begin = anyio.current_time()
+    with store.leases.watch(("a",)) as ended:
+        for _ in range(20):
+            await ended()
+
+    assert anyio.current_time() == pytest.approx(begin + 1.0)
+
+
+async def test_what_is_published_takes_the_latency_of_both_lines(store, peer):
+    store.line.latency, peer.line.latency = 0.25, 0.5
+    heard = []
+    async with create_task_group() as tasks:
+        tasks.start_soon(peer.invalidations.listen, lambda keys: heard.append((anyio.current_time(), keys)))
+        begin = anyio.current_time()
+        await store.invalidations.publish(("a",))
+        await anyio.sleep(10)
+        tasks.cancel_scope.cancel()
+
+    assert heard == [(begin + 0.75, ("a",))]
+
+
+async def test_what_is_published_before_somebody_listens_is_heard_then(store, peer):
+    heard = []
+    await store.invalidations.publish(("a",))
+    async with create_task_group() as tasks:
+        tasks.start_soon(peer.invalidations.listen, heard.append)
+        await wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+
+    assert heard == [("a",)]
+
+
+async def test_a_listener_whose_line_was_down_forgets_everything(store, peer):
+    peer.line.latency = 1.0
+    heard = []
+    async with create_task_group() as tasks:
+        tasks.start_soon(peer.invalidations.listen, heard.append)
+        await store.invalidations.publish(("on its way",))
+        peer.line.fail()
+        await store.invalidations.publish(("into the void",))
+        await anyio.sleep(10)
+        assert heard == []
+        peer.line.recover()
+        await wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+
+    assert heard == [None]
+
+
+async def test_a_line_that_never_failed_has_nothing_to_recover_from(store, peer):
+    heard = []
+    peer.line.recover()
+    await store.invalidations.publish(("a",))
+    async with create_task_group() as tasks:
+        tasks.start_soon(peer.invalidations.listen, heard.append)
+        await wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+
+    assert heard == [("a",)]
