@@ -92,8 +92,8 @@ def retry_after(value: str | None, *, now: datetime, date: str | None = None) ->
     """
     if value is None:
         return None
-    if _SECONDS.fullmatch(value.strip()):
-        return float(value)
+    if _SECONDS.fullmatch(trimmed := value.strip(" \t")):
+        return float(trimmed)
     until, sent = _moment(value), _moment(date)
     if until is None:
         return None

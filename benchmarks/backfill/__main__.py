@@ -27,7 +27,7 @@ _MORE: Final = 10
 def benchmark(
     *,
     rows: int | None = None,
-    rounds: int = 7,
+    rounds: int = 5,
     postgres: str | None = None,
     redis: str | None = None,
     quick: bool = False,

@@ -69,10 +69,11 @@ def test_the_readme_has_an_example_of_five_lines():
     assert len([line for line in first["code"].splitlines() if line.strip()]) == 5
 
 
-def test_the_readme_has_two_set_up_commands_one_for_the_main_job_and_one_for_the_tests():
-    job, tests = _setup_commands()
+def test_the_readme_has_set_up_commands_for_the_main_job_the_tests_and_an_example():
+    job, tests, example = _setup_commands()
     assert job.endswith("-m async_backfill --input data/sample_input.txt --output data/output_summary.json")
     assert tests.endswith("-m pytest")
+    assert example.endswith("-m tests.examples.shared_tier")
 
 
 def test_the_files_that_the_main_command_names_are_there():

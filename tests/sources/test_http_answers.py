@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from async_backfill.sources.http_answers import Answer, NoAnswerError, StatusError, retry_after, status_name
@@ -44,7 +44,13 @@ def test_what_is_neither_says_nothing(value):
     assert retry_after(value, now=NOW) is None
 
 
-@given(value=st.text(max_size=40))
+date_parts = st.sampled_from(
+    ["Sun", ",", " ", "06", "Nov", "1994", "08:49:37", "GMT", "-", "+", ":", "99", "0"]
+)
+
+
+@example(value="0\x1f")
+@given(value=st.text(max_size=40) | st.lists(date_parts, max_size=15).map("".join))
 def test_any_text_is_seconds_of_zero_or_more_or_nothing(value):
     seconds = retry_after(value, now=NOW, date=value)
 

@@ -1,0 +1,144 @@
+"""The examples of a service and of a worker: started for real, used, and stopped with SIGTERM."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fastapi", reason="needs fastapi")
+pytest.importorskip("uvicorn", reason="needs uvicorn")
+pytest.importorskip("aiosqlite", reason="needs the extra sql")
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to handle")
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """A database with two products."""
+    path = tmp_path / "shop.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE products (id TEXT PRIMARY KEY, name TEXT, price INTEGER)")
+        connection.executemany(
+            "INSERT INTO products VALUES (?, ?, ?)", [("a", "Anvil", 30), ("b", "Bolt", 1)]
+        )
+    connection.close()
+    return path
+
+
+@contextmanager
+def started(shop, *arguments, **pipes):
+    """Start a module of the examples; it is killed if it does not end by itself."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "DATABASE_URL": f"sqlite:///{shop}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **pipes,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextmanager
+def served(shop):
+    """Serve the example on a free port, and yield its URL and its process."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with started(
+        shop, "uvicorn", "tests.examples.fastapi_app:app", "--port", str(port), "--log-level", "warning"
+    ) as process:
+        patience = time.monotonic() + 30.0
+        while process.poll() is None and time.monotonic() < patience:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
+                break
+            except OSError:
+                time.sleep(0.02)
+        yield f"http://127.0.0.1:{port}", process
+
+
+def ask(url, method="GET"):
+    """Return status and body of an answer."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, method=method)) as answer:  # noqa: S310 - http
+            return answer.status, json.loads(answer.read() or b"null")
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.loads(error.read())
+
+
+def change_price(shop, price):
+    with sqlite3.connect(shop) as connection:
+        connection.execute("UPDATE products SET price = ? WHERE id = 'a'", [price])
+    connection.close()
+
+
+def test_the_service_answers_from_its_cache_and_ends_cleanly(shop):
+    with served(shop) as (url, process):
+        assert ask(f"{url}/products/a") == (200, {"name": "Anvil", "price": 30})
+        assert ask(f"{url}/products/nobody") == (404, {"detail": "there is no product nobody"})
+        change_price(shop, 31)
+        assert ask(f"{url}/products/a")[1]["price"] == 30
+        assert ask(f"{url}/products/a/invalidate", "POST")[0] == 204
+        assert ask(f"{url}/products/a")[1]["price"] == 31
+        assert ask(f"{url}/stats")[1]["lookups"] == 4
+        process.send_signal(signal.SIGTERM)
+        _, complaints = process.communicate(timeout=30)
+
+    assert complaints == ""
+    assert process.returncode in {0, -signal.SIGTERM}  # uvicorn hands the signal on once it has ended
+
+
+def test_the_service_says_503_while_its_database_fails(shop):
+    with served(shop) as (url, process):
+        shop.unlink()
+        shop.mkdir()
+        status, body = ask(f"{url}/products/a")
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+
+    assert (status, body) == (503, {"detail": "the database does not answer"})
+
+
+def test_the_worker_prices_orders_with_few_source_calls_and_ends_with_its_input(shop):
+    with started(shop, "tests.examples.worker", stdin=subprocess.PIPE) as process:
+        printed, complaints = process.communicate("a\nb\nnobody\n" * 100, timeout=60)
+
+    *orders, last = printed.splitlines()
+    assert complaints == ""
+    assert process.returncode == 0
+    assert sorted(orders) == sorted(["a 30", "b 1", "nobody unknown"] * 100)
+    assert last.startswith("300 orders, ")
+
+
+def test_the_worker_finishes_what_it_began_when_it_is_asked_to_stop(shop):
+    with started(shop, "tests.examples.worker", stdin=subprocess.PIPE) as process:
+        process.stdin.write("a\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "a 30\n"
+        process.send_signal(signal.SIGTERM)
+        rest = process.stdout.read()
+        complaints = process.stderr.read()
+        process.wait(timeout=30)
+
+    assert (rest, complaints, process.returncode) == ("1 orders, 1 source calls\n", "", 0)

@@ -1,0 +1,35 @@
+"""The example of the README starts from nothing, and shows what it promises."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("redis", reason="needs the extra redis")
+pytest.importorskip("sqlalchemy", reason="needs the extra sql")
+
+from tests.servers.postgres import postgres_url as postgres_url  # noqa: PLC0414 - a fixture
+from tests.servers.valkey import server_program
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.usefixtures("postgres_url")
+def test_the_second_process_is_served_without_a_source_call():
+    server_program()  # skips, or fails, where there is none
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "tests.examples.shared_tier"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.splitlines() == [
+        "the first process: 1000 products, 1000 of PostgreSQL in 2 calls",
+        "the second one: 1000 products, 0 of PostgreSQL in 0 calls",
+    ]
