@@ -183,7 +183,7 @@ class Leases(Protocol[K, V_contra]):
     def watch(self, keys: Collection[K], /) -> AbstractContextManager[Callable[[], Awaitable[None]]]:
         """Watch ``keys``: what this gives returns once a lease of one of them has ended since.
 
-        It also returns when that may have been missed; the caller looks anew.
+        It also returns when that may have been missed; the caller looks anew. Each return starts anew.
         """
         ...
 

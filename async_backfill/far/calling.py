@@ -6,7 +6,7 @@ import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Generic
 
-from anyio import CancelScope, current_time
+from anyio import CancelScope, current_time, sleep_until
 
 from async_backfill.contracts import K, V
 from async_backfill.errors import StoreError
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from async_backfill.records import CircuitState
 
 _A_TENTH: Final = 0.1
+_EAGER_LOOKS: Final = 2
+_BETWEEN_LOOKS: Final = 0.05
 
 
 class SharedCalling(Generic[K, V]):
@@ -92,8 +94,8 @@ class SharedCalling(Generic[K, V]):
         rest: Sequence[K] = ()
         with _interruptible(batch):
             rest = await self._read(course, keys)
-            if self._leases is not None and rest and batch.cause is not LoadCause.REFRESH:
-                tokens = await self._acquire(rest)
+            if batch.cause is not LoadCause.REFRESH:
+                tokens = await self._acquire(course, rest)
         mine = rest if tokens is None else [key for key in rest if key in tokens]
         await course.ask((*unsettled, *mine), tokens or {})
         if tokens is not None and len(mine) < len(rest):
@@ -107,6 +109,7 @@ class SharedCalling(Generic[K, V]):
         try:
             copies = await self._calls.call("get", lambda: self._store.get_many(keys))
         except StoreError:
+            course.store_failed = True
             return keys
         is_refresh = course.batch.cause is LoadCause.REFRESH
         for key in keys:
@@ -126,11 +129,13 @@ class SharedCalling(Generic[K, V]):
             return False
         return left <= self._seconds_left(key) + _A_TENTH * self._ttl
 
-    async def _acquire(self, keys: Sequence[K]) -> Mapping[K, bytes] | None:
+    async def _acquire(self, course: _Course[K, V], keys: Sequence[K]) -> Mapping[K, bytes] | None:
         """Return the tokens of the leases that were to be had; ``None`` when the store failed."""
         leases = self._leases
-        if leases is None:
+        if leases is None or course.store_failed:
             return None
+        if not keys:
+            return {}
         try:
             return await self._calls.call("lease", lambda: leases.acquire_many(keys))
         except StoreError:
@@ -138,21 +143,27 @@ class SharedCalling(Generic[K, V]):
 
     async def _wait_for_others(self, course: _Course[K, V], keys: Sequence[K]) -> None:
         """Take what other processes load of ``keys``; load what they leave, or when it takes too long."""
-        leases, batch = self._leases, course.batch
-        until = current_time() + self._patience
-        while leases is not None and keys and course.goes_on:
-            tokens: Mapping[K, bytes] | None = None
-            with leases.watch(keys) as changed, _interruptible(batch):
-                keys = await self._read(course, keys)
-                tokens = await self._acquire(keys) if keys else {}
-                if tokens is not None and not tokens and keys:
-                    with CancelScope(deadline=until):
-                        await changed()
-            if tokens is None or current_time() >= until:
-                await course.ask(keys, tokens or {})
-                return
-            await course.ask([key for key in keys if key in tokens], tokens)
-            keys = [key for key in keys if key not in tokens]
+        if self._leases is None:
+            return
+        until, looks = current_time() + self._patience, 0
+        with self._leases.watch(keys) as changed:
+            while keys and course.goes_on:
+                tokens: Mapping[K, bytes] | None = None
+                looked = current_time()
+                with _interruptible(course.batch):
+                    keys = await self._read(course, keys)
+                    tokens = await self._acquire(course, keys)
+                    if tokens is not None and not tokens and keys:
+                        looks += 1
+                        with CancelScope(deadline=until):
+                            await changed()
+                            if looks > _EAGER_LOOKS:
+                                await sleep_until(looked + _BETWEEN_LOOKS)
+                if tokens is None or current_time() >= until:
+                    await course.ask(keys, tokens or {})
+                    return
+                await course.ask([key for key in keys if key in tokens], tokens)
+                keys = [key for key in keys if key not in tokens]
 
 
 class _Course(Generic[K, V]):
@@ -164,6 +175,7 @@ class _Course(Generic[K, V]):
         self.batch = batch
         self.found: dict[K, V | Failed] = {}
         self.copies: dict[K, float] = {}
+        self.store_failed = False
         self._scope = scope
         self._calling = calling
         self._writes = writes

@@ -79,9 +79,9 @@ class Shared:
 
     def _end_lease(self, key):
         self.leases.pop(key, None)
-        for keys, changed in self._watches:
-            if key in keys:
-                changed.set()
+        for watch in self._watches:
+            if key in watch[0]:
+                watch[1].set()
 
     def ears(self, name):
         return Ears(self, name)
@@ -120,12 +120,13 @@ class Leases:
 
     @contextmanager
     def watch(self, keys, /):
-        shared, watch = self._shared, (frozenset(keys), anyio.Event())
+        shared, watch = self._shared, [frozenset(keys), anyio.Event()]
         shared._watches.append(watch)
 
         async def changed():
             with anyio.move_on_after(shared.lease_seconds):
                 await watch[1].wait()
+            watch[1] = anyio.Event()
 
         try:
             yield changed

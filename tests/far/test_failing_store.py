@@ -10,7 +10,7 @@ import pytest
 from async_backfill import BackfillCache, CircuitPolicy, CircuitState, FarTier, StoreError
 from async_backfill.events import FarStoreFailed
 from tests.callers import outcomes
-from tests.far.shared import Shared
+from tests.far.shared import Leases, Shared
 from tests.far.test_reading import ROWS, CountedSource, cache_of
 
 pytestmark = pytest.mark.anyio
@@ -36,6 +36,15 @@ async def test_reads_go_on_from_the_source(faults):
 
 async def test_a_store_that_hangs_costs_a_load_its_timeout():
     async with cache_of(CountedSource(ROWS), failing(delay=3600.0)) as cache:
+        started = anyio.current_time()
+        await cache.get("k1")
+
+        assert anyio.current_time() - started == pytest.approx(0.05)
+
+
+async def test_nor_does_it_cost_more_where_leases_are_asked_for():
+    shared = failing(delay=3600.0)
+    async with cache_of(CountedSource(ROWS), shared, leases=Leases(shared)) as cache:
         started = anyio.current_time()
         await cache.get("k1")
 

@@ -71,6 +71,25 @@ async def test_two_caches_share_the_keys_of_the_same_batch_between_them():
         assert sorted(source.calls) == [("k1", "k2"), ("k3",)]
 
 
+async def test_who_waits_looks_at_most_twenty_times_a_second_however_often_it_is_woken():
+    shared, source = Shared(), CountedSource(ROWS)
+    await Leases(shared).acquire_many(["k1"])
+
+    async def wake():
+        while True:
+            for _, changed in shared._watches:
+                changed.set()
+            await anyio.sleep(0.001)
+
+    async with fleet(source, shared, size=1) as caches, anyio.create_task_group() as tasks:
+        tasks.start_soon(wake)
+        start(tasks, caches[0].get, "k1")
+        await anyio.sleep(5.0)
+        tasks.cancel_scope.cancel()
+
+    assert 90 <= len(shared.calls_of("get")) <= 105
+
+
 async def test_when_the_holder_fails_the_next_one_loads():
     shared, source = Shared(), GatedSource(ROWS)
     async with fleet(source, shared, size=2) as caches, anyio.create_task_group() as tasks:

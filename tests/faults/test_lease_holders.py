@@ -106,6 +106,24 @@ async def test_a_holder_that_slept_past_its_lease_writes_nothing_a_hundred_times
         await store.clear()
 
 
+async def test_who_waits_for_a_lease_is_woken_and_does_not_ask_all_the_time(valkey_url, namespace):
+    source = Counted()
+    async with connect(valkey_url) as redis, connect(valkey_url) as other:
+        store, mine = (RedisStore(one, namespace=namespace) for one in (redis, other))
+        leases = RedisLeases(store, seconds=60.0)
+        tokens = await leases.acquire_many(["k1"])
+        tier = FarTier(store=mine, leases=RedisLeases(mine), timeout=5.0)
+        async with BackfillCache(source, far=tier) as cache, anyio.create_task_group() as tasks:
+            tasks.start_soon(cache.get, "k1")
+            await anyio.sleep(0.5)
+            looks = cache.stats.far.misses
+            await leases.set_many({"k1": "new"}, tokens)
+
+        assert looks <= 6
+        assert source.calls == []
+        await store.clear()
+
+
 async def test_what_is_no_value_of_ours_does_not_keep_a_key_from_being_loaded(valkey_url, namespace):
     source = Counted()
     async with connect(valkey_url) as redis:

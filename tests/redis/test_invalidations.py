@@ -1,0 +1,95 @@
+"""What caches tell each other, beyond the contract: splitting, what cannot be read, and silence."""
+
+from __future__ import annotations
+
+import anyio
+import msgspec
+import pytest
+
+pytest.importorskip("redis", reason="needs the extra redis")
+from async_backfill import ConfigurationError
+from async_backfill.redis.connection import connect
+from async_backfill.redis.invalidations import RedisInvalidations
+from tests.servers.tcp_proxy import TcpProxy
+
+pytestmark = pytest.mark.anyio
+
+PATIENCE = 20.0
+
+
+class Heard:
+    """What a listener was told to forget, in its order."""
+
+    def __init__(self):
+        self.keys = []
+
+    def forget(self, keys):
+        self.keys.append(keys)
+
+    async def count(self, least):
+        with anyio.fail_after(PATIENCE):
+            while len(self.keys) < least:  # noqa: ASYNC110 - what is waited for is in another process
+                await anyio.sleep(0.005)
+
+
+async def test_many_keys_are_several_messages(valkey_url, namespace):
+    keys = [f"{number:06}" + "x" * 1000 for number in range(2000)]
+    heard = Heard()
+    async with connect(valkey_url) as one, connect(valkey_url) as other:
+        listener = RedisInvalidations(other, namespace=namespace, key_type=str)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(listener.listen, heard.forget)
+            await heard.count(1)
+            await RedisInvalidations(one, namespace=namespace, key_type=str).publish(keys)
+            await heard.count(5)
+            tasks.cancel_scope.cancel()
+
+    assert heard.keys[0] is None
+    assert [key for some in heard.keys[1:] for key in some] == keys
+
+
+@pytest.mark.parametrize(
+    "message", [b"", b"\xc1" * 20, b"x" * 8 + msgspec.msgpack.encode([b"\xc1"]), b"x" * 8 + b"\x81\x01\x02"]
+)
+async def test_a_message_that_cannot_be_read_means_every_key(valkey_url, namespace, message):
+    heard = Heard()
+    async with connect(valkey_url) as redis, anyio.create_task_group() as tasks:
+        listener = RedisInvalidations(redis, namespace=namespace, key_type=str)
+        tasks.start_soon(listener.listen, heard.forget)
+        await heard.count(1)
+        await redis.execute("PUBLISH", f"{namespace}!invalidations", message)
+        await heard.count(2)
+        tasks.cancel_scope.cancel()
+
+    assert heard.keys == [None, None]
+
+
+async def test_a_connection_that_fell_silent_has_everything_forgotten_again_and_again(
+    valkey_url, namespace, caplog
+):
+    heard = Heard()
+    port = int(valkey_url.rpartition(":")[2].partition("/")[0])
+    async with (
+        TcpProxy("127.0.0.1", port) as proxy,
+        connect(f"redis://127.0.0.1:{proxy.port}") as redis,
+        anyio.create_task_group() as tasks,
+    ):
+        listener = RedisInvalidations(redis, namespace=namespace, key_type=str, bound=0.2)
+        tasks.start_soon(listener.listen, heard.forget)
+        await heard.count(1)
+        proxy.drop()
+        await heard.count(4)
+        await proxy.heal()
+        lost = len(heard.keys)
+        await heard.count(lost + 1)
+        tasks.cancel_scope.cancel()
+
+    assert set(heard.keys) == {None}
+    assert "invalidations are not heard until the connection stands again" in caplog.text
+
+
+@pytest.mark.parametrize(("setting", "value"), [("bound", 0.0), ("bound", "1"), ("namespace", "a b")])
+async def test_a_setting_outside_of_what_is_allowed_is_refused(setting, value):
+    async with connect("redis://127.0.0.1:1") as redis:
+        with pytest.raises(ConfigurationError, match=setting):
+            RedisInvalidations(redis, **{"namespace": "shop", setting: value})
