@@ -11,6 +11,7 @@ from async_backfill import (
     BackfillPolicy,
     BudgetState,
     Failed,
+    FarTier,
     KeyNotFoundError,
     LoadPolicy,
     MappingSource,
@@ -36,6 +37,7 @@ from async_backfill.contracts import (
     Trigger,
 )
 from async_backfill.events import BackfillAudited, Event, KeysEvicted, LoadFinished
+from async_backfill.records import FarStats
 from async_backfill.testing import (
     FarStoreContract,
     GatedSource,
@@ -263,3 +265,17 @@ async def use_a_cached_method(shop: Shop) -> None:
         assert_type(await shop.price.invalidate("a"), None)
         assert_type(await Shop.price(shop, "a"), int)
         await shop.price(1)  # type: ignore[arg-type] # the signature is that of the method
+
+
+async def share(
+    source: Source[str, Row], store: FarStore[str, Row], leases: Leases[str, Row], permits: Permits
+) -> None:
+    tier = FarTier(store=store, leases=leases)
+    assert_type(tier, FarTier[str, Row])
+    async with BackfillCache(source, far=tier, permits=permits) as cache:
+        assert_type(await cache.get("a"), Row | None)
+        assert_type(cache.stats.far, FarStats | None)
+
+
+async def share_something_else(source: Source[str, Row], store: FarStore[int, Row]) -> None:
+    BackfillCache(source, far=FarTier(store=store))  # type: ignore[misc] # keys of another type
