@@ -15,7 +15,8 @@ from sqlalchemy.dialects import postgresql
 from async_backfill.contracts import K, Page, V
 from async_backfill.errors import ConfigurationError
 from async_backfill.limits import text, whole
-from async_backfill.sources.sql_database import Database, QueryError, open_database, query_keys_of
+from async_backfill.sources.sql_database import Database, open_database, query_keys_of
+from async_backfill.sources.sql_errors import QueryError
 from async_backfill.sources.sql_pages import Pages
 from async_backfill.sources.sql_rows import answer, check_unique, maker, slices
 from async_backfill.sources.sql_statement import StatementSource
@@ -136,7 +137,7 @@ class SQLSource(Generic[K, V]):
         check_unique(keys, self._name)
         return Page(keys, keys[-1] if len(keys) == limit else None)
 
-    async def rows(self, *, after: K | None = None, page: int = 1000) -> AsyncIterator[dict[K, V]]:
+    async def rows(self, *, page: int = 5000, after: K | None = None) -> AsyncIterator[dict[K, V]]:
         """Yield all keys with their values, in the order of the keys, at most ``page`` of them at a time.
 
         Only one page is in memory, and no connection is kept between two of them.
