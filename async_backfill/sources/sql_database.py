@@ -47,21 +47,15 @@ async def open_database(url: str | sa.URL, **options: Any) -> AsyncIterator[Asyn
     :raises ConfigurationError: when the URL cannot be used; what it says never shows the URL.
     """
     try:
-        parsed = make_url(url)
-        parsed = parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
-        if "@" in (parsed.host or ""):  # the end of a password: drivers show the host
-            raise ConfigurationError("url", "has two @: in a password, write it %40")
-        if (
-            parsed.drivername == _ASYNCPG and "sslmode" in parsed.query
-        ):  # its name of what libpq calls sslmode
-            others = {name: value for name, value in parsed.query.items() if name != "sslmode"}
-            parsed = parsed.set(query={**others, "ssl": parsed.query["sslmode"]})
+        parsed = _with_driver(make_url(url))
         engine = create_async_engine(parsed, hide_parameters=True, **options)
     except (ArgumentError, InvalidRequestError, NoSuchModuleError, ValueError):
         allowed = "such as postgresql://user@host/database or sqlite:///file.db"
         raise ConfigurationError(
             "url", f"is not the URL of a database with an async driver, {allowed}"
         ) from None
+    if "@" in (parsed.host or ""):  # half of a password, and drivers show the host
+        raise ConfigurationError("url", "has two @: in a password, write it %40")
     try:
         yield engine
     finally:
@@ -106,7 +100,9 @@ class Database:
             query = Query(self._engine, [*self._limits, (statement, parameters)], plain=plain)
             try:
                 return await query.rows()
-            except TROUBLE as error:
+            except Exception as error:
+                if query.is_connected and not isinstance(error, TROUBLE):
+                    raise
                 if is_last or not (query.is_connected and is_lost(error)):
                     raise refusal(error, place=self._place, is_connected=query.is_connected) from error
         raise AssertionError("the last time returns or raises")
@@ -124,6 +120,14 @@ def query_keys_of(value: int) -> int:
     if (number := whole("query_keys", value, least=1)) > _MOST_PARAMETERS:
         raise ConfigurationError("query_keys", f"{number} is more than {_MOST_PARAMETERS}")
     return number
+
+
+def _with_driver(url: sa.URL) -> sa.URL:
+    url = url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
+    if url.drivername == _ASYNCPG and "sslmode" in url.query:  # it knows libpq's setting as `ssl`
+        others = {name: value for name, value in url.query.items() if name != "sslmode"}
+        return url.set(query={**others, "ssl": url.query["sslmode"]})
+    return url
 
 
 def _place(url: sa.URL) -> str | None:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from async_backfill.errors import AsyncBackfillError, ConfigurationError
 
 TROUBLE: Final = (SQLAlchemyError, OSError)
-"""What a query may raise: asyncpg's errors of the network pass SQLAlchemy as they are."""
+"""What a query may raise on a connection: asyncpg's errors of the network pass SQLAlchemy as they are."""
 
 # PostgreSQL's appendix A, "Error Codes".
 _WRONG_NAMES: Final = MappingProxyType({"42P01": "table", "42703": "column"})
@@ -30,27 +30,32 @@ def is_lost(error: Exception) -> bool:
 
 
 def refusal(error: Exception, *, place: str | None, is_connected: bool) -> Exception:
-    """Return what to raise in place of ``error``, which is one of `TROUBLE`.
+    """Return what to raise in place of ``error``.
+
+    It is one of `TROUBLE`; or any, where there was no connection yet: SQLAlchemy lets some of them pass.
 
     :param place: the server, such as ``localhost:5432``; ``None`` for a file.
     :param is_connected: whether there was a connection before the error.
     """
-    driver = getattr(error, "orig", None)
+    driver = getattr(error, "orig", None) or error
     code = getattr(driver, "sqlstate", None) or ""
-    problem = _line((driver and driver.__cause__) or driver or error)
-    if is_connected and isinstance(error, TimeoutError):  # one that was set for the driver
-        return QueryError(f"the driver has stopped the query: {problem}")
+    problem = _line(driver if driver is error else driver.__cause__ or driver)
+    if isinstance(error, TypeError):  # a setting in the URL becomes an argument of the driver
+        return ConfigurationError("url", f"has what the driver does not know: {problem}")
     if is_connected and is_lost(error):
         return ConnectionError(f"the connection to the database was lost: {problem}")
+    if is_connected and isinstance(error, TimeoutError):  # of a time limit that the driver was given
+        return QueryError(f"the driver has stopped the query: {problem}")
     if _is_unreachable(error, code) or (place is not None and not is_connected and not code):
         server = "" if place is None else f" at {place}"
         return ConnectionError(f"no connection to the database{server}: {problem}")
-    if setting := _WRONG_NAMES.get(code):
-        return ConfigurationError(setting, problem)
-    for setting in ("table", "column"):
-        if problem.startswith(f"no such {setting}"):  # SQLite has one code for all errors of SQL
-            return ConfigurationError(setting, problem)
-    return QueryError(problem)
+    setting = _WRONG_NAMES.get(code) or _wrong_name(problem)
+    return ConfigurationError(setting, problem) if setting else QueryError(problem)
+
+
+def _wrong_name(problem: str) -> str | None:
+    # SQLite has one code for all errors of SQL.
+    return next((name for name in ("table", "column") if problem.startswith(f"no such {name}")), None)
 
 
 def _is_unreachable(error: Exception, code: str) -> bool:
