@@ -4,21 +4,9 @@ from __future__ import annotations
 
 import inspect
 from functools import wraps
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Concatenate,
-    Final,
-    ParamSpec,
-    Protocol,
-    Self,
-    TypeVar,
-    cast,
-    overload,
-)
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, TypeVar, cast
 
 from async_backfill.cache import BackfillCache
-from async_backfill.cached_method import CachedMethod, is_in_class_body, source_of
 from async_backfill.errors import ConfigurationError, KeyNotFoundError
 from async_backfill.outcomes import ABSENT
 from async_backfill.sources.callable import each
@@ -30,8 +18,6 @@ if TYPE_CHECKING:
     from async_backfill.stores.orders import Eviction
 
 P = ParamSpec("P")
-Q = ParamSpec("Q")
-T = TypeVar("T")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
@@ -53,11 +39,6 @@ class Cached(Protocol[P, R_co]):
     def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, None]:
         """Remove the result for these arguments."""
         ...
-
-    @overload
-    def __get__(self, instance: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self: Cached[Concatenate[T, Q], R], instance: T, owner: type) -> Cached[Q, R]: ...
 
 
 def cached(
@@ -83,27 +64,15 @@ def cached(
             await user(7)
             await user.invalidate(7)
 
-    A method has one cache for all instances, opened as ``async with Shop.price.cache``. The instance is
-    part of the key, by identity, and is not kept alive; what is kept for one that is gone leaves with its
-    ttl, or when there is no room, so set one of them. ``await shop.price.invalidate("a")`` is about that
-    ``shop``. A class with ``__slots__`` needs ``"__weakref__"`` among them. A static or a class method is a
-    function: `cached` goes below ``@staticmethod`` or ``@classmethod``.
-
     :param concurrency: calls of the function at once, for those keys that are asked for together.
     :raises ConfigurationError: when a setting is outside what is allowed, or the function takes no
         arguments.
     """
 
     def decorate(function: Callable[P, Awaitable[R]]) -> Cached[P, R]:
-        if isinstance(function, (classmethod, staticmethod)):
-            kind = type(function).__name__
-            raise ConfigurationError("cached", f"goes below @{kind}, not above it")
         arguments = _Arguments(function)
-        is_method = is_in_class_body(function)
         cache: BackfillCache[Any, R] = BackfillCache(
-            source_of(function, arguments.call, concurrency=concurrency)
-            if is_method
-            else each(arguments.call, concurrency=concurrency),
+            each(arguments.call, concurrency=concurrency),
             capacity=capacity,
             eviction=eviction,
             load=load,
@@ -114,8 +83,6 @@ def cached(
             await cache.invalidate(arguments.key(args, kwargs))
 
         wrapped: Any = wraps(function)(_lookup(cache, arguments))
-        if is_method:
-            return cast("Cached[P, R]", CachedMethod(function, wrapped, invalidate, cache))
         wrapped.cache = cache
         wrapped.invalidate = invalidate
         return cast("Cached[P, R]", wrapped)

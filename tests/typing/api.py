@@ -251,22 +251,6 @@ async def use_a_cached_function() -> None:
         await row_of("1")  # type: ignore[arg-type] # the signature is that of the function
 
 
-class Shop:
-    @cached(capacity=10)
-    async def price(self, product: str, *, currency: str = "EUR") -> int:
-        """Load a price."""
-        return len(product + currency)
-
-
-async def use_a_cached_method(shop: Shop) -> None:
-    async with Shop.price.cache:
-        assert_type(await shop.price("a"), int)
-        assert_type(await shop.price("a", currency="CHF"), int)
-        assert_type(await shop.price.invalidate("a"), None)
-        assert_type(await Shop.price(shop, "a"), int)
-        await shop.price(1)  # type: ignore[arg-type] # the signature is that of the method
-
-
 async def share(
     source: Source[str, Row], store: FarStore[str, Row], leases: Leases[str, Row], permits: Permits
 ) -> None:
