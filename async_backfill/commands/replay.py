@@ -36,6 +36,16 @@ A source may also be a table (CSV or JSON lines, plain or gzip) or simulated:
     "source": {"kind": "table", "file": "rows.csv.gz", "key": "id"}
     "source": {"kind": "simulated", "keys": 1000, "latency": 0.02}
 
+Or elsewhere: a file that is not read into memory, a database, a service. A store
+that processes share may stand before any of them. Secrets are variables of the
+environment:
+
+    "source": {"kind": "file", "file": "rows.parquet", "key": "id"}
+    "source": {"kind": "sql", "url": "postgresql://app:${PGPASSWORD}@db/shop",
+               "table": "products", "key": "id", "value": "name"}
+    "source": {"kind": "http", "url": "https://host/items/{key}"}
+    "store": {"kind": "redis", "url": "redis://host", "namespace": "shop"}
+
 The lookups may be a file with one key a line, plain or gzip:
 
     "lookups": {"file": "keys.gz"}

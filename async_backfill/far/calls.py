@@ -10,7 +10,7 @@ from anyio import CancelScope, current_time
 
 from async_backfill.attempt import attempt
 from async_backfill.circuit import Circuit
-from async_backfill.errors import CircuitOpenError, StoreError
+from async_backfill.errors import CircuitOpenError, ConfigurationError, StoreError
 from async_backfill.records import FarStats
 
 if TYPE_CHECKING:
@@ -88,7 +88,8 @@ class FarCalls:
         timeout = self._timeout if within is None else within
         try:
             ended = await attempt(call, CancelScope(deadline=current_time() + timeout))
-            failed = ended.stopped or ended.error is not None
+            if not isinstance(ended.error, ConfigurationError):  # a key that no store could take
+                failed = ended.stopped or ended.error is not None
         finally:
             self._circuit.record(probe=probe, failed=failed)
         if ended.error is None and not ended.stopped:

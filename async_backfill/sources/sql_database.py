@@ -1,4 +1,4 @@
-"""A database to ask: an engine of SQLAlchemy's, and what its errors mean to who asks."""
+"""A database to ask: an engine of SQLAlchemy's."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 import sqlalchemy as sa
 from anyio import CancelScope
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, InvalidRequestError, NoSuchModuleError, StatementError
+from sqlalchemy.exc import ArgumentError, InvalidRequestError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from async_backfill.errors import AsyncBackfillError, ConfigurationError
+from async_backfill.errors import ConfigurationError
 from async_backfill.limits import positive_seconds_or_none, whole
+from async_backfill.sources.sql_errors import TROUBLE, is_lost, refusal
 from async_backfill.sources.sql_query import Query, Rows, note_connect
 
 if TYPE_CHECKING:
@@ -23,23 +24,17 @@ if TYPE_CHECKING:
     from async_backfill.contracts import K
 
 _POSTGRES: Final = "postgresql"
+_SQLITE: Final = "sqlite"
+_ASYNCPG: Final = "postgresql+asyncpg"
 _DRIVERS: Final = MappingProxyType(
     {
-        "postgres": "postgresql+asyncpg",
-        "postgresql": "postgresql+asyncpg",
+        "postgres": _ASYNCPG,
+        "postgresql": _ASYNCPG,
         "sqlite": "sqlite+aiosqlite",
     }
 )
 _MOST_PARAMETERS: Final = 32_000  # SQLite takes 32,766 in one statement, PostgreSQL 32,767
 _MOST_MILLISECONDS: Final = 2**31 - 1
-_LONGEST: Final = 300
-_WRONG_NAMES: Final = MappingProxyType(  # PostgreSQL's appendix A, "Error Codes"
-    {"42P01": "table", "42703": "column"}
-)
-
-
-class QueryError(AsyncBackfillError):
-    """The database refused or stopped a query; the text is one line, SQLAlchemy's error is the cause."""
 
 
 @asynccontextmanager
@@ -52,14 +47,15 @@ async def open_database(url: str | sa.URL, **options: Any) -> AsyncIterator[Asyn
     :raises ConfigurationError: when the URL cannot be used; what it says never shows the URL.
     """
     try:
-        parsed = make_url(url)
-        parsed = parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
+        parsed = _with_driver(make_url(url))
         engine = create_async_engine(parsed, hide_parameters=True, **options)
     except (ArgumentError, InvalidRequestError, NoSuchModuleError, ValueError):
         allowed = "such as postgresql://user@host/database or sqlite:///file.db"
         raise ConfigurationError(
             "url", f"is not the URL of a database with an async driver, {allowed}"
         ) from None
+    if "@" in (parsed.host or ""):  # half of a password, and drivers show the host
+        raise ConfigurationError("url", "has two @: in a password, write it %40")
     try:
         yield engine
     finally:
@@ -78,16 +74,17 @@ class Database:
         if not sa.event.contains(engine.sync_engine, "do_connect", note_connect):
             sa.event.listen(engine.sync_engine, "do_connect", note_connect)
         self.is_postgres = engine.dialect.name == _POSTGRES
-        self._limit: sa.Executable | None = None
+        self._place = _place(engine.url)
+        self._limits: list[tuple[sa.Executable, Mapping[str, Any]]] = []
         if self.is_postgres and seconds is not None:
             milliseconds = min(math.ceil(seconds * 1000), _MOST_MILLISECONDS)
             # SET LOCAL, as a function.
-            self._limit = sa.select(sa.func.set_config("statement_timeout", str(milliseconds), sa.true()))
+            limit = sa.select(sa.func.set_config("statement_timeout", str(milliseconds), sa.true()))
+            self._limits.append((limit, {}))
 
     def possible(self, keys: Sequence[K]) -> Sequence[K]:
         """Return those of ``keys`` that the database can hold as text; the others cannot exist in it."""
-        wrong = [key for key in keys if isinstance(key, str) and not self._can_hold(key)]
-        return [key for key in keys if key not in wrong] if wrong else keys
+        return [key for key in keys if not isinstance(key, str) or self._can_hold(key)]
 
     async def ask(
         self, statement: sa.Executable, parameters: Mapping[str, Any], *, plain: bool = False
@@ -99,23 +96,16 @@ class Database:
 
         :param plain: see `Query`.
         """
-        try:
-            return await self._ask_once(statement, parameters, plain=plain)
-        except StatementError as error:
-            if not _is_lost(error):
-                raise _refusal(error) from error
-        try:
-            return await self._ask_once(statement, parameters, plain=plain)
-        except StatementError as error:
-            raise _refusal(error) from error
-
-    async def _ask_once(
-        self, statement: sa.Executable, parameters: Mapping[str, Any], *, plain: bool
-    ) -> Rows:
-        steps = [(statement, parameters)]
-        if self._limit is not None:
-            steps.insert(0, (self._limit, {}))
-        return await Query(self._engine, steps, plain=plain).rows()
+        for is_last in (False, True):
+            query = Query(self._engine, [*self._limits, (statement, parameters)], plain=plain)
+            try:
+                return await query.rows()
+            except Exception as error:
+                if query.is_connected and not isinstance(error, TROUBLE):
+                    raise
+                if is_last or not (query.is_connected and is_lost(error)):
+                    raise refusal(error, place=self._place, is_connected=query.is_connected) from error
+        raise AssertionError("the last time returns or raises")
 
     def _can_hold(self, key: str) -> bool:
         try:
@@ -132,18 +122,16 @@ def query_keys_of(value: int) -> int:
     return number
 
 
-def _is_lost(error: StatementError) -> bool:
-    return bool(getattr(error, "connection_invalidated", False))
+def _with_driver(url: sa.URL) -> sa.URL:
+    url = url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
+    if url.drivername == _ASYNCPG and "sslmode" in url.query:  # it knows libpq's setting as `ssl`
+        others = {name: value for name, value in url.query.items() if name != "sslmode"}
+        return url.set(query={**others, "ssl": url.query["sslmode"]})
+    return url
 
 
-def _refusal(error: StatementError) -> Exception:
-    driver = error.orig if error.orig is None or error.orig.__cause__ is None else error.orig.__cause__
-    problem = " ".join(str(driver or error).split())[:_LONGEST]
-    if _is_lost(error):
-        return ConnectionError(f"the connection to the database was lost: {problem}")
-    if setting := _WRONG_NAMES.get(getattr(error.orig, "sqlstate", None) or ""):
-        return ConfigurationError(setting, problem)
-    for setting in ("table", "column"):
-        if problem.startswith(f"no such {setting}"):  # SQLite has one code for all errors of SQL
-            return ConfigurationError(setting, problem)
-    return QueryError(problem)
+def _place(url: sa.URL) -> str | None:
+    if url.get_backend_name() == _SQLITE:
+        return None
+    host = (url.host or "its socket").rpartition("@")[2]
+    return host if url.port is None else f"{host}:{url.port}"

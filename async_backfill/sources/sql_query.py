@@ -19,7 +19,7 @@ Rows: TypeAlias = "Sequence[Sequence[Any]]"
 
 _SQLITE: Final = "sqlite"
 _AGAIN: Final = 0.05  # seconds between two interrupts of a statement
-_CONNECTING: Final = 5.0  # seconds to let a connection be made before it is cut off
+_CONNECTING: Final = 0.1  # seconds to let a connection be made before it is cut off: a server may be silent
 
 _running: ContextVar[Query | None] = ContextVar("_running", default=None)
 
@@ -46,6 +46,7 @@ class Query:
         self._connecting: asyncio.Event | None = None
         self._executing: AsyncConnection | None = None
         self._is_leaving = False
+        self.is_connected = False
 
     async def rows(self) -> Rows:
         """Return the rows of the last statement."""
@@ -56,6 +57,7 @@ class Query:
             if not task.done():
                 with CancelScope(shield=True):
                     await self._stop(task)
+            _ = task.cancelled() or task.exception()  # a caller who is cancelled does not ask for it
         return task.result()
 
     def connects(self) -> None:
@@ -70,6 +72,7 @@ class Query:
         finally:
             if self._connecting is not None:
                 self._connecting.set()
+        self.is_connected = True
         try:
             for statement, parameters in self._steps:
                 result = await connection.execute(statement, parameters)
@@ -95,7 +98,6 @@ class Query:
         if not (is_sqlite and self._is_leaving):
             task.cancel()
         await asyncio.wait([task])
-        _ = task.cancelled() or task.exception()  # nobody else asks for it
 
 
 def note_connect(*_: object) -> None:

@@ -57,7 +57,7 @@ class StatementSource(Generic[K, V]):
         """Return what the statement returns for ``keys``.
 
         :raises QueryError: when the database refuses the statement.
-        :raises ConnectionError: when it is lost.
+        :raises ConnectionError: when it is lost or cannot be reached.
         """
         answers: dict[K, V] = {}
         for some in slices(self._database.possible(keys), self._query_keys):

@@ -7,7 +7,14 @@ import logging
 import anyio
 import pytest
 
-from async_backfill import BackfillCache, CircuitPolicy, CircuitState, FarTier, StoreError
+from async_backfill import (
+    BackfillCache,
+    CircuitPolicy,
+    CircuitState,
+    ConfigurationError,
+    FarTier,
+    StoreError,
+)
 from async_backfill.events import FarStoreFailed
 from tests.callers import outcomes
 from tests.far.shared import Leases, Shared
@@ -62,6 +69,16 @@ async def test_after_three_failures_it_is_left_alone():
         assert cache.stats.far.circuit is CircuitState.OPEN
         assert cache.stats.far.failures == 3
         assert cache.stats.far.written == 0
+
+
+async def test_a_key_that_the_store_cannot_take_is_loaded_and_does_not_open_the_circuit():
+    shared = failing(error=ConfigurationError("key", "an object cannot be encoded"))
+    async with cache_of(CountedSource(ROWS), shared) as cache:
+        assert [await cache.get(key) for key in ROWS] == list(ROWS.values())
+        with pytest.raises(StoreError, match="set: ConfigurationError: key: an object cannot be encoded"):
+            await cache.put("k1", 1)
+
+        assert cache.stats.far.circuit is CircuitState.CLOSED
 
 
 async def test_it_is_used_again_a_second_after_it_came_back():

@@ -7,9 +7,14 @@ import asyncio
 import pytest
 
 pytest.importorskip("redis", reason="needs the extra redis")
+from async_backfill.contracts import Heats
 from async_backfill.redis.cluster import hash_slot
 from async_backfill.redis.connection import connect
 from async_backfill.redis.errors import RedisReplyError, RedisUnavailableError
+from async_backfill.redis.invalidations import RedisInvalidations
+from async_backfill.redis.journal import RedisJournal
+from async_backfill.redis.leases import RedisLeases
+from async_backfill.redis.permits import RedisPermits
 from async_backfill.redis.store import RedisStore
 from tests.servers.valkey import free_port, start_valkey
 
@@ -83,6 +88,43 @@ async def test_many_keys_are_kept_and_found_wherever_they_are(cluster):
         assert len(await store.get_many([*items])) == 200
         await store.clear()
         assert [await redis.at(server, "DBSIZE") for server in await redis.servers()] == [0, 0]
+
+
+async def until(condition):
+    async with asyncio.timeout(20.0):
+        while not condition():  # noqa: ASYNC110 - what is waited for is in another process
+            await asyncio.sleep(0.005)
+
+
+async def test_a_fleet_has_leases_permits_a_journal_and_invalidations_in_a_cluster(cluster):
+    heard = []
+    keys = [f"key {number}" for number in range(100)]
+    async with connect(cluster[0].url) as one, connect(cluster[1].url) as other:
+        leases, rival = (RedisLeases(RedisStore(redis, namespace="fleet")) for redis in (one, other))
+        tokens = await leases.acquire_many(keys)
+        assert set(tokens) == set(keys)
+        assert await rival.acquire_many(keys) == {}
+        with rival.watch(keys) as changed:
+            assert len(await leases.set_many(dict.fromkeys(keys, 1), tokens, ttl=60.0)) == len(keys)
+            await asyncio.wait_for(changed(), 10.0)
+        assert len(await RedisStore(other, namespace="fleet").get_many(keys)) == len(keys)
+
+        permits = [RedisPermits(redis, namespace="fleet", max_backfills=1) for redis in (one, other)]
+        assert [await each.acquire() for each in permits] == [(True, 0), (False, 0)]
+        await RedisJournal(one, namespace="fleet").save(Heats({"a": 1.0}, None))
+        assert await RedisJournal(other, namespace="fleet").load() == Heats({"a": 1.0}, None)
+
+        listening = asyncio.create_task(
+            RedisInvalidations(other, namespace="fleet", key_type=str).listen(heard.append)
+        )
+        await until(lambda: len(heard) == 1)
+        await RedisInvalidations(one, namespace="fleet", key_type=str).publish(["a", "b"])
+        await until(lambda: len(heard) == 2)
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+        await RedisStore(one, namespace="fleet").clear()
+
+    assert heard == [None, ["a", "b"]]
 
 
 async def test_a_command_goes_where_its_key_is_also_before_the_map_is_known(cluster):

@@ -11,6 +11,7 @@ from async_backfill import (
     BackfillPolicy,
     BudgetState,
     Failed,
+    FarTier,
     KeyNotFoundError,
     LoadPolicy,
     MappingSource,
@@ -36,6 +37,7 @@ from async_backfill.contracts import (
     Trigger,
 )
 from async_backfill.events import BackfillAudited, Event, KeysEvicted, LoadFinished
+from async_backfill.records import FarStats
 from async_backfill.testing import (
     FarStoreContract,
     GatedSource,
@@ -249,17 +251,61 @@ async def use_a_cached_function() -> None:
         await row_of("1")  # type: ignore[arg-type] # the signature is that of the function
 
 
+async def share(
+    source: Source[str, Row], store: FarStore[str, Row], leases: Leases[str, Row], permits: Permits
+) -> None:
+    tier = FarTier(store=store, leases=leases)
+    assert_type(tier, FarTier[str, Row])
+    async with BackfillCache(source, far=tier, permits=permits) as cache:
+        assert_type(await cache.get("a"), Row | None)
+        assert_type(cache.stats.far, FarStats | None)
+
+
+async def share_something_else(source: Source[str, Row], store: FarStore[int, Row]) -> None:
+    BackfillCache(source, far=FarTier(store=store))  # type: ignore[misc] # keys of another type
+
+
 class Shop:
+    """A method, alone and with arguments."""
+
     @cached(capacity=10)
-    async def price(self, product: str, *, currency: str = "EUR") -> int:
-        """Load a price."""
-        return len(product + currency)
+    async def price(self, item: str, *, count: int = 1) -> float:
+        """Return what it costs."""
+        return len(item) * count
+
+    @cached()
+    async def total(self) -> int:
+        """Return how much there is."""
+        return 0
+
+    @staticmethod
+    @cached()
+    async def double(number: int) -> int:
+        """Work without an instance."""
+        return 2 * number
 
 
-async def use_a_cached_method(shop: Shop) -> None:
-    async with Shop.price.cache:
-        assert_type(await shop.price("a"), int)
-        assert_type(await shop.price("a", currency="CHF"), int)
-        assert_type(await shop.price.invalidate("a"), None)
-        assert_type(await Shop.price(shop, "a"), int)
-        await shop.price(1)  # type: ignore[arg-type] # the signature is that of the method
+class Kiosk(Shop):
+    """A subclass inherits the method with its types."""
+
+    async def cheapest(self, item: str) -> float:
+        """Ask the base class."""
+        return min(await super().price(item), await self.price(item))
+
+
+async def use_a_cached_method(shop: Shop, kiosk: Kiosk) -> None:
+    """The instance is given by Python, and the rest is the signature of the method."""
+    async with shop.price.cache, Shop.total.cache, Shop.double.cache:
+        assert_type(await shop.price("a"), float)
+        assert_type(await kiosk.price(item="a", count=2), float)
+        assert_type(await Shop.price(shop, "a"), float)
+        assert_type(await shop.price.invalidate("a", count=2), None)
+        assert_type(await Shop.price.invalidate(shop, "a"), None)
+        assert_type(await shop.total(), int)
+        assert_type(await shop.total.invalidate(), None)
+        assert_type(await Shop.double(1), int)
+        await shop.price(1)  # type: ignore[arg-type]
+        await shop.price(shop, "a")  # type: ignore[call-arg, arg-type]
+        await shop.price.invalidate(1)  # type: ignore[arg-type]
+        await shop.total("a")  # type: ignore[call-arg]
+        await Shop.price("a")  # type: ignore[call-arg, arg-type]

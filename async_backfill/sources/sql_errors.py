@@ -1,0 +1,67 @@
+"""What the errors of a database, its driver and SQLAlchemy mean to who asks, in one line each."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Final
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from async_backfill.errors import AsyncBackfillError, ConfigurationError
+
+TROUBLE: Final = (SQLAlchemyError, OSError)
+"""What a query may raise on a connection: asyncpg's errors of the network pass SQLAlchemy as they are."""
+
+# PostgreSQL's appendix A, "Error Codes".
+_WRONG_NAMES: Final = MappingProxyType({"42P01": "table", "42703": "column"})
+_UNREACHABLE: Final = ("08", "53300", "57P")  # connection, too many connections, shutdown and start
+_LONGEST: Final = 300
+
+
+class QueryError(AsyncBackfillError):
+    """The database refused or stopped a query; the text is one line, SQLAlchemy's error is the cause."""
+
+
+def is_lost(error: Exception) -> bool:
+    """Return whether ``error`` says that a connection that was there is no more."""
+    is_broken = isinstance(error, OSError) and not isinstance(error, TimeoutError)
+    return is_broken or bool(getattr(error, "connection_invalidated", False))
+
+
+def refusal(error: Exception, *, place: str | None, is_connected: bool) -> Exception:
+    """Return what to raise in place of ``error``.
+
+    It is one of `TROUBLE`; or any, where there was no connection yet: SQLAlchemy lets some of them pass.
+
+    :param place: the server, such as ``localhost:5432``; ``None`` for a file.
+    :param is_connected: whether there was a connection before the error.
+    """
+    driver = getattr(error, "orig", None) or error
+    code = getattr(driver, "sqlstate", None) or ""
+    problem = _line(driver if driver is error else driver.__cause__ or driver)
+    if isinstance(error, TypeError):  # a setting in the URL becomes an argument of the driver
+        return ConfigurationError("url", f"has what the driver does not know: {problem}")
+    if is_connected and is_lost(error):
+        return ConnectionError(f"the connection to the database was lost: {problem}")
+    if is_connected and isinstance(error, TimeoutError):  # of a time limit that the driver was given
+        return QueryError(f"the driver has stopped the query: {problem}")
+    if _is_unreachable(error, code) or (place is not None and not is_connected and not code):
+        server = "" if place is None else f" at {place}"
+        return ConnectionError(f"no connection to the database{server}: {problem}")
+    setting = _WRONG_NAMES.get(code) or _wrong_name(problem)
+    return ConfigurationError(setting, problem) if setting else QueryError(problem)
+
+
+def _wrong_name(problem: str) -> str | None:
+    # SQLite has one code for all errors of SQL.
+    return next((name for name in ("table", "column") if problem.startswith(f"no such {name}")), None)
+
+
+def _is_unreachable(error: Exception, code: str) -> bool:
+    return isinstance(error, (OSError, PoolTimeoutError)) or code.startswith(_UNREACHABLE)
+
+
+def _line(error: object) -> str:
+    text = " ".join(str(error).split()).partition(" (Background on this error")[0]
+    return text[:_LONGEST] or type(error).__name__
