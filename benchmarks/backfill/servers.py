@@ -48,7 +48,7 @@ def postgres(url: str | None = None) -> Iterator[Server]:
         folder = Path(name)
         as_user: dict[str, Any] = {}
         if sys.platform != "win32" and os.geteuid() == 0:  # PostgreSQL refuses to run as root
-            as_user = {"user": "nobody", "group": "nogroup"}
+            as_user = {"user": "nobody"}
             shutil.chown(folder, "nobody")
             if not os.access(programs, os.R_OK) or not _can_run(programs / "initdb", as_user):
                 programs = Path(shutil.copytree(programs.parent, folder / "programs", symlinks=True)) / "bin"

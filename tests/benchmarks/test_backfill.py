@@ -147,8 +147,8 @@ def test_servers_are_started_from_the_wheels_and_stopped():
         assert anyio.run(tables, source.url) == 0
         with redis.Redis.from_url(store.url) as client:
             assert client.dbsize() == 0
-        assert processor_seconds(source.process) > 0
-        assert processor_seconds(store.process) >= 0
+        assert processor_seconds(source.process) is not None
+        assert processor_seconds(store.process) is not None
 
     for server in (source, store):
         with pytest.raises(ConnectionRefusedError):
