@@ -19,7 +19,7 @@ Rows: TypeAlias = "Sequence[Sequence[Any]]"
 
 _SQLITE: Final = "sqlite"
 _AGAIN: Final = 0.05  # seconds between two interrupts of a statement
-_CONNECTING: Final = 0.1  # seconds to let a connection be made before it is cut off: a server may be silent
+_CONNECTING: Final = 1.0  # seconds to let a connection be made before it is cut off: a server may be silent
 
 _running: ContextVar[Query | None] = ContextVar("_running", default=None)
 

@@ -37,7 +37,7 @@ async def table(request, tmp_path):
         sa.Column("id", sa.Text, primary_key=True),
         sa.Column("value", sa.Text),
     )
-    async with open_database(url) as engine:
+    async with open_database(url, pool_size=2, max_overflow=0) as engine:
         async with engine.begin() as connection:
             await connection.run_sync(rows.create)
             await connection.execute(

@@ -33,7 +33,7 @@ async def test_a_cancelled_load_does_not_wait_for_a_server_that_says_nothing(ser
     async with TcpProxy("127.0.0.1", port) as proxy:
         proxy.drop()
         async with open_database(at(server_url, proxy.port)) as engine:
-            with fail_after(2), move_on_after(0.05) as scope:
+            with fail_after(PATIENCE), move_on_after(0.05) as scope:
                 await SQLSource(engine, "t", key="id", value="name").load_many(["a"])
 
             assert engine.pool.checkedout() == 0
