@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections import Counter
 from contextlib import asynccontextmanager
@@ -75,20 +76,28 @@ async def work(cache, draws, wrong):
         await anyio.sleep(draws.uniform(0.0, 0.02))
 
 
+async def ask_for_new_keys(cache):
+    """Give the far store something to do also while memory holds all of ``KEYS``."""
+    for number in itertools.count():
+        await cache.get(f"new {number}")
+        await anyio.sleep(0.01)
+
+
 async def test_two_hundred_workers_and_three_outages(valkey, namespace):
     source, wrong = Counted(), []
     async with cache_before(source, valkey.url, namespace) as cache, anyio.create_task_group() as tasks:
         await all_listen(valkey.url, namespace, 1)
         for number in range(200):
             tasks.start_soon(work, cache, random.Random(number), wrong)
-        await until(lambda: cache.stats.size == len(KEYS))
+        tasks.start_soon(ask_for_new_keys, cache)
+        await until(lambda: all(cache.peek(key) is not None for key in KEYS))
         for _ in range(OUTAGES):
             seen = cache.stats.far.hits + cache.stats.far.misses
             await asyncio.to_thread(valkey.kill)
             await anyio.sleep(0.05)
             await asyncio.to_thread(valkey.restart)
             await until(lambda seen=seen: cache.stats.far.hits + cache.stats.far.misses > seen)
-            await until(lambda: cache.stats.size == len(KEYS))
+            await until(lambda: all(cache.peek(key) is not None for key in KEYS))
         tasks.cancel_scope.cancel()
 
     assert wrong == []
@@ -108,13 +117,8 @@ async def test_a_store_that_comes_back_is_used_again_without_anybody_asking_for_
         assert cache.stats.far.circuit is not CircuitState.CLOSED
         await asyncio.to_thread(valkey.restart)
 
-        async def ask():
-            for number in range(10_000):
-                await cache.get(f"other {number}")
-                await anyio.sleep(0.01)
-
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(ask)
+            tasks.start_soon(ask_for_new_keys, cache)
             await until(lambda: cache.stats.far.circuit is CircuitState.CLOSED)
             tasks.cancel_scope.cancel()
 
