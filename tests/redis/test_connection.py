@@ -12,14 +12,18 @@ pytest.importorskip("redis", reason="needs the extra redis")
 from async_backfill.errors import ConfigurationError
 from async_backfill.redis.connection import connect
 from async_backfill.redis.errors import RedisReplyError, RedisUnavailableError
-from tests.redis.relay import relay_to
+from tests.servers.tcp_proxy import TcpProxy
 from tests.servers.valkey import free_port
 
 pytestmark = pytest.mark.anyio
 
 
-def port_of(url):
-    return int(url.rpartition(":")[2].partition("/")[0])
+def proxy_to(url):
+    return TcpProxy("127.0.0.1", int(url.rpartition(":")[2].partition("/")[0]))
+
+
+def by_way_of(proxy, **settings):
+    return connect(f"redis://127.0.0.1:{proxy.port}/0", **settings)
 
 
 async def test_a_command_has_its_answer(valkey_url, namespace):
@@ -128,38 +132,38 @@ async def test_the_answer_of_a_command_that_was_cancelled_while_it_waited_goes_n
 
 
 async def test_no_more_commands_are_in_progress_than_there_are_connections(valkey_url):
-    async with relay_to(port_of(valkey_url)) as relay, connect(relay.url, max_connections=3) as redis:
+    async with proxy_to(valkey_url) as proxy, by_way_of(proxy, max_connections=3) as redis:
         async with asyncio.TaskGroup() as group:
             asked = [group.create_task(redis.execute("ECHO", number)) for number in range(50)]
 
         assert [int(task.result()) for task in asked] == list(range(50))
-        assert relay.accepted <= 3
+        assert proxy.accepted <= 3
 
 
 async def test_a_deadline_shorter_than_the_connecting_does_not_stop_it(valkey_url):
-    async with relay_to(port_of(valkey_url)) as relay, connect(relay.url) as redis:
-        relay.gate.clear()
+    async with proxy_to(valkey_url) as proxy, by_way_of(proxy) as redis:
+        proxy.delay(3600.0)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.02):
                 await redis.execute("ECHO", "early")
-        relay.gate.set()
+        await proxy.heal()
 
         assert await redis.execute("ECHO", "later") == b"later"
-        assert relay.accepted == 1
+        assert proxy.accepted == 1
 
 
 async def test_those_who_wait_for_a_server_that_is_down_ask_it_once():
-    async with relay_to(free_port()) as relay, connect(relay.url, max_connections=20) as redis:
+    async with TcpProxy("127.0.0.1", free_port()) as proxy, by_way_of(proxy, max_connections=20) as redis:
         outcomes = await asyncio.gather(*[redis.execute("PING") for _ in range(20)], return_exceptions=True)
 
         assert [type(outcome) for outcome in outcomes] == [RedisUnavailableError] * 20
         assert len({id(outcome) for outcome in outcomes}) == 20
-        assert relay.accepted == 1
+        assert proxy.accepted == 1
 
 
 async def test_a_server_that_says_nothing_is_given_up_in_time(valkey_url):
-    async with relay_to(port_of(valkey_url)) as relay, connect(relay.url, connect_timeout=0.02) as redis:
-        relay.gate.clear()
+    async with proxy_to(valkey_url) as proxy, by_way_of(proxy, connect_timeout=0.02) as redis:
+        proxy.delay(3600.0)
 
         with pytest.raises(RedisUnavailableError, match=r"not connected within 0\.02 s"):
             await redis.execute("PING")
@@ -188,11 +192,12 @@ async def test_connections_that_the_server_ended_while_nobody_used_them_are_noti
 
 
 async def test_what_waits_when_the_connection_is_closed_is_refused(valkey_url):
-    async with relay_to(port_of(valkey_url)) as relay:
-        relay.gate.clear()
-        redis = connect(relay.url)
+    async with proxy_to(valkey_url) as proxy:
+        proxy.delay(3600.0)
+        redis = by_way_of(proxy)
         waiting = asyncio.create_task(redis.execute("PING"))
-        await relay.reached.wait()
+        while not proxy.accepted:  # noqa: ASYNC110 - the proxy has nothing to wait for
+            await asyncio.sleep(0.001)
         await redis.aclose()
 
         for refused in (waiting, redis.execute("PING")):
@@ -260,11 +265,11 @@ async def test_a_subscription_that_is_not_allowed_is_refused_at_once(valkey):
 
 async def test_a_subscription_to_a_server_that_fell_silent_ends(valkey_url, namespace):
     async with (
-        relay_to(port_of(valkey_url)) as relay,
-        connect(relay.url) as redis,
+        proxy_to(valkey_url) as proxy,
+        by_way_of(proxy) as redis,
         redis.subscribe(namespace.encode(), heartbeat=0.02) as messages,
     ):
-        relay.gate.clear()
+        proxy.delay(3600.0)
 
         with pytest.raises(RedisUnavailableError, match="nothing was heard"):
             await anext(messages)

@@ -41,7 +41,7 @@ class TcpProxy:
         self.flip_rate = 0.0
         self.seconds = (0.0, 0.0)
         self._target = (host, port)
-        self._listening: asyncio.Server | None = None
+        self._listening: socket.socket | None = None
         self._links: dict[_Link, asyncio.Task[None]] = {}
         self._no_delay = asyncio.Event()
 
@@ -51,7 +51,7 @@ class TcpProxy:
         return len(self._links)
 
     async def __aenter__(self) -> Self:
-        await self._listen()
+        self._listen()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -79,6 +79,7 @@ class TcpProxy:
     def refuse(self) -> None:
         """Stop listening; connections that are open stay."""
         if self._listening is not None:
+            asyncio.get_running_loop().remove_reader(self._listening)
             self._listening.close()
             self._listening = None
 
@@ -112,7 +113,7 @@ class TcpProxy:
             if link.has_hole:
                 link.break_off()
         if self._listening is None:
-            await self._listen()
+            self._listen()
 
     async def wait(self) -> None:
         """Hold a piece for as long as is told, or until there are no delays any more."""
@@ -143,18 +144,26 @@ class TcpProxy:
         self._no_delay.set()
         self._no_delay = asyncio.Event()
 
-    async def _listen(self) -> None:
-        # asyncio sends without delay (TCP_NODELAY) only where the socket says that it is of TCP
-        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(("127.0.0.1", self.port))
-        self._listening = await asyncio.start_server(self._accept, sock=listening)
-        self.port = listening.getsockname()[1]
+    def _listen(self) -> None:
+        # Not asyncio.start_server: one that is closed while it accepts leaves that connection open, here in
+        # Python 3.11 (Server._attach). And a socket has TCP_NODELAY only where it says that it is of TCP.
+        self._listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._listening.setblocking(False)
+        self._listening.bind(("127.0.0.1", self.port))
+        self._listening.listen(100)
+        self.port = self._listening.getsockname()[1]
+        asyncio.get_running_loop().add_reader(self._listening, self._accept, self._listening)
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, listening: socket.socket) -> None:
+        try:
+            client, _ = listening.accept()
+        except (BlockingIOError, ConnectionAbortedError):  # who was to be accepted has gone
+            return
+        client.setblocking(False)
         self.accepted += 1
-        link = _Link(self, reader, writer)
-        task = asyncio.get_running_loop().create_task(link.run(*self._target))
+        link = _Link(self)
+        task = asyncio.get_running_loop().create_task(link.run(client, *self._target))
         self._links[link] = task
         task.add_done_callback(lambda _: self._links.pop(link))
 
@@ -162,28 +171,27 @@ class TcpProxy:
 class _Link:
     """One connection of a client, and the one to the server that belongs to it."""
 
-    def __init__(self, proxy: TcpProxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, proxy: TcpProxy) -> None:
         self.answer_bytes_left = proxy.cut_after
         self.has_hole = False
         self._proxy = proxy
-        self._client = (reader, writer)
-        self._writers = [writer]
+        self._writers: list[asyncio.StreamWriter] = []  # of the client, then of the server
         self._is_over = False
         self._has_ended_answers = False
 
-    async def run(self, host: str, port: int) -> None:
+    async def run(self, client: socket.socket, host: str, port: int) -> None:
         """Pass on what comes, in both directions, until both have ended or one is broken."""
+        asked, answer = await asyncio.open_connection(sock=client)
+        self._begin(answer)
         try:
-            server = await asyncio.open_connection(host, port)
+            answered, ask = await asyncio.open_connection(host, port)
         except OSError:
             self.break_off()
         else:
-            self._writers.append(server[1])
-            if self._is_over:
-                self.break_off()
+            self._begin(ask)
             await asyncio.gather(
-                self._pass_on(self._client[0], server[1], is_answer=False),
-                self._pass_on(server[0], self._client[1], is_answer=True),
+                self._pass_on(asked, ask, is_answer=False),
+                self._pass_on(answered, answer, is_answer=True),
             )
         for writer in self._writers:
             writer.close()
@@ -202,13 +210,20 @@ class _Link:
     def end_answers(self) -> None:
         """Send FIN to the client."""
         self._has_ended_answers = True
-        _end(self._client[1])
+        for client in self._writers[:1]:
+            _end(client)
+
+    def _begin(self, writer: asyncio.StreamWriter) -> None:
+        """Have ``writer``, too, broken off with the link, also where the link is over already."""
+        self._writers.append(writer)
+        if self._is_over:
+            self.break_off()
 
     async def _pass_on(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_answer: bool
     ) -> None:
         try:
-            while piece := await reader.read(_PIECE):
+            while (piece := await reader.read(_PIECE)) and not self._is_over:
                 await self._proxy.wait()
                 if self._proxy.is_dropping:
                     self.has_hole = True

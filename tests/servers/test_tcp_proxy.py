@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from contextlib import asynccontextmanager
+import socket
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from hypothesis import given
@@ -320,3 +321,19 @@ async def test_nothing_is_left_of_a_proxy_that_was_used_and_broken():
 
     assert proxy.accepted == 5
     assert asyncio.all_tasks() == before
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_who_was_still_on_the_way_when_the_proxy_ended_is_broken_off(turns):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        async with TcpProxy("127.0.0.1", server.getsockname()[1]) as proxy:
+            late = socket.create_connection(("127.0.0.1", proxy.port))
+            late.setblocking(False)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        with late:
+            async with asyncio.timeout(10.0):
+                with suppress(ConnectionResetError):
+                    assert await asyncio.get_running_loop().sock_recv(late, 1) == b""
+
+    assert proxy.connections == 0

@@ -63,16 +63,21 @@ class Valkey:
             process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         deadline = time.monotonic() + 10.0
         while process.poll() is None and time.monotonic() < deadline:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1.0).close()
-            except OSError:
-                time.sleep(0.01)
-            else:
-                if process.poll() is None:
-                    return process
+            if self._answers() and process.poll() is None:
+                return process
+            time.sleep(0.01)
         process.kill()
         process.wait()
         raise ConnectionError(f"no valkey at port {self.port}: see {self._log}")
+
+    def _answers(self) -> bool:
+        """Return whether the server says anything: it accepts before all of it is there to be used."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1.0) as asking:
+                asking.sendall(b"PING\r\n")
+                return asking.recv(1) != b""
+        except OSError:
+            return False
 
 
 def start_valkey(folder: Path, *arguments: str) -> Valkey:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 
 import pytest
 from anyio import fail_after, move_on_after
@@ -59,9 +59,9 @@ async def saying(answer):
     calls = []
 
     async def serve(reader, writer):
-        calls.append(await reader.readuntil(b"\r\n\r\n"))
-        writer.write(answer)
-        writer.close()
+        with closing(writer):
+            calls.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(answer)
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/{{key}}"
@@ -202,12 +202,11 @@ async def test_what_is_no_whole_answer_is_asked_for_again_and_then_a_failure(ans
 
 async def test_an_answer_that_nobody_asked_for_is_never_the_next_keys():
     async def serve(reader, writer):
-        with suppress(asyncio.IncompleteReadError):
+        with closing(writer), suppress(asyncio.IncompleteReadError):
             while True:
                 target = (await reader.readuntil(b"\r\n\r\n")).split()[1]
                 answer = HEAD + b'content-length: %d\r\n\r\n"%s"' % (len(target) + 2, target)
                 writer.write(answer + HEAD + b'content-length: 6\r\n\r\n"evil"')
-        writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/{{key}}"
