@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import enum
-from typing import Generic, TypeAlias
+from typing import Final, Generic, TypeAlias
 
 from anyio import Event
 
 from async_backfill.contracts import K, V
 from async_backfill.outcomes import ABSENT, Absent
+
+LARGEST_CALL: Final = 500
+"""Keys in one call of the store's."""
 
 
 class Change(enum.Enum):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Generic
 
@@ -10,7 +9,8 @@ from anyio import Event
 
 from async_backfill.contracts import K, V
 from async_backfill.errors import CacheClosedError, StoreError
-from async_backfill.far.errands import Change, Errand, Receipt, values_of
+from async_backfill.far.distrusted import Distrusted
+from async_backfill.far.errands import LARGEST_CALL, Change, Errand, Receipt, values_of
 from async_backfill.outcomes import ABSENT
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from async_backfill.far.tier import FarTier
     from async_backfill.loading.batch import Batch
 
-_LARGEST_CALL: Final = 500
 _CLEARING: Final = 10.0
 _CLOSED: Final = "the cache closed before the far store was told"
 
@@ -42,7 +41,7 @@ class FarWrites(Generic[K, V]):
         self._queued: Errands[K, V] = {}
         self._running: Errands[K, V] = {}
         self._clearing: list[Receipt] = []
-        self._distrusted: dict[K, None] = {}
+        self._distrusted = Distrusted[K](tier.max_queued)
         self._idle: Event | None = None
         self._is_closed = False
 
@@ -174,7 +173,7 @@ class FarWrites(Generic[K, V]):
 
     async def _write_all(self) -> None:
         try:
-            await self._remove_distrusted()
+            await self._distrusted.remove(self._remove)
             while self._clearing or self._queued:
                 if self._clearing:
                     await self._clear()
@@ -190,7 +189,7 @@ class FarWrites(Generic[K, V]):
 
     async def _write_some(self) -> None:
         """Write the changes that waited longest, as many as one call may have."""
-        self._running = dict(islice(self._queued.items(), _LARGEST_CALL))
+        self._running = dict(islice(self._queued.items(), LARGEST_CALL))
         for key in self._running:
             del self._queued[key]
         told = {key: errand for key, errand in self._running.items() if errand.told}
@@ -200,9 +199,9 @@ class FarWrites(Generic[K, V]):
                 failures = dict.fromkeys(told, failure) | failures
             for key, errand in told.items():
                 if key in failures:
-                    self._distrust(key)
+                    self._distrusted.add(key)
                 else:
-                    self._distrusted.pop(key, None)
+                    self._distrusted.discard(key)
                 errand.settle(failures.get(key))
         finally:
             self._running = {}
@@ -257,15 +256,9 @@ class FarWrites(Generic[K, V]):
         for receipt in clearing:
             receipt.settle(failure)
 
-    async def _remove_distrusted(self) -> None:
-        """Remove from the store what it was not told of when that was asked for."""
-        while self._distrusted:
-            keys = tuple(islice(self._distrusted, _LARGEST_CALL))
-            failure = await self._call("delete", partial(self._tier.store.delete_many, keys))
-            if failure is not None or await self._publish(keys) is not None:
-                return
-            for key in keys:
-                self._distrusted.pop(key, None)
+    async def _remove(self, keys: Sequence[K]) -> StoreError | None:
+        failure = await self._call("delete", lambda: self._tier.store.delete_many(keys))
+        return failure or await self._publish(keys)
 
     async def _publish(self, keys: Sequence[K] | None) -> StoreError | None:
         invalidations = self._tier.invalidations
@@ -281,9 +274,3 @@ class FarWrites(Generic[K, V]):
         except StoreError as error:
             return error
         return None
-
-    def _distrust(self, key: K) -> None:
-        self._distrusted.pop(key, None)
-        self._distrusted[key] = None
-        if len(self._distrusted) > self._tier.max_queued:
-            del self._distrusted[next(iter(self._distrusted))]

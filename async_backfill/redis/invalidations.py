@@ -40,7 +40,8 @@ class RedisInvalidations(Generic[K]):
 
     :param connection: of `async_backfill.redis.connection.connect`; it is the caller's to close.
     :param namespace: of the caches that hear each other, as for `RedisStore`.
-    :param key_type: the type of the keys; see `Keyspace`.
+    :param key_type: the type of the keys, needed where they are not plain types or tuples of them; see
+        `Keyspace`.
     :param bound: seconds for which a lost connection can be missed.
     :raises ConfigurationError: for settings outside of that.
     """
@@ -63,6 +64,7 @@ class RedisInvalidations(Generic[K]):
         """Tell all other caches to forget ``keys``; ``None`` means every key.
 
         :raises RedisError: when the server did not take the message.
+        :raises ConfigurationError: for a key that ``key_type`` does not make again of what is sent.
         """
         messages: Iterable[list[bytes] | None] = (None,) if keys is None else self._messages(keys)
         for message in messages:
@@ -120,7 +122,7 @@ class RedisInvalidations(Generic[K]):
         message: list[bytes] = []
         size = 0
         for key in keys:
-            packed = self._keyspace.pack(key)
+            packed = self._keyspace.pack_for_others(key)
             if message and size + len(packed) > _MOST_BYTES:
                 yield message
                 message, size = [], 0

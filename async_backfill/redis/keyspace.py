@@ -100,16 +100,37 @@ class Keyspace(Generic[K]):
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise ConfigurationError("key", f"a {type(key).__name__} cannot be encoded: {error}") from error
 
+    def pack_for_others(self, key: K) -> bytes:
+        """Return what `pack` does, of a key that `unpack` makes again of it.
+
+        :raises ConfigurationError: for any other key: who unpacks it would take it for another one.
+        """
+        packed = self.pack(key)
+        try:
+            comes_back: object = self.unpack(packed)
+        except ValueError:
+            comes_back = None
+        if comes_back != key:
+            kind = type(key).__name__
+            raise ConfigurationError("key_type", f"others cannot tell {key!r} from its bytes: say {kind}")
+        return packed
+
     def unpack(self, packed: bytes) -> K:
         """Return the key of which `pack` made ``packed``.
 
-        :raises ValueError: when it is not of ``key_type``, or damaged.
+        :raises ValueError: when it is not of ``key_type``, can be no key, or is damaged.
         """
         try:
             key = self._decode(packed)
         except (ValueError, RecursionError):
             key = self._unpack_wrapped(packed)
-        return cast(K, _hashable(key) if type(key) is list else key)
+        if type(key) is list:
+            key = _hashable(key)
+        try:
+            hash(key)
+        except TypeError as error:  # such as a mapping, of which only ``key_type`` says whose fields it holds
+            raise ValueError(f"no key of {self.namespace}: {error} (key_type)") from None
+        return cast(K, key)
 
     def _unpack_wrapped(self, packed: bytes) -> object:
         try:

@@ -141,6 +141,34 @@ async def test_a_copy_that_could_not_be_replaced_is_not_read_and_removed_once_th
         assert shared.value("k1") in {None, "new"}
 
 
+class Picky(Shared):
+    """Takes no call that has a key of `unknown`."""
+
+    def __init__(self, *unknown) -> None:
+        super().__init__()
+        self.unknown = frozenset(unknown)
+
+    async def _call(self, name, keys):
+        await super()._call(name, keys)
+        if bad := self.unknown.intersection(keys):
+            raise ConfigurationError("key", f"{min(bad)} cannot be encoded")
+
+
+@pytest.mark.parametrize("bad", [["k0"], ["k1", "k500", "k999"]], ids=["one", "three"])
+async def test_a_key_that_no_store_could_take_does_not_keep_others_from_being_removed(bad):
+    shared, keys = Picky(*bad), [f"k{number}" for number in range(1000)]
+    async with cache_of(CountedSource(ROWS), shared) as cache:
+        await _quiet(cache.put_many, dict.fromkeys(keys, "new"))
+        await cache.get("unrelated", default=None)
+        await cache.settle()
+        good = [key for key in keys if key not in bad]
+        await shared.set_many(dict.fromkeys(good, "theirs"))
+        for _ in keys:
+            cache.evict_oldest()
+
+        assert set((await cache.get_many(good)).values()) == {"theirs"}
+
+
 async def test_a_clear_that_failed_says_so():
     shared = failing(error=GONE)
     async with cache_of(CountedSource(ROWS), shared) as cache:

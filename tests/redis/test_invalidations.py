@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from uuid import UUID
+
 import anyio
 import msgspec
 import pytest
@@ -15,6 +18,12 @@ from tests.servers.tcp_proxy import TcpProxy
 pytestmark = pytest.mark.anyio
 
 PATIENCE = 20.0
+
+
+@dataclass(frozen=True)
+class Seat:
+    row: str
+    number: int
 
 
 class Heard:
@@ -41,7 +50,7 @@ async def test_many_keys_are_several_messages(valkey_url, namespace):
             tasks.start_soon(listener.listen, heard.forget)
             await heard.count(1)
             await RedisInvalidations(one, namespace=namespace, key_type=str).publish(keys)
-            await heard.count(5)
+            await heard.count(1 + 5)
             tasks.cancel_scope.cancel()
 
     assert heard.keys[0] is None
@@ -49,12 +58,16 @@ async def test_many_keys_are_several_messages(valkey_url, namespace):
 
 
 @pytest.mark.parametrize(
-    "message", [b"", b"\xc1" * 20, b"x" * 8 + msgspec.msgpack.encode([b"\xc1"]), b"x" * 8 + b"\x81\x01\x02"]
+    "message",
+    [
+        *(b"", b"\xc1" * 20, b"x" * 8 + b"\x81\x01\x02"),
+        *(b"x" * 8 + msgspec.msgpack.encode([packed]) for packed in (b"\xc1", b"\x80", b"\x92\x00\x80")),
+    ],
 )
 async def test_a_message_that_cannot_be_read_means_every_key(valkey_url, namespace, message):
     heard = Heard()
     async with connect(valkey_url) as redis, anyio.create_task_group() as tasks:
-        listener = RedisInvalidations(redis, namespace=namespace, key_type=str)
+        listener = RedisInvalidations(redis, namespace=namespace)
         tasks.start_soon(listener.listen, heard.forget)
         await heard.count(1)
         await redis.execute("PUBLISH", f"{namespace}!invalidations", message)
@@ -62,6 +75,29 @@ async def test_a_message_that_cannot_be_read_means_every_key(valkey_url, namespa
         tasks.cancel_scope.cancel()
 
     assert heard.keys == [None, None]
+
+
+@pytest.mark.parametrize("key", [UUID(int=7), frozenset({1}), Seat("A", 7), ("a", UUID(int=7))])
+async def test_a_key_of_which_others_would_make_another_one_is_not_published(valkey_url, namespace, key):
+    async with connect(valkey_url) as redis:
+        with pytest.raises(ConfigurationError, match=rf"key_type.*cannot tell .*: say {type(key).__name__}"):
+            await RedisInvalidations(redis, namespace=namespace).publish([key])
+
+
+@pytest.mark.parametrize(
+    ("key_type", "key"), [(UUID, UUID(int=7)), (Seat, Seat("A", 7)), (tuple[str, UUID], ("a", UUID(int=7)))]
+)
+async def test_a_key_of_a_type_that_was_said_is_heard_as_it_was(valkey_url, namespace, key_type, key):
+    heard = Heard()
+    async with connect(valkey_url) as redis, anyio.create_task_group() as tasks:
+        listener = RedisInvalidations(redis, namespace=namespace, key_type=key_type)
+        tasks.start_soon(listener.listen, heard.forget)
+        await heard.count(1)
+        await RedisInvalidations(redis, namespace=namespace, key_type=key_type).publish([key])
+        await heard.count(2)
+        tasks.cancel_scope.cancel()
+
+    assert heard.keys == [None, [key]]
 
 
 async def test_a_connection_that_fell_silent_has_everything_forgotten_again_and_again(
