@@ -40,7 +40,7 @@ def floors(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """All tests; what follows ``--`` goes to pytest."""
-    session.run("pytest", *session.posargs)
+    session.run("pytest", "-n", "2", "--dist", "loadfile", *session.posargs)
 
 
 @nox.session

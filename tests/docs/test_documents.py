@@ -72,7 +72,7 @@ def test_the_readme_has_an_example_of_five_lines():
 def test_the_readme_has_set_up_commands_for_the_main_job_the_tests_and_an_example():
     job, tests, example = _setup_commands()
     assert job.endswith("-m async_backfill --input data/sample_input.txt --output data/output_summary.json")
-    assert tests.endswith("-m pytest")
+    assert tests.endswith("-m pytest -n 2 --dist loadfile")
     assert example.endswith("-m tests.examples.shared_tier")
 
 

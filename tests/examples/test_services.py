@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.ports import free_port
+
 pytest.importorskip("fastapi", reason="needs fastapi")
 pytest.importorskip("uvicorn", reason="needs uvicorn")
 pytest.importorskip("aiosqlite", reason="needs the extra sql")
@@ -61,9 +63,7 @@ def started(shop, *arguments, **pipes):
 @contextmanager
 def served(shop):
     """Serve the example on a free port, and yield its URL and its process."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with started(
         shop, "uvicorn", "tests.examples.fastapi_app:app", "--port", str(port), "--log-level", "warning"
     ) as process:

@@ -12,8 +12,8 @@ pytest.importorskip("redis", reason="needs the extra redis")
 from async_backfill.errors import ConfigurationError
 from async_backfill.redis.connection import connect
 from async_backfill.redis.errors import RedisReplyError, RedisUnavailableError
+from tests.servers.ports import free_port
 from tests.servers.tcp_proxy import TcpProxy
-from tests.servers.valkey import free_port
 
 pytestmark = pytest.mark.anyio
 

@@ -16,7 +16,8 @@ from async_backfill.redis.journal import RedisJournal
 from async_backfill.redis.leases import RedisLeases
 from async_backfill.redis.permits import RedisPermits
 from async_backfill.redis.store import RedisStore
-from tests.servers.valkey import free_port, start_valkey
+from tests.servers.ports import free_port
+from tests.servers.valkey import start_valkey
 
 pytestmark = pytest.mark.anyio
 

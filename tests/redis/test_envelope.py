@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import itertools
 import pickle
 import struct
 import zlib
@@ -168,6 +169,7 @@ def test_a_payload_that_is_no_messagepack_is_a_counted_miss(payload):
         ({"value_type": int}, seal(Envelopes(), "v"), "wrong_type"),
         ({"value_type": Point}, seal(Envelopes(), {"x": 1}), "wrong_type"),
     ],
+    ids=itertools.count(),  # what they hold differs from run to run
 )
 def test_what_cannot_be_used_is_counted_by_its_reason(settings, data, reason):
     envelopes = Envelopes(**settings)

@@ -12,7 +12,6 @@ import importlib.util
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,8 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+
+from tests.servers.ports import free_port
 
 _RUNNING: Final = pytest.StashKey[str]()
 _PATIENCE: Final = 60.0
@@ -70,9 +71,6 @@ def _start(folder: Path, programs: Path, password: str, cleanup: ExitStack) -> i
         if not _can_run(programs, user):
             programs = shutil.copytree(programs, folder / "programs", symlinks=True)
     (folder / "password").write_text(password)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
 
     def run(program: str, *arguments: str | Path, check: bool = True) -> None:
         # Into a file: the server would inherit a pipe, and keep it open.
@@ -89,6 +87,7 @@ def _start(folder: Path, programs: Path, password: str, cleanup: ExitStack) -> i
 
     by_password = ["-U", "postgres", "-A", "scram-sha-256", f"--pwfile={folder / 'password'}"]
     run("initdb", *by_password, "-E", "UTF8", "--no-sync")
+    port = free_port()
     settings = f"-h 127.0.0.1 -p {port} -c unix_socket_directories= -c fsync=off -c shared_buffers=32MB"
     cleanup.callback(run, "pg_ctl", "-w", "-m", "immediate", "stop", check=False)
     run("pg_ctl", "-w", "-l", folder / "log", "-o", settings, "start")

@@ -21,6 +21,8 @@ import struct
 from contextlib import suppress
 from typing import Self
 
+from tests.servers.ports import free_port
+
 _PIECE = 1 << 16
 _LINGER_NOT = struct.pack("ii", 1, 0)  # closing sends RST, what was not sent yet is thrown away
 
@@ -33,7 +35,7 @@ class TcpProxy:
     """
 
     def __init__(self, host: str, port: int, *, seed: int = 0) -> None:
-        self.port = 0
+        self.port = free_port()  # the same after each `refuse`
         self.accepted = 0
         self.random = random.Random(seed)
         self.is_dropping = False
@@ -152,7 +154,6 @@ class TcpProxy:
         self._listening.setblocking(False)
         self._listening.bind(("127.0.0.1", self.port))
         self._listening.listen(100)
-        self.port = self._listening.getsockname()[1]
         asyncio.get_running_loop().add_reader(self._listening, self._accept, self._listening)
 
     def _accept(self, listening: socket.socket) -> None:

@@ -11,6 +11,8 @@ from typing import Self
 
 import pytest
 
+from tests.servers.ports import free_port
+
 REQUIRED = "ASYNC_BACKFILL_REQUIRE_SERVERS"
 
 
@@ -103,12 +105,6 @@ def missing(reason: str) -> None:
     if os.environ.get(REQUIRED) == "1":
         pytest.fail(f"{REQUIRED}=1, and {reason}")
     pytest.skip(f"NO SERVER: {reason}")
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 @pytest.fixture(scope="session")
