@@ -39,6 +39,7 @@ def kinds():
 @pytest.mark.anyio
 @every_order
 async def test_after_two_hundred_thousand_keys_nothing_is_left_of_those_that_left(eviction):
+    before = kinds()  # the error of another test may keep a batch
     async with BackfillCache(Echo(), capacity=1000, eviction=eviction) as cache:
         counts = []
         for number in range(0, 200_000, 500):
@@ -52,7 +53,7 @@ async def test_after_two_hundred_thousand_keys_nothing_is_left_of_those_that_lef
         # S3-FIFO remembers nine tenths as many that left.
         assert 1000 <= end[Key] <= 2000
         assert end[Key] == halfway[Key]
-        assert end[Batch] <= 1  # the one that was filled last
+        assert end[Batch] - before[Batch] <= 1  # the one that was filled last
         assert {kind: end[kind] - halfway[kind] for kind in end if end[kind] > halfway[kind] + 50} == {}
         assert end.total() < halfway.total() + 100
         still_there = [asyncio.Future, asyncio.Task, asyncio.Lock, asyncio.Event, anyio.Event]
