@@ -88,7 +88,9 @@ def resolved(path: str | os.PathLike[str]) -> Path:
 
 
 def reason(error: Exception) -> str:
-    """Return why the file system refused, as the end of a line."""
+    """Return why the file system refused, as the end of a line; the same in each version of Python."""
+    if isinstance(error, ValueError) and "embedded null" in str(error):
+        return "embedded null byte"
     return ((error.strerror if isinstance(error, OSError) else None) or str(error)).lower()
 
 

@@ -97,7 +97,7 @@ def test_a_missing_extra_is_refused_with_the_command_that_installs_it(capsys, mo
     [
         ("", "in.json: the file is empty, expected a scenario in JSON or TOML"),
         (SAMPLE[:100], "in.json:5:20: not JSON: Unterminated string"),
-        ('{"source": {"a": 1},\n "lookups": ["a",]}', "in.json:2:18: not JSON: Expecting value"),
+        ('{"source": {"a": 1},\n "lookups": ["a", b]}', "in.json:2:19: not JSON: Expecting value"),
         ("lookups = [\n", "in.json:2:1: not TOML: Invalid value"),
         (b'{"source": {"\xff": 1}}', "in.json:1: not UTF-8 text: byte 13 is 0xff"),
         (gzip.compress(SAMPLE.encode())[:-9], "in.json: gzip that is cut off or damaged: "),

@@ -71,7 +71,7 @@ def test_an_empty_file_is_called_empty(blank):
     ("document", "place", "problem"),
     [
         ("{", "1:2", "Expecting property name"),
-        ('{"source": {"a": 1},\n "lookups": ["a",]}', "2:18", "Expecting value"),
+        ('{"source": {"a": 1},\n "lookups": ["a", b]}', "2:19", "Expecting value"),
         ('{"source": {"a": 1}', "1:20", "Expecting ',' delimiter"),
         ("{} x", "1:4", "Extra data"),
         ('{"a":\r\n "tab\there"}', "2:6", "Invalid control character"),
