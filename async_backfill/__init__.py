@@ -1,7 +1,7 @@
 """A concurrent backfill engine: a read-through cache for the minute when every request misses."""
 
-from async_backfill.cache import BackfillCache
-from async_backfill.decorator import cached
+from async_backfill._cache import BackfillCache
+from async_backfill._cached.decorator import cached
 from async_backfill.errors import (
     AsyncBackfillError,
     CacheClosedError,
@@ -16,7 +16,7 @@ from async_backfill.errors import (
     ScenarioError,
     StoreError,
 )
-from async_backfill.far.tier import FarTier
+from async_backfill.far_tier import FarTier
 from async_backfill.outcomes import Failed, MissCause
 from async_backfill.policies import (
     BackfillPolicy,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from async_backfill.cli import main
+from async_backfill._commands.cli import main
 
 
 def run() -> None:

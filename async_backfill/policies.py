@@ -6,8 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
 
-from async_backfill.errors import ConfigurationError
-from async_backfill.limits import (
+from async_backfill._common.validation import (
     flag,
     positive_seconds,
     positive_seconds_or_none,
@@ -16,6 +15,7 @@ from async_backfill.limits import (
     whole,
     whole_or_none,
 )
+from async_backfill.errors import ConfigurationError
 
 SelectionName: TypeAlias = Literal["source", "history"]
 SELECTIONS: Final[tuple[SelectionName, ...]] = get_args(SelectionName)

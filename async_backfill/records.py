@@ -45,29 +45,6 @@ class CircuitState(enum.StrEnum):
     """One call at a time is let through, to find out whether it works again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FarStats:
-    """What came of the store that processes share, until one moment.
-
-    ``hits``, ``misses``
-        keys that were found there, and those that were not, or could not be used.
-    ``failures``
-        calls that failed or were late; those that were not made because of it are not counted.
-    ``written``, ``unwritten``
-        values that were written there, and those that were not: the store failed, too many waited, or
-        their lease had ended.
-    ``circuit``
-        whether the store is called.
-    """
-
-    hits: int
-    misses: int
-    failures: int
-    written: int
-    unwritten: int
-    circuit: CircuitState
-
-
 class BackfillCause(enum.StrEnum):
     """Who asked for a backfill."""
 

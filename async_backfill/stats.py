@@ -6,10 +6,33 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from async_backfill.outcomes import LoadCause, MissCause
-from async_backfill.records import BudgetState, CircuitState, FarStats, Status
+from async_backfill.records import BudgetState, CircuitState, Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FarStats:
+    """What came of the store that processes share, until one moment.
+
+    ``hits``, ``misses``
+        keys that were found there, and those that were not, or could not be used.
+    ``failures``
+        calls that failed or were late; those that were not made because of it are not counted.
+    ``written``, ``unwritten``
+        values that were written there, and those that were not: the store failed, too many waited, or
+        their lease had ended.
+    ``circuit``
+        whether the store is called.
+    """
+
+    hits: int
+    misses: int
+    failures: int
+    written: int
+    unwritten: int
+    circuit: CircuitState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Generic
 
 from anyio import CancelScope, create_memory_object_stream, create_task_group
 
-from async_backfill.attempt import attempt
+from async_backfill._common.attempt import attempt
+from async_backfill._common.validation import positive_seconds_or_none, whole
 from async_backfill.contracts import K, K_co, V
 from async_backfill.errors import AsyncBackfillError
-from async_backfill.limits import positive_seconds_or_none, whole
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Copied(Generic[K_co]):
+class CopyProgress(Generic[K_co]):
     """What a copy has written: ``rows`` in ``pages``, and the key ``through`` which all is written.
 
     All rows up to ``through``, in the order of the pages, are in the store; ``None`` when that is said of
@@ -48,7 +48,7 @@ class CopyError(AsyncBackfillError):
     in the store or not.
     """
 
-    def __init__(self, message: str, *, copied: Copied[object]) -> None:
+    def __init__(self, message: str, *, copied: CopyProgress[object]) -> None:
         super().__init__(message)
         self.copied = copied
 
@@ -60,8 +60,8 @@ async def copy_rows(
     ttl: float | None = None,
     writers: int = 4,
     ahead: int = 4,
-    progress: Callable[[Copied[K]], object] | None = None,
-) -> Copied[K]:
+    progress: Callable[[CopyProgress[K]], object] | None = None,
+) -> CopyProgress[K]:
     """Write all rows of ``pages`` to ``store``, and return how many these were.
 
     Pages are read while earlier ones are written, and no more than ``ahead`` + ``writers`` of them are in
@@ -79,7 +79,7 @@ async def copy_rows(
     """
     ttl = positive_seconds_or_none("ttl", ttl)
     writers, ahead = whole("writers", writers, least=1), whole("ahead", ahead, least=1)
-    copying = _Copying(store, ttl, progress)
+    copying = _CopyJob(store, ttl, progress)
     # One page is in the reader's hand, while it waits for room among those ahead.
     to_write, numbered = create_memory_object_stream[tuple[int, "Mapping[K, V]"]](ahead - 1)
     try:
@@ -95,18 +95,18 @@ async def copy_rows(
     return copying.result()
 
 
-class _Copying(Generic[K, V]):
+class _CopyJob(Generic[K, V]):
     """One copy: a reader that numbers the pages, and writers that finish them in any order."""
 
     def __init__(
-        self, store: FarStore[K, V], ttl: float | None, progress: Callable[[Copied[K]], object] | None
+        self, store: FarStore[K, V], ttl: float | None, progress: Callable[[CopyProgress[K]], object] | None
     ) -> None:
         self._store = store
         self._ttl = ttl
         self._progress = progress
         self._reading = CancelScope()
         self._stopped: tuple[str, BaseException] | None = None
-        self._copied: Copied[K] = Copied()
+        self._copied: CopyProgress[K] = CopyProgress()
         self._written: dict[int, K] = {}
         self._unbroken = 0
 
@@ -140,7 +140,7 @@ class _Copying(Generic[K, V]):
         while self._unbroken in self._written:
             through = self._written.pop(self._unbroken)
             self._unbroken += 1
-        self._copied = Copied(self._copied.rows + len(page), self._copied.pages + 1, through)
+        self._copied = CopyProgress(self._copied.rows + len(page), self._copied.pages + 1, through)
         if self._progress is not None:
             self._progress(self._copied)
 
@@ -149,7 +149,7 @@ class _Copying(Generic[K, V]):
             self._stopped = what, error
             self._reading.cancel()
 
-    def result(self) -> Copied[K]:
+    def result(self) -> CopyProgress[K]:
         """Return what was written, or raise what stopped it."""
         if self._stopped is None:
             return self._copied

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = "async_backfill"
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
-LAYERS = next(contract for contract in CONTRACTS if contract["type"] == "layers")
+LAYERS = [contract for contract in CONTRACTS if contract["type"] == "layers"]
 FORBIDDEN = [contract for contract in CONTRACTS if contract["type"] == "forbidden"]
 
 
@@ -47,22 +47,25 @@ def floors(contract):
     return {room: height for height, row in enumerate(rows) for room in row}
 
 
-def room_of(module):
-    return module.split(".")[1] if module.startswith(f"{PACKAGE}.") else None
+def room_of(module, container):
+    """Return the room of ``module`` right below ``container``, ``None`` outside of it."""
+    inside = module.startswith(f"{container}.")
+    return module.removeprefix(f"{container}.").split(".")[0] if inside else None
 
 
 def breaches(root, contract):
     """Return what in the package below ``root`` the layers do not allow."""
     trees, floor = modules_of(root), floors(contract)
-    found = [f"{name} has no floor" for name in trees if name != PACKAGE and room_of(name) not in floor]
-    for name in trees:
-        room = room_of(name)
+    (container,) = contract["containers"]
+    rooms = {name: room_of(name, container) for name in trees}
+    found = [f"{name} has no floor" for name, room in rooms.items() if room and room not in floor]
+    for name, room in rooms.items():
         if room not in floor:
             continue
         for imported in imports_of(name, trees):
-            if imported == PACKAGE:
+            if imported == container:
                 found.append(f"{name} imports the package as a whole")
-            other = room_of(imported)
+            other = room_of(imported, container)
             if other in floor and other != room and floor[other] >= floor[room]:
                 found.append(f"{name} imports {imported}")
     return sorted(found)
@@ -90,8 +93,9 @@ def build(root, files):
         path.write_text(source, "utf-8")
 
 
-def test_an_import_goes_down_the_floors_and_rooms_on_one_floor_do_not_know_each_other():
-    assert breaches(ROOT, LAYERS) == []
+@pytest.mark.parametrize("contract", LAYERS, ids=[contract["name"] for contract in LAYERS])
+def test_an_import_goes_down_the_floors_and_rooms_on_one_floor_are_apart(contract):
+    assert breaches(ROOT, contract) == []
 
 
 @pytest.mark.parametrize("contract", FORBIDDEN, ids=[contract["name"] for contract in FORBIDDEN])
@@ -104,11 +108,17 @@ def test_a_module_that_a_contract_names_is_there(contract):
     assert set(contract["source_modules"]) <= set(modules_of(ROOT))
 
 
-def test_every_room_with_a_floor_is_there():
-    assert {room_of(name) for name in modules_of(ROOT)} - {None} == set(floors(LAYERS))
+@pytest.mark.parametrize("contract", LAYERS, ids=[contract["name"] for contract in LAYERS])
+def test_every_room_with_a_floor_is_there(contract):
+    (container,) = contract["containers"]
+    assert {room_of(name, container) for name in modules_of(ROOT)} - {None} == set(floors(contract))
 
 
-EXAMPLE = {"layers": ["top", "left | right", "low"]}
+def test_the_package_has_at_most_twelve_floors():
+    assert [contract["name"] for contract in LAYERS if len(contract["layers"]) > 12] == []
+
+
+EXAMPLE = {"containers": [PACKAGE], "layers": ["top", "left | right", "low"]}
 ROOMS = ["top.py", "left/__init__.py", "left/deep.py", "right.py", "low.py"]
 
 

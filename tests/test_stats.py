@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from async_backfill import BudgetState, CircuitState, Stats, Status
 from async_backfill.outcomes import LoadCause, MissCause
-from async_backfill.records import FarStats
-from async_backfill.stats import Counters, snapshot
+from async_backfill.stats import Counters, FarStats, snapshot
 
 counts = st.integers(0, 10**12)
 

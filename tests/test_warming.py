@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from async_backfill import ConfigurationError
-from async_backfill.warming import Copied, CopyError, copy_rows
+from async_backfill.warming import CopyError, CopyProgress, copy_rows
 from tests.callers import leaked_cancellation
 
 pytestmark = pytest.mark.anyio
@@ -56,13 +56,13 @@ async def test_all_rows_of_all_pages_are_written_with_the_ttl():
 
     assert shelf.rows == {key: value for number in range(5) for key, value in page(number).items()}
     assert sorted(shelf.writes) == [(list(page(number)), 30.0) for number in range(5)]
-    assert copied == Copied(rows=10, pages=5, through="4.1")
+    assert copied == CopyProgress(rows=10, pages=5, through="4.1")
 
 
 async def test_nothing_to_copy_is_no_write():
     shelf = Shelf()
 
-    assert await copy_rows(pages_of(0), shelf) == Copied(rows=0, pages=0, through=None)
+    assert await copy_rows(pages_of(0), shelf) == CopyProgress(rows=0, pages=0, through=None)
     assert shelf.writes == []
 
 
@@ -75,7 +75,7 @@ async def test_an_empty_page_is_not_written_and_not_the_end():
 
     shelf = Shelf()
 
-    assert await copy_rows(pages(), shelf) == Copied(rows=2, pages=2, through="b")
+    assert await copy_rows(pages(), shelf) == CopyProgress(rows=2, pages=2, through="b")
     assert shelf.writes == [(["a"], None), (["b"], None)]
 
 
@@ -143,7 +143,7 @@ async def test_a_store_that_fails_stops_the_copy_and_the_error_says_what_was_wri
     with pytest.raises(CopyError) as caught:
         await copy_rows(pages_of(100), shelf, writers=1)
 
-    assert caught.value.copied == Copied(rows=6, pages=3, through="2.1")
+    assert caught.value.copied == CopyProgress(rows=6, pages=3, through="2.1")
     assert isinstance(caught.value.__cause__, ConnectionError)
     assert str(caught.value) == (
         "a page could not be written: ConnectionError('gone'); 6 rows were written, all through '2.1'"
@@ -161,7 +161,7 @@ async def test_writes_that_are_under_way_are_finished_after_a_failure_and_counte
     with pytest.raises(CopyError) as caught:
         await copy_rows(pages_of(100, seconds=1), shelf, writers=3)
 
-    assert caught.value.copied == Copied(rows=2, pages=1, through="0.1")
+    assert caught.value.copied == CopyProgress(rows=2, pages=1, through="0.1")
     assert shelf.rows == page(0)
     assert shelf.under_way == 0
 
@@ -175,7 +175,7 @@ async def test_what_was_written_beyond_a_page_that_failed_is_counted_but_not_thr
     with pytest.raises(CopyError) as caught:
         await copy_rows(pages_of(3), Shelf(before), writers=2)
 
-    assert caught.value.copied == Copied(rows=4, pages=2, through=None)
+    assert caught.value.copied == CopyProgress(rows=4, pages=2, through=None)
     assert str(caught.value).endswith("; 4 rows were written")
 
 
@@ -190,7 +190,7 @@ async def test_a_source_that_fails_stops_the_copy_after_what_is_being_written():
     ) as caught:
         await copy_rows(pages(), Shelf(lambda _: sleep(10)))
 
-    assert caught.value.copied == Copied(rows=2, pages=1, through="0.1")
+    assert caught.value.copied == CopyProgress(rows=2, pages=1, through="0.1")
     assert isinstance(caught.value.__cause__, ValueError)
 
 
@@ -221,7 +221,7 @@ async def test_a_write_that_cancels_itself_is_an_error_and_no_row_is_lost_unnoti
         await copy_rows(pages_of(3), Shelf(before), writers=1)
 
     assert caught.value.__cause__ is leaked
-    assert caught.value.copied == Copied(rows=2, pages=1, through="0.1")
+    assert caught.value.copied == CopyProgress(rows=2, pages=1, through="0.1")
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)])
@@ -252,7 +252,7 @@ async def test_an_error_of_progress_stops_the_copy_and_the_page_counts():
         await copy_rows(pages_of(3), Shelf(), writers=1, progress=progress)
 
     assert isinstance(caught.value.__cause__, RuntimeError)
-    assert caught.value.copied == Copied(rows=2, pages=1, through="0.1")
+    assert caught.value.copied == CopyProgress(rows=2, pages=1, through="0.1")
 
 
 async def test_a_cancelled_copy_stops_at_once_and_progress_was_told_what_is_written():
@@ -264,7 +264,7 @@ async def test_a_cancelled_copy_stops_at_once_and_progress_was_told_what_is_writ
 
     assert scope.cancelled_caught
     assert current_time() == began + 15
-    assert told == [Copied(rows=2, pages=1, through="0.1")]
+    assert told == [CopyProgress(rows=2, pages=1, through="0.1")]
     assert (shelf.rows, shelf.under_way) == (page(0), 0)
 
 
@@ -331,7 +331,7 @@ async def test_pages_need_be_no_generator():
                 raise StopAsyncIteration
             return self.left.pop()
 
-    assert await copy_rows(Two(), Shelf()) == Copied(rows=4, pages=2, through="1.1")
+    assert await copy_rows(Two(), Shelf()) == CopyProgress(rows=4, pages=2, through="1.1")
 
 
 @given(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from async_backfill._common.validation import whole, whole_or_none
 from async_backfill.errors import ConfigurationError
-from async_backfill.limits import whole, whole_or_none
 from async_backfill.records import BudgetState
 
 

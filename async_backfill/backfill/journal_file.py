@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 
-from async_backfill.durable import Replacement, reason, remove_leftovers
+from async_backfill._common.atomic_file import AtomicFile, reason, remove_leftovers
+from async_backfill._common.journal_format import decode, encode
 from async_backfill.errors import JournalError
-from async_backfill.heat_lines import decode, encode
 
 if TYPE_CHECKING:
     import os
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class JournalFile:
     """Keeps the heats of keys in the file at ``path``; a `async_backfill.contracts.Journal`.
 
-    `async_backfill.heat_lines` says how, and which keys come back.
+    `async_backfill._common.journal_format` says how, and which keys come back.
 
     The file is written beside, synced and renamed, in a worker thread. A save that is cancelled does
     not wait for the disk; it leaves the old file or the new one.
@@ -52,11 +52,11 @@ class JournalFile:
         if not self._has_saved:
             await to_thread.run_sync(remove_leftovers, self._path, abandon_on_cancel=True)
             self._has_saved = True
-        with Replacement(self._path) as replacement:
+        with AtomicFile(self._path) as replacement:
             await to_thread.run_sync(_write, replacement, heats, abandon_on_cancel=True)
 
 
-def _write(replacement: Replacement, heats: Heats[Any]) -> None:
+def _write(replacement: AtomicFile, heats: Heats[Any]) -> None:
     replacement.fill(encode(heats))
     replacement.put_in_place()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from async_backfill.limits import real, whole
+from async_backfill._common.validation import real, whole
 
 LEAST_THRESHOLD: Final = 0.01
 MOST_THRESHOLD: Final = 1.0

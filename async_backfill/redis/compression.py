@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from async_backfill import zstd
+from async_backfill._common.extras import needed_by
+from async_backfill._common.validation import whole
 from async_backfill.errors import ConfigurationError
-from async_backfill.limits import whole
 
 _SMALLEST: Final = 19
 
@@ -24,11 +24,14 @@ class Zstd:
         self._level = whole("level", level, least=1)
         if self._level > _SMALLEST:
             raise ConfigurationError("level", f"{level} is more than {_SMALLEST}")
+        with needed_by("async_backfill.redis.Zstd", "zstd", "backports"):
+            from async_backfill._common import zstd  # noqa: PLC0415 - the extra is optional
+        self._zstd = zstd
 
     def compress(self, payload: bytes, /) -> bytes:
         """Return ``payload`` as one frame."""
-        return zstd.compress(payload, self._level)
+        return self._zstd.compress(payload, self._level)
 
     def decompress(self, payload: bytes, limit: int, /) -> bytes:
         """Return what the frame holds; `ValueError` when it is damaged or more than ``limit`` bytes."""
-        return zstd.decompress(payload, limit)
+        return self._zstd.decompress(payload, limit)

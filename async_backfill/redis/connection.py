@@ -7,21 +7,21 @@ from asyncio import TaskGroup
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self
 
-from async_backfill.limits import positive_seconds, whole
-from async_backfill.redis.client import Dialer, pack
-from async_backfill.redis.cluster import by_slot
+from async_backfill._common.validation import positive_seconds, whole
+from async_backfill.redis._client import Dialer, pack
+from async_backfill.redis._cluster import by_slot
+from async_backfill.redis._facts import QUESTION_COUNT, QUESTIONS, facts_of
+from async_backfill.redis._pool import LinkPool
 from async_backfill.redis.errors import RedisError, RedisReplyError, RedisUnavailableError
-from async_backfill.redis.facts import QUESTION_COUNT, QUESTIONS, facts_of
-from async_backfill.redis.pool import LinkPool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from types import TracebackType
 
-    from async_backfill.redis.cluster import SlotMap
-    from async_backfill.redis.facts import Facts
-    from async_backfill.redis.pool import Link
-    from async_backfill.redis.wire import Argument, Command, Reply
+    from async_backfill.redis._cluster import SlotMap
+    from async_backfill.redis._facts import Facts
+    from async_backfill.redis._pool import Link
+    from async_backfill.redis._wire import Argument, Command, Reply
 
 
 def connect(url: str, *, max_connections: int = 8, connect_timeout: float = 2.0) -> RedisConnection:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn
 
 import msgspec
 
+from async_backfill._common.validation import positive_seconds
 from async_backfill.contracts import K
-from async_backfill.limits import positive_seconds
+from async_backfill.redis._keyspace import Keyspace
 from async_backfill.redis.errors import RedisError
-from async_backfill.redis.keyspace import Keyspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

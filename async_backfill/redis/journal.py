@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 
+from async_backfill._common.journal_format import decode, encode
 from async_backfill.errors import JournalError
-from async_backfill.heat_lines import decode, encode
-from async_backfill.redis.keyspace import Keyspace
+from async_backfill.redis._keyspace import Keyspace
 
 if TYPE_CHECKING:
     from async_backfill.contracts import Heats
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class RedisJournal:
     """Keeps the heats of keys under ``name`` in ``namespace``; a `async_backfill.contracts.Journal`.
 
-    `async_backfill.heat_lines` says how, and which keys come back. Caches that save under one name replace
-    what the others saved: that is as good as their own where requests are spread at random.
+    Caches that save under one name replace what the others saved: that is as good as their own where
+    requests are spread at random.
 
     :param connection: of `async_backfill.redis.connection.connect`; it is the caller's to close.
     :raises RedisError: from `save`, when Redis did not take it; what was saved before is still there.

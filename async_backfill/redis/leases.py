@@ -15,18 +15,18 @@ from hashlib import blake2b
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Generic
 
+from async_backfill._common.validation import positive_seconds
 from async_backfill.contracts import K, V
-from async_backfill.limits import positive_seconds
-from async_backfill.redis.envelope import LEASE
+from async_backfill.redis._envelope import LEASE
+from async_backfill.redis._wakeups import Wakeups
 from async_backfill.redis.errors import RedisReplyError
 from async_backfill.redis.store import milliseconds
-from async_backfill.redis.wakeups import Wakeups
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 
+    from async_backfill.redis._wire import Argument, Reply
     from async_backfill.redis.store import RedisStore
-    from async_backfill.redis.wire import Argument, Reply
 
 _TOKEN: Final = 16
 _DIGEST: Final = 8

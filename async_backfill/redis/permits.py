@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, cast
 
-from async_backfill.limits import whole
-from async_backfill.redis.keyspace import Keyspace
+from async_backfill._common.validation import whole
+from async_backfill.redis._keyspace import Keyspace
 
 if TYPE_CHECKING:
     from async_backfill.redis.connection import RedisConnection

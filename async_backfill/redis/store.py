@@ -6,18 +6,18 @@ import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic
 
-from async_backfill.contracts import Copy, K, V
-from async_backfill.limits import positive_seconds_or_none
-from async_backfill.redis.envelope import Envelopes
+from async_backfill._common.validation import positive_seconds_or_none
+from async_backfill.contracts import FarCopy, K, V
+from async_backfill.redis._envelope import Envelopes
+from async_backfill.redis._keyspace import Keyspace
 from async_backfill.redis.errors import RedisReplyError
-from async_backfill.redis.keyspace import Keyspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from async_backfill.redis._envelope import Compression
+    from async_backfill.redis._wire import Argument, Command, Reply
     from async_backfill.redis.connection import RedisConnection
-    from async_backfill.redis.envelope import Compression
-    from async_backfill.redis.wire import Argument, Command, Reply
 
 _MOST: Final = 500  # keys of one command: more keep the server for long, and cost it more a key
 _LONGEST_TTL: Final = 10.0**10  # seconds; the server's clock ends some way beyond
@@ -78,7 +78,7 @@ class RedisStore(Generic[K, V]):
         """How often a value was not kept, because it is too large or cannot be encoded; a live view."""
         return MappingProxyType(self.envelopes.unkept)
 
-    async def get_many(self, keys: Sequence[K], /) -> Mapping[K, Copy[V]]:
+    async def get_many(self, keys: Sequence[K], /) -> Mapping[K, FarCopy[V]]:
         """Return copies of those of ``keys`` that are there, in one round trip."""
         names = self.keyspace.redis_keys(keys)
         found: list[object] = [None] * len(names)

@@ -1,1 +1,1 @@
-"""Where the truth is: one module a kind of source."""
+"""Sources, one module a kind."""

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Generic, cast
 
 from anyio import CancelScope, create_task_group
 
-from async_backfill.attempt import attempt
+from async_backfill._common.attempt import attempt
+from async_backfill._common.validation import whole
 from async_backfill.contracts import K, Source, V
 from async_backfill.errors import KeyNotFoundError
-from async_backfill.limits import whole
 from async_backfill.outcomes import Failed
 
 if TYPE_CHECKING:

@@ -13,21 +13,21 @@ import pyarrow as pa
 from anyio.from_thread import check_cancelled
 from pyarrow import parquet as pq
 
+from async_backfill._common.validation import whole
 from async_backfill.contracts import K, Page, V
 from async_backfill.errors import ScenarioError
-from async_backfill.limits import whole
-from async_backfill.sources.file_content import ChangedError, Identity
-from async_backfill.sources.files import refusal
-from async_backfill.sources.indexed_source import IndexedSource, OnChange
-from async_backfill.sources.key_index import KeyIndex
-from async_backfill.sources.row_parts import Columns, KeyType, RowValue
-from async_backfill.sources.rows import check_header, shown
+from async_backfill.sources._rows.content import ChangedError, Identity
+from async_backfill.sources._rows.indexed_source import IndexedSource, OnChange
+from async_backfill.sources._rows.key_index import KeyIndex
+from async_backfill.sources._rows.row_parts import Columns, KeyType, RowValue
+from async_backfill.sources._rows.rows import check_header, shown
+from async_backfill.sources._rows.tables import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from async_backfill.outcomes import Failed
-    from async_backfill.sources.rows import AnyPath
+    from async_backfill.sources._rows.rows import AnyPath
 
 _ROWS_AT_ONCE: Final = 8192
 

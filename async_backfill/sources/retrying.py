@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Generic
 
 import stamina
 
+from async_backfill._common.validation import positive_seconds, seconds, whole
 from async_backfill.contracts import K, Source, V
 from async_backfill.errors import ConfigurationError
-from async_backfill.limits import positive_seconds, seconds, whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

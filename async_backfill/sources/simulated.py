@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Generic
 
 import anyio
 
+from async_backfill._common.validation import real, seconds, whole
 from async_backfill.contracts import K, Page, V
-from async_backfill.limits import real, seconds, whole
 from async_backfill.sources.mapping import MappingSource
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
-from async_backfill.zstd import ZstdError, ZstdFile
+from async_backfill._common.zstd import ZstdError, ZstdFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from async_backfill.sources.file_content import Reader
+    from async_backfill.sources._rows.content import Reader
 
 
 @contextmanager

@@ -1,1 +1,1 @@
-"""Where copies are: one module a kind of store."""
+"""Stores, one module a kind."""

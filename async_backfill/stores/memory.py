@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic
 
+from async_backfill._common.validation import whole_or_none
 from async_backfill.contracts import K, V
-from async_backfill.limits import whole_or_none
 from async_backfill.outcomes import ABSENT, Absent
-from async_backfill.stores.orders import Eviction, make_order
+from async_backfill.stores._eviction.orders import Eviction, make_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from async_backfill._common.validation import whole
 from async_backfill.contracts import K, V
-from async_backfill.limits import whole
 from async_backfill.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from async_backfill.stores.orders import Eviction
+    from async_backfill.stores._eviction.orders import Eviction
 
 
 class WeighedStore(MemoryStore[K, V]):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.console import Console
 from rich.table import Table
 
-from async_backfill.stores.orders import EVICTIONS
+from async_backfill.stores._eviction.orders import EVICTIONS
 from benchmarks.hit_ratios.replay import FRACTIONS
 
 if TYPE_CHECKING:

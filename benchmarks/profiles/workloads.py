@@ -10,14 +10,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from async_backfill import BackfillCache, FreshnessPolicy
-from async_backfill.runner.scenario import ZipfSpec
-from async_backfill.runner.zipf import zipf_keys
+from async_backfill._runner.scenario.model import ZipfSpec
+from async_backfill._runner.scenario.zipf import zipf_keys
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from async_backfill.stores.orders import Eviction
+    from async_backfill.stores._eviction.orders import Eviction
 
 Work: TypeAlias = "Callable[[], Awaitable[int]]"
 """Does a piece of work, and returns the lookups it came to."""

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 import anyio
 from cyclopts import App
 
+from async_backfill._runner.scenario.model import ZipfSpec
+from async_backfill._runner.scenario.zipf import zipf_keys
 from async_backfill.errors import ScenarioError
-from async_backfill.runner.scenario import ZipfSpec
-from async_backfill.runner.zipf import zipf_keys
-from async_backfill.stores.orders import EVICTIONS, Eviction
+from async_backfill.stores._eviction.orders import EVICTIONS, Eviction
 from benchmarks.hit_ratios.replay import read_trace, trace_of
 from benchmarks.recovery.experiment import FRACTIONS, restart
 from benchmarks.recovery.plot import draw

@@ -16,7 +16,7 @@ from async_backfill.contracts import Heats
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from async_backfill.stores.orders import Eviction
+    from async_backfill.stores._eviction.orders import Eviction
     from benchmarks.hit_ratios.replay import Trace
 
 Way: TypeAlias = Literal["never restarted", "no backfill", "source order", "history"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from cyclopts import App
 
-from async_backfill.stores.orders import EVICTIONS
+from async_backfill.stores._eviction.orders import EVICTIONS
 from benchmarks.scaling.all_hit import all_hit
 from benchmarks.scaling.crowds import others_load, waiters
 from benchmarks.scaling.isolation import free_memory, in_a_process
@@ -21,7 +21,7 @@ from benchmarks.scaling.sizes import at_size
 from benchmarks.scaling.tails import tails
 
 if TYPE_CHECKING:
-    from async_backfill.stores.orders import Eviction
+    from async_backfill.stores._eviction.orders import Eviction
 
 _RESULTS: Final = Path(__file__).parents[1] / "results"
 _BYTES_AN_ENTRY: Final = 1_000

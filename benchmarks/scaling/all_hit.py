@@ -11,7 +11,7 @@ from benchmarks.scaling.sizes import fill
 from benchmarks.scaling.tails import Tail, no_collections, slowest, time_each
 
 if TYPE_CHECKING:
-    from async_backfill.stores.orders import Eviction
+    from async_backfill.stores._eviction.orders import Eviction
 
 ALL_HIT: Final = "eviction, after every entry was hit"
 _HITS_COUNTED: Final = 3

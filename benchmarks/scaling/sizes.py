@@ -14,7 +14,7 @@ from benchmarks.scaling.rounds import Point, compare
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from async_backfill.stores.orders import Eviction
+    from async_backfill.stores._eviction.orders import Eviction
 
 HIT: Final = "hit"
 FREE: Final = "miss into free room"

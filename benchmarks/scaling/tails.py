@@ -17,7 +17,7 @@ from benchmarks.scaling.sizes import FREE, FULL, fill
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
 
-    from async_backfill.stores.orders import Eviction
+    from async_backfill.stores._eviction.orders import Eviction
 
 _ENTRIES_A_SLOT: Final = Fraction(2, 3)
 

@@ -14,9 +14,9 @@ from cyclopts import App
 from rich.console import Console
 from rich.table import Table
 
+from async_backfill._runner.scenario.model import ZipfSpec
+from async_backfill._runner.scenario.zipf import zipf_keys
 from async_backfill.errors import ScenarioError
-from async_backfill.runner.scenario import ZipfSpec
-from async_backfill.runner.zipf import zipf_keys
 from benchmarks.hit_ratios.replay import read_trace, trace_of
 from benchmarks.steady.experiment import FRACTIONS, ORDERS, steady
 

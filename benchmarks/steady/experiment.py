@@ -14,7 +14,7 @@ from async_backfill import BackfillCache, BackfillPolicy, LoadPolicy, MappingSou
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from async_backfill.stores.orders import Eviction
+    from async_backfill.stores._eviction.orders import Eviction
     from benchmarks.hit_ratios.replay import Trace
 
 Way: TypeAlias = Literal["nothing", "successors", "source order", "history"]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from async_backfill import BackfillCause, Status
-from async_backfill.backfill.audit import AuditLog
+from async_backfill.backfill._audit.log import AuditLog
 from async_backfill.records import LEGAL_CHANGES
 from async_backfill.testing import ManualClock
 

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from async_backfill import AuditRecord, Status
-from async_backfill.backfill.audit_writer import AuditWriter
+from async_backfill.backfill._audit.writer import AuditWriter
 from tests.callers import CANCELLED, PENDING, leaked_cancellation, run, start
 
 pytestmark = pytest.mark.anyio

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from async_backfill import BackfillCause, CacheClosedError, Failed, LoadError, MappingSource, Status
-from async_backfill.backfill.audit import AuditLog
-from async_backfill.backfill.backfiller import Backfiller
+from async_backfill.backfill._audit.log import AuditLog
+from async_backfill.backfill._backfiller import Backfiller
+from async_backfill.backfill._source_order import SourceOrder
 from async_backfill.backfill.budget import BackfillBudget
-from async_backfill.backfill.selection import SourceOrder
 from async_backfill.outcomes import ELSEWHERE
 from async_backfill.testing import GatedSource, ManualClock
 from tests.callers import PENDING, leaked_cancellation, run, start

@@ -13,7 +13,7 @@ from async_backfill import (
     MappingSource,
     StoreError,
 )
-from async_backfill.backfill.fleet_budget import FleetBudget
+from async_backfill.backfill._fleet_budget import FleetBudget
 
 pytestmark = pytest.mark.anyio
 

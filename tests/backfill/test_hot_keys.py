@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from async_backfill import ConfigurationError
-from async_backfill.backfill.hot_keys import HotKeys
+from async_backfill.backfill._history.hot_keys import HotKeys
 
 half_lives = st.floats(1.0, 1e6)
 some_keys = st.sampled_from("abcdefgh")

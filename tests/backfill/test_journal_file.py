@@ -17,9 +17,9 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from async_backfill import JournalError
+from async_backfill._common.journal_format import decode, encode
 from async_backfill.backfill.journal_file import JournalFile
 from async_backfill.contracts import Heats
-from async_backfill.heat_lines import decode, encode
 
 pytestmark = pytest.mark.asyncio
 

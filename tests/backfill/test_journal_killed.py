@@ -22,7 +22,7 @@ INTERVAL = 100
 SERVER = """
 import os, sys
 import anyio
-from async_backfill.backfill.hot_keys import HotKeys
+from async_backfill.backfill._history.hot_keys import HotKeys
 from async_backfill.backfill.journal_file import JournalFile
 from async_backfill.contracts import Heats
 

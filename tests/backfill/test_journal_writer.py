@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 from anyio import create_task_group, sleep, wait_all_tasks_blocked
 
-from async_backfill.backfill.journal_writer import JournalWriter
+from async_backfill.backfill._history.writer import JournalWriter
 from async_backfill.contracts import Heats
 
 pytestmark = pytest.mark.anyio

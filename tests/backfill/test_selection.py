@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from async_backfill import ConfigurationError, MappingSource, MemoryStore
-from async_backfill.backfill.selection import SourceOrder
+from async_backfill.backfill._source_order import SourceOrder
 from async_backfill.outcomes import ABSENT
 from tests.callers import start
 

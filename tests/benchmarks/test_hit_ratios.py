@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from async_backfill import ScenarioError
-from async_backfill.stores.orders import EVICTIONS
+from async_backfill.stores._eviction.orders import EVICTIONS
 from benchmarks.hit_ratios.reference import FILE_NAME, References, read_references
 from benchmarks.hit_ratios.replay import count_hits, read_trace, replays, trace_of
 from benchmarks.hit_ratios.report import encode, largest_difference, print_largest, print_trace

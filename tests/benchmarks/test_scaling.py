@@ -13,7 +13,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from async_backfill.stores.orders import EVICTIONS
+from async_backfill.stores._eviction.orders import EVICTIONS
 from benchmarks.scaling.__main__ import measure
 from benchmarks.scaling.all_hit import ALL_HIT, all_hit
 from benchmarks.scaling.crowds import INVALIDATE, PUT, WAITERS, others_load, waiters

@@ -99,7 +99,7 @@ async def test_a_hundred_thousand_keys_made_up_by_a_client_push_nothing_out():
         await cache.get("a")
         for batch in range(100):
             await cache.get_many(range(batch * 1000, batch * 1000 + 1000))
-            assert len(cache._holdings.absent) <= 100
+            assert len(cache._near.absent) <= 100
 
         assert (cache.peek("a"), cache.stats.size) == (1, 1)
 

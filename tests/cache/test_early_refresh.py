@@ -9,7 +9,7 @@ import pytest
 
 from async_backfill import FreshnessPolicy, MemoryStore
 from async_backfill.outcomes import ABSENT
-from async_backfill.stores.fresh import FreshStore
+from async_backfill.stores._fresh import FreshStore
 from async_backfill.testing import ManualClock
 
 

@@ -6,7 +6,7 @@ import pytest
 from anyio import create_task_group, wait_all_tasks_blocked
 
 from async_backfill import BackfillCache, FreshnessPolicy, MappingSource
-from async_backfill.stores.orders import EVICTIONS
+from async_backfill.stores._eviction.orders import EVICTIONS
 from async_backfill.testing import GatedSource
 from tests.callers import start
 

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from async_backfill import BackfillCache, BackfillPolicy, LoadPolicy, MappingSource
-from async_backfill.loading.batch import Batch
-from async_backfill.stores.orders import EVICTIONS
+from async_backfill._loading.batch import Batch
+from async_backfill.stores._eviction.orders import EVICTIONS
 from async_backfill.testing import GatedSource
 from tests.callers import start
 

@@ -122,7 +122,7 @@ async def test_who_asks_for_a_successor_under_way_waits_for_the_same_call():
         assert (first.outcome, second.outcome) == (-1, -2)
         assert source.calls[4:] == [(1, 2, 3)]
         assert (cache.stats.misses, cache.stats.led, cache.stats.joined) == (6, 5, 1)
-        assert list(cache._holdings._probation._unread) == [3]
+        assert list(cache._near._probation._unread) == [3]
 
 
 @pytest.mark.parametrize("write", ["put", "invalidate"])

@@ -15,8 +15,8 @@ import anyio
 import pytest
 
 from async_backfill import BackfillCache, BackfillPolicy, MappingSource
+from async_backfill._commands.cli import main
 from async_backfill.backfill.journal_file import JournalFile
-from async_backfill.cli import main
 from tests.command_line import ROOT, names_here
 
 OLD = b"a journal of an earlier run\n"

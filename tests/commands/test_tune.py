@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from async_backfill.cli import main
+from async_backfill._commands.cli import main
 from tests.command_line import OLD, ROOT, names_here, scenario, work_in
 
 FLIGHTS = str(ROOT / "data" / "flights_weather.json")
@@ -185,7 +185,7 @@ def test_a_bad_scenario_is_refused_by_file_and_path(capsys, document, problem):
 
 
 def test_a_picture_without_the_library_for_it_is_refused_by_the_name_of_the_extra(capsys, monkeypatch):
-    monkeypatch.delitem(sys.modules, "async_backfill.runner.tuning.plot", raising=False)
+    monkeypatch.delitem(sys.modules, "async_backfill._runner.tuning.plot", raising=False)
     for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if "site-packages" not in entry])

@@ -20,8 +20,8 @@ ODD_KEYS = (0, "", " ", "0", "a:b", "a", "b", "*", "[a]", "line\nend", "nul\0", 
 
 
 def slow(store):
-    """Make the line of ``store`` slow and return it."""
-    store.line.latency, store.line.answer_latency = 0.5, 0.25
+    """Make the link of ``store`` slow and return it."""
+    store.link.latency, store.link.answer_latency = 0.5, 0.25
     return store
 
 

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from async_backfill.sources.indexed_file import FileSource
+from async_backfill.sources.file import FileSource
 from async_backfill.testing import PartialFailureContract, ScanContract, SourceContract
 from tests.contract.rows import MISSING, ROWS, ROWS_WITH_NONE
 from tests.real_time import anyio_backend  # noqa: F401 - a fixture

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from async_backfill.policies import FreshnessPolicy
-from async_backfill.stores.fresh import FreshStore
+from async_backfill.stores._fresh import FreshStore
+from async_backfill.stores._probation import ProbationStore
 from async_backfill.stores.memory import MemoryStore
-from async_backfill.stores.probation import ProbationStore
 from async_backfill.stores.weighed import WeighedStore
 from async_backfill.testing import ManualClock, StoreContract
 

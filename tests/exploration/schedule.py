@@ -190,7 +190,7 @@ class Schedule:
     def check(self) -> None:
         """Check what holds after each turn."""
         capacity = self.plan.settings["capacity"]
-        size = len(self.cache._holdings.store)
+        size = len(self.cache._near.store)
         self.promise(capacity is None or size <= capacity, f"{size} keys in {capacity} places")
 
     async def check_at_rest(self) -> None:
@@ -263,7 +263,7 @@ class Schedule:
         try:
             self.cache.evict_oldest()
         except KeyNotFoundError:
-            self.promise(not len(self.cache._holdings.store), "nothing to evict, but it is not empty")
+            self.promise(not len(self.cache._near.store), "nothing to evict, but it is not empty")
 
     async def force_backfill(self, _: Step) -> None:
         if self.plan.has_scan:

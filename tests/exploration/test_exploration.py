@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from async_backfill.loading.key_locks import KeyLocks
+from async_backfill._loading.key_locks import KeyLocks
 from tests.exploration.plans import RACES
 from tests.exploration.schedule import BrokenPromiseError, explore
 from tests.exploration.shuffled_loop import ShuffledLoop, StuckError, run, turns

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import anyio
 
-from async_backfill.contracts import Copy
+from async_backfill.contracts import FarCopy
 
 
 class Shared:
@@ -53,7 +53,9 @@ class Shared:
     async def get_many(self, keys, /):
         await self._call("get", keys)
         now = anyio.current_time()
-        return {key: Copy(self.entries[key][0], now - self.entries[key][1]) for key in keys if self.has(key)}
+        return {
+            key: FarCopy(self.entries[key][0], now - self.entries[key][1]) for key in keys if self.has(key)
+        }
 
     async def set_many(self, items, /, *, ttl=None):
         await self._call("set", items)

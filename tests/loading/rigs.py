@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from anyio import Event, create_task_group, sleep
 
 from async_backfill import LoadPolicy
-from async_backfill.loading.loader import Loader
-from async_backfill.loading.workers import Workers
+from async_backfill._loading.loader import Loader
+from async_backfill._loading.workers import Workers
 from async_backfill.testing import GatedSource
 
 ROWS = {number: f"row {number}" for number in range(100)}
@@ -34,9 +34,9 @@ class Rig:
 
     async def load(self, *keys):
         """Load ``keys`` as one live caller does."""
-        boarded = {key: self.loader.boarding.board(key)[0] for key in keys}
-        await self.loader.wait({batch: key for key, batch in boarded.items()})
-        return {key: batch.outcome(key) for key, batch in boarded.items()}
+        joined = {key: self.loader.batch_queue.join(key)[0] for key in keys}
+        await self.loader.wait({batch: key for key, batch in joined.items()})
+        return {key: batch.outcome(key) for key, batch in joined.items()}
 
 
 @asynccontextmanager

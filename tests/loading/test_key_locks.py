@@ -6,8 +6,8 @@ from anyio import Event
 from hypothesis import given
 from hypothesis import strategies as st
 
-from async_backfill.loading.batch import Batch
-from async_backfill.loading.key_locks import KeyLocks
+from async_backfill._loading.batch import Batch
+from async_backfill._loading.key_locks import KeyLocks
 from async_backfill.outcomes import LoadCause
 
 

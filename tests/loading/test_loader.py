@@ -6,7 +6,7 @@ import pytest
 from anyio import current_time, sleep, wait_all_tasks_blocked
 
 from async_backfill import LoadError, SimulatedSource
-from async_backfill.loading.batch import BatchState
+from async_backfill._loading.batch import BatchState
 from async_backfill.outcomes import ABSENT, Failed, LoadCause
 from tests.callers import start
 from tests.loading.rigs import ROWS, loading
@@ -75,8 +75,8 @@ async def test_keys_that_wait_for_a_free_place_share_the_next_call():
 
 async def test_who_boards_first_leads_and_who_boards_later_joins_the_same_batch():
     async with loading() as (rig, _):
-        first, leads = rig.loader.boarding.board("a")
-        second, leads_too = rig.loader.boarding.board("a")
+        first, leads = rig.loader.batch_queue.join("a")
+        second, leads_too = rig.loader.batch_queue.join("a")
 
         assert (leads, leads_too) == (True, False)
         assert second is first
@@ -94,7 +94,7 @@ async def test_a_batch_lands_then_is_stored_then_releases_its_locks():
     seen = []
 
     async with loading() as (rig, _):
-        batch, _ = rig.loader.boarding.board(1)
+        batch, _ = rig.loader.batch_queue.join(1)
         rig.loader._landed = lambda stored, keys: seen.append(
             (stored is batch, stored.state, stored.values(keys), 1 in rig.loader.locks)
         )

@@ -9,7 +9,7 @@ import pytest
 from anyio import create_task_group, wait_all_tasks_blocked
 
 from async_backfill import LoadError, LoadPolicy
-from async_backfill.loading.loader import Loader
+from async_backfill._loading.loader import Loader
 from async_backfill.outcomes import ELSEWHERE, Failed, LoadCause
 from async_backfill.testing import GatedSource
 from tests.callers import leaked_cancellation, start
@@ -36,7 +36,7 @@ async def loading(**policy):
 
 
 async def live(loader, key):
-    batch, _ = loader.boarding.board(key)
+    batch, _ = loader.batch_queue.join(key)
     await loader.wait({batch: key})
     return batch.outcome(key)
 
@@ -108,7 +108,7 @@ async def test_a_live_caller_takes_its_key_out_of_a_batch_that_waits():
     async with loading(max_batch=2, concurrency=1) as (loader, source, tasks):
         backfill = start(tasks, loader.load_many, "abcd")
         await wait_all_tasks_blocked()
-        batch, leads = loader.boarding.board("c")
+        batch, leads = loader.batch_queue.join("c")
         caller = start(tasks, live, loader, "c")
         await wait_all_tasks_blocked()
         source.open()
@@ -139,7 +139,7 @@ async def test_a_live_caller_joins_a_batch_that_is_loading():
     async with loading() as (loader, source, tasks):
         start(tasks, loader.load_many, "ab")
         await wait_all_tasks_blocked()
-        batch, leads = loader.boarding.board("a")
+        batch, leads = loader.batch_queue.join("a")
         caller = start(tasks, live, loader, "a")
         await wait_all_tasks_blocked()
         source.open()

@@ -37,7 +37,7 @@ async def test_batches_that_everyone_left_do_not_pile_up_behind_a_source_that_ha
                 caller.cancel()
             await wait_all_tasks_blocked()
 
-        assert len(rig.loader.boarding._queues[LoadCause.MISS]) <= 3
+        assert len(rig.loader.batch_queue._queues[LoadCause.MISS]) <= 3
 
 
 async def test_a_stopped_loader_ends_every_wait_with_an_error():
@@ -78,6 +78,6 @@ async def test_a_stopped_loader_takes_no_more_callers():
         rig.loader.stop()
 
         with pytest.raises(CacheClosedError):
-            rig.loader.boarding.board(1)
+            rig.loader.batch_queue.join(1)
         with pytest.raises(CacheClosedError):
             await rig.loader.load_many([1])

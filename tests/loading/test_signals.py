@@ -8,7 +8,7 @@ import gc
 import pytest
 from anyio import create_task_group, wait_all_tasks_blocked
 
-from async_backfill.loading.signals import FutureSignal, signals
+from async_backfill._loading.signals import FutureSignal, signals
 from tests.callers import CANCELLED, PENDING, run, start
 
 pytestmark = pytest.mark.anyio

@@ -76,7 +76,7 @@ class AgeingWorld(World):
     async def read(self, asked, call):
         asked = tuple(dict.fromkeys(asked))
         table, now, started, told = self.table, self.table.clock(), current_time(), self.told.copy()
-        servable = {key for key in asked if self.cache._holdings.fresh.leftover(key) is not ABSENT}
+        servable = {key for key in asked if self.cache._near.fresh.leftover(key) is not ABSENT}
         self.lookups += len(asked)
         try:
             found = await call()

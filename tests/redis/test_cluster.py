@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from async_backfill.redis.cluster import SLOTS, SlotMap, by_slot, hash_slot
+from async_backfill.redis._cluster import SLOTS, SlotMap, by_slot, hash_slot
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ import tracemalloc
 import pytest
 
 from async_backfill.errors import ConfigurationError
-from async_backfill.redis.envelope import Envelopes
+from async_backfill.redis._envelope import Envelopes
 
 zstd = pytest.importorskip("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
+from async_backfill._common.zstd import decompress  # noqa: E402
 from async_backfill.redis.compression import Zstd  # noqa: E402  only if it is installed
-from async_backfill.zstd import decompress  # noqa: E402
 
 KEY = b"ns:ka"
 

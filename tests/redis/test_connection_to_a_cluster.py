@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("redis", reason="needs the extra redis")
 from async_backfill.contracts import Heats
-from async_backfill.redis.cluster import hash_slot
+from async_backfill.redis._cluster import hash_slot
 from async_backfill.redis.connection import connect
 from async_backfill.redis.errors import RedisReplyError, RedisUnavailableError
 from async_backfill.redis.invalidations import RedisInvalidations

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from async_backfill.errors import ConfigurationError
-from async_backfill.redis.keyspace import LONGEST, Keyspace
+from async_backfill.redis._keyspace import LONGEST, Keyspace
 
 PLAIN = st.one_of(
     st.none(),

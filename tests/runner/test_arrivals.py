@@ -5,8 +5,8 @@ from statistics import fmean, pstdev
 
 import pytest
 
+from async_backfill._runner.replay.arrivals import arrival_times
 from async_backfill.errors import ConfigurationError
-from async_backfill.runner.arrivals import arrival_times
 
 
 def first(count: int, *, rate: float = 20.0, seed: int = 0) -> list[float]:

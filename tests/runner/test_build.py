@@ -6,9 +6,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from async_backfill.errors import ConfigurationError, ScenarioError
-from async_backfill.runner.build import files_of, load_lookups, load_source, make_cache
-from async_backfill.runner.scenario import (
+from async_backfill._runner.scenario.build import files_of, load_lookups, load_source, make_cache
+from async_backfill._runner.scenario.model import (
     KeyFile,
     MappingSpec,
     Scenario,
@@ -18,6 +17,7 @@ from async_backfill.runner.scenario import (
     TableSpec,
     ZipfSpec,
 )
+from async_backfill.errors import ConfigurationError, ScenarioError
 from async_backfill.sources.mapping import MappingSource
 from async_backfill.sources.simulated import SimulatedSource
 

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from async_backfill.errors import ScenarioError
-from async_backfill.runner.decode import decode
-from async_backfill.runner.scenario import (
+from async_backfill._runner.scenario.decode import decode
+from async_backfill._runner.scenario.model import (
     FileSpec,
     HTTPSpec,
     KeyFile,
@@ -21,6 +20,7 @@ from async_backfill.runner.scenario import (
     TableSpec,
     ZipfSpec,
 )
+from async_backfill.errors import ScenarioError
 
 LEAST = {"source": {"a": 1}, "lookups": ["a"]}
 

@@ -5,9 +5,9 @@ import io
 import pytest
 
 from async_backfill import BackfillCache, MappingSource
-from async_backfill.runner.display import ProgressBar, print_table
-from async_backfill.runner.scenario import Settings
-from async_backfill.runner.summary import summarize
+from async_backfill._runner.display import ProgressBar, print_table
+from async_backfill._runner.replay.summary import summarize
+from async_backfill._runner.scenario.model import Settings
 
 
 class Terminal(io.StringIO):

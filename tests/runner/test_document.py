@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from async_backfill._runner.scenario.document import DEEPEST, parse
 from async_backfill.errors import ScenarioError
-from async_backfill.runner.document import DEEPEST, parse
 
 text = st.text(st.characters(exclude_categories=["Cs"]))
 plain = st.recursive(

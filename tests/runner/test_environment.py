@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from async_backfill import ConfigurationError
-from async_backfill.runner.environment import expand_url
+from async_backfill._runner.scenario.environment import expand_url
 
 
 def test_a_variable_stands_where_its_name_stood():

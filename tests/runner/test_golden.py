@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from async_backfill.cli import main
+from async_backfill._commands.cli import main
 from tests.runner.reference_model import DEFAULTS, ReferenceModel, with_bare_errors
 
 DATA = Path(__file__).parents[2] / "data"

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from async_backfill._runner.replay.held_journal import HeldJournal
 from async_backfill.contracts import Heats
 from async_backfill.errors import JournalError
-from async_backfill.runner.held_journal import HeldJournal
 
 pytestmark = pytest.mark.anyio
 

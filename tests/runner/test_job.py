@@ -5,8 +5,8 @@ import json
 
 import pytest
 
+from async_backfill._runner.replay.job import Job, Report, run
 from async_backfill.errors import ConfigurationError, ScenarioError
-from async_backfill.runner.job import Job, Report, run
 
 pytestmark = pytest.mark.asyncio
 

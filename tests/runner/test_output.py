@@ -6,8 +6,8 @@ import stat
 
 import pytest
 
+from async_backfill._runner.output import OutputError, check_output, write_atomically
 from async_backfill.errors import ScenarioError
-from async_backfill.runner.output import OutputError, check_output, write_atomically
 
 pytestmark = pytest.mark.asyncio
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from async_backfill.runner.build import load_lookups, load_source, make_cache
-from async_backfill.runner.decode import decode
-from async_backfill.runner.replay import replay
-from async_backfill.runner.summary import summarize
+from async_backfill._runner.replay.lookups import replay
+from async_backfill._runner.replay.summary import summarize
+from async_backfill._runner.scenario.build import load_lookups, load_source, make_cache
+from async_backfill._runner.scenario.decode import decode
 from tests.runner.reference_model import ReferenceModel, with_bare_errors
 
 KEYS = [f"k{number}" for number in range(9)]

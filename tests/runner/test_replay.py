@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from async_backfill import BackfillCache, BackfillPolicy, LoadPolicy, MappingSource, SimulatedSource
+from async_backfill._runner.replay.lookups import LookupFailure, replay
 from async_backfill.outcomes import ABSENT
-from async_backfill.runner.replay import LookupFailure, replay
 
 pytestmark = pytest.mark.asyncio
 

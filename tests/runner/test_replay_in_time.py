@@ -6,7 +6,7 @@ import pytest
 from anyio import current_time, sleep
 
 from async_backfill import BackfillCache, LoadPolicy, MappingSource, SimulatedSource
-from async_backfill.runner.replay import replay
+from async_backfill._runner.replay.lookups import replay
 
 pytestmark = pytest.mark.anyio
 

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from async_backfill import AuditRecord, BackfillCache, BackfillCause, MappingSource, Stats, Status
+from async_backfill._runner.replay.lookups import LookupFailure
+from async_backfill._runner.replay.summary import VirtualTime, encode, percentile, summarize
+from async_backfill._runner.scenario.model import Settings
 from async_backfill.outcomes import ABSENT
-from async_backfill.runner.replay import LookupFailure
-from async_backfill.runner.scenario import Settings
-from async_backfill.runner.summary import VirtualTime, encode, percentile, summarize
 
 NO_STATS = BackfillCache(MappingSource({})).stats
 

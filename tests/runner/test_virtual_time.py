@@ -11,10 +11,10 @@ import sys
 import anyio
 import pytest
 
+from async_backfill._runner.output import OutputError
+from async_backfill._runner.replay.job import Job, Report, run, run_in_virtual_time
+from async_backfill._runner.replay.virtual_time import run_virtually
 from async_backfill.errors import MissingExtraError, ScenarioError
-from async_backfill.runner.job import Job, Report, run, run_in_virtual_time
-from async_backfill.runner.output import OutputError
-from async_backfill.runner.virtual_time import run_virtually
 from tests.command_line import ROOT
 
 CROWDED = {
@@ -162,7 +162,7 @@ def test_bad_values_are_refused_as_in_real_time(tmp_path):
 
 
 def test_without_its_library_a_run_says_how_to_install_it_before_it_reads_anything(monkeypatch):
-    monkeypatch.delitem(sys.modules, "async_backfill.runner.virtual_time")
+    monkeypatch.delitem(sys.modules, "async_backfill._runner.replay.virtual_time")
     monkeypatch.setitem(sys.modules, "looptime", None)
     with pytest.raises(MissingExtraError) as refused:
         run_in_virtual_time(Job(scenario="missing", output="missing"), lambda *_: None)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from async_backfill.runner.wording import nearest, one_line, path_of, shown
+from async_backfill._runner.wording import nearest, one_line, path_of, shown
 
 
 @pytest.mark.parametrize(

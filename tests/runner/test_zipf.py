@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from async_backfill.runner.scenario import ZipfSpec
-from async_backfill.runner.zipf import zipf_keys
+from async_backfill._runner.scenario.model import ZipfSpec
+from async_backfill._runner.scenario.zipf import zipf_keys
 
 
 def counts(**spec: float) -> list[int]:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from async_backfill.errors import ScenarioError
-from async_backfill.sources.files import read_keys, read_table, read_text
+from async_backfill.sources._rows.tables import read_keys, read_table, read_text
 
 pytestmark = pytest.mark.asyncio
 

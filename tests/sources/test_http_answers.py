@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from async_backfill.sources.http_answers import Answer, NoAnswerError, StatusError, retry_after, status_name
+from async_backfill.sources.http._answers import Answer, NoAnswerError, StatusError, retry_after, status_name
 
 NOW = datetime(1994, 11, 6, 8, 49, 0, tzinfo=UTC)
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from async_backfill import ConfigurationError
-from async_backfill.sources.http_answers import Answer, AnswerError, NoAnswerError, StatusError
-from async_backfill.sources.http_attempts import Attempts, RetryPolicy
+from async_backfill.sources.http._answers import Answer, AnswerError, NoAnswerError, StatusError
+from async_backfill.sources.http._attempts import Attempts, RetryPolicy
 
 pytestmark = pytest.mark.anyio
 

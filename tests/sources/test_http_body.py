@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from async_backfill.sources.http_answers import AnswerError, HTTPSourceError, NoAnswerError
-from async_backfill.sources.http_body import Body
+from async_backfill.sources.http._answers import AnswerError, HTTPSourceError, NoAnswerError
+from async_backfill.sources.http._body import Body
 
 PLACE = "https://host/{key}"
 

@@ -19,7 +19,7 @@ from async_backfill.sources.http import (
     RetryPolicy,
     post_keys,
 )
-from async_backfill.sources.http_exchange import redirect_target
+from async_backfill.sources.http._exchange import redirect_target
 from tests.servers.http import Reply, start_http
 
 pytestmark = pytest.mark.anyio

@@ -9,8 +9,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from async_backfill import ConfigurationError
-from async_backfill.sources.http_answers import KeyTextError
-from async_backfill.sources.http_template import KeyURL
+from async_backfill.sources.http._answers import KeyTextError
+from async_backfill.sources.http._template import KeyURL
 
 ITEMS = "https://host:8443/v1/items/{key}/full?lang=en"
 any_text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)

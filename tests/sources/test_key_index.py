@@ -7,7 +7,7 @@ import tracemalloc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from async_backfill.sources.key_index import KeyIndex
+from async_backfill.sources._rows.key_index import KeyIndex
 
 hashes = st.integers(-3, 3) | st.sampled_from([1 << 40, -(1 << 63), (1 << 63) - 1]) | st.integers(-999, 999)
 

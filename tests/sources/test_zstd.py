@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from async_backfill.errors import ScenarioError
-from async_backfill.sources.indexed_file import FileSource
+from async_backfill.sources.file import FileSource
 from tests.real_time import anyio_backend  # noqa: F401 - a fixture
 
 zstd = pytest.importorskip("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")

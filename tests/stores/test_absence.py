@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from async_backfill.stores.absence import AbsentKeys
+from async_backfill.stores._absence import AbsentKeys
 from async_backfill.testing import ManualClock
 
 TTL = 10.0

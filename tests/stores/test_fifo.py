@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from async_backfill.stores.fifo import FifoOrder
+from async_backfill.stores._eviction.fifo import FifoOrder
 from tests.stores.order_rigs import AgainstAModel, case_of
 
 

@@ -11,9 +11,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from async_backfill import FreshnessPolicy
 from async_backfill.outcomes import ABSENT
-from async_backfill.stores.fresh import FreshStore
+from async_backfill.stores._eviction.orders import EVICTIONS
+from async_backfill.stores._fresh import FreshStore
 from async_backfill.stores.memory import MemoryStore
-from async_backfill.stores.orders import EVICTIONS
 from async_backfill.testing import ManualClock
 
 TTL, STALE_FOR, RETRY_AFTER = 10.0, 5.0, 3.0

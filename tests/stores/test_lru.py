@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from async_backfill.stores.lru import LruOrder
+from async_backfill.stores._eviction.lru import LruOrder
 from tests.stores.order_rigs import AgainstAModel, case_of
 
 

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from async_backfill import ConfigurationError, MemoryStore
 from async_backfill.outcomes import ABSENT
-from async_backfill.stores.orders import EVICTIONS
+from async_backfill.stores._eviction.orders import EVICTIONS
 
 keys = st.integers(0, 9)
 values = st.none() | st.integers(0, 3)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from async_backfill import BackfillCache, ConfigurationError, MappingSource, MemoryStore
-from async_backfill.stores.fifo import FifoOrder
-from async_backfill.stores.lru import LruOrder
-from async_backfill.stores.orders import EVICTIONS, make_order
-from async_backfill.stores.s3_fifo import S3FifoOrder
-from async_backfill.stores.sieve import SieveOrder
+from async_backfill.stores._eviction.fifo import FifoOrder
+from async_backfill.stores._eviction.lru import LruOrder
+from async_backfill.stores._eviction.orders import EVICTIONS, make_order
+from async_backfill.stores._eviction.s3_fifo import S3FifoOrder
+from async_backfill.stores._eviction.sieve import SieveOrder
 
 ORDERS = {"fifo": FifoOrder, "lru": LruOrder, "sieve": SieveOrder, "s3-fifo": S3FifoOrder}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from async_backfill.outcomes import ABSENT
-from async_backfill.stores.places import Places
+from async_backfill.stores._eviction.places import Places
 
 
 def placed(places, keys):

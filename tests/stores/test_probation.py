@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from async_backfill.outcomes import ABSENT
+from async_backfill.stores._eviction.orders import EVICTIONS
+from async_backfill.stores._probation import ProbationStore
 from async_backfill.stores.memory import MemoryStore
-from async_backfill.stores.orders import EVICTIONS
-from async_backfill.stores.probation import ProbationStore
 
 KEYS = range(14)
 keys = st.sampled_from(KEYS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize
 
-from async_backfill.stores.s3_fifo import S3FifoOrder
+from async_backfill.stores._eviction.s3_fifo import S3FifoOrder
 from tests.stores.order_rigs import AgainstAModel, case_of
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from async_backfill.stores.sieve import SieveOrder
+from async_backfill.stores._eviction.sieve import SieveOrder
 from tests.stores.order_rigs import AgainstAModel, case_of
 
 

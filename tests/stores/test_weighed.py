@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from async_backfill import BackfillCache, ConfigurationError, LoadPolicy, MappingSource, WeighedStore
 from async_backfill.outcomes import ABSENT
-from async_backfill.stores.orders import EVICTIONS
+from async_backfill.stores._eviction.orders import EVICTIONS
 from async_backfill.testing import GatedSource
 
 keys = st.integers(0, 7)

@@ -9,7 +9,7 @@ import pytest
 from anyio import create_task_group, wait_all_tasks_blocked
 
 from async_backfill import ConfigurationError
-from async_backfill.contracts import Copy
+from async_backfill.contracts import FarCopy
 from async_backfill.testing import ManualClock, MemoryFarStore
 from tests.callers import CANCELLED, PENDING, Caller, start
 
@@ -39,7 +39,7 @@ def peer(store):
 async def test_what_one_process_keeps_the_others_find(store, peer):
     await store.set_many({"a": 1})
 
-    assert await peer.get_many(("a",)) == {"a": Copy(1, 0.0)}
+    assert await peer.get_many(("a",)) == {"a": FarCopy(1, 0.0)}
     assert (len(store), len(peer)) == (1, 1)
 
 
@@ -48,7 +48,7 @@ async def test_the_clock_of_a_test_says_how_old_a_value_is():
     store = MemoryFarStore(clock=clock)
     await store.set_many({"a": 1}, ttl=5.0)
     clock.advance(4.5)
-    assert await store.get_many(("a",)) == {"a": Copy(1, 4.5)}
+    assert await store.get_many(("a",)) == {"a": FarCopy(1, 4.5)}
     clock.advance(0.5)
 
     assert await store.get_many(("a",)) == {}
@@ -80,7 +80,7 @@ async def test_a_lease_that_is_no_duration_above_zero_is_refused(setting):
 
 
 async def test_a_slow_line_delays_its_own_process_only(store, peer):
-    store.line.latency, store.line.answer_latency = 0.25, 0.5
+    store.link.latency, store.link.answer_latency = 0.25, 0.5
     begin = anyio.current_time()
     await peer.get_many(("a",))
     assert anyio.current_time() == begin
@@ -90,15 +90,15 @@ async def test_a_slow_line_delays_its_own_process_only(store, peer):
 
 
 async def test_processes_can_share_a_line(store):
-    peer = store.peer(store.line)
-    store.line.fail()
+    peer = store.peer(store.link)
+    store.link.fail()
 
     with pytest.raises(ConnectionError):
         await peer.get_many(("a",))
 
 
 async def test_a_call_that_is_given_up_on_its_way_there_has_no_effect(store, peer):
-    store.line.latency = math.inf
+    store.link.latency = math.inf
     async with create_task_group() as tasks:
         caller = start(tasks, store.set_many, {"a": 1})
         await wait_all_tasks_blocked()
@@ -109,7 +109,7 @@ async def test_a_call_that_is_given_up_on_its_way_there_has_no_effect(store, pee
 
 
 async def test_a_call_that_is_given_up_on_its_way_back_has_had_its_effect(store, peer):
-    store.line.answer_latency = math.inf
+    store.link.answer_latency = math.inf
     async with create_task_group() as tasks:
         caller = start(tasks, store.set_many, {"a": 1})
         await wait_all_tasks_blocked()
@@ -121,20 +121,20 @@ async def test_a_call_that_is_given_up_on_its_way_back_has_had_its_effect(store,
 
 @pytest.mark.parametrize("recovers", [True, False])
 async def test_a_line_that_fails_fails_the_calls_under_way(store, recovers):
-    store.line.latency = math.inf
+    store.link.latency = math.inf
     async with create_task_group() as tasks:
         caller = FailingCaller(store.get_many, ("a",))
         tasks.start_soon(caller.run)
         await wait_all_tasks_blocked()
-        store.line.fail()
+        store.link.fail()
         if recovers:
-            store.line.recover()
+            store.link.recover()
 
     assert isinstance(caller.outcome, ConnectionError)
 
 
 async def test_a_line_fails_as_it_is_told_to_until_it_recovers(store):
-    store.line.fail(TimeoutError)
+    store.link.fail(TimeoutError)
     for call in (
         store.get_many(("a",)),
         store.set_many({"a": 1}),
@@ -147,13 +147,13 @@ async def test_a_line_fails_as_it_is_told_to_until_it_recovers(store):
     ):
         with pytest.raises(TimeoutError):
             await call
-    store.line.recover()
+    store.link.recover()
 
     assert await store.get_many(("a",)) == {}
 
 
 async def test_two_errors_of_a_line_are_two_objects(store):
-    store.line.fail()
+    store.link.fail()
     errors = []
     for _ in range(2):
         try:
@@ -172,7 +172,7 @@ async def test_who_watches_a_lease_over_a_line_that_breaks_is_woken(store, peer)
             caller = start(tasks, ended)
             await wait_all_tasks_blocked()
             assert caller.outcome == PENDING
-            peer.line.fail()
+            peer.link.fail()
             await wait_all_tasks_blocked()
 
             assert caller.outcome is None
@@ -180,7 +180,7 @@ async def test_who_watches_a_lease_over_a_line_that_breaks_is_woken(store, peer)
 
 async def test_who_watches_a_lease_over_a_broken_line_looks_20_times_a_second(store):
     await store.leases.acquire_many(("a",))
-    store.line.fail()
+    store.link.fail()
     begin = anyio.current_time()
     with store.leases.watch(("a",)) as ended:
         for _ in range(20):
@@ -190,7 +190,7 @@ async def test_who_watches_a_lease_over_a_broken_line_looks_20_times_a_second(st
 
 
 async def test_what_is_published_takes_the_latency_of_both_lines(store, peer):
-    store.line.latency, peer.line.latency = 0.25, 0.5
+    store.link.latency, peer.link.latency = 0.25, 0.5
     heard = []
     async with create_task_group() as tasks:
         tasks.start_soon(peer.invalidations.listen, lambda keys: heard.append((anyio.current_time(), keys)))
@@ -214,16 +214,16 @@ async def test_what_is_published_before_somebody_listens_is_heard_then(store, pe
 
 
 async def test_a_listener_whose_line_was_down_forgets_everything(store, peer):
-    peer.line.latency = 1.0
+    peer.link.latency = 1.0
     heard = []
     async with create_task_group() as tasks:
         tasks.start_soon(peer.invalidations.listen, heard.append)
         await store.invalidations.publish(("on its way",))
-        peer.line.fail()
+        peer.link.fail()
         await store.invalidations.publish(("into the void",))
         await anyio.sleep(10)
         assert heard == []
-        peer.line.recover()
+        peer.link.recover()
         await wait_all_tasks_blocked()
         tasks.cancel_scope.cancel()
 
@@ -232,7 +232,7 @@ async def test_a_listener_whose_line_was_down_forgets_everything(store, peer):
 
 async def test_a_line_that_never_failed_has_nothing_to_recover_from(store, peer):
     heard = []
-    peer.line.recover()
+    peer.link.recover()
     await store.invalidations.publish(("a",))
     async with create_task_group() as tasks:
         tasks.start_soon(peer.invalidations.listen, heard.append)

@@ -37,7 +37,7 @@ from async_backfill.contracts import (
     Trigger,
 )
 from async_backfill.events import BackfillAudited, Event, KeysEvicted, LoadFinished
-from async_backfill.records import FarStats
+from async_backfill.stats import FarStats
 from async_backfill.testing import (
     FarStoreContract,
     GatedSource,

@@ -10,7 +10,7 @@ from benchmarks.peers.peer import Peer
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from async_backfill.stores.orders import Eviction
+    from async_backfill.stores._eviction.orders import Eviction
     from benchmarks.peers.sources import Source
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from async_backfill.decorator import cached
+from async_backfill._cached.decorator import cached
 from benchmarks.peers.peer import Peer
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from async_backfill._runner.history.blocks import LineBlocks
 from async_backfill.errors import ScenarioError
-from async_backfill.runner.history.blocks import LineBlocks
 
 
 def blocks_of(content, size):

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from async_backfill._runner.history.formats import AccessLog, Column, KeyLines, Matches, guess
 from async_backfill.errors import ScenarioError
-from async_backfill.runner.history.formats import AccessLog, Column, KeyLines, Matches, guess
 
 COMMON = '127.0.0.1 - frank [10/Oct/2000:13:55:36 -0700] "GET /apache_pb.gif HTTP/1.0" 200 2326'
 

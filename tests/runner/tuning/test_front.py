@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from async_backfill.runner.tuning.front import dominates, pareto_front, worth_choosing
+from async_backfill._runner.tuning.front import dominates, pareto_front, worth_choosing
 
 
 @dataclass(frozen=True)

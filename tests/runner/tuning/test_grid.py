@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from async_backfill.runner.scenario import Settings
-from async_backfill.runner.tuning.grid import DIMENSIONS, Extent, changes, coarse, fine, sweep
-from async_backfill.stores.orders import EVICTIONS
+from async_backfill._runner.scenario.model import Settings
+from async_backfill._runner.tuning.grid import DIMENSIONS, Extent, changes, coarse, fine, sweep
+from async_backfill.stores._eviction.orders import EVICTIONS
 
 EXTENT = Extent(wanted=1000, in_source=5000)
 BASE = Settings(window=77)

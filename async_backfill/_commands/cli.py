@@ -1,0 +1,111 @@
+"""The command line: arguments in, exit code out, every complaint one line on standard error."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sys
+from io import TextIOWrapper
+from typing import TYPE_CHECKING, Any, Final
+
+from cyclopts import App, CycloptsError, UnusedCliTokensError
+
+from async_backfill._commands.history import history
+from async_backfill._commands.replay import EPILOGUE, replay
+from async_backfill._commands.tune import tune
+from async_backfill._runner.wording import one_line
+from async_backfill.errors import AsyncBackfillError, ConfigurationError, MissingExtraError, ScenarioError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from async_backfill._commands.command import Command
+
+OK: Final = 0
+RUN_FAILED: Final = 1
+BAD_INPUT: Final = 2
+INTERRUPTED: Final = 130
+
+_SUBCOMMANDS: Final = (history, tune)
+_LONGEST: Final = 400
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    :param arguments: what follows the program's name; ``None`` takes it from ``sys.argv``.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal may know only ASCII
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        action, bound, _ = _app().parse_args(arguments, exit_on_error=False, print_error=False)
+        if action not in {replay, *_SUBCOMMANDS}:  # --help or --version
+            return _print(lambda: action(*bound.args, **bound.kwargs))
+        command: Command[Any] = action(*bound.args, **bound.kwargs)
+        with command.progress_bar() as bar:
+            result = command.run(bar.show)
+    except (CycloptsError, AsyncBackfillError) as error:
+        return _complain(*_complaint(error))
+    except KeyboardInterrupt:
+        return _complain("interrupted, nothing was written", INTERRUPTED)
+    if command.quiet:
+        return OK
+    return _print(lambda: command.tell(result), f"; {command.written}" if command.written else "")
+
+
+def _complaint(error: Exception) -> tuple[str, int]:
+    """Return what to say of ``error``, and the exit code."""
+    match error:
+        case UnusedCliTokensError():
+            return f"{error} Every option begins with two dashes; see --help.", BAD_INPUT
+        case ConfigurationError():
+            return f"--{error.setting.replace('_', '-')}: {error.problem}", BAD_INPUT
+        case CycloptsError() | ScenarioError() | MissingExtraError():
+            return str(error), BAD_INPUT
+    return str(error), RUN_FAILED
+
+
+def _app() -> App:
+    app = App(
+        name="python -m async_backfill",
+        help_format="plaintext",
+        help_epilogue=EPILOGUE,
+        version=lambda: importlib.metadata.version("async-backfill"),
+    )
+    app.default(replay)
+    for subcommand in _SUBCOMMANDS:
+        app.command(subcommand, help_epilogue="")
+    return app
+
+
+def _print(tell: Callable[[], object], done: str = "") -> int:
+    """Run ``tell``, which prints; return the exit code.
+
+    :param done: what to add when printing fails.
+    """
+    if sys.stdout is None:  # closed by whoever started this process
+        return OK
+    try:
+        tell()
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # such as "| head"; rich exits when its reader has gone
+        _silence()
+    except OSError as error:
+        _silence()
+        return _complain(f"standard output: cannot be written: {error.strerror}{done}", RUN_FAILED)
+    return OK
+
+
+def _silence() -> None:
+    """Drop what is still buffered: it would fail again, with a traceback, when the interpreter ends."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+
+
+def _complain(problem: str, code: int) -> int:
+    line = one_line(problem)
+    if sys.stderr is not None:
+        print(f"error: {line if len(line) <= _LONGEST else f'{line[:_LONGEST]}...'}", file=sys.stderr)
+    return code

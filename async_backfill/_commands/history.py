@@ -1,0 +1,102 @@
+"""``history``: hot keys from logs, so that a first deployment starts warm."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Final
+
+import anyio
+from cyclopts import Parameter
+
+from async_backfill._commands.integers import integer
+from async_backfill._runner.display import ProgressBar
+from async_backfill._runner.history.formats import FormatName  # noqa: TC001 - cyclopts reads the annotation
+from async_backfill._runner.history.job import HistoryJob, write_history
+from async_backfill._runner.wording import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from async_backfill._runner.history.job import History
+
+_Optional: Final = Parameter(show_default=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryCommand:
+    """A reading of logs, and how to tell of it; a `async_backfill._commands.command.Command`."""
+
+    job: HistoryJob
+    quiet: bool
+
+    @property
+    def written(self) -> str:
+        """What to say of the journal."""
+        return one_line(f"{self.job.output} written")
+
+    def progress_bar(self) -> ProgressBar:
+        """Return a bar that counts bytes."""
+        return ProgressBar(None if self.quiet else sys.stderr, doing="reading", in_bytes=True)
+
+    def run(self, progress: Callable[[int, int], None], /) -> History:
+        """Read the logs and write the journal."""
+        return anyio.run(write_history, self.job, progress)
+
+    def tell(self, history: History, /) -> None:
+        """Print what each log held, and how many keys the journal has."""
+        for reading in history.readings:
+            others = reading.lines - reading.lookups
+            missed = f", {others:,} without a key" if others else ""
+            print(one_line(f"{reading.name}: {reading.lookups:,} lookups in {reading.lines:,} lines{missed}"))
+        print(f"{self.written}: {history.keys:,} keys")
+
+
+def history(
+    *,
+    from_: Annotated[list[str], Parameter(name="--from", negative=(), allow_leading_hyphen=True)],
+    to: str,
+    format: Annotated[FormatName | None, _Optional] = None,  # noqa: A002 - the option's name is given
+    column: Annotated[str | None, _Optional] = None,
+    pattern: Annotated[str | None, _Optional] = None,
+    size: Annotated[int, Parameter(converter=integer)] = 100_000,
+    half_life: Annotated[float | None, _Optional] = None,
+    quiet: Annotated[bool, Parameter(negative=())] = False,
+) -> HistoryCommand:
+    """Write a journal of hot keys from logs, so that a first deployment starts warm.
+
+    A cache whose backfills select by history reads the journal when it opens.
+    Lines without a key are counted. Example:
+
+        python -m async_backfill history --from access.log --to hot.journal
+
+    Parameters
+    ----------
+    from_:
+        A log, plain or gzip, or - for standard input; may be given again, oldest first.
+    to:
+        The journal; an older one is replaced once the new one is complete.
+    format:
+        Access log (common or combined: the key is the path, without the query), one key a line, or CSV
+        with a header [what the first lines look like].
+    column:
+        The column of a CSV table that is the key.
+    pattern:
+        A regular expression; its group, or the one named key, is the key.
+    size:
+        Keys remembered at the most; twice the capacity of the cache is enough.
+    half_life:
+        Lookups after which a lookup counts half [15 times the size].
+    quiet:
+        Print nothing but complaints.
+    """
+    job = HistoryJob(
+        inputs=from_,
+        output=to,
+        format_name=format,
+        column=column,
+        pattern=pattern,
+        size=size,
+        half_life=half_life,
+    )
+    return HistoryCommand(job=job, quiet=quiet)

@@ -1,0 +1,118 @@
+"""Calls of a store that may be slow or gone: a deadline around each, then none for a while."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from anyio import CancelScope, current_time
+
+from async_backfill._common.attempt import attempt
+from async_backfill._loading.circuit_breaker import Circuit
+from async_backfill.errors import CircuitOpenError, ConfigurationError, StoreError
+from async_backfill.stats import FarStats
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from async_backfill.contracts import Clock
+    from async_backfill.policies import CircuitPolicy
+    from async_backfill.records import CircuitState
+
+T = TypeVar("T")
+
+_LOGGER: Final = logging.getLogger("async_backfill.far")
+_BETWEEN_LINES: Final = 1.0
+
+
+class GuardedCalls:
+    """Calls a far store so that it costs a caller ``timeout`` seconds at the most, and counts what came.
+
+    What fails is logged, one line a second at the most.
+
+    :param clock: seconds that never go back, for the circuit and the log.
+    :param notify: is told of each failure; ``None`` when nobody listens.
+    """
+
+    def __init__(
+        self,
+        *,
+        timeout: float,
+        circuit: CircuitPolicy,
+        clock: Clock,
+        notify: Callable[[StoreError], None] | None = None,
+    ) -> None:
+        self._timeout = timeout
+        self._circuit = Circuit(circuit, clock)
+        self._clock = clock
+        self._notify = notify
+        self._next_line = -math.inf
+        self._unlogged = 0
+        self.hits = 0
+        self.misses = 0
+        self.failures = 0
+        self.written = 0
+        self.unwritten = 0
+
+    @property
+    def state(self) -> CircuitState:
+        """Whether the store is called."""
+        return self._circuit.state
+
+    def stats(self) -> FarStats:
+        """Return what was counted so far."""
+        return FarStats(
+            hits=self.hits,
+            misses=self.misses,
+            failures=self.failures,
+            written=self.written,
+            unwritten=self.unwritten,
+            circuit=self.state,
+        )
+
+    async def call(self, what: str, call: Callable[[], Awaitable[T]], *, within: float | None = None) -> T:
+        """Return what ``call()`` returns.
+
+        :param what: names the call in errors and in the log.
+        :param within: seconds, for a call of many round trips; ``None`` for the usual ones.
+        :raises StoreError: when it failed, was late, or was not made because the store failed lately.
+        """
+        try:
+            probe = self._circuit.admit()
+        except CircuitOpenError:
+            raise StoreError(
+                f"{what}: not tried, the store failed lately and is left alone a while"
+            ) from None
+        failed: bool | None = None
+        timeout = self._timeout if within is None else within
+        try:
+            ended = await attempt(call, CancelScope(deadline=current_time() + timeout))
+            if not isinstance(ended.error, ConfigurationError):  # a key that no store could take
+                failed = ended.stopped or ended.error is not None
+        finally:
+            self._circuit.record(probe=probe, failed=failed)
+        if ended.error is None and not ended.stopped:
+            return ended.result  # type: ignore[return-value] # there is one where there is no error
+        if isinstance(ended.error, (KeyboardInterrupt, SystemExit)):
+            raise ended.error
+        if ended.stopped:
+            problem = f"took longer than {timeout} s (FarTier.timeout)"
+        else:
+            problem = " ".join(f"{type(ended.error).__name__}: {ended.error}".split())
+        error = StoreError(f"{what}: {problem}")
+        error.__cause__ = ended.error
+        self._failed(error)
+        raise error
+
+    def _failed(self, error: StoreError) -> None:
+        self.failures += 1
+        if self._notify is not None:
+            self._notify(error)
+        now = self._clock()
+        if now < self._next_line:
+            self._unlogged += 1
+            return
+        more = f" ({self._unlogged} more since the last line)" if self._unlogged else ""
+        _LOGGER.warning("the far store failed, reads go on without it: %s%s", error, more)
+        self._next_line, self._unlogged = now + _BETWEEN_LINES, 0

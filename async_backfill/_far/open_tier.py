@@ -1,0 +1,91 @@
+"""A far tier while a cache is open: what reads it, what writes it, and what hears of others' changes."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING, Final, Generic
+
+from anyio import move_on_after, sleep
+
+from async_backfill._far.read_through import ReadThrough
+from async_backfill._far.writes import FarWrites
+from async_backfill.contracts import K, V
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from async_backfill._far.guarded_calls import GuardedCalls
+    from async_backfill._loading.batch_calls import BatchCalls
+    from async_backfill.contracts import Invalidations, Spawn
+    from async_backfill.far_tier import FarTier
+
+_LOGGER: Final = logging.getLogger("async_backfill.far")
+_PAUSE: Final = 1.0
+
+
+class OpenTier(Generic[K, V]):
+    """Puts together what a cache does with ``tier``.
+
+    :param ttl: seconds that a value stays fresh in memory; ``None`` for ever.
+    :param seconds_left: how long a key stays fresh there; ``None`` where nothing expires.
+    :param patience: seconds to wait in all for loads of other processes; ``None`` for no limit.
+    :param spawn: starts a task that the cache owns.
+    """
+
+    def __init__(
+        self,
+        tier: FarTier[K, V],
+        calls: GuardedCalls,
+        *,
+        ttl: float | None,
+        seconds_left: Callable[[K], float] | None,
+        patience: float | None,
+        spawn: Spawn,
+    ) -> None:
+        self._tier = tier
+        self._calls = calls
+        self._ttl = ttl if tier.ttl is None else tier.ttl
+        self._seconds_left = seconds_left
+        self._patience = patience
+        self._spawn = spawn
+        self.writes: FarWrites[K, V] = FarWrites(tier, calls, ttl=self._ttl, spawn=spawn)
+
+    def before(self, calling: BatchCalls[K, V]) -> ReadThrough[K, V]:
+        """Return what asks the tier's store before ``calling``."""
+        return ReadThrough(
+            calling,
+            self._tier,
+            self._calls,
+            self.writes,
+            ttl=self._ttl,
+            seconds_left=self._seconds_left,
+            patience=self._patience,
+        )
+
+    def listen(self, forget: Callable[[Sequence[K] | None], None]) -> None:
+        """Call ``forget`` with what others changed, from now on; ``None`` means every key.
+
+        At once with every key: what was heard before this was opened, nobody knows.
+        """
+        if self._tier.invalidations is not None:
+            forget(None)
+            self._spawn(partial(_listen, self._tier.invalidations, forget))
+
+    async def close(self, within: float) -> None:
+        """Write what waits, for ``within`` seconds at the most."""
+        try:
+            with move_on_after(within, shield=True):
+                await self.writes.quiet()
+        finally:
+            self.writes.stop()
+
+
+async def _listen(invalidations: Invalidations[K], forget: Callable[[Sequence[K] | None], None]) -> None:
+    while True:
+        try:
+            await invalidations.listen(forget)
+        except Exception:
+            _LOGGER.exception("listening for invalidations failed; it is tried again in %s s", _PAUSE)
+        forget(None)
+        await sleep(_PAUSE)

@@ -1,0 +1,236 @@
+"""The calls of one batch where processes share a store: that first, then the source for the rest."""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, Generic
+
+from anyio import CancelScope, current_time, sleep_until
+
+from async_backfill._loading.batch import BatchState
+from async_backfill._loading.batch_calls import Answer
+from async_backfill.contracts import K, V
+from async_backfill.errors import StoreError
+from async_backfill.outcomes import Failed, LoadCause
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from async_backfill._far.guarded_calls import GuardedCalls
+    from async_backfill._far.writes import FarWrites
+    from async_backfill._loading.batch import Batch
+    from async_backfill._loading.batch_calls import BatchCalls
+    from async_backfill._loading.eager_step import EagerSteps, Raised, Rest
+    from async_backfill._loading.timed_call import Ended
+    from async_backfill._loading.workers import Worker
+    from async_backfill.far_tier import FarTier
+    from async_backfill.records import CircuitState
+
+_A_TENTH: Final = 0.1
+_EAGER_LOOKS: Final = 2
+_BETWEEN_LOOKS: Final = 0.05
+
+
+class ReadThrough(Generic[K, V]):
+    """Asks the store of ``tier`` for batches, then ``calling`` for what is not there.
+
+    Stands in for ``calling``. Nothing that the store does is an error, or takes longer than its timeout.
+
+    :param ttl: seconds that the store keeps a value; ``None`` for ever.
+    :param seconds_left: how long a key stays fresh in memory; ``None`` where nothing expires.
+    :param patience: seconds to wait in all for loads of other processes; ``None`` for no limit.
+    """
+
+    def __init__(
+        self,
+        calling: BatchCalls[K, V],
+        tier: FarTier[K, V],
+        calls: GuardedCalls,
+        writes: FarWrites[K, V],
+        *,
+        ttl: float | None,
+        seconds_left: Callable[[K], float] | None,
+        patience: float | None,
+    ) -> None:
+        self._calling = calling
+        self._store = tier.store
+        self._leases = tier.leases
+        self._calls = calls
+        self._writes = writes
+        self._ttl = math.inf if ttl is None else ttl
+        self._seconds_left = seconds_left
+        self._patience = math.inf if patience is None else patience
+
+    @property
+    def circuit(self) -> CircuitState | None:
+        """The state of the source's circuit; ``None`` when there is none."""
+        return self._calling.circuit
+
+    @property
+    def may_begin(self) -> bool:
+        """Whether `begin` may be called: never, the store has to be asked first."""
+        return False
+
+    def begin(
+        self, batch: Batch[K, V], worker: Worker[Any], steps: EagerSteps
+    ) -> Ended[K, V] | Rest[dict[K, V | Failed]] | Raised:
+        """Do as `Calling.begin`."""
+        return self._calling.begin(batch, worker, steps)
+
+    async def load(self, batch: Batch[K, V], scope: CancelScope) -> Answer[K, V] | Ended[K, V]:
+        """Return what the store, or else the source, says to ``batch``; see `Calling.load`."""
+        if not batch.is_landed:
+            batch.state = BatchState.LOADING
+        course = _Course(batch, scope, self._calling, self._writes)
+        keys = tuple(batch.keys)
+        if self._writes.all_settled:
+            unsettled: tuple[K, ...] = ()
+        else:
+            unsettled = tuple(key for key in keys if self._writes.is_unsettled(key))
+            keys = tuple(key for key in keys if not self._writes.is_unsettled(key))
+            self._writes.nudge()
+        tokens: Mapping[K, bytes] | None = None
+        rest: Sequence[K] = ()
+        with _interruptible(batch):
+            rest = await self._read(course, keys)
+            if batch.cause is not LoadCause.REFRESH:
+                tokens = await self._acquire(course, rest)
+        mine = rest if tokens is None else [key for key in rest if key in tokens]
+        await course.ask((*unsettled, *mine), tokens or {})
+        if tokens is not None and len(mine) < len(rest):
+            await self._wait_for_others(course, [key for key in rest if key not in tokens])
+        return course.answer()
+
+    async def _read(self, course: _Course[K, V], keys: Sequence[K]) -> Sequence[K]:
+        """Take what the store has of ``keys``; return those that have to be loaded."""
+        if not keys:
+            return keys
+        try:
+            copies = await self._calls.call("get", lambda: self._store.get_many(keys))
+        except StoreError:
+            course.store_failed = True
+            return keys
+        is_refresh = course.batch.cause is LoadCause.REFRESH
+        for key in keys:
+            copy = copies.get(key)
+            left = -math.inf if copy is None else self._ttl - copy.age
+            if copy is not None and left > 0.0 and not (is_refresh and self._is_no_newer(key, left)):
+                course.found[key] = copy.value
+                course.copies[key] = left
+        found = len(keys) - (len(rest := [key for key in keys if key not in course.found]))
+        self._calls.hits += found
+        self._calls.misses += len(rest)
+        return rest
+
+    def _is_no_newer(self, key: K, left: float) -> bool:
+        """Return whether a copy with ``left`` seconds to live is hardly younger than the one in memory."""
+        if self._seconds_left is None or math.isinf(self._ttl):
+            return False
+        return left <= self._seconds_left(key) + _A_TENTH * self._ttl
+
+    async def _acquire(self, course: _Course[K, V], keys: Sequence[K]) -> Mapping[K, bytes] | None:
+        """Return the tokens of the leases that were to be had; ``None`` when the store failed."""
+        leases = self._leases
+        if leases is None or course.store_failed:
+            return None
+        if not keys:
+            return {}
+        try:
+            return await self._calls.call("lease", lambda: leases.acquire_many(keys))
+        except StoreError:
+            return None
+
+    async def _wait_for_others(self, course: _Course[K, V], keys: Sequence[K]) -> None:
+        """Take what other processes load of ``keys``; load what they leave, or when it takes too long."""
+        if self._leases is None:
+            return
+        until, looks = current_time() + self._patience, 0
+        with self._leases.watch(keys) as changed:
+            while keys and course.goes_on:
+                tokens: Mapping[K, bytes] | None = None
+                looked = current_time()
+                with _interruptible(course.batch):
+                    keys = await self._read(course, keys)
+                    tokens = await self._acquire(course, keys)
+                    if tokens is not None and not tokens and keys:
+                        looks += 1
+                        with CancelScope(deadline=until):
+                            await changed()
+                            if looks > _EAGER_LOOKS:
+                                await sleep_until(looked + _BETWEEN_LOOKS)
+                if tokens is None or current_time() >= until:
+                    await course.ask(keys, tokens or {})
+                    return
+                await course.ask([key for key in keys if key in tokens], tokens)
+                keys = [key for key in keys if key not in tokens]
+
+
+class _Course(Generic[K, V]):
+    """How far one batch has come: what was found, and what the source was asked."""
+
+    def __init__(
+        self, batch: Batch[K, V], scope: CancelScope, calling: BatchCalls[K, V], writes: FarWrites[K, V]
+    ) -> None:
+        self.batch = batch
+        self.found: dict[K, V | Failed] = {}
+        self.copies: dict[K, float] = {}
+        self.store_failed = False
+        self._scope = scope
+        self._calling = calling
+        self._writes = writes
+        self._asked: list[tuple[Sequence[K], Answer[K, V] | Ended[K, V]]] = []
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether somebody still waits, and the task may be used."""
+        ended = self._asked[-1][1] if self._asked else None
+        return not (self.batch.is_landed or (ended is not None and (ended.stopped or ended.must_stop)))
+
+    async def ask(self, keys: Sequence[K], tokens: Mapping[K, bytes]) -> None:
+        """Ask the source for ``keys``, and have what it says written under the leases of ``tokens``."""
+        values: dict[K, V] = {}
+        try:
+            if keys and self.goes_on:
+                answer = await self._calling.load(self.batch, self._scope, keys)
+                self._asked.append((keys, answer))
+                if answer.error is None:
+                    for key in tokens:
+                        value = answer.found.get(key)
+                        if key in answer.found and not isinstance(value, Failed):
+                            values[key] = answer.found[key]  # type: ignore[assignment] # it is no Failed
+        finally:
+            if tokens:
+                self._writes.leased(values, tokens)
+
+    def answer(self) -> Answer[K, V] | Ended[K, V]:
+        """Return what the batch came to."""
+        self.batch.copies = self.copies
+        if not self.found and len(self._asked) == 1:
+            return self._asked[0][1]
+        answer: Answer[K, V] = Answer(self.found)
+        found = dict(self.found)
+        for keys, ended in self._asked:
+            if ended.error is None:
+                found.update(ended.found)
+            else:
+                found.update(dict.fromkeys(keys, Failed(ended.error)))
+            if isinstance(ended.error, (KeyboardInterrupt, SystemExit)):
+                answer.error = ended.error
+            answer.must_stop = answer.must_stop or ended.must_stop
+            answer.stopped = answer.stopped or ended.stopped
+            answer.calls = (*answer.calls, *ended.calls)
+        answer.found = found
+        answer.seconds = self._asked[0][1].seconds if self._asked else 0.0
+        return answer
+
+
+@contextmanager
+def _interruptible(batch: Batch[Any, Any]) -> Iterator[None]:
+    """Let whoever gives up ``batch`` end what is awaited in here."""
+    with CancelScope() as scope:
+        batch.scope = scope
+        try:
+            yield
+        finally:
+            batch.scope = None

@@ -1,0 +1,277 @@
+"""What is written to the far store: one key after the other in the order of the cache's own changes."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, Generic
+
+from anyio import Event
+
+from async_backfill._far.changes import LARGEST_CALL, Change, Confirmation, PendingChange, values_of
+from async_backfill._far.distrusted import Distrusted
+from async_backfill.contracts import K, V
+from async_backfill.errors import CacheClosedError, StoreError
+from async_backfill.outcomes import ABSENT
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+
+    from async_backfill._far.changes import PendingChanges
+    from async_backfill._far.guarded_calls import GuardedCalls
+    from async_backfill._loading.batch import Batch
+    from async_backfill.contracts import Spawn
+    from async_backfill.far_tier import FarTier
+
+_CLEARING: Final = 10.0
+_CLOSED: Final = "the cache closed before the far store was told"
+
+
+class FarWrites(Generic[K, V]):
+    """Writes changes to the store of ``tier``, the latest of each key, in one task while there are any.
+
+    :param ttl: seconds that the store keeps a value.
+    :param spawn: starts a task that the cache owns.
+    """
+
+    def __init__(self, tier: FarTier[K, V], calls: GuardedCalls, *, ttl: float | None, spawn: Spawn) -> None:
+        self._tier = tier
+        self._calls = calls
+        self._ttl = ttl
+        self._spawn = spawn
+        self._queued: PendingChanges[K, V] = {}
+        self._running: PendingChanges[K, V] = {}
+        self._clearing: list[Confirmation] = []
+        self._distrusted = Distrusted[K](tier.max_queued)
+        self._idle: Event | None = None
+        self._is_closed = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being written, or waits for it."""
+        return self._idle is not None
+
+    async def quiet(self) -> None:
+        """Wait until everything was written, or that has failed."""
+        while self._idle is not None:
+            await self._idle.wait()
+
+    def is_unsettled(self, key: K) -> bool:
+        """Return whether the store may hold what is no longer true of ``key``."""
+        if self._clearing or key in self._distrusted:
+            return True
+        return any(item is not None and item.told for item in (self._queued.get(key), self._running.get(key)))
+
+    @property
+    def all_settled(self) -> bool:
+        """Whether `is_unsettled` is false for every key."""
+        return not (self._clearing or self._distrusted or self._queued or self._running)
+
+    def landed(self, batch: Batch[K, V], keys: Sequence[K]) -> None:
+        """Write what ``batch`` brought from the source for ``keys``, unless leases are in use."""
+        if self._tier.leases is not None or batch.error is not None:
+            return
+        self._keep(
+            {
+                key: PendingChange(Change.LOADED, value)
+                for key, value in batch.values(keys).items()
+                if key not in batch.copies
+            }
+        )
+
+    def leased(self, values: Mapping[K, V], tokens: Mapping[K, bytes]) -> None:
+        """Write ``values`` under their leases, and end those of ``tokens`` that have no value."""
+        self._keep(
+            {
+                key: PendingChange(Change.LEASED, values.get(key, ABSENT), token)
+                for key, token in tokens.items()
+            }
+        )
+
+    async def put(self, items: Mapping[K, V]) -> None:
+        """Write ``items``, and tell the other caches.
+
+        :raises StoreError: when that failed; the others may go on with what they have.
+        """
+        await self._tell({key: PendingChange(Change.PUT, value) for key, value in items.items()})
+
+    async def delete(self, keys: Collection[K]) -> None:
+        """Remove ``keys``, and tell the other caches; raises as `put` does."""
+        await self._tell({key: PendingChange(Change.DELETED, ABSENT) for key in keys})
+
+    async def clear(self) -> None:
+        """Remove everything, and tell the other caches; raises as `put` does."""
+        confirmation = Confirmation(1)
+        for item in self._queued.values():
+            item.settle(None)
+        self._queued.clear()
+        self._clearing.append(confirmation)
+        await self._wait(confirmation)
+
+    def forget(self, keys: Collection[K] | None) -> None:
+        """Drop what was loaded and waits to be written of ``keys``; ``None`` means every key."""
+        for key in tuple(self._queued) if keys is None else keys:
+            item = self._queued.get(key)
+            if item is not None and item.change is Change.LOADED and not item.told:
+                del self._queued[key]
+
+    def nudge(self) -> None:
+        """Try to remove what could not be removed before, if there is something."""
+        if self._distrusted:
+            self._work()
+
+    def stop(self) -> None:
+        """Write nothing any more, and let nobody wait."""
+        self._is_closed = True
+        error = CacheClosedError(_CLOSED)
+        for item in (*self._queued.values(), *self._running.values()):
+            item.settle(error)
+        for confirmation in self._clearing:
+            confirmation.settle(error)
+        self._queued.clear()
+        self._clearing.clear()
+
+    def _keep(self, pending: PendingChanges[K, V]) -> None:
+        room = self._tier.max_queued - len(self._queued)
+        for key, item in pending.items():
+            before = self._queued.get(key)
+            if before is None:
+                room -= 1
+                if room < 0:
+                    self._calls.unwritten += item.value is not ABSENT
+                    continue
+            elif item.change is Change.LEASED:
+                # An explicit change must be written, and it overrules the lease.
+                self._calls.unwritten += item.value is not ABSENT
+                continue
+            else:
+                item.told = before.told
+            self._queued[key] = item
+        if pending:
+            self._work()
+
+    async def _tell(self, pending: PendingChanges[K, V]) -> None:
+        if not pending:
+            return
+        confirmation = Confirmation(len(pending))
+        for key, item in pending.items():
+            before = self._queued.pop(key, None)
+            item.told = [confirmation] if before is None else [*before.told, confirmation]
+            self._queued[key] = item
+        await self._wait(confirmation)
+
+    async def _wait(self, confirmation: Confirmation) -> None:
+        if self._is_closed:
+            raise CacheClosedError(_CLOSED)
+        self._work()
+        await confirmation.done.wait()
+        if confirmation.error is not None:
+            raise type(confirmation.error)(*confirmation.error.args) from confirmation.error.__cause__
+
+    def _work(self) -> None:
+        if self._idle is None and not self._is_closed:
+            self._idle = Event()
+            self._spawn(self._write_all)
+
+    async def _write_all(self) -> None:
+        try:
+            await self._distrusted.remove(self._remove)
+            while self._clearing or self._queued:
+                if self._clearing:
+                    await self._clear()
+                else:
+                    await self._write_some()
+        except BaseException:  # the whole cache is cancelled, and somebody may wait for this
+            self.stop()
+            raise
+        finally:
+            idle, self._idle = self._idle, None
+            if idle is not None:
+                idle.set()
+
+    async def _write_some(self) -> None:
+        """Write the changes that waited longest, as many as one call may have."""
+        self._running = dict(islice(self._queued.items(), LARGEST_CALL))
+        for key in self._running:
+            del self._queued[key]
+        told = {key: item for key, item in self._running.items() if item.told}
+        try:
+            failures = await self._write(self._running)
+            if told and (failure := await self._publish(tuple(told))) is not None:
+                failures = dict.fromkeys(told, failure) | failures
+            for key, item in told.items():
+                if key in failures:
+                    self._distrusted.add(key)
+                else:
+                    self._distrusted.discard(key)
+                item.settle(failures.get(key))
+        finally:
+            self._running = {}
+            for item in told.values():
+                item.settle(CacheClosedError(_CLOSED))
+
+    async def _write(self, pending: PendingChanges[K, V]) -> dict[K, StoreError]:
+        """Write ``errands``; return the failures of those that failed."""
+        store, leases = self._tier.store, self._tier.leases
+        failures: dict[K, StoreError] = {}
+        deleted = [key for key, item in pending.items() if item.change is Change.DELETED]
+        if deleted:
+            failure = await self._call("delete", lambda: store.delete_many(deleted))
+            failures.update(dict.fromkeys(deleted, failure) if failure else {})
+        values = values_of(pending, Change.PUT, Change.LOADED)
+        if values:
+            failure = await self._call("set", lambda: store.set_many(values, ttl=self._ttl))
+            failures.update(dict.fromkeys(values, failure) if failure else {})
+            self._calls.unwritten += len(values) if failure else 0
+            self._calls.written += 0 if failure else len(values)
+        if leases is not None:
+            await self._end_leases(pending)
+        return failures
+
+    async def _end_leases(self, pending: PendingChanges[K, V]) -> None:
+        leases = self._tier.leases
+        tokens = {key: item.token for key, item in pending.items() if item.change is Change.LEASED}
+        if leases is None or not tokens:
+            return
+        values = values_of(pending, Change.LEASED)
+        empty = {key: token for key, token in tokens.items() if key not in values}
+        if values:
+            kept: list[Collection[K]] = []
+
+            async def write() -> None:
+                kept.append(await leases.set_many(values, tokens, ttl=self._ttl))
+
+            await self._call("set under lease", write)
+            written = len(kept[0]) if kept else 0
+            self._calls.written += written
+            self._calls.unwritten += len(values) - written
+        if empty:
+            await self._call("release", lambda: leases.release_many(empty))
+
+    async def _clear(self) -> None:
+        clearing = tuple(self._clearing)
+        failure = await self._call("clear", self._tier.store.clear, within=_CLEARING)
+        failure = failure or await self._publish(None)
+        if failure is None:
+            self._distrusted.clear()
+        del self._clearing[: len(clearing)]
+        for confirmation in clearing:
+            confirmation.settle(failure)
+
+    async def _remove(self, keys: Sequence[K]) -> StoreError | None:
+        failure = await self._call("delete", lambda: self._tier.store.delete_many(keys))
+        return failure or await self._publish(keys)
+
+    async def _publish(self, keys: Sequence[K] | None) -> StoreError | None:
+        invalidations = self._tier.invalidations
+        if invalidations is None:
+            return None
+        return await self._call("publish", lambda: invalidations.publish(keys))
+
+    async def _call(
+        self, what: str, call: Callable[[], Awaitable[Any]], *, within: float | None = None
+    ) -> StoreError | None:
+        try:
+            await self._calls.call(what, call, within=within)
+        except StoreError as error:
+            return error
+        return None

@@ -1,0 +1,196 @@
+"""The source calls of one batch: one as a rule, none while the circuit is open, more to find a bad key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Protocol
+
+from async_backfill._loading.batch import BatchState
+from async_backfill._loading.bisection import isolate
+from async_backfill._loading.circuit_breaker import Circuit
+from async_backfill._loading.cycles import running_batch
+from async_backfill._loading.eager_step import Done
+from async_backfill._loading.timed_call import Ended, answers_of, call_source
+from async_backfill.contracts import K, V
+from async_backfill.errors import CircuitOpenError
+from async_backfill.outcomes import Failed
+from async_backfill.records import CircuitState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from anyio import CancelScope
+
+    from async_backfill._loading.batch import Batch
+    from async_backfill._loading.eager_step import EagerSteps, Raised, Rest
+    from async_backfill._loading.workers import Worker
+    from async_backfill.contracts import Clock, Source
+    from async_backfill.policies import LoadPolicy
+
+
+@dataclass(slots=True)  # a frozen one takes three times as long to make, once for each load
+class Answer(Generic[K, V]):
+    """What a batch came to, after all of its ``calls``, where that is not what one call came to.
+
+    ``must_stop`` says that the error wants the task to end, ``stopped`` that a call was cancelled;
+    ``seconds`` is how long the first call took.
+    """
+
+    found: Mapping[K, V | Failed]
+    error: BaseException | None = None
+    must_stop: bool = False
+    stopped: bool = False
+    seconds: float = 0.0
+    calls: Sequence[Ended[K, V]] = ()
+
+
+class BatchLoader(Protocol[K, V]):
+    """What a loader asks for its batches: a `Calling`, or what stands before one."""
+
+    @property
+    def circuit(self) -> CircuitState | None:
+        """See `Calling.circuit`."""
+        ...
+
+    @property
+    def may_begin(self) -> bool:
+        """See `Calling.may_begin`."""
+        ...
+
+    def begin(
+        self, batch: Batch[K, V], worker: Worker[Any], steps: EagerSteps
+    ) -> Ended[K, V] | Rest[dict[K, V | Failed]] | Raised:
+        """See `Calling.begin`."""
+        ...
+
+    async def load(self, batch: Batch[K, V], scope: CancelScope) -> Answer[K, V] | Ended[K, V]:
+        """See `Calling.load`."""
+        ...
+
+
+class BatchCalls(Generic[K, V]):
+    """Asks the source for batches, as ``policy`` says."""
+
+    def __init__(self, source: Source[K, V], policy: LoadPolicy, *, clock: Clock) -> None:
+        self._source = source
+        self._policy = policy
+        self._clock = clock
+        self._circuit = None if policy.circuit is None else Circuit(policy.circuit, clock)
+
+    @property
+    def circuit(self) -> CircuitState | None:
+        """The state of the circuit; ``None`` when there is none."""
+        return None if self._circuit is None else self._circuit.state
+
+    async def load(
+        self, batch: Batch[K, V], scope: CancelScope, some: Sequence[K] | None = None
+    ) -> Answer[K, V] | Ended[K, V]:
+        """Return what the source says to ``batch``; raise only a cancellation of the whole cache.
+
+        :param scope: of the task, see `call_source`.
+        :param some: of its keys, if not all of them.
+        """
+        keys = tuple(batch.keys if some is None else some)
+        if self._circuit is None:
+            first = await call_source(
+                self._source, batch, keys, policy=self._policy, clock=self._clock, scope=scope
+            )
+        else:
+            answer = await self._call(batch, keys, scope)
+            if isinstance(answer, CircuitOpenError):
+                return Answer({}, answer)
+            first = answer
+        if first.error is None or not self._may_split(first, keys):
+            return first
+        return await self._split(batch, keys, first, first.error, scope)
+
+    @property
+    def may_begin(self) -> bool:
+        """Whether `begin` may be called: not where a circuit has to be asked first."""
+        return self._circuit is None
+
+    def begin(
+        self, batch: Batch[K, V], worker: Worker[Any], steps: EagerSteps
+    ) -> Ended[K, V] | Rest[dict[K, V | Failed]] | Raised:
+        """Call the source for ``batch`` in the name of ``worker``, up to where it waits for something.
+
+        Returns how the call ended, or what is left of it: also what it raised.
+        """
+        asked, context = tuple(batch.keys), worker.context.copy()
+        context.run(running_batch.set, batch)
+        started = self._clock()
+        call = steps.take(answers_of(self._source, asked), worker.task, context)
+        if not isinstance(call, Done):
+            return call
+        return Ended(batch, asked, call.result, None, False, False, self._clock() - started)
+
+    async def _split(
+        self,
+        batch: Batch[K, V],
+        keys: Sequence[K],
+        first: Ended[K, V],
+        error: BaseException,
+        scope: CancelScope,
+    ) -> Answer[K, V]:
+        """Look for the bad one of ``keys``, whose first call failed; a timeout ends the search."""
+        calls = [first]
+        last = first
+        unasked: BaseException | None = None
+
+        async def ask(some: Sequence[K]) -> Mapping[K, V | Failed] | BaseException | None:
+            nonlocal last, unasked
+            if batch.state is BatchState.LANDED:
+                return None
+            ended = await self._call(batch, some, scope, counted=True)
+            if isinstance(ended, CircuitOpenError):
+                unasked = ended
+                return None
+            last = ended
+            calls.append(ended)
+            if ended.stopped or ended.must_stop:
+                unasked = ended.error
+                return None
+            return ended.error or ended.found
+
+        found: Mapping[K, V | Failed] = await isolate(keys, error, ask)
+        if unasked is not None:
+            found = {**dict.fromkeys(keys, Failed(unasked)), **found}
+        interrupt = unasked if isinstance(unasked, (KeyboardInterrupt, SystemExit)) else None
+        return Answer(found, interrupt, last.must_stop, last.stopped, first.seconds, calls)
+
+    async def _call(
+        self, batch: Batch[K, V], keys: Sequence[K], scope: CancelScope, *, counted: bool = False
+    ) -> Ended[K, V] | CircuitOpenError:
+        """Make one call, unless the circuit is open.
+
+        :param counted: whether the circuit knows already that the batch failed: one bad key must not
+            open it by failing in each call of the search for it.
+        """
+        probe = False
+        if self._circuit is not None:
+            try:
+                probe = self._circuit.admit()
+            except CircuitOpenError as refusal:
+                return refusal
+        failed: bool | None = None
+        try:
+            ended = await call_source(
+                self._source, batch, keys, policy=self._policy, clock=self._clock, scope=scope
+            )
+            given_up = batch.state is BatchState.LANDED
+            if not given_up and (probe or not (counted and ended.failed)):
+                failed = ended.failed
+        finally:
+            if self._circuit is not None:
+                self._circuit.record(probe=probe, failed=failed)
+        return ended
+
+    def _may_split(self, ended: Ended[K, V], keys: Sequence[K]) -> bool:
+        return (
+            self._policy.split_failed
+            and len(keys) > 1
+            and not ended.stopped
+            and isinstance(ended.error, Exception)
+            and not ended.must_stop
+            and self.circuit in {None, CircuitState.CLOSED}
+        )

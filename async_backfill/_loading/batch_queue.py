@@ -1,0 +1,211 @@
+"""Keys on their way into batches: whoever misses a key joins the load of it, or queues it for one."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Final, Generic
+
+from async_backfill._loading.batch import Batch, BatchState
+from async_backfill._loading.key_locks import KeyLocks
+from async_backfill.contracts import K, V
+from async_backfill.errors import CacheClosedError
+from async_backfill.outcomes import LoadCause
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from async_backfill._loading.signals import Signal
+    from async_backfill._loading.workers import Workers
+
+_MISS: Final = LoadCause.MISS
+_QUEUED: Final = BatchState.QUEUED
+
+
+class BatchQueue(Generic[K, V]):
+    """Collects keys into batches of ``max_batch``, and queues those for the workers.
+
+    Live misses go before backfills: a queued backfill batch is taken up only when no live one waits,
+    and a live caller takes a key out of a backfill batch that has not started.
+
+    :param signal: makes a signal.
+    :param workers: is woken for each new batch.
+    """
+
+    def __init__(
+        self, *, max_batch: int, signal: Callable[[], Signal], workers: Workers[Batch[K, V]]
+    ) -> None:
+        self.locks: KeyLocks[K, V] = KeyLocks()
+        self._max_batch = max_batch
+        self._signal = signal
+        self._workers = workers
+        self._is_closed = False
+        self._filling: dict[LoadCause, Batch[K, V]] = {}
+        # In the order in which they are worked off: live misses, refreshes, backfills.
+        self._queues: dict[LoadCause, OrderedDict[Batch[K, V], None]] = {
+            cause: OrderedDict() for cause in LoadCause
+        }
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything is queued."""
+        return any(self._queues.values())
+
+    def join(self, key: K) -> tuple[Batch[K, V], bool]:
+        """Join the batch that holds the lock of ``key``, or take the lock and queue the key.
+
+        Returns the batch, and whether the lock was taken: whether this caller leads the load.
+        """
+        if self._is_closed:
+            self.require_open()
+        batch = self.locks.holders.get(key)
+        if batch is None:
+            return self._lead(key, _MISS), True
+        if batch.cause is not _MISS:
+            if batch.state is _QUEUED:
+                return self._take_over(key, batch), True
+            batch.wanted.add(key)
+        elif batch.along:
+            batch.along.discard(key)
+        return batch, False
+
+    def join_many(self, keys: Sequence[K]) -> tuple[list[tuple[Batch[K, V], Sequence[K]]], Sequence[K]]:
+        """Do as `board` for distinct ``keys``.
+
+        Returns batches, each with those of the keys that it loads, and the keys whose locks were taken.
+        """
+        self.require_open()
+        locks = self.locks
+        free = [key for key in keys if key not in locks]
+        joined: list[tuple[Batch[K, V], Sequence[K]]] = []
+        left = 0
+        while left < len(free):
+            batch = self._fill(_MISS)
+            page = free[left : left + self._max_batch - len(batch.keys)]
+            batch.keys.update(dict.fromkeys(page))
+            locks.take_many(page, batch)
+            self._tell_if_full(batch)
+            joined.append((batch, page))
+            left += len(page)
+        if len(free) == len(keys):
+            return joined, free
+        led = list(free)
+        taken = set(free)
+        for key in keys:
+            if key not in taken:
+                batch, leads = self.join(key)
+                joined.append((batch, (key,)))
+                if leads:
+                    led.append(key)
+        return joined, led
+
+    def enqueue_along(self, batch: Batch[K, V], keys: Iterable[K]) -> None:
+        """Add ``keys``, which nobody asked for, to a live ``batch`` as far as it has room and waits."""
+        for key in keys:
+            if batch.state is not _QUEUED or len(batch.keys) >= self._max_batch:
+                return
+            if key not in self.locks:
+                batch.keys[key] = None
+                batch.along.add(key)
+                self.locks.take(key, batch)
+
+    def join_live(self, key: K) -> tuple[Batch[K, V], bool]:
+        """Do as `board`, but join no backfill: its failure must not fail a caller."""
+        self.require_open()
+        batch = self.locks.holders.get(key)
+        if batch is None:
+            return self._lead(key, _MISS), True
+        if batch.cause is LoadCause.BACKFILL:
+            return self._take_over(key, batch), True
+        return batch, False
+
+    def join_refresh(self, key: K) -> Batch[K, V]:
+        """Join the batch that holds the lock of ``key``, or queue the key behind the live misses.
+
+        A refresh belongs to the cache: it goes on when nobody waits for it.
+        """
+        self.require_open()
+        batch = self.locks.holders.get(key)
+        return self._lead(key, LoadCause.REFRESH) if batch is None else batch
+
+    def enqueue_backfill(self, keys: Iterable[K]) -> dict[Batch[K, V], K]:
+        """Queue those of ``keys`` that nobody loads; return the batches, each with a key of it."""
+        self.require_open()
+        wanted = iter([key for key in dict.fromkeys(keys) if key not in self.locks])
+        joined: dict[Batch[K, V], K] = {}
+        while page := tuple(islice(wanted, self._max_batch)):
+            batch: Batch[K, V] = Batch(LoadCause.BACKFILL, self._signal(), self._workers.lend)
+            batch.keys.update(dict.fromkeys(page))
+            self.locks.take_many(page, batch)
+            self._queue(batch)
+            joined[batch] = page[0]
+        return joined
+
+    def take(self) -> Batch[K, V] | None:
+        """Remove and return the next batch to load, live ones first."""
+        for queue in self._queues.values():
+            while queue:
+                batch, _ = queue.popitem(last=False)
+                if not batch.keys:  # all taken over by live callers, or given up
+                    batch.land({}, None)
+                elif batch.state is _QUEUED:
+                    return batch
+        return None
+
+    def give_up(self, batch: Batch[K, V]) -> None:
+        """Take its keys away from a queued ``batch`` that nobody waits for any more.
+
+        It serves the next callers: a source that hangs while callers come and go must not pile up dead
+        batches.
+        """
+        batch.keys.clear()
+        if batch is not self._filling.get(batch.cause):
+            del self._queues[batch.cause][batch]
+
+    def close(self) -> Iterator[Batch[K, V]]:
+        """Refuse new keys, and return the batches that were queued."""
+        self._is_closed = True
+        queued = list(chain.from_iterable(self._queues.values()))
+        for queue in self._queues.values():
+            queue.clear()
+        return iter(queued)
+
+    def require_open(self) -> None:
+        """Raise `CacheClosedError` if this was closed."""
+        if self._is_closed:
+            raise CacheClosedError("the cache is closed; open it again with 'async with cache:'")
+
+    def _lead(self, key: K, cause: LoadCause) -> Batch[K, V]:
+        batch = self._fill(cause)
+        batch.keys[key] = None
+        self.locks.holders[key] = batch
+        if batch.full is not None:
+            self._tell_if_full(batch)
+        return batch
+
+    def _fill(self, cause: LoadCause) -> Batch[K, V]:
+        """Return the batch that waits for its next key, a new one if need be."""
+        batch = self._filling.get(cause)
+        if batch is None or batch.state is not _QUEUED or len(batch.keys) >= self._max_batch:
+            return self._start(cause)
+        return batch
+
+    def _start(self, cause: LoadCause) -> Batch[K, V]:
+        batch: Batch[K, V] = Batch(cause, self._signal(), self._workers.lend)
+        batch.waiters = 1 if cause is LoadCause.REFRESH else 0
+        self._filling[cause] = batch
+        self._queue(batch)
+        return batch
+
+    def _queue(self, batch: Batch[K, V]) -> None:
+        self._queues[batch.cause][batch] = None
+        self._workers.wake()
+
+    def _tell_if_full(self, batch: Batch[K, V]) -> None:
+        if batch.full is not None and len(batch.keys) >= self._max_batch:
+            batch.full.set()
+
+    def _take_over(self, key: K, batch: Batch[K, V]) -> Batch[K, V]:
+        if batch.state is _QUEUED:
+            del batch.keys[key]
+        return self._lead(key, _MISS)

@@ -1,0 +1,67 @@
+"""The per-key locks: while one load of a key runs its lock is held, and later callers wait on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic
+
+from async_backfill.contracts import K, V
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from async_backfill._loading.batch import Batch
+
+
+class KeyLocks(Generic[K, V]):
+    """Says which batch holds the lock of a key.
+
+    This is the form of a lock known as *single flight*. A lock exists only while its key is being
+    loaded, and it can be revoked: the batch goes on and those who waited are served, but it may no
+    longer store the key, and the next caller starts a new load (the lease rule of Nishtala et al.,
+    "Scaling Memcache at Facebook", NSDI 2013, section 3.2.1).
+    """
+
+    __slots__ = ("holders",)
+
+    def __init__(self) -> None:
+        self.holders: dict[K, Batch[K, V]] = {}
+        """Who holds the lock of each key; to be read and taken directly where each call shows."""
+
+    def __len__(self) -> int:
+        return len(self.holders)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.holders
+
+    def holder(self, key: K) -> Batch[K, V] | None:
+        """Return the batch that holds the lock of ``key``, if one does."""
+        return self.holders.get(key)
+
+    def take(self, key: K, batch: Batch[K, V]) -> None:
+        """Give the lock of ``key`` to ``batch``."""
+        self.holders[key] = batch
+
+    def take_many(self, keys: Iterable[K], batch: Batch[K, V]) -> None:
+        """Give the locks of ``keys`` to ``batch``."""
+        self.holders.update(dict.fromkeys(keys, batch))
+
+    def revoke(self, keys: Iterable[K]) -> None:
+        """Take the locks of ``keys`` away from whoever holds them."""
+        for key in keys:
+            self.holders.pop(key, None)
+
+    def revoke_all(self) -> None:
+        """Take every lock away."""
+        self.holders.clear()
+
+    def held(self, batch: Batch[K, V]) -> list[K]:
+        """Return the keys of ``batch`` whose lock it still holds, in their order."""
+        holders = self.holders
+        return [key for key in batch.keys if holders.get(key) is batch]
+
+    def release(self, batch: Batch[K, V], keys: Iterable[K]) -> None:
+        """Drop those locks of ``keys`` that ``batch`` still holds."""
+        holders = self.holders
+        for key in keys:
+            if holders.get(key) is batch:
+                del holders[key]

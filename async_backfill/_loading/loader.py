@@ -1,0 +1,202 @@
+"""Many waiting callers, few ``load_many`` calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Generic
+
+from async_backfill._loading.batch import Batch, BatchState
+from async_backfill._loading.batch_calls import BatchCalls
+from async_backfill._loading.batch_queue import BatchQueue
+from async_backfill._loading.eager_step import eager_steps, running_task
+from async_backfill._loading.failures import ClosingError, failure_of
+from async_backfill._loading.signals import signals
+from async_backfill._loading.timed_call import Ended, linger
+from async_backfill._loading.waiting import wait_for
+from async_backfill._loading.workers import Workers
+from async_backfill.contracts import K, V
+from async_backfill.outcomes import ELSEWHERE, Elsewhere, Failed, LoadCause
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from anyio import CancelScope
+
+    from async_backfill._loading.batch_calls import BatchLoader
+    from async_backfill._loading.key_locks import KeyLocks
+    from async_backfill.contracts import Clock, Source, Spawn
+    from async_backfill.policies import LoadPolicy
+
+_CLOSED: Final = "the cache closed before the load ended"
+
+
+class Loader(Generic[K, V]):
+    """Calls the source for the batches that come out of ``boarding``, and lands what it answers.
+
+    :param landed: is called with a batch, and those of its keys whose outcome it may keep, in one
+        indivisible step with the landing.
+    :param report: is told of every finished source call.
+    :param spawn: starts a task that the cache owns.
+    :param before: puts something before the calls of the source.
+    """
+
+    def __init__(
+        self,
+        source: Source[K, V],
+        *,
+        policy: LoadPolicy,
+        landed: Callable[[Batch[K, V], list[K]], None],
+        report: Callable[[Ended[K, V]], None],
+        spawn: Spawn,
+        clock: Clock,
+        before: Callable[[BatchCalls[K, V]], BatchLoader[K, V]] = lambda calling: calling,
+    ) -> None:
+        self.calling: BatchLoader[K, V] = before(BatchCalls(source, policy, clock=clock))
+        self._policy = policy
+        self._signal = signals()
+        # Who lingers waits for others, whatever happens in this turn.
+        self._eager_steps = eager_steps() if self.calling.may_begin and not policy.linger else None
+        self._landed = landed
+        self._report = report
+        self._loading: dict[Batch[K, V], None] = {}  # in the order they began
+        self._closed: ClosingError | None = None
+        self._workers: Workers[Batch[K, V]] = Workers(
+            take=self._take,
+            run=self._run,
+            limit=policy.concurrency,
+            spawn=spawn,
+            signal=self._signal,
+            running_task=running_task,
+        )
+        self.batch_queue: BatchQueue[K, V] = BatchQueue(
+            max_batch=policy.max_batch, signal=self._signal, workers=self._workers
+        )
+        self.locks: KeyLocks[K, V] = self.batch_queue.locks
+
+    def join_at_once(self, key: K) -> tuple[Batch[K, V], bool]:
+        """Do as `Boarding.board`, but begin the load in this turn if nobody else can join it in this turn.
+
+        So the batch may have landed already. Not for a load that asks for another key: a chain of such loads,
+        each in the first step of the one before, would be a recursion.
+        """
+        batch_queue, steps = self.batch_queue, self._eager_steps
+        if steps is None or not steps.may_take_one() or key in self.locks.holders or batch_queue.is_busy:
+            return batch_queue.join(key)
+        batch_queue.require_open()
+        worker = self._workers.borrow()
+        if worker is None:
+            return batch_queue.join(key)
+        batch: Batch[K, V] = Batch(LoadCause.MISS, self._signal(), self._workers.lend)
+        batch.keys[key] = None
+        batch.state = BatchState.LOADING
+        self.locks.holders[key] = batch
+        self._loading[batch] = None
+        call = self.calling.begin(batch, worker, steps)
+        if isinstance(call, Ended):
+            self._workers.give_back(worker)
+            del self._loading[batch]
+            batch.seconds = call.seconds
+            self._land(batch, call.found, None)
+            self._report(call)
+        else:
+            batch.begun, batch.scope = call, worker.scope
+            self._workers.assign(worker, batch, call.interrupt)
+        return batch, True
+
+    async def wait(self, awaited: Mapping[Batch[K, V], K]) -> None:
+        """Wait until every batch of ``awaited`` has landed; see `wait_for`."""
+        await wait_for(awaited, self.give_up)
+
+    async def load_many(self, keys: Sequence[K], /) -> Mapping[K, V | Failed | Elsewhere]:
+        """Load ``keys`` below live misses in priority; this is a `Source`.
+
+        The answer is `ELSEWHERE` for a key that is in flight already, or that a live caller takes
+        over while this load waits.
+
+        :raises LoadError: when a source call failed as a whole, after all of them have ended.
+        """
+        awaited = self.batch_queue.enqueue_backfill(keys)
+        await self.wait(awaited)
+        answers: dict[K, V | Failed | Elsewhere] = dict.fromkeys(keys, ELSEWHERE)
+        for batch, key in awaited.items():
+            if batch.error is not None:
+                raise failure_of(key, batch.error) from batch.error
+            for asked in batch.keys:
+                del answers[asked]
+            answers.update(batch.answers())
+        return answers
+
+    def stop(self) -> None:
+        """End every batch with `CacheClosedError` and refuse new ones."""
+        self._closed = ClosingError(_CLOSED)
+        for batch in (*self.batch_queue.close(), *self._loading):
+            self._land(batch, {}, self._closed)
+            if batch.scope is not None:
+                batch.scope.cancel()
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is queued or being loaded."""
+        return bool(self._loading) or self.batch_queue.is_busy
+
+    async def quiet(self) -> None:
+        """Wait until nothing is queued or being loaded."""
+        while self.busy:
+            await self._workers.idle()
+
+    def _take(self) -> Batch[K, V] | None:
+        batch = self.batch_queue.take()
+        if batch is not None:
+            self._loading[batch] = None
+        return batch
+
+    async def _run(self, batch: Batch[K, V], scope: CancelScope) -> bool:
+        """Load ``batch`` and land it; return whether the worker may go on to the next one."""
+        try:
+            if self._policy.linger:
+                await linger(batch, self._policy, self._signal)
+            if batch.is_landed and batch.begun is None:
+                return True
+            if not batch.keys:  # taken over by a live caller at the last moment
+                self._land(batch, {}, None)
+                return True
+            answer = await self.calling.load(batch, scope)
+            batch.seconds = answer.seconds
+            self._land(batch, answer.found, answer.error)
+            for call in answer.calls:
+                self._report(call)
+        except BaseException:  # only a cancellation of the whole cache gets here
+            self._land(batch, {}, ClosingError(_CLOSED))
+            raise
+        finally:
+            self._loading.pop(batch, None)
+        if isinstance(answer.error, (KeyboardInterrupt, SystemExit)):
+            raise answer.error
+        # A task whose load was cancelled may have been cancelled itself, which the two cannot tell
+        # apart: it must not go on.
+        return not (answer.must_stop or answer.stopped)
+
+    def _land(self, batch: Batch[K, V], found: Mapping[K, V | Failed], error: BaseException | None) -> None:
+        """Land, store, release: no caller waits for the store, and no key is neither locked nor stored."""
+        if batch.state is BatchState.LANDED:
+            return
+        batch.land(found, error)
+        held = self.locks.held(batch)
+        try:
+            self._landed(batch, held)
+        finally:
+            self.locks.release(batch, held)
+
+    def give_up(self, batch: Batch[K, V]) -> None:
+        """End a load that nobody waits for any more.
+
+        A batch still in the queue only loses its keys, see `Boarding.give_up`.
+        """
+        self.locks.release(batch, batch.keys)  # first, because what was not found out must not be kept
+        if batch.state is BatchState.QUEUED and batch not in self._loading:
+            self.batch_queue.give_up(batch)
+            return
+        self._land(batch, {}, None)
+        if batch.full is not None:
+            batch.full.set()
+        if batch.scope is not None:
+            batch.scope.cancel()

@@ -1,0 +1,159 @@
+"""One source call, under its timeout, and how it ended."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic
+
+from anyio import (
+    CancelScope,
+    current_effective_deadline,
+    current_time,
+    get_cancelled_exc_class,
+    move_on_after,
+)
+
+from async_backfill._loading.batch import Batch, BatchState
+from async_backfill._loading.cycles import running_batch
+from async_backfill.contracts import K, V
+from async_backfill.errors import LoadError, LoadTimeoutError
+from async_backfill.events import LoadFinished
+from async_backfill.outcomes import Failed, LoadCause
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from async_backfill._loading.signals import Signal
+    from async_backfill.contracts import Clock, Source
+    from async_backfill.policies import LoadPolicy
+
+
+@dataclass(slots=True)  # a frozen one takes three times as long to make, once for each load
+class Ended(Generic[K, V]):
+    """How a call of the source for ``asked``, keys of ``batch``, ended: what it found or why it failed.
+
+    ``must_stop`` says that the error wants the task to end, ``stopped`` that the call was cancelled.
+    """
+
+    batch: Batch[K, V]
+    asked: tuple[K, ...]
+    found: Mapping[K, V | Failed]
+    error: BaseException | None
+    must_stop: bool
+    stopped: bool
+    seconds: float
+
+    @property
+    def calls(self) -> Sequence[Ended[K, V]]:
+        """This call: all there is to tell, when there was no other one for its batch."""
+        return (self,)
+
+    @property
+    def delivered(self) -> list[K]:
+        """The keys whose values came, in the order in which they were asked for."""
+        return [key for key, answer in self.found.items() if not isinstance(answer, Failed)]
+
+    def event(self) -> LoadFinished:
+        """Return the event that tells of it."""
+        delivered, along = tuple(self.delivered), self.batch.along
+        return LoadFinished(
+            cause=self.batch.cause,
+            keys=self.asked,
+            found=delivered,
+            along=tuple(key for key in delivered if key in along),
+            seconds=self.seconds,
+            error=self.error,
+        )
+
+    @property
+    def failed(self) -> bool:
+        """Whether the source delivered nothing but failures."""
+        answers = self.found.values()
+        return self.error is not None or (
+            bool(self.found) and all(isinstance(answer, Failed) for answer in answers)
+        )
+
+
+async def linger(batch: Batch[Any, Any], policy: LoadPolicy, signal: Callable[[], Signal]) -> None:
+    """Leave a live ``batch`` open for ``policy.linger`` seconds, or until it is full."""
+    if policy.linger and batch.cause is LoadCause.MISS and len(batch.keys) < policy.max_batch:
+        batch.full = signal()
+        with move_on_after(policy.linger):
+            await batch.full.wait()
+
+
+async def call_source(
+    source: Source[K, V],
+    batch: Batch[K, V],
+    keys: Sequence[K],
+    *,
+    policy: LoadPolicy,
+    clock: Clock,
+    scope: CancelScope,
+) -> Ended[K, V]:
+    """Call ``source.load_many`` with ``keys`` of ``batch``, for ``policy.timeout`` seconds at the most.
+
+    Whatever the source raises is in the result; only a cancellation of the whole cache is raised.
+
+    :param scope: of the task, nobody else's while the call lasts; after a call that was ``stopped`` it is
+        of no more use, and the task must end.
+    """
+    if not batch.is_landed:  # nobody waits any more for one that was begun
+        batch.state = BatchState.LOADING
+    batch.scope = scope
+    timeout = policy.timeout
+    asked = tuple(keys)
+    if timeout is not None:
+        scope.deadline = current_time() + timeout
+    started = clock()
+    begun, batch.begun = batch.begun, None
+    call = answers_of(source, asked) if begun is None else begun
+    token = running_batch.set(batch)
+    try:
+        found, error, must_stop = await _caught(call, scope)
+    finally:
+        running_batch.reset(token)
+        batch.scope = None
+        scope.deadline = math.inf
+    stopped = error is not None and scope.cancel_called
+    if stopped:
+        cause, error = error, _stopped(batch, timeout)
+        error.__cause__ = cause
+    return Ended(batch, asked, found, error, must_stop, stopped, clock() - started)
+
+
+async def answers_of(source: Source[K, V], keys: tuple[K, ...]) -> dict[K, V | Failed]:
+    """Return what the source says to ``keys`` as it is now: what it hands out may be lazy, or used again."""
+    answer: object = await source.load_many(keys)
+    if type(answer) is not dict and not isinstance(answer, Mapping):  # the second takes its time
+        kind = type(source).__name__
+        raise TypeError(f"{kind}.load_many must return a mapping, not {type(answer).__name__}")
+    return {key: answer[key] for key in keys if key in answer}
+
+
+async def _caught(
+    call: Awaitable[dict[K, V | Failed]], scope: CancelScope
+) -> tuple[dict[K, V | Failed], BaseException | None, bool]:
+    """Return the result of ``call``, its error, and whether that wants the task to end.
+
+    This frame is part of the error's traceback, and so must not know the batch: who keeps an error would
+    keep the cache.
+    """
+    try:
+        return await call, None, False
+    except get_cancelled_exc_class() as cancelled:
+        # A source may raise this by itself, with nobody having cancelled it: see `attempt`.
+        if not scope.cancel_called and current_effective_deadline() == -math.inf:
+            raise
+        return {}, cancelled, True
+    except BaseException as raised:  # noqa: BLE001 - it is handed to those who wait
+        return {}, raised, isinstance(raised, (KeyboardInterrupt, SystemExit))
+
+
+def _stopped(batch: Batch[Any, Any], timeout: float | None) -> BaseException:
+    """Return why a call did not come to its end."""
+    if batch.state is not BatchState.LANDED:
+        return LoadTimeoutError(f"the source took longer than {timeout} s (LoadPolicy.timeout)")
+    return batch.error or LoadError("cancelled: nobody waits for it any more")

@@ -1,0 +1,1 @@
+"""One lookup: a hit, or a miss and what answers it."""

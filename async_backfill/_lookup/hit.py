@@ -1,0 +1,176 @@
+"""The ``get`` of a cache, made for what its store needs to know of a hit: the path that is measured.
+
+One coroutine level, no lock, no clock where nothing expires, no call where nobody listens. A hit costs
+about as much as awaiting a function around ``dict.get``, so each attribute and each branch shows: what
+does not change between two openings is a variable of a closure, and each kind of store has a function of
+its own. A ``KeyError`` costs only the misses, and ``dict[key]`` is quicker than ``dict.get``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Generic, NoReturn
+
+from async_backfill.contracts import K, V
+from async_backfill.errors import CacheClosedError
+from async_backfill.outcomes import ABSENT, Absent
+from async_backfill.stores._eviction.s3_fifo import MOST_HITS
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+    from typing import Any, TypeAlias
+
+    from async_backfill.contracts import Clock
+    from async_backfill.stats import Counters
+    from async_backfill.stores._reading import Entries
+
+    Touch: TypeAlias = Callable[[K], object]
+    Miss: TypeAlias = Callable[[K], Awaitable[V | Absent]]
+
+CLOSED: Final = "the cache is not open; use it inside 'async with cache:'"
+
+
+@dataclass(frozen=True, slots=True)
+class HitPath(Generic[K, V]):
+    """A ``get``, and what changes while it is in use.
+
+    ``get``
+        looks a key up; returns the default for what is absent.
+    ``use``
+        has hits look into other entries from now on and tell another listener, and asks somebody else for
+        what is no hit.
+    """
+
+    get: Callable[..., Coroutine[Any, Any, object]]
+    use: Callable[[Entries[K, V], Touch[K] | None, Miss[K, V]], None]
+
+    def close(self) -> None:
+        """Find nothing from now on, and refuse what is no hit."""
+        self.use({}, None, _closed)
+
+
+def make_hit_path(
+    *,
+    fresh_until: Mapping[K, float] | None,
+    hit_counts: dict[K, int] | None,
+    touches: bool,
+    clock: Clock,
+    counters: Counters,
+) -> HitPath[K, V]:
+    """Return the shortest path that does what is asked for; it is closed before its first ``use``.
+
+    :param fresh_until: when each value expires by ``clock``; ``None`` where none does.
+    :param hit_counts: where a hit counts itself, up to 3; ``None`` where nobody counts.
+    :param touches: whether ``use`` will ever be given a ``touch``.
+    """
+    if fresh_until is not None:
+        return _expiring(fresh_until, clock, counters)
+    if hit_counts is not None:
+        return _counting(hit_counts, counters)
+    return _touching(counters) if touches else _plain(counters)
+
+
+def _closed(_: object) -> NoReturn:
+    raise CacheClosedError(CLOSED)
+
+
+def _plain(counters: Counters) -> HitPath[K, V]:
+    entries: Entries[K, V] = {}
+    miss: Miss[K, V] = _closed
+
+    async def get(key: K, default: object = None) -> object:
+        """See `BackfillCache.get`."""
+        try:
+            value: object = entries[key]
+        except KeyError:
+            pass
+        else:
+            counters.hits += 1
+            return value
+        value = await miss(key)
+        return default if value is ABSENT else value
+
+    def use(new: Entries[K, V], _: Touch[K] | None, ask: Miss[K, V]) -> None:
+        nonlocal entries, miss
+        entries, miss = new, ask
+
+    return HitPath(get, use)
+
+
+def _touching(counters: Counters) -> HitPath[K, V]:
+    entries: Entries[K, V] = {}
+    touch: Touch[K] | None = None
+    miss: Miss[K, V] = _closed
+
+    async def get(key: K, default: object = None) -> object:
+        """See `BackfillCache.get`."""
+        try:
+            value: object = entries[key]
+        except KeyError:
+            pass
+        else:
+            if touch is not None:
+                touch(key)
+            counters.hits += 1
+            return value
+        value = await miss(key)
+        return default if value is ABSENT else value
+
+    def use(new: Entries[K, V], listener: Touch[K] | None, ask: Miss[K, V]) -> None:
+        nonlocal entries, touch, miss
+        entries, touch, miss = new, listener, ask
+
+    return HitPath(get, use)
+
+
+def _counting(hit_counts: dict[K, int], counters: Counters) -> HitPath[K, V]:
+    entries: Entries[K, V] = {}
+    miss: Miss[K, V] = _closed
+
+    async def get(key: K, default: object = None) -> object:
+        """See `BackfillCache.get`."""
+        try:
+            value: object = entries[key]
+        except KeyError:
+            pass
+        else:
+            hits = hit_counts.get(key, 0)
+            if hits < MOST_HITS:
+                hit_counts[key] = hits + 1
+            counters.hits += 1
+            return value
+        value = await miss(key)
+        return default if value is ABSENT else value
+
+    def use(new: Entries[K, V], _: Touch[K] | None, ask: Miss[K, V]) -> None:
+        nonlocal entries, miss
+        entries, miss = new, ask
+
+    return HitPath(get, use)
+
+
+def _expiring(fresh_until: Mapping[K, float], clock: Clock, counters: Counters) -> HitPath[K, V]:
+    entries: Entries[K, V] = {}
+    touch: Touch[K] | None = None
+    miss: Miss[K, V] = _closed
+
+    async def get(key: K, default: object = None) -> object:
+        """See `BackfillCache.get`."""
+        value: object
+        try:
+            if clock() < fresh_until[key]:
+                value = entries[key]
+                if touch is not None:
+                    touch(key)
+                counters.hits += 1
+                return value
+        except KeyError:
+            pass
+        value = await miss(key)
+        return default if value is ABSENT else value
+
+    def use(new: Entries[K, V], listener: Touch[K] | None, ask: Miss[K, V]) -> None:
+        nonlocal entries, touch, miss
+        entries, touch, miss = new, listener, ask
+
+    return HitPath(get, use)

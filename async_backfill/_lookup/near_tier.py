@@ -1,0 +1,214 @@
+"""What a cache holds: values, fresh or stale, and keys that are known to be absent."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING, Final, Generic
+
+from async_backfill.contracts import K, V
+from async_backfill.events import KeysEvicted
+from async_backfill.outcomes import ABSENT, Absent, Failed, LoadCause, MissCause
+from async_backfill.stores._absence import AbsentKeys
+from async_backfill.stores._fresh import FreshStore
+from async_backfill.stores._reading import Entries, Reading
+from async_backfill.stores.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from async_backfill._loading.batch import Batch
+    from async_backfill.backfill._receipts.usefulness import Usefulness
+    from async_backfill.contracts import BoundedStore, Clock
+    from async_backfill.events import Event
+    from async_backfill.policies import BackfillPolicy, FreshnessPolicy
+    from async_backfill.stats import Counters
+    from async_backfill.stores._probation import ProbationStore
+
+_LOGGER: Final = logging.getLogger("async_backfill")
+
+
+class NearTier(Generic[K, V]):
+    """The store of a cache with everything that is kept beside it; it outlives an opening.
+
+    A hit looks into ``entries``, and there only; it is one if it comes before ``fresh_until``, where
+    values expire, and then ``touch`` is told, where somebody wants to know, or it counts itself in
+    ``hit_counts``. These are the parts of the
+    store themselves, because each call in between would cost a hit as much as its lookup.
+
+    ``fresh`` and ``absent`` are ``None`` where nothing expires and where absence is not remembered.
+
+    :param backfill: how what a backfill loaded is kept.
+    :param guard: follows backfilled keys until they are read, and how keys left.
+    :param probation: ``store`` with a place for unread keys; ``None`` keeps them like any other.
+    :param notify: tells the observers; ``None`` when there are none.
+    """
+
+    def __init__(
+        self,
+        store: BoundedStore[K, V],
+        policy: FreshnessPolicy,
+        *,
+        backfill: BackfillPolicy,
+        usefulness: Usefulness[K] | None,
+        probation: ProbationStore[K, V] | None,
+        counters: Counters,
+        notify: Callable[[Event], None] | None,
+        clock: Clock,
+    ) -> None:
+        self._usefulness = usefulness
+        self._probation = probation
+        plain = store if isinstance(store, MemoryStore) else None
+        if probation is not None:
+            store = probation
+        self.fresh: FreshStore[K, V] | None = None
+        if policy.ttl is not None:
+            self.fresh = FreshStore(store, policy, ttl=policy.ttl, clock=clock, expired=self._expired)
+        self.absent: AbsentKeys[K] | None = None
+        if policy.absent_ttl is not None:
+            self.absent = AbsentKeys(ttl=policy.absent_ttl, capacity=policy.absent_capacity, clock=clock)
+        self.store: BoundedStore[K, V] = store if self.fresh is None else self.fresh
+        self.entries: Entries[K, V]
+        self.touch: Callable[[K], object] | None = None
+        self.hit_counts: dict[K, int] | None = None
+        self.fresh_until = None if self.fresh is None else self.fresh.fresh_until
+        if plain is None or (self.fresh is not None and self.fresh_until is None):
+            self.entries = Reading(self.store.read)
+        else:
+            self.entries, self.touch, self.hit_counts = plain.entries, plain.touch, plain.hit_counts
+        self.read: Callable[[K, Absent], V | Absent] = self.store.read
+        self.peek: Callable[[K, Absent], V | Absent] = self.store.peek
+        if plain is not None and self.fresh is None and probation is None:
+            self.peek = plain.entries.get
+        self._backfill = backfill
+        self._is_plain = self.fresh is None and self.absent is None and usefulness is None
+        self._counters = counters
+        self._notify = notify
+
+    @property
+    def has_unread_keys(self) -> bool:
+        """Whether backfilled keys stand apart until they are read, so that a miss must ask `promote`."""
+        return self._probation is not None
+
+    def knows(self, key: K) -> bool:
+        """Return whether ``key`` has a fresh value or is known to be absent."""
+        return self.store.peek(key, ABSENT) is not ABSENT or (self.absent is not None and key in self.absent)
+
+    def promote(self, key: K) -> V | Absent:
+        """Return the value of ``key`` if a backfill loaded it and nobody has read it yet, else `ABSENT`."""
+        if self._probation is None or self.store.peek(key, ABSENT) is ABSENT:
+            return ABSENT
+        return self._probation.promote(key)
+
+    def miss_cause(self, key: K) -> MissCause:
+        """Return why ``key`` is not there, as far as is known before it is loaded."""
+        if self.fresh is not None and self.fresh.has_expired(key):
+            return MissCause.EXPIRED
+        return MissCause.COLD if self._usefulness is None else self._usefulness.departures.cause(key)
+
+    def put_many(self, items: Mapping[K, V]) -> None:
+        """Hold ``items``."""
+        if self.absent is not None:
+            self.absent.discard(items)
+        self._evicted(self.store.set_many(items))
+
+    def delete_many(self, keys: Collection[K]) -> None:
+        """Forget ``keys``, values and absence."""
+        if self.absent is not None:
+            self.absent.discard(keys)
+        self.store.delete_many(keys)
+        self._departed(keys, MissCause.INVALIDATED)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        if self.absent is not None:
+            self.absent.clear()
+        self.store.clear()
+        if self._usefulness is not None:
+            self._usefulness.flushed()
+
+    def evict_oldest(self) -> K:
+        """Remove and return the key that the eviction order names next; `LookupError` when empty."""
+        key = self.store.evict_oldest()
+        self._evicted((key,))
+        return key
+
+    def keep(self, batch: Batch[K, V], keys: Sequence[K]) -> None:
+        """Keep what ``batch``, which has just landed, found out about ``keys``.
+
+        It never raises: the callers were served, and a value that is not kept is a later miss.
+        """
+        try:
+            if batch.error is None:
+                if self._is_plain and batch.cause is not LoadCause.BACKFILL and not batch.along:
+                    self._evicted(self.store.set_many(batch.values(keys)))
+                else:
+                    self._keep_outcomes(batch, keys)
+            elif self.fresh is not None:
+                self.fresh.refresh_failed(keys)
+        except Exception:
+            _LOGGER.exception("the outcome of %d loaded keys was not kept; callers were served", len(keys))
+
+    def _keep_outcomes(self, batch: Batch[K, V], keys: Sequence[K]) -> None:
+        values = batch.values(keys)
+        if len(values) < len(keys):
+            outcomes = {key: batch.outcome(key) for key in keys if key not in values}
+            absent = [key for key, outcome in outcomes.items() if outcome is ABSENT]
+            if self.fresh is not None:
+                self.fresh.refresh_failed(
+                    [key for key, outcome in outcomes.items() if isinstance(outcome, Failed)]
+                )
+                self.fresh.delete_many(absent)
+            if self.absent is not None:
+                self.absent.add(absent)
+            self._departed(absent, MissCause.ABSENT)
+        if self.absent is not None:
+            self.absent.discard(values)
+        backfill = batch.cause is LoadCause.BACKFILL
+        if not (backfill or batch.along) or (self._usefulness is None and self._backfill.evicts):
+            self._set(values, batch, evict=True)
+            return
+        # A key that a live caller came to wait for is no longer the backfill's alone.
+        live = batch.wanted if backfill else values.keys() - batch.along
+        self._set({key: value for key, value in values.items() if key in live}, batch, evict=True)
+        if self._usefulness is not None:
+            for key in batch.wanted & values.keys():
+                self._usefulness.resolved(key, True)
+        self._set_backfilled({key: value for key, value in values.items() if key not in live}, batch)
+
+    def _set(self, values: Mapping[K, V], batch: Batch[K, V], *, evict: bool) -> None:
+        if self.fresh is None:
+            self._evicted(self.store.set_many(values, evict=evict))
+        else:
+            evicted = self.fresh.set_many(values, evict=evict, cost=batch.seconds, lifetimes=batch.copies)
+            self._evicted(evicted)
+
+    def _set_backfilled(self, values: dict[K, V], batch: Batch[K, V]) -> None:
+        """Hold what nobody has asked for; of what comes along with a miss, up to its share may evict."""
+        along = batch.cause is not LoadCause.BACKFILL
+        evict = along or self._backfill.evicts
+        if self._probation is None:
+            self._set(values, batch, evict=evict)
+            return
+        first_out = not along and self._backfill.selection == "history"
+        if along:  # the nearest is read soonest, and must leave last
+            values = dict(reversed(values.items()))
+        put = partial(self._probation.set_unread, evict=evict, first_out=first_out)
+        if self.fresh is None:
+            self._evicted(put(values))
+        else:
+            self._evicted(self.fresh.set_many(values, cost=batch.seconds, lifetimes=batch.copies, put=put))
+
+    def _expired(self, keys: Sequence[K]) -> None:
+        self._departed(keys, MissCause.EXPIRED)
+
+    def _departed(self, keys: Collection[K], cause: MissCause) -> None:
+        if self._usefulness is not None:
+            self._usefulness.departures.note(keys, cause)
+
+    def _evicted(self, keys: Sequence[K]) -> None:
+        if keys:
+            self._counters.evictions += len(keys)
+            self._departed(keys, MissCause.EVICTED)
+            if self._notify is not None:
+                self._notify(KeysEvicted(keys=tuple(keys)))

@@ -1,0 +1,109 @@
+"""A lookup that is answered from what is known: an absent key, or a stale value that is loaded again."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Generic
+
+from anyio import move_on_after
+
+from async_backfill._loading.batch import BatchState
+from async_backfill.contracts import K, V
+from async_backfill.outcomes import ABSENT, Absent, Failed, MissCause
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from async_backfill._loading.batch import Batch
+    from async_backfill._loading.loader import Loader
+    from async_backfill._lookup.near_tier import NearTier
+    from async_backfill.contracts import Trigger
+    from async_backfill.stats import Counters
+    from async_backfill.stores._fresh import FreshStore
+
+
+class Revalidation(Generic[K, V]):
+    """Answers lookups without a load of their own where it can, and counts them.
+
+    :param stale_wait: seconds to wait for a refresh before a stale value is taken; ``None`` until it
+        has failed.
+    """
+
+    def __init__(
+        self,
+        near: NearTier[K, V],
+        loader: Loader[K, V],
+        *,
+        trigger: Trigger,
+        counters: Counters,
+        stale_wait: float | None,
+    ) -> None:
+        self._near = near
+        self._loader = loader
+        self._trigger = trigger
+        self._counters = counters
+        self._stale_wait = stale_wait
+
+    async def answer(self, keys: Sequence[K]) -> dict[K, V | Absent]:
+        """Return the values of those of ``keys`` that may still be served, and the known absences.
+
+        A stale value counts as a hit; a known absence, and a refresh that was waited for, as a miss.
+        The trigger is not told of a known absence: no backfill could cure it.
+        """
+        answers: dict[K, V | Absent] = {}
+        if (absent := self._near.absent) is not None:
+            answers = {key: ABSENT for key in keys if key in absent}
+            self._counters.misses += len(answers)
+            self._counters.absent += len(answers)
+            for _ in answers:
+                self._counters.count_cause(MissCause.ABSENT)
+        if (fresh := self._near.fresh) is not None:
+            left = {key: fresh.leftover(key) for key in keys if key not in answers}
+            served = {key: value for key, value in left.items() if value is not ABSENT}
+            if served:
+                stale = {key for key in served if not fresh.is_fresh(key)}
+                reloaded = await self._refresh(fresh, served, stale)
+                self._counters.hits += len(served) - len(reloaded)
+                self._counters.stale += len(stale) - len(reloaded)
+                answers.update({**served, **reloaded})
+        return answers
+
+    async def _refresh(
+        self, fresh: FreshStore[K, V], served: Mapping[K, V], stale: set[K]
+    ) -> dict[K, V | Absent]:
+        """Load ``served`` again; return what came of those ``stale`` ones that it came in time for."""
+        joined: dict[K, Batch[K, V]] = {}
+        awaited: dict[Batch[K, V], K] = {}
+        for key in served:
+            if fresh.may_refresh(key):
+                batch = self._loader.batch_queue.join_refresh(key)
+                if key in stale:
+                    joined[key] = batch
+                    awaited.setdefault(batch, key)
+        if self._stale_wait == 0.0 or not awaited:
+            return {}
+        with move_on_after(math.inf if self._stale_wait is None else self._stale_wait):
+            while awaited:
+                await self._loader.wait(awaited)
+                awaited = self._follow(fresh, joined)
+        reloaded: dict[K, V | Absent] = {}
+        for key, batch in joined.items():
+            taken_over = key not in batch.keys
+            outcome = fresh.peek(key, ABSENT) if taken_over else batch.outcome(key)
+            in_time = batch.state is BatchState.LANDED and not (taken_over and outcome is ABSENT)
+            if in_time and not isinstance(outcome, Failed):
+                reloaded[key] = outcome
+                self._counters.misses += 1
+                self._counters.absent += outcome is ABSENT
+                self._counters.count_cause(MissCause.ABSENT if outcome is ABSENT else MissCause.EXPIRED)
+                self._trigger.observe_miss(self._counters.lookups)
+        return reloaded
+
+    def _follow(self, fresh: FreshStore[K, V], joined: dict[K, Batch[K, V]]) -> dict[Batch[K, V], K]:
+        """Board again where a live caller took the key over while its load was queued, and is not done."""
+        awaited: dict[Batch[K, V], K] = {}
+        for key, batch in joined.items():
+            if key not in batch.keys and fresh.peek(key, ABSENT) is ABSENT:
+                joined[key] = again = self._loader.batch_queue.join_refresh(key)
+                awaited.setdefault(again, key)
+        return awaited

@@ -1,0 +1,187 @@
+"""The keys in the lines of a log: access logs, one key a line, CSV, or what a pattern says."""
+
+from __future__ import annotations
+
+import csv
+import re
+import warnings
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
+
+from async_backfill.errors import ConfigurationError, ScenarioError
+from async_backfill.sources._rows.rows import check_header
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FormatName: TypeAlias = Literal["log", "keys", "csv"]
+
+# Possessive, so that the time a line takes is bounded by its length; and the rest of the line is taken,
+# or each of its places would be tried as the begin of another.
+_ACCESS: Final = re.compile(
+    r"""^[^ \n]++\ [^ \n]++\ [^\[\n]++\[[^\]\n]++\]\              # host, identity, user, [time]
+    "[A-Za-z-]++\ ([^ ?"\\\n]++(?:\\[^\n][^ ?"\\\n]*+)*+)       # "method path
+    [^"\\\n]*+(?:\\[^\n][^"\\\n]*+)*+"\ [0-9]{3}\ [0-9-][^\n]*+  # ?query protocol" status bytes
+    """,
+    re.MULTILINE | re.VERBOSE,
+)
+_LOOKED_AT: Final = 100
+_LARGEST_ROW: Final = 1 << 20
+
+
+class Format(Protocol):
+    """Finds the key of each line."""
+
+    @property
+    def expected(self) -> str:
+        """What a line should be, for messages."""
+        ...
+
+    def keys(self, text: str) -> tuple[Sequence[str], int]:
+        """Return the keys in ``text``, which is whole lines, and how many lines were read for them.
+
+        Empty lines do not count. Some lines may stay until the next call.
+        """
+        ...
+
+    def rest(self) -> tuple[Sequence[str], int]:
+        """Return the same for the lines that stayed, at the end."""
+        ...
+
+
+class AccessLog:
+    """Lines of the common or the combined log format; the key is the path, without ``?`` and the query."""
+
+    expected = "a line of the common or combined log format"
+
+    def keys(self, text: str) -> tuple[Sequence[str], int]:
+        """Return the path of each request."""
+        return _ACCESS.findall(text), len(lines_of(text))
+
+    def rest(self) -> tuple[Sequence[str], int]:
+        """Return nothing."""
+        return (), 0
+
+
+class KeyLines:
+    """One key a line."""
+
+    expected = "a key"
+
+    def keys(self, text: str) -> tuple[Sequence[str], int]:
+        """Return the lines."""
+        lines = lines_of(text)
+        return lines, len(lines)
+
+    def rest(self) -> tuple[Sequence[str], int]:
+        """Return nothing."""
+        return (), 0
+
+
+class Matches:
+    """What the group of a pattern matches, wherever in the line it does so first.
+
+    :param pattern: a regular expression with one group, or one that is named ``key``.
+    :raises ConfigurationError: for anything else.
+    """
+
+    expected = "one that --pattern matches"
+
+    def __init__(self, pattern: str) -> None:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of what a later Python may read differently
+                compiled = re.compile(pattern)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ConfigurationError("pattern", f"is no regular expression: {error}") from error
+        if "key" not in compiled.groupindex and compiled.groups != 1:
+            problem = f"has {compiled.groups} groups, expected one, or one that is named: (?P<key>...)"
+            raise ConfigurationError("pattern", problem)
+        self._search = compiled.search
+        self._group = "key" if "key" in compiled.groupindex else 1
+
+    def keys(self, text: str) -> tuple[Sequence[str], int]:
+        """Return what the group matched in each line."""
+        search, group = self._search, self._group
+        lines = lines_of(text)
+        matches = [match[group] for match in map(search, lines) if match is not None]
+        return [key for key in matches if key], len(lines)
+
+    def rest(self) -> tuple[Sequence[str], int]:
+        """Return nothing."""
+        return (), 0
+
+
+class Column:
+    """The column of a CSV table with a header.
+
+    :param name: of the file, for messages.
+    :param column: as the header has it.
+    """
+
+    expected = "a row as long as the header, with a key"
+
+    def __init__(self, name: str, column: str) -> None:
+        self._name = name
+        self._column = column
+        self._width = 0
+        self._place = 0
+        self._open = ""
+
+    def keys(self, text: str) -> tuple[Sequence[str], int]:
+        """Return the cell of each row in the column.
+
+        :raises ScenarioError: when the header has no such column.
+        """
+        text = f"{self._open}\n{text}" if self._open else text
+        # A line end inside of quotes is part of a cell, and the block may end there.
+        if text.count('"') % 2 and len(text) < _LARGEST_ROW * 2:
+            self._open = text
+            return (), 0
+        self._open = ""
+        return self._rows(text)
+
+    def rest(self) -> tuple[Sequence[str], int]:
+        """Return the same for a row whose quotes were never closed."""
+        text, self._open = self._open, ""
+        return self._rows(text)
+
+    def _rows(self, text: str) -> tuple[Sequence[str], int]:
+        rows = csv.reader(f"{line}\n" for line in lines_of(text))
+        keys: list[str] = []
+        count = 0
+        while True:
+            try:
+                cells = next(rows)
+            except StopIteration:
+                return keys, count
+            except csv.Error:  # such as a cell of more than 128 KiB; the reader goes on after it
+                cells = []
+            if self._width:
+                count += 1
+                if len(cells) == self._width and cells[self._place]:
+                    keys.append(cells[self._place])
+            else:
+                check_header(self._name, 1, cells, [self._column])
+                self._width, self._place = len(cells), cells.index(self._column)
+
+
+def guess(name: str, text: str) -> Format:
+    """Return the format that the first lines of a file are of.
+
+    :param name: of the file, for messages.
+    :raises ScenarioError: when that cannot be told.
+    """
+    lines = lines_of(text)[:_LOOKED_AT]
+    if 2 * len(_ACCESS.findall("\n".join(lines))) > len(lines):
+        return AccessLog()
+    commas = {line.count(",") for line in lines}
+    if not any(" " in line or "\t" in line for line in lines) and (commas == {0} or len(commas) > 1):
+        return KeyLines()
+    raise ScenarioError(
+        f"{name}: cannot tell where the keys are: give --column for CSV, --pattern, or --format keys"
+    )
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines of ``text`` that are not empty."""
+    return [line for line in text.replace("\r\n", "\n").removesuffix("\r").split("\n") if line]

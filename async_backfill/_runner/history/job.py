@@ -1,0 +1,206 @@
+"""One reading of logs, from the first line of the first to the journal."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from async_backfill._common.atomic_file import reason
+from async_backfill._common.validation import real, whole
+from async_backfill._runner.history.blocks import LineBlocks
+from async_backfill._runner.history.formats import (
+    AccessLog,
+    Column,
+    KeyLines,
+    Matches,
+    guess,
+    lines_of,
+)
+from async_backfill._runner.history.pieces import STANDARD_INPUT, name_of, opened, total_size
+from async_backfill._runner.output import OutputError, check_output
+from async_backfill._runner.wording import shown
+from async_backfill.backfill._history.hot_keys import HotKeys
+from async_backfill.backfill.journal_file import JournalFile
+from async_backfill.contracts import Heats
+from async_backfill.errors import ConfigurationError, ScenarioError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from async_backfill._runner.history.formats import Format, FormatName
+
+_HALF_LIFE: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryJob:
+    """What to read, how, and where the journal goes.
+
+    ``inputs``
+        logs in the order of their time, plain or gzip; ``-`` is standard input.
+    ``format_name``, ``column``, ``pattern``
+        where the keys are; by default each input's first lines tell.
+    ``size``
+        keys remembered at the most.
+    ``half_life``
+        lookups after which a lookup counts half; ``None`` for fifteen times ``size``.
+
+    :raises ConfigurationError: for what cannot be or does not go together; names the option.
+    """
+
+    inputs: Sequence[str]
+    output: str
+    format_name: FormatName | None = None
+    column: str | None = None
+    pattern: str | None = None
+    size: int = 100_000
+    half_life: float | None = None
+
+    def __post_init__(self) -> None:
+        whole("size", self.size, least=1)
+        if self.half_life is not None:
+            real("half_life", self.half_life, least=1.0, most=math.inf)
+        if self.pattern is not None:
+            Matches(self.pattern)
+            if self.column is not None or self.format_name is not None:
+                raise ConfigurationError("pattern", "cannot be together with --column or --format")
+        if self.format_name == "csv" and self.column is None:
+            raise ConfigurationError(
+                "column", "is missing, expected the one of the CSV table that is the key"
+            )
+        if self.column is not None and self.format_name not in {"csv", None}:
+            raise ConfigurationError("column", f"cannot be together with --format {self.format_name}")
+
+
+@dataclass(slots=True)
+class Reading:
+    """What one input held: its ``lines`` that are not empty, and the ``lookups`` in them."""
+
+    name: str
+    lines: int = 0
+    lookups: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What came of a job: what each input held, and how many ``keys`` the journal has."""
+
+    readings: Sequence[Reading]
+    keys: int
+
+
+async def write_history(job: HistoryJob, progress: Callable[[int, int], None]) -> History:
+    """Read the inputs of ``job`` and write its journal; nothing is written unless all could be read.
+
+    :param progress: is called now and then with the bytes read and their number, 0 when unknown.
+    :raises ScenarioError: when an input or the output is unusable, or an input holds no key.
+    :raises OutputError: when writing fails although it looked possible.
+    """
+    files = [Path(path) for path in job.inputs if path != STANDARD_INPUT]
+    await check_output(job.output, reads=files)
+    total = await total_size(job.inputs)
+    half_life = _HALF_LIFE * job.size if job.half_life is None else job.half_life
+    hot: HotKeys[str] = HotKeys(job.size, half_life)
+    done = 0
+
+    def took(size: int) -> None:
+        nonlocal done
+        done += size
+        progress(done, total)
+
+    readings = [await _read(path, job, hot.note, took) for path in job.inputs]
+    try:
+        await JournalFile(job.output).save(Heats(keys=hot.heats(), hit_rate=None))
+    except OSError as error:
+        raise OutputError(f"{job.output}: cannot be written: {reason(error)}") from error
+    return History(readings=readings, keys=len(hot))
+
+
+async def _read(
+    path: str, job: HistoryJob, note: Callable[[Iterable[str]], None], took: Callable[[int], None]
+) -> Reading:
+    log = _Log(name_of(path), job, note)
+    blocks = LineBlocks(log.reading.name)
+    async with opened(path) as read:
+        while piece := await read():
+            for block in blocks.feed(piece):
+                log.take(block)
+            took(len(piece))
+    for block in blocks.finish():
+        log.take(block)
+    log.finish()
+    return log.reading
+
+
+class _Log:
+    """One input while it is read.
+
+    :param note: is told the keys, in their order.
+    """
+
+    def __init__(self, name: str, job: HistoryJob, note: Callable[[Iterable[str]], None]) -> None:
+        self.reading = Reading(name)
+        self._note = note
+        self._format = _given_format(name, job)
+        self._first_line = ""
+
+    def take(self, block: bytes) -> None:
+        """Note the keys of ``block``, which is whole lines."""
+        text = self._decoded(block)
+        if self._format is None or not self._first_line:
+            lines = lines_of(text)
+            if not lines:
+                return
+            self._first_line = self._first_line or lines[0]
+            self._format = self._format or guess(self.reading.name, text)
+        self._count(*self._format.keys(text))
+
+    def finish(self) -> None:
+        """Note what is left.
+
+        :raises ScenarioError: when no line held a key.
+        """
+        if self._format is not None:
+            self._count(*self._format.rest())
+        reading = self.reading
+        if not self._first_line:
+            raise ScenarioError(f"{reading.name}: is empty, expected a log")
+        if not reading.lookups:
+            expected = self._format.expected if self._format is not None else "UTF-8 text"
+            first = shown(self._first_line)
+            raise ScenarioError(f"{reading.name}: no line is {expected}; the first is {first}")
+
+    def _count(self, keys: Sequence[str], lines: int) -> None:
+        self._note(keys)
+        self.reading.lookups += len(keys)
+        self.reading.lines += lines
+
+    def _decoded(self, block: bytes) -> str:
+        """Return the text of ``block``, without the lines that are no UTF-8; those count as lines."""
+        try:
+            return block.decode()
+        except UnicodeDecodeError:
+            return "\n".join(filter(None, map(self._decoded_line, block.split(b"\n"))))
+
+    def _decoded_line(self, line: bytes) -> str:
+        try:
+            return line.decode()
+        except UnicodeDecodeError:
+            self.reading.lines += 1
+            self._first_line = self._first_line or repr(line)[2:-1]
+            return ""
+
+
+def _given_format(name: str, job: HistoryJob) -> Format | None:
+    if job.pattern is not None:
+        return Matches(job.pattern)
+    if job.column is not None:
+        return Column(name, job.column)
+    match job.format_name:
+        case "log":
+            return AccessLog()
+        case "keys":
+            return KeyLines()
+    return None

@@ -1,0 +1,79 @@
+"""The bytes of a file or of standard input, a piece at a time."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import aiofiles
+from anyio import to_thread, wait_readable
+
+from async_backfill.sources._rows.tables import refusal
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+STANDARD_INPUT: Final = "-"
+_PIECE: Final = 1 << 18
+
+
+def name_of(path: str) -> str:
+    """Return how a message names ``path``."""
+    return "standard input" if path == STANDARD_INPUT else path
+
+
+async def total_size(paths: Iterable[str]) -> int:
+    """Return how many bytes there are to read, or 0 when nobody can know.
+
+    :raises ScenarioError: for a path where there is nothing.
+    """
+    return await to_thread.run_sync(_total_size, list(paths))
+
+
+def _total_size(paths: list[str]) -> int:
+    sizes = []
+    for path in paths:
+        try:
+            found = os.fstat(0) if path == STANDARD_INPUT else Path(path).stat()
+        except (OSError, ValueError) as error:
+            raise refusal(name_of(path), error) from error
+        sizes.append(found.st_size if stat.S_ISREG(found.st_mode) else None)
+    return 0 if None in sizes else sum(size for size in sizes if size is not None)
+
+
+@asynccontextmanager
+async def opened(path: str) -> AsyncIterator[Callable[[], Awaitable[bytes]]]:
+    """Open ``path`` and return what reads the next piece; an empty one is the end.
+
+    :raises ScenarioError: when it cannot be opened; what reads raises it, too.
+    """
+    if path == STANDARD_INPUT:
+        yield _read_standard_input
+        return
+    async with AsyncExitStack() as opened_file:
+        try:
+            file = await opened_file.enter_async_context(aiofiles.open(path, "rb"))
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+            raise refusal(path, error) from error
+
+        async def read() -> bytes:
+            try:
+                return await file.read(_PIECE)
+            except OSError as error:
+                raise refusal(path, error) from error
+
+        yield read
+
+
+async def _read_standard_input() -> bytes:
+    try:
+        # Waited for without a thread: one that waits for a silent pipe would outlive Ctrl-C.
+        if sys.platform != "win32" and not stat.S_ISREG(os.fstat(0).st_mode):
+            await wait_readable(0)
+        return os.read(0, _PIECE)
+    except OSError as error:
+        raise refusal(name_of(STANDARD_INPUT), error) from error

@@ -1,0 +1,222 @@
+"""One run of the main job, from the scenario file to the summary file."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import msgspec
+
+from async_backfill._common.atomic_file import reason
+from async_backfill._common.extras import needed_by
+from async_backfill._common.validation import whole
+from async_backfill._runner.output import OutputError, check_output, write_atomically
+from async_backfill._runner.replay.arrivals import arrival_times
+from async_backfill._runner.replay.held_journal import HeldJournal
+from async_backfill._runner.replay.lookups import replay
+from async_backfill._runner.replay.summary import VirtualTime, encode, summarize
+from async_backfill._runner.scenario.build import (
+    files_of,
+    load_lookups,
+    load_source,
+    make_cache,
+)
+from async_backfill._runner.scenario.decode import decode
+from async_backfill._runner.scenario.document import parse
+from async_backfill._runner.scenario.live import Live, open_far, open_source
+from async_backfill._runner.scenario.model import LiveSpec, name_in_scenario
+from async_backfill.backfill.journal_file import JournalFile
+from async_backfill.errors import ConfigurationError, ScenarioError
+from async_backfill.policies import LoadPolicy
+from async_backfill.sources._rows.tables import read_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from async_backfill._cache import BackfillCache
+    from async_backfill._runner.replay.virtual_time import RunVirtually
+    from async_backfill._runner.scenario.build import AnySource
+    from async_backfill._runner.scenario.model import Scenario, Settings
+    from async_backfill.contracts import Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What to run: the scenario file, the summary file, and what the caller decides instead of the file.
+
+    ``overrides``
+        settings by their name in the scenario; they win over the file.
+    ``results_limit``
+        lookups up to which the summary lists every result.
+    ``journal``
+        a file of hot keys, read before the replay and written after it.
+    """
+
+    scenario: str
+    output: str
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    results_limit: int = 1000
+    journal: str | None = None
+
+    def __post_init__(self) -> None:
+        whole("results_limit", self.results_limit, least=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What came of a job: the summary, and the bytes of it that were written."""
+
+    summary: dict[str, Any]
+    content: bytes
+
+
+async def run(job: Job, progress: Callable[[int, int], None]) -> Report:
+    """Replay the scenario of ``job`` and write its summary; nothing is written unless all went well.
+
+    :param progress: is called now and then with the lookups begun and their number.
+    :raises ScenarioError: when the scenario, a file it names, a setting or the output is unusable.
+    :raises OutputError: when writing fails although it looked possible.
+    """
+    async with AsyncExitStack() as resources:
+        prepared = await _read(job, resources)
+        return await _write(job, prepared, await _replay(prepared, progress))
+
+
+def run_in_virtual_time(job: Job, progress: Callable[[int, int], None]) -> Report:
+    """Do what `run` does, but on a clock that jumps from one event to the next.
+
+    Files are read and written in an event loop of their own, before and after: a thread at work takes
+    real time, and virtual time would jump over it, differently far on each run.
+
+    :raises MissingExtraError: when the extra ``virtual`` is not installed.
+    """
+    run_virtually = _load_virtual_time()
+    prepared = anyio.run(_read, job, None, anyio.current_time)
+    summary = run_virtually(_replay_timed, prepared, progress)
+    return anyio.run(_write, job, prepared, summary)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prepared:
+    """What a scenario describes, read and checked."""
+
+    cache: BackfillCache[str, Any]
+    lookups: Sequence[str]
+    arrivals: Iterator[float] | None
+    settings: Settings
+    keep: bool
+    journal: HeldJournal | None
+
+
+async def _read(job: Job, resources: AsyncExitStack | None, virtual_clock: Clock | None = None) -> _Prepared:
+    """Return what the scenario describes.
+
+    :param resources: closes what is opened for it; ``None`` refuses what would have to be opened.
+    """
+    scenario = decode(parse(await read_text(job.scenario), job.scenario), job.scenario)
+    folder = Path(job.scenario).parent
+    await check_output(job.output, reads=[Path(job.scenario), *files_of(scenario, folder)])
+    if job.journal is not None:
+        await check_output(job.journal, reads=[Path(job.scenario), *files_of(scenario, folder)])
+    settings = msgspec.structs.replace(scenario.settings, **job.overrides)
+    journal = None if job.journal is None else JournalFile(job.journal)
+    held = None if journal is None or virtual_clock is None else await HeldJournal.of(journal)
+    clocks = {} if virtual_clock is None else {"clock": virtual_clock, "wall_clock": virtual_clock}
+    try:
+        source = await _source_of(scenario, folder, resources)
+        cache = make_cache(source, settings, journal=held or journal, **clocks)
+        arrivals = arrival_times(settings.lookups_per_second, seed=settings.arrival_seed)
+        lookups = await load_lookups(scenario, folder)
+    except ConfigurationError as error:
+        raise ScenarioError(f"{_place_of(error.setting, job)}: {error.problem}") from error
+    except ScenarioError as error:
+        raise ScenarioError(f"{job.scenario}: {error}") from error
+    return _Prepared(
+        cache=cache,
+        lookups=lookups,
+        arrivals=arrivals,
+        settings=settings,
+        keep=len(lookups) <= job.results_limit,
+        journal=held,
+    )
+
+
+async def _source_of(scenario: Scenario, folder: Path, resources: AsyncExitStack | None) -> AnySource | Live:
+    """Return the source of ``scenario``, and the store before it, if there is one."""
+    if scenario.store is not None:
+        place = "$.store"
+    elif isinstance(scenario.source, LiveSpec):
+        place = "$.source"
+    else:
+        return await load_source(scenario.source, folder)
+    if resources is None:
+        raise ScenarioError(f"{place}: answers in real time; leave out --virtual-time")
+    if isinstance(scenario.source, LiveSpec):
+        live = await open_source(scenario.source, folder, resources, load_timeout=LoadPolicy().timeout)
+    else:
+        held = await load_source(scenario.source, folder)
+        live = Live(source=held, scan=held)
+    far = None if scenario.store is None else await open_far(scenario.store, resources)
+    return replace(live, far=far)
+
+
+async def _replay(
+    prepared: _Prepared, progress: Callable[[int, int], None], latencies: list[float] | None = None
+) -> dict[str, Any]:
+    cache, lookups, settings = prepared.cache, prepared.lookups, prepared.settings
+    async with cache:
+        began = anyio.current_time()
+        outcomes = await replay(
+            cache,
+            lookups,
+            concurrency=settings.concurrency,
+            keep=prepared.keep,
+            flush_at=settings.flush_at,
+            progress=progress,
+            arrivals=prepared.arrivals,
+            took=None if latencies is None else latencies.append,
+        )
+        seconds = anyio.current_time() - began
+        return summarize(
+            cache.stats,
+            cache.audit_log,
+            settings,
+            results=list(zip(lookups, outcomes, strict=True)) if prepared.keep else None,
+            virtual=None if latencies is None else VirtualTime(seconds=seconds, latencies=latencies),
+        )
+
+
+async def _replay_timed(prepared: _Prepared, progress: Callable[[int, int], None]) -> dict[str, Any]:
+    return await _replay(prepared, progress, [])
+
+
+async def _write(job: Job, prepared: _Prepared, summary: dict[str, Any]) -> Report:
+    if prepared.journal is not None:
+        try:
+            await prepared.journal.write()
+        except OSError as error:
+            raise OutputError(f"{job.journal}: cannot be written: {reason(error)}") from error
+    content = encode(summary)
+    await write_atomically(job.output, content)
+    return Report(summary=summary, content=content)
+
+
+def _place_of(setting: str, job: Job) -> str:
+    """Return where the user gave ``setting``, which is named as in the library."""
+    name = name_in_scenario(setting)
+    if name in job.overrides:
+        return f"--{name.replace('_', '-')}"
+    return f"{job.scenario}: $.{name}"
+
+
+def _load_virtual_time() -> RunVirtually:
+    """Return what runs something in an event loop of virtual time.
+
+    :raises MissingExtraError: when the library it needs is not installed.
+    """
+    with needed_by("--virtual-time", "virtual", "looptime"):
+        from async_backfill._runner.replay.virtual_time import run_virtually  # noqa: PLC0415 - the extra is optional
+    return run_virtually

@@ -1,0 +1,100 @@
+"""The lookups of a scenario, one after another, so many at a time or at their moments, through a cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import count, repeat
+from typing import TYPE_CHECKING, Any, Final
+
+from anyio import create_task_group, current_time, sleep_until
+from anyio.lowlevel import checkpoint
+
+from async_backfill.errors import LoadError
+from async_backfill.outcomes import ABSENT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from async_backfill._cache import BackfillCache
+
+_STRIDE: Final = 2000
+"""Lookups between two reports of progress, which are also the moments when Ctrl-C is noticed."""
+
+
+@dataclass(frozen=True, slots=True)
+class LookupFailure:
+    """The outcome of a lookup whose source failed; ``error`` is one line."""
+
+    error: str
+
+
+async def replay(
+    cache: BackfillCache[str, Any],
+    lookups: Sequence[str],
+    *,
+    concurrency: int,
+    keep: bool,
+    flush_at: int | None = None,
+    progress: Callable[[int, int], None],
+    arrivals: Iterable[float] | None = None,
+    took: Callable[[float], object] | None = None,
+) -> list[object]:
+    """Look up ``lookups`` in order, ``concurrency`` of them in flight, and wait until all is quiet.
+
+    Returns what came of each, in the same order: a value, `ABSENT` or a `LookupFailure`. The list
+    is empty unless ``keep`` is set.
+
+    :param flush_at: the number of a lookup, from 1, before which the cache is emptied.
+    :param progress: is called now and then with the lookups begun and their number.
+    :param arrivals: when each lookup begins, in seconds from now, never going back; one that finds
+        ``concurrency`` others in flight begins when one of those has ended.
+    :param took: is called with the seconds that each lookup took. They count from its moment in
+        ``arrivals``: who has to wait for a place waits as well.
+    """
+    outcomes: list[object] = [None] * len(lookups) if keep else []
+    begins = repeat(None) if arrivals is None else map(current_time().__add__, arrivals)
+    numbered = zip(count(), lookups, begins, strict=False)
+    look_up = _look_up if took is None else _Stopwatch(took)
+
+    async def work() -> None:
+        for number, key, arrival in numbered:
+            if not number % _STRIDE:
+                progress(number, len(lookups))
+                await checkpoint()
+            if arrival is not None:
+                await sleep_until(arrival)
+            if number + 1 == flush_at:
+                await cache.clear()
+            outcome = await look_up(cache, key, arrival)
+            if keep:
+                outcomes[number] = outcome
+
+    if concurrency == 1:
+        await work()
+    else:
+        async with create_task_group() as workers:
+            for _ in range(min(concurrency, len(lookups))):
+                workers.start_soon(work)
+    await cache.settle()
+    progress(len(lookups), len(lookups))
+    return outcomes
+
+
+async def _look_up(cache: BackfillCache[str, Any], key: str, _: float | None) -> object:
+    try:
+        return await cache.get(key, ABSENT)
+    except LoadError as error:
+        return LookupFailure(str(error))
+
+
+class _Stopwatch:
+    """Looks a key up and tells ``took`` how long that was, from its arrival if it has one."""
+
+    def __init__(self, took: Callable[[float], object]) -> None:
+        self._took = took
+
+    async def __call__(self, cache: BackfillCache[str, Any], key: str, arrival: float | None) -> object:
+        began = current_time() if arrival is None else arrival
+        outcome = await _look_up(cache, key, arrival)
+        self._took(current_time() - began)
+        return outcome

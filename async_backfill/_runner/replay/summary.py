@@ -1,0 +1,110 @@
+"""The summary of a replay: what the cache counted, what each lookup returned, what was decided."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from async_backfill._runner.replay.lookups import LookupFailure
+from async_backfill.outcomes import ABSENT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from async_backfill._runner.scenario.model import Settings
+    from async_backfill.records import AuditRecord
+    from async_backfill.stats import Stats
+
+_DECIMALS: Final = 4
+_MICROSECONDS: Final = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VirtualTime:
+    """What only a clock can tell of a replay: its ``seconds``, and those that each lookup took."""
+
+    seconds: float
+    latencies: Sequence[float]
+
+
+def summarize(
+    stats: Stats,
+    audit: Sequence[AuditRecord],
+    settings: Settings,
+    *,
+    results: Sequence[tuple[str, object]] | None,
+    virtual: VirtualTime | None = None,
+) -> dict[str, Any]:
+    """Return the summary as plain JSON types, in the order in which it is written.
+
+    The same replay gives the same summary: wall-clock times are left out.
+
+    :param results: each key that was looked up and its outcome; ``None`` leaves them out.
+    :param virtual: the times of a replay in virtual time, which are the same each time.
+    """
+    summary: dict[str, Any] = {
+        "lookups": stats.lookups,
+        "cache_size": stats.size,
+        "hits": stats.hits,
+        "misses": stats.misses,
+        "absent": stats.absent,
+        "failed": stats.failed,
+        **_causes(stats),
+        "hit_rate": round(stats.hit_rate, _DECIMALS),
+        "miss_rate": round(stats.miss_rate, _DECIMALS),
+        "backfills": stats.backfills,
+        "backfills_skipped": stats.backfills_skipped,
+        "backfills_denied": stats.backfills_denied,
+        "evictions": stats.evictions,
+        "source_calls": stats.source_calls,
+        "source_keys": stats.source_keys,
+    }
+    if stats.far is not None:
+        far = asdict(stats.far)
+        summary["far"] = {**far, "circuit": stats.far.circuit.value}
+    if virtual is not None:
+        summary["virtual_seconds"] = round(virtual.seconds, _MICROSECONDS)
+        for percent in (50, 99):
+            summary[f"latency_p{percent}"] = round(percentile(virtual.latencies, percent), _MICROSECONDS)
+    if results is not None:
+        summary["lookup_results"] = [_result(key, outcome) for key, outcome in results]
+    summary["audit"] = [_without_time(record) for record in audit]
+    summary["audit_dropped"] = stats.audit_dropped
+    summary["settings"] = msgspec.structs.asdict(settings)
+    return summary
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """Return the smallest of ``values`` that ``percent`` % of them do not exceed; 0.0 of none."""
+    if not values:
+        return 0.0
+    return sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)]
+
+
+def encode(summary: dict[str, Any]) -> bytes:
+    """Return ``summary`` as the content of its file: indented JSON in UTF-8 with a last line end."""
+    return f"{json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)}\n".encode()
+
+
+def _causes(stats: Stats) -> dict[str, dict[str, int]]:
+    """Return the misses by cause where they are told apart."""
+    causes = {cause.value: count for cause, count in stats.miss_causes.items()}
+    return {"misses_by_cause": causes} if causes else {}
+
+
+def _result(key: str, outcome: object) -> dict[str, Any]:
+    if isinstance(outcome, LookupFailure):
+        return {"key": key, "value": None, "found": False, "error": outcome.error}
+    if outcome is ABSENT:
+        return {"key": key, "value": None, "found": False}
+    return {"key": key, "value": outcome, "found": True}
+
+
+def _without_time(record: AuditRecord) -> dict[str, object]:
+    fields = record.as_dict()
+    del fields["time"]
+    return fields

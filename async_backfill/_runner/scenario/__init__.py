@@ -1,0 +1,1 @@
+"""A scenario: read, decoded, checked, and built into a source and a cache."""

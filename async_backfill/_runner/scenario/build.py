@@ -1,0 +1,192 @@
+"""A scenario to the things it describes: the lookups, the source and the cache."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+
+import anyio
+
+from async_backfill._cache import BackfillCache
+from async_backfill._common.validation import whole, whole_or_none
+from async_backfill._runner.scenario.live import Live
+from async_backfill._runner.scenario.model import (
+    FileSpec,
+    KeyFile,
+    MappingSpec,
+    SimulatedSpec,
+    Table,
+    TableSpec,
+    ZipfSpec,
+)
+from async_backfill._runner.scenario.zipf import zipf_keys
+from async_backfill.errors import ConfigurationError, ScenarioError
+from async_backfill.policies import BackfillPolicy, FreshnessPolicy, LoadPolicy
+from async_backfill.sources._rows.tables import read_keys, read_table
+from async_backfill.sources.mapping import MappingSource
+from async_backfill.sources.simulated import SimulatedSource
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from async_backfill._runner.scenario.model import HeldSpec, Scenario, Settings
+    from async_backfill.contracts import Clock, Journal
+
+AnySource: TypeAlias = MappingSource[str, Any] | SimulatedSource[str, Any]
+T = TypeVar("T")
+
+_MOST_KEYS: Final = 10_000_000
+_LEAST_LOAD_BATCH: Final = 500
+
+
+def files_of(scenario: Scenario, folder: Path) -> list[Path]:
+    """Return the files that ``scenario`` reads, for a scenario file in ``folder``."""
+    named: list[object] = [scenario.source, scenario.lookups]
+    if isinstance(scenario.source, SimulatedSpec):
+        named.append(scenario.source.table)
+    return [folder / spec.file for spec in named if isinstance(spec, (Table, KeyFile, FileSpec))]
+
+
+async def load_lookups(scenario: Scenario, folder: Path) -> Sequence[str]:
+    """Return the keys to look up, in order.
+
+    :raises ScenarioError: when their file cannot be used, or they cannot be made up.
+    """
+    if isinstance(scenario.lookups, ZipfSpec):
+        try:
+            return zipf_keys(scenario.lookups)
+        except ConfigurationError as error:
+            raise ScenarioError(f"$.lookups.{error.setting}: {error.problem}") from error
+    if isinstance(scenario.lookups, KeyFile):
+        return await _placed("$.lookups", read_keys(folder / scenario.lookups.file))
+    return scenario.lookups
+
+
+async def load_source(spec: HeldSpec, folder: Path) -> AnySource:
+    """Return the source that ``spec`` describes, which has its entries in memory.
+
+    :raises ScenarioError: when its table cannot be used.
+    :raises ConfigurationError: when one of its numbers is outside what is allowed.
+    """
+    return make_source(spec, await load_entries(spec, folder))
+
+
+async def load_entries(spec: HeldSpec, folder: Path) -> Mapping[str, Any]:
+    """Return what the source that ``spec`` describes has.
+
+    :raises ScenarioError: when its table cannot be used.
+    :raises ConfigurationError: when it has more keys than is allowed.
+    """
+    if isinstance(spec, MappingSpec):
+        return spec.entries
+    if isinstance(spec, TableSpec):
+        return await _load_table(spec, folder, "$.source")
+    return await _simulated_entries(spec, folder)
+
+
+def make_source(
+    spec: HeldSpec, entries: Mapping[str, Any], *, sleep: Callable[[float], Awaitable[None]] = anyio.sleep
+) -> AnySource:
+    """Return a source of the kind that ``spec`` describes and that has ``entries``.
+
+    :param sleep: how a simulated source waits.
+    :raises ConfigurationError: when one of its numbers is outside what is allowed.
+    """
+    if not isinstance(spec, SimulatedSpec):
+        return MappingSource(entries)
+    return SimulatedSource(
+        entries,
+        latency=spec.latency,
+        key_latency=spec.key_latency,
+        jitter=spec.jitter,
+        error_rate=spec.error_rate,
+        seed=spec.seed,
+        sleep=sleep,
+    )
+
+
+def make_cache(
+    source: AnySource | Live,
+    settings: Settings,
+    *,
+    journal: Journal[str] | None = None,
+    clock: Clock = time.monotonic,
+    wall_clock: Clock = time.time,
+) -> BackfillCache[str, Any]:
+    """Return a cache of ``source``, not yet open.
+
+    With one lookup at a time a backfill runs inline, before the load of the key that started it.
+
+    :param journal: where what is hot is read from and written to.
+    :param clock: seconds that never go back.
+    :param wall_clock: seconds since the epoch.
+    :raises ConfigurationError: when a setting is outside what is allowed.
+    """
+    # Here rather than in the cache, which would accept any number that its own setting allows.
+    whole("concurrency", settings.concurrency, least=1)
+    whole("backfill_batch", settings.backfill_batch, least=1)
+    whole_or_none("flush_at", settings.flush_at, least=1)
+    live = source if isinstance(source, Live) else Live(source=source, scan=source)
+    return BackfillCache(
+        live.source,
+        scan=live.scan,
+        far=live.far,
+        capacity=settings.capacity,
+        eviction=settings.eviction,
+        miss_threshold=settings.miss_threshold,
+        backfill_batch=settings.backfill_batch,
+        max_backfills=settings.max_backfills,
+        journal=journal,
+        # One backfill is one call of the source, so that source_calls counts decisions.
+        load=LoadPolicy(max_batch=max(_LEAST_LOAD_BATCH, settings.backfill_batch)),
+        backfill=BackfillPolicy(
+            evicts=settings.backfill_evicts,
+            inline=settings.concurrency == 1,
+            window=settings.window,
+            min_lookups=settings.min_lookups,
+            selection=settings.selection,
+            successors=settings.successors,
+        ),
+        freshness=_freshness(settings),
+        clock=clock,
+        wall_clock=wall_clock,
+    )
+
+
+def _freshness(settings: Settings) -> FreshnessPolicy:
+    whole("ttl_seed", settings.ttl_seed, least=0)  # the policy would take None as well
+    try:
+        return FreshnessPolicy(
+            ttl=settings.ttl,
+            jitter=settings.ttl_jitter,
+            stale_for=settings.stale_for,
+            absent_ttl=settings.absent_ttl,
+            seed=settings.ttl_seed,
+        )
+    except ConfigurationError as error:
+        name = "ttl_jitter" if error.setting == "jitter" else error.setting
+        raise ConfigurationError(name, error.problem) from error
+
+
+async def _simulated_entries(spec: SimulatedSpec, folder: Path) -> Mapping[str, Any]:
+    if spec.table is not None:
+        return await _load_table(spec.table, folder, "$.source.table")
+    if spec.entries is not None:
+        return spec.entries
+    count = whole("keys", spec.keys, least=0)
+    if count > _MOST_KEYS:
+        raise ConfigurationError("keys", f"{count} is more than {_MOST_KEYS}")
+    return {f"key_{number}": number for number in range(count)}
+
+
+async def _load_table(table: Table, folder: Path, place: str) -> dict[str, Any]:
+    return await _placed(place, read_table(folder / table.file, key=table.key, value=table.value))
+
+
+async def _placed(place: str, reading: Awaitable[T]) -> T:
+    """Return what ``reading`` returns; put ``place`` before the message when it fails."""
+    try:
+        return await reading
+    except ScenarioError as error:
+        raise ScenarioError(f"{place}: {error}") from error

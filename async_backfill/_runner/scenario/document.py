@@ -1,0 +1,147 @@
+"""Text to a plain document: JSON or TOML, told apart by content, without anything JSON cannot hold.
+
+JSON is read more strictly than `json` does by itself: a name that is there twice, ``NaN``, a number
+beyond the range of float and half a surrogate pair are refused, each with its path. What the parser
+cannot refuse where it stands becomes a `_Flaw` in the tree, and the walk that follows reports the
+first one.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import tomllib
+from collections import Counter
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from typing import TYPE_CHECKING, Any, Final
+
+from async_backfill._runner.wording import one_line, path_of, shown
+from async_backfill.errors import ScenarioError
+
+if TYPE_CHECKING:
+    from async_backfill._runner.wording import Place
+
+DEEPEST: Final = 100
+"""Levels of nesting a document may have: the summary must be writable without deep recursion."""
+
+_TOML_PLACE: Final = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+
+
+def parse(text: str, file: str) -> dict[str, Any]:
+    """Return the document in ``text``: an object of plain JSON types, dates as ISO 8601 text.
+
+    :param file: the name that messages begin with.
+    :raises ScenarioError: for anything else, with line and column or with the path.
+    """
+    start = text.lstrip()
+    if not start:
+        raise ScenarioError(f"{file}: the file is empty, expected a scenario in JSON or TOML")
+    try:
+        document = _from_json(text, file) if start.startswith("{") else _from_toml(text, file)
+        plain = _plain(document, None, 0)
+    except RecursionError:
+        raise ScenarioError(f"{file}: nested deeper than {DEEPEST} levels") from None
+    except _FlawError as error:
+        raise ScenarioError(f"{file}: {error}") from None
+    if not isinstance(plain, dict):  # cannot be: both formats were told apart as an object
+        raise TypeError(type(plain))
+    return plain
+
+
+class _FlawError(Exception):
+    """Carries what is wrong at which path up to where the file's name is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Flaw:
+    """Stands in the tree for a value that cannot be used; ``name`` is the part of it at fault."""
+
+    problem: str
+    name: str | None = None
+
+
+def _from_json(text: str, file: str) -> object:
+    try:
+        return json.loads(
+            text, object_pairs_hook=_pairs, parse_constant=_constant, parse_float=_float, parse_int=_int
+        )
+    except json.JSONDecodeError as error:
+        raise ScenarioError(f"{file}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
+
+
+def _from_toml(text: str, file: str) -> object:
+    try:
+        return tomllib.loads(text, parse_float=_float)
+    except tomllib.TOMLDecodeError as error:
+        message = one_line(str(error))
+        line, column = text.count("\n") + 1, len(text) - text.rfind("\n")
+        if (place := _TOML_PLACE.search(message)) is not None:
+            message = message[: place.start()]
+            if place[1] is not None:
+                line, column = int(place[1]), int(place[2])
+        hint = " (a scenario in JSON is an object, from its first brace on)" if line == 1 else ""
+        raise ScenarioError(f"{file}:{line}:{column}: not TOML: {message}{hint}") from error
+    except ValueError as error:  # an integer of thousands of digits, a date such as 30 February
+        raise ScenarioError(f"{file}: not TOML: {str(error).partition(';')[0]}") from error
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Flaw:
+    names = dict(pairs)
+    if len(names) == len(pairs):
+        return names
+    counts = Counter(name for name, _ in pairs)
+    return _Flaw("is there twice", next(name for name, count in counts.items() if count > 1))
+
+
+def _constant(text: str) -> _Flaw:
+    return _Flaw(f"{text} is not a JSON number")
+
+
+def _float(text: str) -> float | _Flaw:
+    number = float(text)
+    if math.isfinite(number):
+        return number
+    return _Flaw(f"{text if len(text) <= DEEPEST else 'a number'} is not a finite number")
+
+
+def _int(text: str) -> int | _Flaw:
+    try:
+        return int(text)
+    except ValueError:
+        return _Flaw(f"a whole number of {len(text)} digits is too long")
+
+
+def _plain(value: object, place: Place, depth: int) -> object:
+    """Return ``value`` with dates as text; raise `_FlawError` for the first thing that JSON cannot hold."""
+    if isinstance(value, str):
+        if not value.isascii():
+            _check_text(value, place)
+        return value
+    if isinstance(value, (dict, list)):
+        if depth == DEEPEST:
+            raise _FlawError(f"{path_of(place)}: nested deeper than {DEEPEST} levels")
+        if isinstance(value, list):
+            return [_plain(item, (place, number), depth + 1) for number, item in enumerate(value)]
+        for name in value:
+            if not name.isascii():
+                _check_text(name, (place, name))
+        return {name: _plain(item, (place, name), depth + 1) for name, item in value.items()}
+    if isinstance(value, (datetime, date, time)):
+        return value.isoformat()
+    if isinstance(value, _Flaw):
+        raise _flaw(value, place)
+    return value
+
+
+def _flaw(flaw: _Flaw, place: Place) -> _FlawError:
+    where = place if flaw.name is None else (place, flaw.name)
+    return _FlawError(f"{path_of(where)}: {flaw.problem}")
+
+
+def _check_text(text: str, place: Place) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise _FlawError(f"{path_of(place)}: {shown(text)} holds half a surrogate pair") from None

@@ -1,0 +1,121 @@
+"""Sources and stores of a scenario that are elsewhere: opened for a replay, and closed after it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, Final
+
+from async_backfill._common.extras import needed_by
+from async_backfill._runner.scenario.environment import expand_url
+from async_backfill._runner.scenario.model import FileSpec, HTTPSpec, SQLSpec
+from async_backfill.errors import ConfigurationError, ScenarioError
+from async_backfill.far_tier import FarTier
+from async_backfill.sources.file import FileSource
+
+if TYPE_CHECKING:
+    from contextlib import AsyncExitStack
+    from pathlib import Path
+
+    from async_backfill._runner.scenario.model import LiveSpec, StoreSpec
+    from async_backfill.contracts import Scan, Source
+    from async_backfill.sources._rows.content import Unpack
+
+_PARQUET: Final = ".parquet"
+_ZSTD: Final = ".zst"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """What a cache is put in front of: a source, what lists its keys, and a store that processes share."""
+
+    source: Source[str, Any]
+    scan: Scan[str] | None
+    far: FarTier[str, Any] | None = None
+
+
+async def open_source(
+    spec: LiveSpec, folder: Path, resources: AsyncExitStack, *, load_timeout: float | None
+) -> Live:
+    """Return the source that ``spec`` describes, open until ``resources`` is closed.
+
+    :param folder: of the scenario file.
+    :param load_timeout: seconds that a load may take.
+    :raises ScenarioError: when it cannot be used, with the place in the scenario.
+    :raises MissingExtraError: when a library it needs is not installed.
+    """
+    try:
+        if isinstance(spec, SQLSpec):
+            return await _open_sql(spec, resources, load_timeout)
+        if isinstance(spec, HTTPSpec):
+            return await _open_http(spec, resources)
+        return await _open_file(spec, folder, resources)
+    except ConfigurationError as error:
+        raise ScenarioError(f"$.source.{error.setting}: {error.problem}") from error
+
+
+async def open_far(spec: StoreSpec, resources: AsyncExitStack) -> FarTier[str, Any]:
+    """Return the tier that ``spec`` describes, open until ``resources`` is closed.
+
+    Raises what `open_source` does.
+    """
+    with needed_by("$.store", "redis", "redis", "hiredis"):
+        from async_backfill.redis.connection import connect  # noqa: PLC0415 - the extra is optional
+        from async_backfill.redis.invalidations import RedisInvalidations  # noqa: PLC0415 - as above
+        from async_backfill.redis.leases import RedisLeases  # noqa: PLC0415 - as above
+        from async_backfill.redis.store import RedisStore  # noqa: PLC0415 - as above
+    try:
+        connection = await resources.enter_async_context(connect(expand_url(spec.url, os.environ)))
+        store: RedisStore[str, Any] = RedisStore(connection, namespace=spec.namespace, key_type=str)
+        return FarTier(
+            store=store,
+            leases=RedisLeases(store) if spec.leases else None,
+            invalidations=RedisInvalidations(connection, namespace=spec.namespace, key_type=str)
+            if spec.invalidations
+            else None,
+            ttl=spec.ttl,
+            timeout=spec.timeout,
+        )
+    except ConfigurationError as error:
+        raise ScenarioError(f"$.store.{error.setting}: {error.problem}") from error
+
+
+async def _open_sql(spec: SQLSpec, resources: AsyncExitStack, load_timeout: float | None) -> Live:
+    with needed_by("$.source", "sql", "sqlalchemy", "asyncpg", "aiosqlite", "greenlet"):
+        from async_backfill.sources.sql import SQLSource  # noqa: PLC0415 - the extra is optional
+    source: SQLSource[str, Any] = await resources.enter_async_context(
+        SQLSource.connect(
+            expand_url(spec.url, os.environ),
+            spec.table,
+            key=spec.key,
+            value=spec.value,
+            schema=spec.db_schema,
+            timeout=load_timeout,
+        )
+    )
+    return Live(source=source, scan=source)
+
+
+async def _open_http(spec: HTTPSpec, resources: AsyncExitStack) -> Live:
+    with needed_by("$.source", "http", "aiohttp"):
+        from async_backfill.sources.http import HTTPSource  # noqa: PLC0415 - the extra is optional
+    source: HTTPSource[str, Any] = HTTPSource(expand_url(spec.url, os.environ))
+    return Live(source=await resources.enter_async_context(source), scan=None)
+
+
+async def _open_file(spec: FileSpec, folder: Path, resources: AsyncExitStack) -> Live:
+    path = folder / spec.file
+    if PurePath(spec.file).suffix == _PARQUET:
+        with needed_by("$.source", "parquet", "pyarrow"):
+            from async_backfill.sources.parquet import ParquetSource  # noqa: PLC0415 - the extra is optional
+        table: ParquetSource[str, Any] = ParquetSource(path, key=spec.key, value=spec.value)
+        await resources.enter_async_context(table)
+        return Live(source=table, scan=table)
+    unpack: Unpack | None = None
+    if PurePath(spec.file).suffix == _ZSTD:
+        with needed_by("$.source", "zstd", "backports"):
+            from async_backfill.sources.zstd import unpack_zstd as unpack  # noqa: PLC0415 - as above
+    source: FileSource[str, Any] = FileSource(path, key=spec.key, value=spec.value, unpack=unpack)
+    rows = await resources.enter_async_context(source)
+    return Live(source=rows, scan=rows)

@@ -1,0 +1,207 @@
+"""One run of `tune`, from the scenario file to the report."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from anyio import to_thread
+
+from async_backfill._common.extras import needed_by
+from async_backfill._common.validation import real, whole
+from async_backfill._runner.output import check_output, write_atomically
+from async_backfill._runner.scenario.build import (
+    files_of,
+    load_entries,
+    load_lookups,
+    make_cache,
+    make_source,
+)
+from async_backfill._runner.scenario.decode import decode
+from async_backfill._runner.scenario.document import parse
+from async_backfill._runner.scenario.model import LiveSpec, MappingSpec, SimulatedSpec, name_in_scenario
+from async_backfill._runner.tuning.grid import Extent
+from async_backfill._runner.tuning.report import Sample, Tuning, encode
+from async_backfill._runner.tuning.sampling import sampled
+from async_backfill._runner.tuning.search import choose, search
+from async_backfill._runner.tuning.trial import Workload
+from async_backfill._runner.tuning.workers import open_workers
+from async_backfill.errors import ConfigurationError, ScenarioError
+from async_backfill.sources._rows.tables import read_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from async_backfill._runner.scenario.model import Scenario, Settings
+    from async_backfill._runner.tuning.trial import Result
+    from async_backfill._runner.tuning.workers import Workers
+
+_NO_ENTRIES: Final = MappingSpec(entries={})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuneJob:
+    """What to tune, how thoroughly, and where the report goes.
+
+    ``output``, ``plot``
+        the files to write, ``None`` for none.
+    ``jobs``, ``trials``
+        worker processes, and settings to try at the most.
+    ``sample``
+        the share of the keys to replay, above 0.0; ``None`` replays all.
+    ``check``
+        whether the settings worth choosing of a sample are replayed in full.
+    """
+
+    scenario: str
+    output: str | None = None
+    plot: str | None = None
+    jobs: int
+    trials: int = 60
+    sample: float | None = None
+    check: bool = False
+
+    def __post_init__(self) -> None:
+        whole("jobs", self.jobs, least=1)
+        whole("trials", self.trials, least=1)
+        if self.sample is not None and real("sample", self.sample, least=0.0, most=1.0) == 0.0:
+            raise ConfigurationError("sample", "0.0 is not above 0: no key would be in the sample")
+        if self.check and self.sample is None:
+            raise ConfigurationError("check", "there is nothing to check without --sample")
+
+
+async def tune(job: TuneJob, progress: Callable[[int, int], None]) -> Tuning:
+    """Try settings on the lookups of a scenario, write what came of it, and return it.
+
+    :param progress: is called now and then with the lookups replayed and their number so far planned.
+    :raises ScenarioError: when the scenario, a file it names, a setting or an output is unusable.
+    :raises WorkerError: when a worker process dies.
+    :raises OutputError: when writing fails although it looked possible.
+    """
+    draw = None if job.plot is None else _load_plot()
+    scenario = decode(parse(await read_text(job.scenario), job.scenario), job.scenario)
+    folder = Path(job.scenario).parent
+    await _check_outputs(job, [Path(job.scenario), *files_of(scenario, folder)])
+    base = msgspec.structs.replace(scenario.settings, concurrency=1)
+    whole_workload = await _read(job, scenario, folder)
+    tuning = await _tuned(job, base, whole_workload, progress)
+    if job.output is not None:
+        await write_atomically(job.output, encode(tuning))
+    if job.plot is not None and draw is not None:
+        await write_atomically(job.plot, draw(tuning))
+    return tuning
+
+
+async def _read(job: TuneJob, scenario: Scenario, folder: Path) -> Workload:
+    """Return the whole scenario as a workload, once it is known that a trial of it could run."""
+    spec = scenario.source
+    if isinstance(spec, LiveSpec):
+        kinds = "a mapping, a table or a simulated source"
+        raise ScenarioError(f"{job.scenario}: $.source.kind: trials need all keys at hand: use {kinds}")
+    try:
+        entries = await load_entries(spec, folder)
+        make_cache(make_source(spec, entries), scenario.settings)
+        lookups = await load_lookups(scenario, folder)
+    except ConfigurationError as error:
+        place = f"$.{name_in_scenario(error.setting)}"
+        raise ScenarioError(f"{job.scenario}: {place}: {error.problem}") from error
+    except ScenarioError as error:
+        raise ScenarioError(f"{job.scenario}: {error}") from error
+    # One object for each key: less to send, less to keep, and its hash is computed once.
+    names = {key: key for key in entries}
+    same = [names.setdefault(key, key) for key in lookups]
+    # The entries are sent as the keys they have.
+    bare = msgspec.structs.replace(spec, entries=None) if isinstance(spec, SimulatedSpec) else _NO_ENTRIES
+    absent = sum(key not in entries for key in same)
+    return Workload(spec=bare, keys=list(entries), lookups=same, share=1.0, total=len(same), absent=absent)
+
+
+async def _tuned(
+    job: TuneJob, base: Settings, workload: Workload, progress: Callable[[int, int], None]
+) -> Tuning:
+    replayed = workload if job.sample is None else _sampled(workload, job.sample)
+    looked_up = set(workload.lookups)
+    extent = Extent(wanted=len(looked_up.intersection(workload.keys)), in_source=len(workload.keys))
+    count = _Count(progress)
+    async with open_workers(replayed, jobs=min(job.jobs, job.trials)) as workers:
+        tried = await search(
+            base, extent, trials=job.trials, run=lambda each: _run(workers, each, replayed, count)
+        )
+    own, chosen = tried[0], choose(tried, base)
+    sample = None
+    if job.sample is not None:
+        error = None
+        if job.check:
+            full = await _replayed_in_full(job, workload, [own, *chosen], count)
+            error = max(
+                abs(one.hit_rate - other.hit_rate) for one, other in zip([own, *chosen], full, strict=True)
+            )
+            own, chosen = full[0], full[1:]
+        sample = Sample(
+            share=job.sample, lookups=len(replayed.lookups), keys=len(set(replayed.lookups)), error=error
+        )
+    return Tuning(
+        lookups=workload.total, keys=len(looked_up), own=own, tried=tried, chosen=chosen, sample=sample
+    )
+
+
+async def _replayed_in_full(
+    job: TuneJob, workload: Workload, results: Sequence[Result], count: _Count
+) -> list[Result]:
+    settings = list(dict.fromkeys(result.settings for result in results))
+    async with open_workers(workload, jobs=min(job.jobs, len(settings))) as workers:
+        full = dict(zip(settings, await _run(workers, settings, workload, count), strict=True))
+    return [full[result.settings] for result in results]
+
+
+async def _run(
+    workers: Workers, settings: Sequence[Settings], workload: Workload, count: _Count
+) -> list[Result]:
+    return await workers.run(settings, count.of(len(settings), len(workload.lookups)))
+
+
+class _Count:
+    """Adds the lookups of one round of trials to those of the rounds before it."""
+
+    def __init__(self, progress: Callable[[int, int], None]) -> None:
+        self._progress = progress
+        self._before = 0
+
+    def of(self, trials: int, lookups: int) -> Callable[[int], None]:
+        """Return what reports the trials done of a round of ``trials``, ``lookups`` each."""
+        before, self._before = self._before, self._before + trials * lookups
+        total = self._before
+        self._progress(before, total)
+        return lambda done: self._progress(before + done * lookups, total)
+
+
+def _sampled(workload: Workload, share: float) -> Workload:
+    lookups = sampled(workload.lookups, share)
+    if workload.lookups and not lookups:
+        raise ScenarioError(f"--sample: no key that is looked up is in a sample of {share:g}: take more")
+    return replace(workload, keys=sampled(workload.keys, share), lookups=lookups, share=share)
+
+
+async def _check_outputs(job: TuneJob, reads: Sequence[Path]) -> None:
+    outputs = [path for path in (job.output, job.plot) if path is not None]
+    for path in outputs:
+        await check_output(path, reads=reads)
+    if await to_thread.run_sync(_same, outputs):
+        raise ScenarioError(f"{job.plot}: is the file of --output too")
+
+
+def _same(paths: Sequence[str]) -> bool:
+    return len({os.path.realpath(path) for path in paths}) < len(paths)
+
+
+def _load_plot() -> Callable[[Tuning], bytes]:
+    """Return what draws a `Tuning`.
+
+    :raises MissingExtraError: when the library it needs is not installed.
+    """
+    with needed_by("--plot", "report", "matplotlib"):
+        from async_backfill._runner.tuning.plot import draw  # noqa: PLC0415 - only those who draw need it
+    return draw

@@ -1,0 +1,118 @@
+"""A smaller scenario that behaves like the whole: spatially hashed sampling of keys.
+
+SHARDS: C. Waldspurger, N. Park, A. Garthwaite, I. Ahmad, Efficient MRC Construction with SHARDS, FAST
+2015, sections 3 and 4. A key is in the sample or it is not, by its hash; the cache is scaled with the
+sample; the lookups that the sample has too many or too few of are taken for hits (SHARDS-adj).
+Keys that the source does not have are counted in full instead: each lookup of one is a miss.
+
+What is not in the paper is the backfill. The window of the trigger is scaled like the lookups, a batch
+like the capacity, and a budget stays, so that as many backfills load the same share of the keys. Where a
+scaled batch would be less than one key, one sampled backfill stands for several, and the budget is
+scaled instead. A sample has fewer misses to start a backfill, so it starts them later than the whole.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from async_backfill._runner.scenario.model import Settings
+    from async_backfill.stats import Stats
+
+_BYTES: Final = 8
+_PLACES: Final = 256**_BYTES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What the whole replay would have counted."""
+
+    lookups: int
+    source_calls: int
+    source_keys: int
+    entries: int
+    hit_rate: float
+    backfills: int
+
+
+def place_of(key: str) -> float:
+    """Return where in [0.0, 1.0) the hash of ``key`` is; the same in every process."""
+    digest = blake2b(key.encode("utf-8", "surrogatepass"), digest_size=_BYTES).digest()
+    return int.from_bytes(digest) / _PLACES
+
+
+def sampled(keys: Iterable[str], share: float) -> list[str]:
+    """Return those of ``keys`` that are in the sample, in order: all or none of a key's occurrences."""
+    known: dict[str, bool] = {}
+    taken = []
+    for key in keys:
+        if key not in known:
+            known[key] = place_of(key) < share
+        if known[key]:
+            taken.append(key)
+    return taken
+
+
+def scale_down(settings: Settings, share: float) -> Settings:
+    """Return the settings for a replay of the sample, scaled: all but the threshold and the successors."""
+    budget, backfills = settings.max_backfills, _backfills_per_sampled(settings, share)
+    return msgspec.structs.replace(
+        settings,
+        capacity=None if settings.capacity is None else _scaled(settings.capacity, share),
+        window=max(settings.min_lookups, _scaled(settings.window, share)),
+        backfill_batch=_scaled(settings.backfill_batch, share),
+        max_backfills=None if budget is None else budget and _scaled(budget, 1 / backfills),
+        flush_at=None if settings.flush_at is None else _scaled(settings.flush_at, share),
+    )
+
+
+def scale_up(stats: Stats, settings: Settings, share: float, *, lookups: int, absent: int) -> Estimate:
+    """Return the estimate for all ``lookups``, from what a replay of the sample counted.
+
+    :param settings: those of the whole, not scaled.
+    :param absent: those of the lookups whose key the source does not have.
+    """
+    factor = _backfills_per_sampled(settings, share)
+    entries = round(stats.size / share)
+    misses = absent + (stats.misses - stats.absent) / share
+    missing = (stats.source_calls - stats.backfills - stats.absent) / share
+    return Estimate(
+        lookups=lookups,
+        # A backfill is one call, and is not repeated for the keys that are not in the sample.
+        source_calls=round(absent + missing + stats.backfills * factor),
+        source_keys=round(stats.source_keys / share),
+        entries=entries if settings.capacity is None else min(entries, settings.capacity),
+        hit_rate=max(0.0, 1.0 - misses / lookups) if lookups else 0.0,
+        backfills=round(stats.backfills * factor),
+    )
+
+
+def margin_of(loads: Mapping[str, int], share: float, lookups: int) -> float:
+    """Return three standard errors of a sampled hit rate.
+
+    The misses are a sum over keys of which each is in the sample with the probability ``share``;
+    their variance is that of Horvitz and Thompson 1952 for independent draws. What the
+    scaling of the cache itself gets wrong is not in it.
+
+    :param loads: how often each key of the sample was loaded from the source, which has it.
+    """
+    if not lookups:
+        return 0.0
+    squares = sum(count * count for count in loads.values())
+    return 3.0 * math.sqrt((1.0 - share) * squares) / (share * lookups)
+
+
+def _scaled(size: int, share: float) -> int:
+    return max(1, round(size * share))
+
+
+def _backfills_per_sampled(settings: Settings, share: float) -> float:
+    """Return how many backfills of the whole one of the sample stands for; 1 unless batches are tiny."""
+    return max(1.0, 1.0 / (settings.backfill_batch * share))

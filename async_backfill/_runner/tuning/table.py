@@ -1,0 +1,70 @@
+"""The settings worth choosing, as a person reads them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.console import Console
+from rich.table import Table
+
+from async_backfill._runner.tuning.grid import DIMENSIONS
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from async_backfill._runner.tuning.report import Sample, Tuning
+    from async_backfill._runner.tuning.trial import Result
+
+_WIDE: Final = 200
+_FIGURES: Final = ("entries", "source calls", "keys read", "hit rate")
+
+
+def print_choices(tuning: Tuning, stream: TextIO) -> None:
+    """Print what is worth choosing to ``stream``, the least memory first, and what it rests on."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
+    for number, name in enumerate([*(dimension.name for dimension in DIMENSIONS), *_FIGURES]):
+        table.add_column(name.replace("_", " "), justify="left" if number == 1 else "right", no_wrap=True)
+    for result in tuning.chosen:
+        table.add_row(*_row(result))
+    table.add_section()
+    table.add_row(*_row(tuning.own), style="dim", end_section=True)
+    console = _Console(file=stream, highlight=False, width=None if stream.isatty() else _WIDE)
+    console.print(table)
+    console.print(_basis(tuning), markup=False)
+
+
+def _basis(tuning: Tuning) -> str:
+    what = f"{len(tuning.tried):,} settings tried on {tuning.lookups:,} lookups of {tuning.keys:,} keys"
+    lines = [f"last line: the scenario's own settings; {what}"]
+    if (sample := tuning.sample) is not None:
+        lines.append(_basis_of(sample, tuning))
+    return "\n".join(lines)
+
+
+def _basis_of(sample: Sample, tuning: Tuning) -> str:
+    size = f"sample of {sample.share:g}: {sample.lookups:,} lookups of {sample.keys:,} keys"
+    if sample.error is None:
+        margin = max(result.margin for result in (*tuning.chosen, tuning.own))
+        doubt = f"give or take {margin:.2%} (three standard errors), more where backfills ran"
+        return f"{size}; hit rates are estimates, {doubt}: --check replays the lines above in full"
+    off = f"sampled hit rates were off by {sample.error:.2%} at most"
+    return f"{size}; the lines above are full replays, their {off}"
+
+
+def _row(result: Result) -> list[str]:
+    settings = [_shown(getattr(result.settings, dimension.name)) for dimension in DIMENSIONS]
+    figures = [f"{result.entries:,}", f"{result.source_calls:,}", f"{result.source_keys:,}"]
+    return [*settings, *figures, f"{result.hit_rate:.2%}"]
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+class _Console(Console):
+    """A console that leaves it to its user what a broken pipe means; rich would end the process."""
+
+    def on_broken_pipe(self) -> None:
+        raise  # noqa: PLE0704 - it is called while the BrokenPipeError is handled

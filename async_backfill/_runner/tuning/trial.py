@@ -1,0 +1,143 @@
+"""One replay of the scenario with one set of settings, by the production code, in a worker process."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import anyio
+
+from async_backfill._runner.replay.lookups import replay
+from async_backfill._runner.scenario.build import make_cache, make_source
+from async_backfill._runner.tuning.sampling import margin_of, scale_down, scale_up
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from async_backfill._runner.scenario.build import AnySource
+    from async_backfill._runner.scenario.model import HeldSpec, Settings
+    from async_backfill.contracts import Page
+    from async_backfill.stats import Stats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """What every trial replays.
+
+    ``spec``, ``keys``
+        what kind of source, and the keys it has; values change nothing in a trial, so there are none.
+    ``lookups``
+        the keys to look up, those of the sample only.
+    ``share``
+        the share of the keys that was sampled; 1.0 is all.
+    ``total``, ``absent``
+        lookups before the sampling, and those of them whose key the source does not have.
+    """
+
+    spec: HeldSpec
+    keys: Sequence[str]
+    lookups: Sequence[str]
+    share: float
+    total: int
+    absent: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a trial of ``settings`` counted, scaled up to the whole scenario when it was sampled.
+
+    ``entries``
+        keys that the cache held at most: in a replay nothing leaves but to make room, so also at the end.
+    ``margin``
+        three standard errors of ``hit_rate``; 0.0 without sampling.
+    """
+
+    settings: Settings
+    source_calls: int
+    source_keys: int
+    entries: int
+    hit_rate: float
+    backfills: int
+    margin: float
+
+
+_workload: Final[ContextVar[Workload]] = ContextVar("_workload")
+
+
+def take(workload: Workload) -> None:
+    """Keep ``workload`` for the trials that this process will run."""
+    _workload.set(workload)
+
+
+def run_taken(settings: Settings) -> Result:
+    """Return the result of ``settings`` for the workload that this process took."""
+    return anyio.run(run_trial, _workload.get(), settings)
+
+
+async def run_trial(workload: Workload, settings: Settings) -> Result:
+    """Return the result of ``settings``, which are those of the whole scenario, for ``workload``."""
+    source = make_source(workload.spec, dict.fromkeys(workload.keys), sleep=_at_once)
+    if workload.share < 1.0:
+        return await _run_sampled(workload, settings, source)
+    stats = await _replayed(source, settings, workload.lookups)
+    return Result(
+        settings=settings,
+        source_calls=stats.source_calls,
+        source_keys=stats.source_keys,
+        entries=stats.size,
+        hit_rate=stats.hit_rate,
+        backfills=stats.backfills,
+        margin=0.0,
+    )
+
+
+async def _run_sampled(workload: Workload, settings: Settings, source: AnySource) -> Result:
+    share, counted = workload.share, _Counted(source)
+    # It is a source as any other, but has no place in the list of those that a scenario can name.
+    stats = await _replayed(cast("AnySource", counted), scale_down(settings, share), workload.lookups)
+    estimate = scale_up(stats, settings, share, lookups=workload.total, absent=workload.absent)
+    return Result(
+        settings=settings,
+        source_calls=estimate.source_calls,
+        source_keys=estimate.source_keys,
+        entries=estimate.entries,
+        hit_rate=estimate.hit_rate,
+        backfills=estimate.backfills,
+        margin=margin_of(counted.loads, share, workload.total),
+    )
+
+
+async def _replayed(source: AnySource, settings: Settings, lookups: Sequence[str]) -> Stats:
+    cache = make_cache(source, settings)
+    async with cache:
+        await replay(cache, lookups, concurrency=1, keep=False, flush_at=settings.flush_at, progress=_ignore)
+        return cache.stats
+
+
+class _Counted:
+    """A source that counts how often it delivered each key."""
+
+    def __init__(self, source: AnySource) -> None:
+        self._source = source
+        self.loads: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    async def load_many(self, keys: Sequence[str], /) -> Mapping[str, Any]:
+        found = await self._source.load_many(keys)
+        self.loads.update(found.keys())
+        return found
+
+    async def scan(self, cursor: object | None, limit: int, /) -> Page[str]:
+        return await self._source.scan(cursor, limit)
+
+
+async def _at_once(_: float) -> None:
+    """Take no time: with one lookup in flight the source's latency changes nothing that is counted."""
+
+
+def _ignore(_: int, __: int) -> None:
+    """Report no progress from inside a worker."""

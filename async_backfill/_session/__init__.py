@@ -1,0 +1,1 @@
+"""What `async with cache:` wires together, opens and closes."""

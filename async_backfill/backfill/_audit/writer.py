@@ -1,0 +1,92 @@
+"""From the audit log in memory to a sink: in order, a few records at a time, never in a caller's way."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import TYPE_CHECKING, Final
+
+from anyio import CancelScope, Lock, current_time, sleep
+
+from async_backfill._common.attempt import attempt
+
+if TYPE_CHECKING:
+    from async_backfill.contracts import AuditSink, Spawn
+    from async_backfill.records import AuditRecord
+
+_LOGGER: Final = logging.getLogger("async_backfill.audit")
+_MOST_WAITING: Final = 10_000
+
+
+class AuditWriter:
+    """Writes records to ``sink``, at most one write each ``interval`` seconds while nobody waits.
+
+    A record that is reported again before it was written is written once, as it was last. A sink
+    that fails is logged, and its records are tried again with the next write; above 10,000 waiting
+    records the oldest are given up and counted in ``lost``. A write that is cancelled loses nothing.
+
+    :param spawn: starts a task that the cache owns.
+    """
+
+    def __init__(self, sink: AuditSink, *, interval: float, spawn: Spawn) -> None:
+        self._sink = sink
+        self._interval = interval
+        self._spawn = spawn
+        self._waiting: dict[int, AuditRecord] = {}
+        self._works = False
+        self._writing = Lock()
+        self._next_write = -math.inf
+        self.lost = 0
+
+    def report(self, record: AuditRecord) -> None:
+        """Take note of a new or changed record and see to it that it will be written."""
+        self._waiting[record.number] = record
+        self._drop_oldest()
+        if not self._works:
+            self._works = True
+            self._spawn(self._work)
+
+    async def flush(self) -> None:
+        """Write now; return once everything reported so far was written, or writing it has failed."""
+        await self._write()
+
+    async def _work(self) -> None:
+        try:
+            while self._waiting:
+                await sleep(max(0.0, self._next_write - current_time()))
+                if not await self._write():
+                    return
+        finally:
+            self._works = False
+
+    async def _write(self) -> bool:
+        """Write what waits, after any write under way; return whether the sink took it."""
+        async with self._writing:
+            records = tuple(self._waiting.values())
+            if not records:
+                return True
+            self._waiting.clear()
+            self._next_write = current_time() + self._interval
+            was_written = False
+            try:
+                call = await attempt(lambda: self._sink.write(records), CancelScope())
+                was_written = call.error is None
+            finally:
+                if not was_written:
+                    newer = self._waiting
+                    self._waiting = {record.number: record for record in records} | newer
+                    self._drop_oldest()
+        if call.error is not None:
+            if isinstance(call.error, (KeyboardInterrupt, SystemExit)):
+                raise call.error
+            _LOGGER.error(
+                "%d audit records were not written; the next write tries again",
+                len(records),
+                exc_info=call.error,
+            )
+        return was_written
+
+    def _drop_oldest(self) -> None:
+        while len(self._waiting) > _MOST_WAITING:
+            del self._waiting[next(iter(self._waiting))]
+            self.lost += 1

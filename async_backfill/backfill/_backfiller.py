@@ -1,0 +1,268 @@
+"""One backfill: offered, permitted, selected, loaded, audited."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final, Generic
+
+from anyio import CancelScope, Event, current_time
+
+from async_backfill._common.attempt import attempt
+from async_backfill.contracts import K
+from async_backfill.errors import CacheClosedError
+from async_backfill.outcomes import ELSEWHERE, Failed
+from async_backfill.records import AuditRecord, BackfillCause, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from async_backfill.backfill._audit.log import AuditLog
+    from async_backfill.backfill._fleet_budget import FleetBudget
+    from async_backfill.backfill._receipts.receipts import Receipts
+    from async_backfill.backfill.budget import BackfillBudget
+    from async_backfill.contracts import Selection, Source, Spawn
+
+_AT_REST: Final = "at rest: hardly a key of the last two backfills was read"
+
+
+class Episode:
+    """One offer of a backfill that was taken up; ``done`` is set when it has ended, however it ended.
+
+    ``asked`` counts the keys that were asked for so far.
+    """
+
+    __slots__ = ("asked", "by", "cause", "done", "reason", "record", "scope")
+
+    def __init__(self, cause: BackfillCause, by: str | None, reason: str | None) -> None:
+        self.asked = 0
+        self.cause = cause
+        self.by = by
+        self.reason = reason
+        self.done = Event()
+        self.scope = CancelScope()
+        self.record: AuditRecord | None = None
+
+
+class Backfiller(Generic[K]):
+    """Takes up offers of a backfill, at most ``concurrent`` at once, and audits what becomes of them.
+
+    A backfill never raises: its failure is a record. It loads through ``load``, which in a cache is
+    the loader, so it never repeats live traffic.
+
+    :param limit: how many keys a backfill may load right now.
+    :param timeout: seconds that a selection may take; ``None`` for no limit.
+    :param lookups: how many lookups the cache has counted.
+    :param reading: the misses and lookups that the trigger saw.
+    :param goes_on: whether an automatic backfill should be followed by another at once, after so many
+        keys that were asked for.
+    :param receipts: follows what was loaded; ``None`` when nobody can tell what is read.
+    :param spawn: starts a task that the cache owns.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is a part of its own; the cache puts them together once
+        self,
+        *,
+        selection: Selection[K],
+        load: Source[K, object],
+        budget: BackfillBudget | FleetBudget,
+        audit: AuditLog,
+        limit: Callable[[], int],
+        concurrent: int,
+        timeout: float | None,
+        lookups: Callable[[], int],
+        reading: Callable[[], tuple[int, int]],
+        spawn: Spawn,
+        goes_on: Callable[[int], bool] = lambda _: False,
+        receipts: Receipts[K] | None = None,
+    ) -> None:
+        self._goes_on = goes_on
+        self._receipts = receipts
+        self._selection = selection
+        self._load = load
+        self._budget = budget
+        self._audit = audit
+        self._limit = limit
+        self._concurrent = concurrent
+        self._timeout = timeout
+        self._lookups = lookups
+        self._reading = reading
+        self._spawn = spawn
+        self._running: dict[Episode, None] = {}
+        self._stopped = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a backfill is under way."""
+        return bool(self._running)
+
+    async def quiet(self) -> None:
+        """Wait until no backfill is under way."""
+        while self._running:
+            await next(iter(self._running)).done.wait()
+
+    def stop(self) -> None:
+        """Cancel the backfills under way and start no more; `quiet` waits until they have ended."""
+        self._stopped = True
+        for episode in self._running:
+            episode.scope.cancel()
+
+    def offer(self, cause: BackfillCause = BackfillCause.THRESHOLD) -> Episode | None:
+        """Start a backfill unless nothing is left to load or no permit is left; return the one under way.
+
+        Synchronous, and in constant time where the selection knows its outlook.
+        """
+        if self._stopped:
+            return None
+        if len(self._running) >= self._concurrent:
+            return next(iter(self._running))
+        if self._receipts is not None and self._receipts.at_rest:
+            self.decline(_AT_REST)
+            return None
+        outlook = self._selection.outlook() if self._limit() else False
+        if outlook is False:
+            self._record(Status.SKIPPED, cause)
+            return None
+        if outlook is True and not self._budget.is_worth_asking:
+            self._record(Status.DENIED, cause)
+            return None
+        return self._start(Episode(cause, None, None))
+
+    def decline(self, reason: str) -> None:
+        """Audit that no backfill was started although the threshold was reached, and why."""
+        if not self._stopped and len(self._running) < self._concurrent:
+            self._record(Status.SKIPPED, BackfillCause.THRESHOLD, reason=reason)
+
+    async def force(self, by: str | None, reason: str | None) -> AuditRecord:
+        """Run a backfill that needs no permit, after those under way; return the record of its end.
+
+        :raises CacheClosedError: when the cache closes first.
+        """
+        while len(self._running) >= self._concurrent:
+            await next(iter(self._running)).done.wait()
+        record = None
+        if not self._stopped:
+            episode = self._start(Episode(BackfillCause.MANUAL, by, reason))
+            await episode.done.wait()
+            record = episode.record
+        if record is None:
+            raise CacheClosedError("the cache closed before the backfill started")
+        return record
+
+    def _start(self, episode: Episode) -> Episode:
+        self._running[episode] = None
+
+        async def run() -> None:
+            try:
+                with episode.scope:
+                    await self._run(episode)
+                    while self._is_followed(episode):
+                        await self._run(episode)
+            finally:
+                del self._running[episode]
+                episode.done.set()
+
+        self._spawn(run)
+        return episode
+
+    def _is_followed(self, episode: Episode) -> bool:
+        record = episode.record
+        return (
+            episode.cause is not BackfillCause.MANUAL
+            and record is not None
+            and record.status is Status.COMPLETED
+            and record.loaded > 0
+            and self._goes_on(episode.asked)
+            and self._limit() > 0
+            and self._selection.outlook() is True
+        )
+
+    async def _run(self, episode: Episode) -> None:
+        if self._budget.permits_left == 0:
+            await self._budget.refresh()
+        selected = await attempt(lambda: self._select(), self._scope())  # noqa: PLW0108
+        keys = selected.result or ()
+        failure = selected.error
+        if selected.stopped:
+            failure = TimeoutError(f"the selection took longer than {self._timeout} s")
+        if not keys and failure is None:
+            episode.record = self._record(Status.SKIPPED, episode.cause, episode)
+        elif episode.cause is not BackfillCause.MANUAL and not await self._budget.acquire():
+            episode.record = self._record(Status.DENIED, episode.cause, episode)
+        elif failure is not None:
+            number = self._audit.next_backfill()
+            episode.record = self._record(
+                Status.FAILED, episode.cause, episode, backfill=number, error=_line(failure)
+            )
+        else:
+            await self._load_keys(episode, keys)
+        if isinstance(failure, (KeyboardInterrupt, SystemExit)):
+            raise failure
+
+    async def _select(self) -> Sequence[K]:
+        limit = self._limit()
+        return await self._selection.select(limit) if limit else ()
+
+    def _scope(self) -> CancelScope:
+        return CancelScope(deadline=math.inf if self._timeout is None else current_time() + self._timeout)
+
+    async def _load_keys(self, episode: Episode, keys: Sequence[K]) -> None:
+        number = self._audit.next_backfill()
+        episode.asked += len(keys)
+        episode.record = self._record(Status.STARTED, episode.cause, episode, backfill=number, keys=len(keys))
+        status, loaded = Status.CANCELLED, 0
+        delivered: Collection[K] = ()
+        if self._receipts is not None:
+            self._receipts.begin(number, keys, self._lookups())
+        error: str | None = "the cache closed"
+        try:
+            call = await attempt(lambda: self._load.load_many(keys), CancelScope())
+            if call.error is None:
+                answers = call.result or {}
+                self._selection.drop([key for key in keys if key not in answers])
+                status, loaded, error = _judged(answers)
+                delivered = {key for key, answer in answers.items() if _is_value(answer)}
+            elif not isinstance(call.error, CacheClosedError):
+                status, error = Status.FAILED, _line(call.error)
+        finally:
+            episode.record = self._record(
+                status, episode.cause, episode, backfill=number, keys=len(keys), loaded=loaded, error=error
+            )
+            if self._receipts is not None:
+                self._receipts.landed(number, keys, delivered, self._lookups())
+
+    def _record(
+        self, status: Status, cause: BackfillCause, episode: Episode | None = None, **facts: object
+    ) -> AuditRecord:
+        misses, lookups = self._reading()
+        asked = {} if episode is None else {"by": episode.by, "reason": episode.reason}
+        return self._audit.add(
+            status,
+            lookup=self._lookups(),
+            cause=cause,
+            window_misses=misses,
+            window_lookups=lookups,
+            permits_left=self._budget.permits_left,
+            **asked,
+            **facts,
+        )
+
+
+def _judged(answers: Mapping[K, object]) -> tuple[Status, int, str | None]:
+    """Return the status of a load, how many keys it delivered, and what was wrong with the others."""
+    own = [answer for answer in answers.values() if answer is not ELSEWHERE]
+    failures = [answer for answer in own if isinstance(answer, Failed)]
+    if not failures:
+        return Status.COMPLETED, len(own), None
+    status = Status.FAILED if len(failures) == len(own) else Status.COMPLETED
+    error = f"{len(failures)} of {len(own)} keys failed: {_line(failures[0].error)}"
+    return status, len(own) - len(failures), error
+
+
+def _is_value(answer: object) -> bool:
+    return answer is not ELSEWHERE and not isinstance(answer, Failed)
+
+
+def _line(error: BaseException) -> str:
+    """Return ``error`` and its cause as one line."""
+    cause = error.__cause__ or error
+    return " ".join(f"{type(cause).__name__}: {cause}".split())

@@ -1,0 +1,156 @@
+"""Which keys are hot: by frequency, where what was long ago counts less."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Mapping
+from itertools import count
+from operator import itemgetter
+from typing import TYPE_CHECKING, Final, Generic
+
+from async_backfill._common.validation import real, whole
+from async_backfill.contracts import K
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_TOO_LARGE: Final = 1e200
+_FEW: Final = 300.0
+
+
+class _Snapshot(Mapping[K, float]):
+    """Heats at one moment, divided when they are asked for: what saves them does so in its thread."""
+
+    def __init__(self, heats: dict[K, float], now: float) -> None:
+        self._heats = heats
+        self._now = now
+
+    def __getitem__(self, key: K) -> float:
+        return self._heats[key] / self._now
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._heats)
+
+    def __len__(self) -> int:
+        return len(self._heats)
+
+
+class HotKeys(Generic[K]):
+    """The hottest keys of a stream of lookups, at most ``size`` of them.
+
+    The heat of a key is the number of its lookups, where one that is ``half_life`` lookups old counts
+    half: the "combined recency and frequency" of LRFU (Lee et al., IEEE Transactions on Computers
+    50(12), 2001, section 2). It is kept as forward decay (Cormode et al., ICDE 2009, section III):
+    newer lookups weigh more, older ones are never touched. A new key takes the place of the coldest
+    one, which a heap of outdated heats finds: a key that comes up with an old heat goes back with
+    its present one.
+
+    :param size: keys remembered at the most, 1 or more.
+    :param half_life: lookups after which a lookup counts half, 1.0 or more.
+    :raises ConfigurationError: for any other value.
+    """
+
+    def __init__(self, size: int, half_life: float) -> None:
+        self._size = whole("size", size, least=1)
+        self._half_life = real("half_life", half_life, least=1.0, most=math.inf)
+        self._growth = 2.0 ** (1.0 / self._half_life)
+        self._now = 1.0
+        self._heats: dict[K, float] = {}
+        self._coldest: list[tuple[float, int, K]] = []
+        self._number = count()
+        self._lookups = 0
+
+    @property
+    def lookups(self) -> int:
+        """How many lookups went by, noted or not."""
+        return self._lookups
+
+    @property
+    def half_life(self) -> float:
+        """Lookups after which a lookup counts half."""
+        return self._half_life
+
+    def __len__(self) -> int:
+        return len(self._heats)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._heats
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._heats)
+
+    def note(self, keys: Iterable[K]) -> None:
+        """Take note of the lookups of ``keys``, one after another."""
+        heats, growth, now = self._heats, self._growth, self._now
+        for key in keys:
+            self._lookups += 1
+            now *= growth
+            heat = heats.get(key)
+            if heat is not None:
+                heats[key] = heat + now
+            else:
+                self._add(key, now)
+            if now > _TOO_LARGE:
+                self._rescale(1.0 / now)
+                heats, now = self._heats, 1.0
+        self._now = now
+
+    def skip(self, lookups: int) -> None:
+        """Let ``lookups`` go by of which nothing is known."""
+        self._lookups += lookups
+        halvings = lookups / self._half_life
+        if halvings < _FEW:
+            self._now *= 2.0**halvings
+            if self._now > _TOO_LARGE:
+                self._rescale(1.0 / self._now)
+        else:  # more than a float can hold: the old heats shrink, and end as 0.0
+            self._rescale(2.0 ** -min(halvings, _FEW * 3) / self._now)
+
+    def hottest(self) -> list[K]:
+        """Return the keys, hottest first."""
+        return sorted(self._heats, key=self._heats.__getitem__, reverse=True)
+
+    def drop(self, keys: Iterable[K]) -> None:
+        """Forget ``keys``; those that are not there are ignored."""
+        for key in keys:
+            self._heats.pop(key, None)
+        if len(self._coldest) > 2 * len(self._heats) + self._size:
+            self.restore(self.heats())
+
+    def heats(self) -> Mapping[K, float]:
+        """Return the heat of each key, as it is now and stays: 1.0 is one lookup right now."""
+        return _Snapshot(dict(self._heats), self._now)
+
+    def restore(self, heats: Mapping[K, float]) -> None:
+        """Take ``heats`` in place of all that was noted; of too many, the hottest."""
+        self._now = 1.0
+        self._heats = {}
+        self._coldest = []
+        too_many = len(heats) > self._size
+        known = heats.items()
+        for key, heat in heapq.nlargest(self._size, known, key=itemgetter(1)) if too_many else known:
+            self._add(key, heat)
+
+    def _rescale(self, factor: float) -> None:
+        self.restore({key: heat * factor for key, heat in self._heats.items()})
+
+    def _add(self, key: K, heat: float) -> None:
+        if len(self._heats) >= self._size:
+            self._remove_coldest()
+        self._heats[key] = heat
+        heapq.heappush(self._coldest, (heat, next(self._number), key))
+
+    def _remove_coldest(self) -> None:
+        heats, coldest = self._heats, self._coldest
+        while True:
+            known, number, key = coldest[0]
+            heat = heats.get(key)
+            if heat is None:
+                heapq.heappop(coldest)
+            elif heat > known:
+                heapq.heapreplace(coldest, (heat, number, key))
+            else:
+                heapq.heappop(coldest)
+                del heats[key]
+                return

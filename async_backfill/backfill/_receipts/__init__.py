@@ -1,0 +1,1 @@
+"""What backfills were good for: receipts, the gate for successors, and the ghost list."""

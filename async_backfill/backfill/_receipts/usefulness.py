@@ -1,0 +1,73 @@
+"""What is known about backfilled keys and about misses, so that backfills do no harm."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Generic
+
+from async_backfill.backfill._receipts.departures import Departures
+from async_backfill.backfill._receipts.gate import UsefulnessGate
+from async_backfill.backfill._receipts.receipts import Receipts
+from async_backfill.contracts import K
+from async_backfill.records import BackfillCause, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from async_backfill.backfill._audit.log import AuditLog
+
+_DEPARTURES: Final = 4
+_WITHOUT_CAPACITY: Final = 100_000
+
+
+class Usefulness(Generic[K]):
+    """Receipts of backfills, the gate of successors, and how keys left; it outlives an opening.
+
+    :param capacity: of the cache: four times as many departures are remembered.
+    :param window: lookups after which a receipt is written at the latest.
+    :param lookups: how many lookups the cache has counted.
+    """
+
+    def __init__(
+        self, *, capacity: int | None, window: int, audit: AuditLog, lookups: Callable[[], int]
+    ) -> None:
+        self._audit = audit
+        self._lookups = lookups
+        self.departures: Departures[K] = Departures(
+            _WITHOUT_CAPACITY if capacity is None else _DEPARTURES * capacity
+        )
+        self.receipts: Receipts[K] = Receipts(window=window, report=self._report_backfill)
+        self.gate = UsefulnessGate(report=self._report_successors)
+
+    def resolved(self, key: K, read: bool) -> None:  # noqa: FBT001 - the store calls it by position
+        """Take note that ``key``, loaded by a backfill or as a successor, was read or left unread."""
+        if not self.receipts.resolved(key, read=read):
+            self.gate.resolved(read=read)
+
+    def write_receipts(self) -> None:
+        """Audit what backfills and successors that have ended were good for."""
+        self.receipts.write(self._lookups())
+        self.gate.write()
+
+    def flushed(self) -> None:
+        """Take note that the cache was emptied: what is missed from now on is cold."""
+        self.departures.forget()
+        self.receipts.wake()
+
+    def _report_backfill(self, number: int, loaded: int, read: int) -> None:
+        self._receipt(BackfillCause.THRESHOLD, number, loaded, read, calls=1)
+
+    def _report_successors(self, loaded: int, read: int) -> None:
+        self._receipt(BackfillCause.SUCCESSORS, None, loaded, read, calls=0)
+
+    def _receipt(
+        self, cause: BackfillCause, number: int | None, loaded: int, read: int, *, calls: int
+    ) -> None:
+        self._audit.add(
+            Status.RECEIPT,
+            lookup=self._lookups(),
+            cause=cause,
+            backfill=number,
+            loaded=loaded,
+            read=read,
+            calls=calls,
+        )

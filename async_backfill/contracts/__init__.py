@@ -1,0 +1,38 @@
+"""The contracts of the package: Protocols of at most five methods each, for parts of your own.
+
+An optional ability is a Protocol of its own and is passed explicitly; nothing is ever probed for.
+"""
+
+from async_backfill.contracts._backfill import AuditSink, Heats, Journal, Selection, Trigger
+from async_backfill.contracts._fleet import FarCopy, FarStore, Invalidations, Leases, Permits
+from async_backfill.contracts._sources import Page, Scan, Source
+from async_backfill.contracts._stores import BoundedStore, EvictionOrder, OrderState, Room, Store
+from async_backfill.contracts._types import Clock, K, K_co, Spawn, V, V_co, V_contra
+
+__all__ = [
+    "AuditSink",
+    "BoundedStore",
+    "Clock",
+    "EvictionOrder",
+    "FarCopy",
+    "FarStore",
+    "Heats",
+    "Invalidations",
+    "Journal",
+    "K",
+    "K_co",
+    "Leases",
+    "OrderState",
+    "Page",
+    "Permits",
+    "Room",
+    "Scan",
+    "Selection",
+    "Source",
+    "Spawn",
+    "Store",
+    "Trigger",
+    "V",
+    "V_co",
+    "V_contra",
+]

@@ -1,0 +1,18 @@
+"""The type variables and callables that the contracts share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Hashable
+from typing import Any, TypeAlias, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+V_co = TypeVar("V_co", covariant=True)
+V_contra = TypeVar("V_contra", contravariant=True)
+K_co = TypeVar("K_co", bound=Hashable, covariant=True)
+
+Clock: TypeAlias = Callable[[], float]
+"""Returns seconds that never go back; only differences mean anything."""
+
+Spawn: TypeAlias = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
+"""Starts an async function without arguments as a task that somebody else owns."""

@@ -1,1 +1,0 @@
-"""The tier that processes share, between the memory of a cache and its source."""

@@ -1,0 +1,217 @@
+"""The one module that knows the client: single connections of redis-py, and hiredis.
+
+Of redis-py only what opens, secures, reads and closes a socket is used, and commands are packed by
+hiredis: redis-py's own packing, pipelines and pool cost more than the server does. It retries nothing
+here, so a caller's deadline is a deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+import hiredis
+import redis.exceptions
+from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection, parse_url
+
+from async_backfill._common.validation import text
+from async_backfill.errors import ConfigurationError
+from async_backfill.redis.errors import RedisReplyError, RedisUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from async_backfill.redis._wire import Command, Reply
+
+T = TypeVar("T")
+
+_ALIASES: Final = MappingProxyType({"valkey": "redis", "valkeys": "rediss"})
+_SCHEMES: Final = ("redis", "rediss", "valkey", "valkeys", "unix")
+_GOODBYE: Final = 1.0
+_SILENCE: Final = "nothing was heard for too long"
+_FIXED: Final = MappingProxyType(
+    {
+        "protocol": 2,  # nothing of the third is used, and the second spares a round trip
+        "driver_info": None,  # another round trip
+        "socket_connect_timeout": None,
+        "socket_timeout": None,  # deadlines are the caller's
+        "decode_responses": False,
+        "health_check_interval": 0,
+        "retry": None,
+        "retry_on_timeout": False,
+        "retry_on_error": (),
+    }
+)
+
+_Trouble = (redis.exceptions.RedisError, OSError)
+
+
+def pack(command: Command) -> bytes:
+    """Return ``command`` as the bytes that are sent."""
+    packed: bytes = hiredis.pack_command(tuple(command))  # type: ignore[arg-type]  # its stub knows one argument
+    return packed
+
+
+class Dialer:
+    """Opens sockets to servers, with what a URL says.
+
+    :param connect_timeout: seconds within which a socket must be open and let in.
+    :raises ConfigurationError: for a URL that cannot be used; no text shows a password.
+    """
+
+    def __init__(self, url: str, connect_timeout: float) -> None:
+        self._kind, self._settings = _settings(url)
+        self._connect_timeout = connect_timeout
+        try:
+            template = self._kind(**self._settings)
+        except (TypeError, ValueError, redis.exceptions.RedisError) as error:
+            raise ConfigurationError("url", f"it has a setting that cannot be used: {error}") from None
+        self._tls = template.ssl_context if isinstance(template, SSLConnection) else None
+        self.address: tuple[str, int] | None = None
+        """Host and port; ``None`` for a socket in the file system."""
+        if isinstance(template, UnixDomainSocketConnection):
+            self.name, self.host = str(template.path), ""
+        else:
+            self.address = (template.host, int(template.port))
+            self.name, self.host = f"{template.host}:{template.port}", template.host
+
+    async def dial(
+        self, greet: Callable[[ClientLink], Awaitable[T]], address: tuple[str, int] | None = None
+    ) -> tuple[ClientLink, T]:
+        """Open a socket to the server of the URL, or to another of its cluster, and `greet` it.
+
+        :param greet: what it returns is returned too; it is part of the time for connecting.
+        :raises RedisUnavailableError: when there is none, or it did not answer in time.
+        :raises RedisReplyError: when it did not let us in.
+        """
+        settings, name = self._settings, self.name
+        if address is not None:
+            settings = {**settings, "host": address[0], "port": address[1]}
+            name = f"{address[0]}:{address[1]}"
+        connection = self._kind(**settings)
+        if isinstance(connection, SSLConnection) and self._tls is not None:
+            connection.ssl_context = self._tls  # to read the authorities of a machine takes 20 ms
+        link = ClientLink(connection, name)
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                await link.open()
+                return link, await greet(link)
+        except TimeoutError as error:
+            await link.close()
+            reason = f"not connected within {self._connect_timeout} s"
+            raise RedisUnavailableError(f"redis at {name}: {reason}") from error
+        except BaseException:
+            await link.close()
+            raise
+
+
+class ClientLink:
+    """One open socket; a `async_backfill.redis._pool.Link`."""
+
+    def __init__(self, connection: Connection, name: str) -> None:
+        self._connection = connection
+        self._name = name
+
+    async def open(self) -> None:
+        """Connect the socket, and be let in."""
+        try:
+            await self._connection.connect()  # type: ignore[no-untyped-call]
+        except _Trouble as error:
+            raise self.explain(error) from error
+
+    async def exchange(self, packed: bytes, replies: int, /) -> list[Reply]:
+        """Send ``packed`` and return so many replies; an error reply is among them, not raised."""
+        answers: list[Reply] = []
+        read = self._connection.read_response
+        try:
+            await self._connection.send_packed_command([packed])
+            while len(answers) < replies:
+                try:
+                    answers.append(await read())
+                except redis.exceptions.ResponseError as error:
+                    answers.append(_refusal(error))
+        except _Trouble as error:
+            raise self.explain(error) from error
+        return answers
+
+    async def subscribe(self, channels: Sequence[bytes]) -> None:
+        """Subscribe to ``channels``; a server confirms them all before it passes on what is published."""
+        try:
+            await self._connection.send_packed_command([pack(("SUBSCRIBE", *channels))])
+            for _ in channels:
+                await self._connection.read_response()
+        except _Trouble as error:
+            raise self.explain(error) from error
+
+    async def messages(self, heartbeat: float) -> AsyncIterator[tuple[bytes, bytes]]:
+        """Return what is published; ask the server for a sign of life after so many silent seconds."""
+        asked = False
+        try:
+            while True:
+                reply = await self._connection.read_response(timeout=heartbeat)
+                if reply is not None:
+                    asked = False
+                    if reply[0] == b"message":
+                        yield reply[1], reply[2]
+                elif asked:
+                    raise RedisUnavailableError(f"redis at {self._name}: {_SILENCE}")
+                else:
+                    await self._connection.send_packed_command([pack(("PING",))])
+                    asked = True
+        except _Trouble as error:
+            raise self.explain(error) from error
+
+    async def is_usable(self) -> bool:
+        """Return whether it is open and nothing unread is left on it."""
+        if not self._connection.is_connected:
+            return False
+        try:
+            return not await self._connection.can_read()
+        except redis.exceptions.RedisError:
+            return False
+
+    async def close(self) -> None:
+        """Close the socket at once; raises nothing."""
+        await self._connection.disconnect(nowait=True)
+
+    async def aclose(self) -> None:
+        """Say goodbye, as TLS wants it, and close the socket, within a second; raises nothing."""
+        with suppress(TimeoutError, *_Trouble):
+            async with asyncio.timeout(_GOODBYE):
+                await self._connection.disconnect()
+
+    def explain(self, error: BaseException) -> RedisReplyError | RedisUnavailableError:
+        """Return what the caller gets to see of ``error``."""
+        status = getattr(error, "status_code", None)
+        if status is not None:
+            return RedisReplyError(status, f"{error} (redis at {self._name})".removeprefix(f"{status} "))
+        return RedisUnavailableError(f"redis at {self._name}: {str(error) or type(error).__name__}")
+
+
+def _refusal(error: redis.exceptions.ResponseError) -> RedisReplyError:
+    if error.status_code is not None:
+        return RedisReplyError(error.status_code, str(error))
+    code, _, message = str(error).partition(" ")
+    return RedisReplyError(code, message)
+
+
+def _settings(url: str) -> tuple[type[Connection], dict[str, Any]]:
+    scheme, separator, rest = text("url", url).partition("://")
+    if scheme not in _SCHEMES or not separator:
+        schemes = ", ".join(f"{known}://" for known in _SCHEMES)
+        raise ConfigurationError("url", f"expected one that begins with {schemes}")
+    url = f"{_ALIASES.get(scheme, scheme)}://{rest}"
+    try:
+        database = urlsplit(url).path.strip("/")
+        settings: dict[str, Any] = dict(parse_url(url))
+    except ValueError:  # its text may have the password in it
+        raise ConfigurationError(
+            "url", "expected redis://user:password@host:port/0, special letters as %xx"
+        ) from None
+    if scheme != "unix" and database and not (database.isascii() and database.isdigit()):
+        raise ConfigurationError("url", "the path is the number of a database, such as /0")
+    kind = settings.pop("connection_class", Connection)
+    return kind, {**settings, **_FIXED}

@@ -1,0 +1,218 @@
+"""What a value travels in: a header that says of which key and of when it is, a seal, and MessagePack.
+
+::
+
+    magic 1 | version 1 | flags 1 | seal 4 or 32 | key 4 | time 8 | payload
+
+The seal is a CRC-32 of all the rest, or with a signing key an HMAC-SHA256 of that and of the Redis key.
+Nothing is unpacked before the seal was found right, and MessagePack only ever makes plain data of the type
+that is asked for.
+"""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections import Counter
+from struct import Struct
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
+from zlib import crc32
+
+import msgspec
+
+from async_backfill._common.validation import whole
+from async_backfill.contracts import FarCopy, V
+from async_backfill.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+MAGIC: Final = b"\xbf"  # no letter, as the markers of leases are
+VERSION: Final = 1
+LEASE: Final = b"L"
+"""What the marker of a lease begins with: whoever reads it finds no value, and nothing wrong."""
+
+_SIGNED: Final = 1
+_COMPRESSED: Final = 2
+_START: Final = MAGIC + bytes([VERSION])
+_STARTS: Final = tuple(_START + bytes([flags]) for flags in range(4))
+_SEAL_AT: Final = len(_START) + 1
+_HEADER: Final = Struct(">Id")  # CRC-32 of the Redis key, time
+_CRC: Final = Struct(">I")
+_SHA256: Final = 32
+_LEAST_SECRET: Final = 16
+
+_Undecodable = (ValueError, TypeError, RecursionError, MemoryError)
+_Unencodable = (ValueError, TypeError, OverflowError, RecursionError)
+
+
+class Compression(Protocol):
+    """A way to make large payloads small, such as `async_backfill.redis.compression.Zstd`."""
+
+    @property
+    def above(self) -> int:
+        """Bytes from which on a payload is compressed."""
+        ...
+
+    def compress(self, payload: bytes, /) -> bytes:
+        """Return ``payload`` compressed."""
+        ...
+
+    def decompress(self, payload: bytes, limit: int, /) -> bytes:
+        """Return what ``payload`` holds; `ValueError` when it is damaged or more than ``limit`` bytes."""
+        ...
+
+
+class Envelopes(Generic[V]):
+    """Makes envelopes of values, and values of envelopes; counts what it cannot use.
+
+    :param value_type: what a value becomes again, any type that msgspec knows; ``Any`` gives plain types.
+    :param max_bytes: of an envelope, and of what is unpacked of it; 1 or more.
+    :param signing_key: 16 bytes or more, the same in all processes; envelopes without its signature are not
+        used. Without it whoever can write to the server can make values up, though nothing else.
+    :param compression: how to compress; without it a compressed envelope cannot be used.
+    :param wall_clock: returns seconds since the epoch.
+    :raises ConfigurationError: for settings outside of that.
+    """
+
+    def __init__(
+        self,
+        value_type: type[V] | Any = Any,
+        *,
+        max_bytes: int = 1_000_000,
+        signing_key: bytes | None = None,
+        compression: Compression | None = None,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._encode = msgspec.msgpack.Encoder().encode
+        try:
+            self._decode = msgspec.msgpack.Decoder(value_type).decode
+        except TypeError as error:
+            raise ConfigurationError("value_type", str(error)) from None
+        self._max_bytes = whole("max_value_bytes", max_bytes, least=1)
+        self._signature = _signature(signing_key)
+        self._compression = compression
+        self._now = wall_clock
+        self.rejected: Counter[str] = Counter()
+        """How often something found under a key could not be used, by reason."""
+        self.unkept: Counter[str] = Counter()
+        """How often a value could not be put into an envelope, by reason."""
+
+    def seal_many(self, keys: Iterable[bytes], values: Iterable[V]) -> list[bytes | None]:
+        """Return envelopes of ``values``, loaded now, for the Redis ``keys``; ``None``: not kept."""
+        now = self._now()
+        if self._signature is not None or self._compression is not None:
+            return [self._seal(key, value, now) for key, value in zip(keys, values, strict=True)]
+        encode, most, header, pack, crc = self._encode, self._max_bytes, _HEADER.pack, _CRC.pack, crc32
+        most -= _SEAL_AT + _CRC.size + _HEADER.size
+        start = _STARTS[0]
+        seed = crc(start)
+        sealed: list[bytes | None] = []
+        for key, value in zip(keys, values, strict=True):
+            try:
+                payload = encode(value)
+            except _Unencodable:
+                self.unkept["unencodable"] += 1
+                sealed.append(None)
+                continue
+            if len(payload) > most:
+                self.unkept["too_large"] += 1
+                sealed.append(None)
+                continue
+            rest = header(crc(key), now) + payload
+            sealed.append(start + pack(crc(rest, seed)) + rest)
+        return sealed
+
+    def open_many(self, keys: Iterable[bytes], found: Iterable[object]) -> list[FarCopy[V] | None]:
+        """Return the copies in what was ``found`` under ``keys``; ``None`` for one that cannot be used."""
+        now = self._now()
+        return [
+            self._open(key, data, now) if isinstance(data, bytes) else None
+            for key, data in zip(keys, found, strict=True)
+        ]
+
+    def _seal(self, key: bytes, value: V, now: float) -> bytes | None:
+        flags = 0 if self._signature is None else _SIGNED
+        try:
+            payload = self._encode(value)
+        except _Unencodable:
+            self.unkept["unencodable"] += 1
+            return None
+        fits = len(payload) <= self._max_bytes  # or it would not be unpacked
+        if fits and self._compression is not None and len(payload) > self._compression.above:
+            smaller = self._compression.compress(payload)
+            if len(smaller) < len(payload):
+                payload, flags = smaller, flags | _COMPRESSED
+        rest = _HEADER.pack(crc32(key), now) + payload
+        envelope = _STARTS[flags] + self._make_seal(key, flags, rest) + rest
+        if fits and len(envelope) <= self._max_bytes:
+            return envelope
+        self.unkept["too_large"] += 1
+        return None
+
+    def _open(self, key: bytes, data: bytes, now: float) -> FarCopy[V] | None:
+        if data.startswith(LEASE):
+            return None
+        try:
+            payload, loaded = self._unseal(key, data)
+            value = self._decode(payload)
+        except _RejectedError as rejected:
+            self.rejected[rejected.reason] += 1
+        except _Undecodable:
+            self.rejected["wrong_type"] += 1
+        else:
+            return FarCopy(value, max(0.0, now - loaded))
+        return None
+
+    def _unseal(self, key: bytes, data: bytes) -> tuple[bytes, float]:
+        """Return payload and time of an envelope of ``key``."""
+        if len(data) > self._max_bytes:
+            raise _RejectedError("too_large")
+        if not data.startswith(_START):
+            raise _RejectedError(
+                "newer_version" if data[:1] == MAGIC and data[1:2] > _START[1:] else "not_ours"
+            )
+        signed = self._signature is not None
+        rest_at = _SEAL_AT + (_SHA256 if signed else _CRC.size)
+        if len(data) < rest_at + _HEADER.size or data[_SEAL_AT - 1] >= len(_STARTS):
+            raise _RejectedError("damaged")
+        flags, rest = data[_SEAL_AT - 1], data[rest_at:]
+        if signed is not bool(flags & _SIGNED):
+            raise _RejectedError("unsigned" if signed else "signed")
+        if not hmac.compare_digest(data[_SEAL_AT:rest_at], self._make_seal(key, flags, rest)):
+            raise _RejectedError("badly_signed" if signed else "damaged")
+        of_key, loaded = _HEADER.unpack_from(rest)
+        if of_key != crc32(key):
+            raise _RejectedError("other_key")
+        payload = rest[_HEADER.size :]
+        return (self._decompress(payload) if flags & _COMPRESSED else payload), loaded
+
+    def _decompress(self, payload: bytes) -> bytes:
+        if self._compression is None:
+            raise _RejectedError("compressed")
+        try:
+            return self._compression.decompress(payload, self._max_bytes)
+        except ValueError as error:
+            raise _RejectedError("damaged") from error
+
+    def _make_seal(self, key: bytes, flags: int, rest: bytes) -> bytes:
+        if self._signature is None:
+            return _CRC.pack(crc32(rest, crc32(_STARTS[flags])))
+        signature = self._signature.copy()
+        signature.update(_STARTS[flags] + _CRC.pack(len(key)) + key)
+        signature.update(rest)
+        return signature.digest()
+
+
+class _RejectedError(Exception):
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def _signature(key: bytes | None) -> hmac.HMAC | None:
+    if key is None:
+        return None
+    if len(key) < _LEAST_SECRET:
+        raise ConfigurationError("signing_key", f"expected {_LEAST_SECRET} bytes or more")
+    return hmac.new(key, digestmod="sha256")

@@ -1,0 +1,201 @@
+"""The rows of a file by their keys, read from disk: only where each row is, is kept in memory.
+
+Everything here blocks, and is called in worker threads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Generic, Literal, TypeAlias, cast
+
+from anyio.from_thread import check_cancelled
+
+from async_backfill.contracts import K, Page, V
+from async_backfill.errors import ScenarioError
+from async_backfill.sources._rows.content import ChangedError, Identity, open_content, read_spans
+from async_backfill.sources._rows.key_index import KeyIndex
+from async_backfill.sources._rows.row_reader import row_reader
+from async_backfill.sources._rows.rows import repeated_key, shown
+from async_backfill.sources._rows.tables import refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from async_backfill.outcomes import Failed
+    from async_backfill.sources._rows.content import Content, Unpack
+    from async_backfill.sources._rows.row_parts import KeyType, RowValue
+    from async_backfill.sources._rows.row_reader import RowReader
+    from async_backfill.sources._rows.rows import AnyPath
+
+Duplicates: TypeAlias = Literal["refuse", "first", "last"]
+
+_PIECE: Final = 1 << 16
+_ROWS_BETWEEN_CHECKS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class RowRules(Generic[V]):
+    """How a file of rows is read; `async_backfill.sources.file.FileSource` says what each means."""
+
+    keys: KeyType
+    values: RowValue[V]
+    duplicates: Duplicates
+    unpack: Unpack | None
+    max_line: int
+    max_unpacked: int
+    scratch: AnyPath | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Cursor:
+    """The byte that the next page starts at, in the file that was indexed as ``identity``."""
+
+    position: int
+    identity: Identity
+
+
+class IndexedRows(Generic[K, V]):
+    """The file at ``path``, read once to find its rows.
+
+    :raises ScenarioError: when it cannot be read as such a file; names the file and the line.
+    """
+
+    def __init__(self, path: AnyPath, rules: RowRules[V]) -> None:
+        self._path = path
+        self._rules = rules
+        self._rows = KeyIndex()
+        try:
+            self._identity = Identity.of(path)
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+            raise refusal(path, error) from error
+        self._content: Content = open_content(
+            path, unpack=rules.unpack, most=rules.max_unpacked, scratch=rules.scratch
+        )
+        try:
+            with self._content.reading() as file:
+                self._reader: RowReader = row_reader(path, file, rules.values.wanted, rules.max_line)
+                self._end = self._find_rows(file)
+            self._identity.check(path)
+        except ChangedError as changed:
+            self.close()
+            raise ScenarioError(f"{path}: changed while it was indexed: {changed}") from changed
+        except OSError as error:
+            self.close()
+            raise refusal(path, error) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def check(self) -> None:
+        """Make sure that the file is still the one that was indexed; `ChangedError` when not."""
+        self._identity.check(self._path)
+
+    def close(self) -> None:
+        """Remove what was unpacked, once nobody reads it."""
+        self._content.close()
+
+    def load(self, keys: Sequence[K], /) -> dict[K, V | Failed]:
+        """Return the values of those ``keys`` that the file has, read in the order of their rows."""
+        asked: dict[int, list[K]] = {}
+        for key in keys:
+            digest = self._rules.keys.digest(key)
+            for row in () if digest is None else self._rows.rows(digest):
+                asked.setdefault(row, []).append(key)
+        places = sorted((*self._rows.span(row), row) for row in asked)
+        with self._content.reading() as file:
+            contents = list(read_spans(file, [(start, length) for start, length, _ in places]))
+        self.check()
+        answers: dict[K, V | Failed] = {}
+        for (start, _, row), content in zip(places, contents, strict=True):
+            try:
+                columns = self._reader.columns(content)
+            except ScenarioError as error:
+                what = "the row that was indexed is not there any more"
+                raise ScenarioError(f"{self._path}: byte {start}: {what}") from error
+            found = self._key_of(columns[self._rules.values.key])
+            for key in asked[row]:
+                if key == found:
+                    answers[key] = self._rules.values.of(columns, f"the row at byte {start} of {self._path}")
+        return answers
+
+    def page(self, cursor: object | None, limit: int, /) -> Page[K]:
+        """Return up to ``limit`` keys in the order of their rows, from the byte of ``cursor`` on."""
+        position = self._reader.first
+        if isinstance(cursor, _Cursor) and cursor.identity == self._identity:
+            position = cursor.position
+        keys: list[K] = []
+        try:
+            with self._content.reading() as file:
+                for count, row in enumerate(self._reader.rows(file, position)):
+                    if count % _ROWS_BETWEEN_CHECKS == 0:
+                        check_cancelled()
+                    position = row.end
+                    key = self._key_of(row.key)
+                    if self._stands_for(key, row.start):
+                        keys.append(cast("K", key))
+                    if len(keys) >= limit or position >= self._end:
+                        break
+        except ScenarioError as error:
+            what = "the rows that were indexed are not there any more"
+            raise ScenarioError(f"{self._path}: byte {position}: {what}") from error
+        at_end = position >= self._end
+        return Page(tuple(keys), None if at_end else _Cursor(position, self._identity))
+
+    def _stands_for(self, key: object, start: int) -> bool:
+        """Return whether the row at ``start`` is the one that ``key`` is answered from."""
+        digest = self._rules.keys.digest(key)
+        return digest is not None and any(self._rows.span(row)[0] == start for row in self._rows.rows(digest))
+
+    def _find_rows(self, file: BinaryIO) -> int:
+        """Take note of all rows, and return where the last that counts ends."""
+        rules, reader = self._rules, self._reader
+        end = reader.first
+        for count, row in enumerate(reader.rows(file, reader.first, reader.first_line)):
+            if count % _ROWS_BETWEEN_CHECKS == 0:
+                check_cancelled()
+            key = self._key_of(row.key)
+            digest = rules.keys.digest(key)
+            if digest is None:
+                raise ScenarioError(
+                    f"{self._path}:{row.line}: {shown(rules.values.key)} is {shown(row.key)}, "
+                    f"expected a key that is {rules.keys.expected(row.key if reader.typed else None)}"
+                )
+            earlier = self._row_of(key, digest, file)
+            if earlier is None:
+                self._rows.add(digest, row.start, row.end - row.start)
+            elif rules.duplicates == "last":
+                self._rows.move(earlier, row.start, row.end - row.start)
+            elif rules.duplicates == "first":
+                continue
+            else:
+                first = reader.first_line + _line_ends(file, reader.first, self._rows.span(earlier)[0])
+                raise repeated_key(self._path, row.line, key, first)
+            end = row.end
+        return end
+
+    def _row_of(self, key: object, digest: int, file: BinaryIO) -> int | None:
+        """Return the row that has ``key`` already; reads those with its hash."""
+        for row in self._rows.rows(digest):
+            position = file.tell()
+            (content,) = read_spans(file, [self._rows.span(row)])
+            file.seek(position)
+            if self._key_of(self._reader.columns(content)[self._rules.values.key]) == key:
+                return row
+        return None
+
+    def _key_of(self, said: Any) -> str | int | None:
+        keys = self._rules.keys
+        return keys.of_value(said) if self._reader.typed else keys.of_text(said)
+
+
+def _line_ends(file: BinaryIO, start: int, end: int) -> int:
+    """Return how many lines end between two places of ``file``."""
+    file.seek(start)
+    count = 0
+    while start < end and (piece := file.read(min(_PIECE, end - start))):
+        count += piece.count(b"\n")
+        start += len(piece)
+    return count

@@ -1,0 +1,140 @@
+"""Tables and key lists in files: CSV, JSON lines and plain lines, as they are or packed with gzip.
+
+What a file holds is told by its content, never by its name. Reading goes through aiofiles and
+parsing through a worker thread, so a large table does not stop the event loop.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import zlib
+from typing import TYPE_CHECKING, Any, Final
+
+import aiofiles
+from anyio import to_thread
+
+from async_backfill._common.atomic_file import reason
+from async_backfill.errors import ScenarioError
+from async_backfill.sources._rows.rows import check_header, json_row, repeated_key, shown, width_refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from async_backfill.sources._rows.rows import AnyPath
+
+GZIP_MAGIC: Final = b"\x1f\x8b"
+BOM: Final = "\ufeff"
+
+
+async def read_text(path: AnyPath) -> str:
+    """Return the text of a UTF-8 file, unpacked when it is gzip, without a byte order mark.
+
+    :raises ScenarioError: when it cannot be read, unpacked or decoded; names the file, and the line
+        and byte where there is one.
+    """
+    return await to_thread.run_sync(_decoded, path, await _read_bytes(path))
+
+
+async def read_keys(path: AnyPath) -> list[str]:
+    """Return the keys of a file with one key a line, in their order, repeats included.
+
+    Blank lines are allowed at the end only, where an editor leaves them: in between they would be
+    a lookup that was lost.
+
+    :raises ScenarioError: as `read_text`, and for a blank line in between.
+    """
+    lines = (await read_text(path)).replace("\r\n", "\n").split("\n")
+    while lines and not lines[-1]:
+        lines.pop()
+    if "" in lines:
+        raise ScenarioError(f"{path}:{lines.index('') + 1}: a blank line, expected a key")
+    return lines
+
+
+async def read_table(path: AnyPath, *, key: str, value: str | None = None) -> dict[str, Any]:
+    """Return a table as a mapping from its ``key`` column, in the order of its rows.
+
+    A file whose first character is ``{`` holds JSON lines, any other is CSV with a header. In CSV
+    every value is text.
+
+    :param key: the column that identifies a row: text, not empty, and never the same twice.
+    :param value: the column that becomes the value; ``None`` makes it a dict of all other columns.
+    :raises ScenarioError: when the file cannot be read as such a table; names the file and the line.
+    """
+    return await to_thread.run_sync(_table, path, await _read_bytes(path), key, value)
+
+
+async def _read_bytes(path: AnyPath) -> bytes:
+    try:
+        async with aiofiles.open(path, "rb") as file:
+            return await file.read()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise refusal(path, error) from error
+
+
+def refusal(path: AnyPath, error: OSError | ValueError) -> ScenarioError:
+    """Return what to raise when ``error`` kept ``path`` from being read."""
+    return ScenarioError(f"{path}: cannot be read: {reason(error)}")
+
+
+def _decoded(path: AnyPath, content: bytes) -> str:
+    if content.startswith(GZIP_MAGIC):
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise ScenarioError(f"{path}: gzip that is cut off or damaged: {error}") from error
+    try:
+        return content.decode("utf-8").removeprefix(BOM)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        wrong = content[error.start]
+        raise ScenarioError(f"{path}:{line}: not UTF-8 text: byte {error.start} is 0x{wrong:02x}") from error
+
+
+def _table(path: AnyPath, content: bytes, key: str, value: str | None) -> dict[str, Any]:
+    text = _decoded(path, content)
+    wanted = [key] if value is None else [key, value]
+    rows = (_json_rows if text.lstrip().startswith("{") else _csv_rows)(path, text, wanted)
+    table: dict[str, Any] = {}
+    lines: dict[str, int] = {}
+    for line, row in rows:
+        name = row[key]
+        if not isinstance(name, str) or not name:
+            raise ScenarioError(f"{path}:{line}: {shown(key)} is {shown(name)}, expected a key that is text")
+        if name in lines:
+            raise repeated_key(path, line, name, lines[name])
+        lines[name] = line
+        if value is not None:
+            table[name] = row[value]
+        else:
+            del row[key]
+            table[name] = row
+    return table
+
+
+def _csv_rows(path: AnyPath, text: str, wanted: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    header: list[str] | None = None
+    line = 1
+    try:
+        for cells in reader:
+            if header is None and cells:
+                header = cells
+                check_header(path, line, header, wanted)
+            elif header is not None and len(cells) == len(header):
+                yield line, dict(zip(header, cells, strict=True))
+            elif cells:
+                raise width_refusal(path, line, len(cells), len(header or ()))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise ScenarioError(f"{path}:{line}: not CSV: {error}") from error
+    if header is None:
+        raise ScenarioError(f"{path}:1: empty, expected CSV with a header, or JSON lines")
+
+
+def _json_rows(path: AnyPath, text: str, wanted: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    for line, row_text in enumerate(text.split("\n"), start=1):
+        if row_text.strip():
+            yield line, json_row(path, line, row_text, wanted)

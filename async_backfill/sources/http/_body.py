@@ -1,0 +1,73 @@
+"""The body of an answer, unpacked while it comes, and never longer than allowed."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Final
+
+from async_backfill.sources.http._answers import AnswerError, NoAnswerError
+
+_GZIP: Final = 16 + zlib.MAX_WBITS
+_FIRST_OF_NUMBERS: Final = tuple(b"-0123456789"[at : at + 1] for at in range(11))
+
+
+class Body:
+    """Takes the pieces of a body as they come.
+
+    :param most: bytes at the most, as they come and unpacked.
+    :param encoding: the ``Content-Encoding`` header; gzip is understood (RFC 1952, also several members).
+    :param shown: the URL as errors show it.
+    :raises AnswerError: for another encoding.
+    """
+
+    def __init__(self, most: int, *, encoding: str, shown: str) -> None:
+        packing = encoding.strip().lower()
+        if packing not in ("", "identity", "gzip", "x-gzip"):
+            raise AnswerError(f"{shown} answers packed with {packing[:40]!r}, expected gzip")
+        self._most = most
+        self._shown = shown
+        self._content = bytearray()
+        self._came = 0
+        self._unpacking = zlib.decompressobj(_GZIP) if packing.endswith("gzip") else None
+
+    def add(self, piece: bytes) -> None:
+        """Take the next piece.
+
+        :raises AnswerError: when it makes the body longer than allowed, or is no gzip.
+        """
+        self._came += len(piece)
+        self.check_length(self._came)
+        if self._unpacking is None:
+            self._content += piece
+            return
+        try:
+            self._unpack(piece)
+        except zlib.error as error:
+            raise AnswerError(f"{self._shown} answers with damaged gzip: {error}") from error
+
+    def check_length(self, length: int) -> None:
+        """Refuse a body of ``length`` bytes when that is more than allowed, with an `AnswerError`."""
+        if length > self._most:
+            raise AnswerError(f"{self._shown} answers with more than max_body={self._most} bytes")
+
+    def whole(self, *, is_delimited: bool) -> bytes:
+        """Return the content, now that all pieces came.
+
+        :param is_delimited: whether HTTP itself tells a body that was cut off, by its length or its chunks.
+        :raises NoAnswerError: when it was, or may have been: without a limit the end of the connection is
+            the end of the body, and of all JSON only a number that was cut off is one still.
+        """
+        if self._unpacking is not None and self._came and not self._unpacking.eof:
+            raise NoAnswerError(f"{self._shown} answers with gzip that is cut off")
+        if not is_delimited and self._content.lstrip()[:1] in _FIRST_OF_NUMBERS:
+            raise NoAnswerError(f"{self._shown} answers with a number that may be cut off: it has no length")
+        return bytes(self._content)
+
+    def _unpack(self, packed: bytes) -> None:
+        while packed and self._unpacking is not None:
+            if self._unpacking.eof:
+                self._unpacking = zlib.decompressobj(_GZIP)
+            room = self._most + 1 - len(self._content)
+            self._content += self._unpacking.decompress(packed, room)
+            self.check_length(len(self._content))
+            packed = self._unpacking.unconsumed_tail or self._unpacking.unused_data

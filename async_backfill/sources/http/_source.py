@@ -1,0 +1,227 @@
+"""A service that answers with JSON over HTTP, as a source; needs the extra ``http``, and asyncio."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self
+
+from anyio import create_task_group, move_on_after
+
+from async_backfill._common.validation import positive_seconds, whole
+from async_backfill.contracts import K, V
+from async_backfill.errors import ConfigurationError, LoadError
+from async_backfill.outcomes import ABSENT, Absent, Failed
+from async_backfill.sources.http._answers import (
+    GONE,
+    VALUE,
+    KeyTextError,
+    NoAnswerError,
+)
+from async_backfill.sources.http._attempts import Attempts, RetryPolicy
+from async_backfill.sources.http._batch import Batch, BatchRequest
+from async_backfill.sources.http._exchange import Exchange, check_headers, check_url
+from async_backfill.sources.http._template import KeyURL, shown, utf8
+from async_backfill.sources.http._values import ValueReader
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from types import TracebackType
+
+    from async_backfill.sources.http._answers import Answer
+
+
+def key_text(key: object) -> str:
+    """Return the text of a key that is text or a whole number.
+
+    :raises KeyTextError: for anything else.
+    """
+    if isinstance(key, str):
+        return key
+    if isinstance(key, int) and not isinstance(key, bool):
+        return int.__str__(key)
+    raise KeyTextError(f"a {type(key).__name__} is neither text nor a whole number, and there is no key_text")
+
+
+class HTTPSource(Generic[K, V]):
+    """Answers with what a service has at the URL of each key, or with what it says to one batch request.
+
+    200 is a value, 404 and 410 are absent, and any other answer fails its key alone. Without an answer, and
+    after 5xx, the request is sent again as `RetryPolicy` says; after 429 and 503 with ``Retry-After`` no
+    request is sent until then. The connections are opened by the first load and closed by `aclose` or the
+    end of ``async with``; they are this source's own and keep no cookies. Only https notices a bit that
+    flips on its way.
+
+    Secrets belong into ``headers``, or into the user and password of ``url``: neither is ever shown, and both
+    are sent to the host of ``url`` only. Two keys with one text, such as ``1`` and ``"1"``, are one URL.
+
+    :param url: the URL of one key, such as ``https://host/items/{key}``.
+    :param value_type: what msgspec makes of the JSON; anything else fails its key.
+    :param key_text: makes the text of a key, which is percent-encoded into the URL.
+    :param batch: how to ask for many keys at once; ``None`` asks for each alone.
+    :param concurrency: requests at once, and connections, at the most.
+    :param timeout: seconds for one `load_many`; a key without an answer by then fails alone. Best less than
+        ``LoadPolicy.timeout``, which fails all of them.
+    :param max_body: bytes of an answer at the most, also unpacked.
+    :param max_redirects: redirects of one request at the most.
+    :param ssl_context: for a certificate of one's own; ``None`` trusts what the system trusts.
+    :raises ConfigurationError: when a setting is outside what is allowed.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is a setting of its own
+        self,
+        url: str,
+        *,
+        value_type: Any = Any,
+        key_text: Callable[[K], str] = key_text,
+        batch: Batch[K, V] | None = None,
+        headers: Mapping[str, str] | None = None,
+        retry: RetryPolicy | None = None,
+        concurrency: int = 10,
+        timeout: float = 25.0,
+        max_body: int = 10_000_000,
+        max_redirects: int = 3,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._url = KeyURL(url)
+        check_url("url", self._url.of("key"))
+        self._key_text = key_text
+        self._batch = batch
+        self._headers = _with_user(headers or {}, self._url.authorization)
+        self._concurrency = whole("concurrency", concurrency, least=1)
+        self._timeout = positive_seconds("timeout", timeout)
+        self._max_body = whole("max_body", max_body, least=1)
+        self._max_redirects = whole("max_redirects", max_redirects, least=0)
+        self._ssl_context = ssl_context
+        self._retry = retry or RetryPolicy()
+        self._values: ValueReader[V] = ValueReader(value_type)
+        self._service: _Service | None = None
+        self._is_closed = False
+
+    def __repr__(self) -> str:
+        return f"HTTPSource({self._url.shown!r})"
+
+    async def __aenter__(self) -> Self:
+        self._is_closed = False
+        self._opened()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections; loads in progress fail, and later ones until it is opened again."""
+        self._is_closed = True
+        service, self._service = self._service, None
+        if service is not None:
+            await service.exchange.aclose()
+
+    async def load_many(self, keys: Sequence[K], /) -> Mapping[K, V | Failed]:
+        """Return the values of those ``keys`` that the service has; one that could not be had is `Failed`.
+
+        :raises LoadError: when the source was closed.
+        """
+        service = self._opened()
+        answers: dict[K, V | Failed | Absent] = {}
+        jobs = list(self._jobs(keys, answers))
+        waiting = iter(jobs)
+
+        async def work() -> None:
+            for job in waiting:
+                answers.update(await self._answer(service, job))
+
+        with move_on_after(self._timeout):
+            if len(jobs) == 1:
+                await work()
+            else:
+                async with create_task_group() as tasks:
+                    for _ in range(min(self._concurrency, len(jobs))):
+                        tasks.start_soon(work)
+        late = Failed(NoAnswerError(f"no answer from {self._url.shown} within timeout={self._timeout} s"))
+        found = {key: answers.get(key, late) for key in keys}
+        return {key: answer for key, answer in found.items() if not isinstance(answer, Absent)}
+
+    def _opened(self) -> _Service:
+        if self._is_closed:
+            raise LoadError(f"{self._url.shown}: closed, expected 'async with' around its use")
+        if self._service is None:
+            exchange = Exchange(
+                self._url.of("key"),
+                self._headers,
+                max_body=self._max_body,
+                max_redirects=self._max_redirects,
+                connections=self._concurrency,
+                ssl_context=self._ssl_context,
+            )
+            self._service = _Service(exchange, Attempts(self._retry, concurrency=self._concurrency))
+        return self._service
+
+    def _jobs(self, keys: Sequence[K], answers: dict[K, V | Failed | Absent]) -> Iterator[dict[K, str]]:
+        """Yield what is asked for by one request each, keys with their texts; others have failed."""
+        most = 1 if self._batch is None else self._batch.max_keys
+        job: dict[K, str] = {}
+        for key in keys:
+            try:
+                job[key] = text = self._key_text(key)
+                utf8(text)
+            except Exception as error:  # noqa: BLE001 - the user's code; it is the failure of this key
+                job.pop(key, None)
+                answers[key] = Failed(error)
+            if len(job) == most:
+                yield job
+                job = {}
+        if job:
+            yield job
+
+    async def _answer(self, service: _Service, job: Mapping[K, str]) -> Mapping[K, V | Failed | Absent]:
+        try:
+            if self._batch is not None and len(job) > 1:
+                return await self._together(service, self._batch, job)
+            ((key, text),) = job.items()
+            return {key: await self._alone(service, text)}
+        except Exception as error:  # noqa: BLE001 - also of the user's code; others of the load are not disturbed
+            return dict.fromkeys(job, Failed(error))
+
+    async def _alone(self, service: _Service, text: str) -> V | Absent:
+        answer = await service.ask(BatchRequest("GET", self._url.of(text)), self._url.shown)
+        if answer.status in GONE:
+            return ABSENT
+        return self._values.one(_body(answer, self._url.shown), self._url.shown)
+
+    async def _together(
+        self, service: _Service, batch: Batch[K, V], job: Mapping[K, str]
+    ) -> Mapping[K, V | Failed | Absent]:
+        request = batch.request(tuple(job))
+        place = shown(request.url)
+        body = _body(await service.ask(request, place), place)
+        if batch.read is not None:
+            read = batch.read(body)
+            return {key: read.get(key, ABSENT) for key in job}
+        return self._values.named(body, job, place)
+
+
+class _Service(NamedTuple):
+    exchange: Exchange
+    attempts: Attempts
+
+    async def ask(self, request: BatchRequest, place: str) -> Answer:
+        return await self.attempts.ask(lambda: self.exchange.ask(request, place), place)
+
+
+def _with_user(headers: Mapping[str, str], authorization: str | None) -> dict[str, str]:
+    check_headers(headers)
+    if authorization is None:
+        return dict(headers)
+    if any(name.lower() == "authorization" for name in headers):
+        raise ConfigurationError("headers", "Authorization is there, and the url has a user: only one can be")
+    return {**headers, "authorization": authorization}
+
+
+def _body(answer: Answer, place: str) -> bytes:
+    if answer.status not in VALUE:
+        raise answer.refusal(place)
+    return answer.body

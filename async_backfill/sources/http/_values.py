@@ -1,0 +1,60 @@
+"""From the JSON of an answer to values of one type, with msgspec."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+
+import msgspec
+
+from async_backfill.contracts import K, V
+from async_backfill.errors import ConfigurationError
+from async_backfill.outcomes import ABSENT, Absent, Failed
+from async_backfill.sources.http._answers import AnswerError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+T = TypeVar("T")
+_NAMED: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class ValueReader(Generic[V]):
+    """Reads values of ``value_type``.
+
+    :raises ConfigurationError: when msgspec does not know such a type.
+    """
+
+    def __init__(self, value_type: Any) -> None:
+        try:
+            self._decoder = msgspec.json.Decoder(value_type)
+        except TypeError as error:
+            raise ConfigurationError("value_type", str(error)) from error
+
+    def one(self, content: bytes | msgspec.Raw, place: str) -> V:
+        """Return the value whose JSON is ``content``.
+
+        :param place: where it is from, as errors show it.
+        :raises AnswerError: when it is none, or of another type.
+        """
+        return cast("V", _decode(self._decoder, content, place))
+
+    def named(self, content: bytes, texts: Mapping[K, str], place: str) -> dict[K, V | Failed | Absent]:
+        """Return the values of a JSON object by the keys whose ``texts`` are its names.
+
+        :raises AnswerError: when it is no object; one value of another type is the failure of its key.
+        """
+        values = _decode(_NAMED, content, place)
+        found: dict[K, V | Failed | Absent] = {}
+        for key, text in texts.items():
+            try:
+                found[key] = self.one(values[text], place) if text in values else ABSENT
+            except AnswerError as error:
+                found[key] = Failed(error)
+        return found
+
+
+def _decode(decoder: msgspec.json.Decoder[T], content: bytes | msgspec.Raw, place: str) -> T:
+    try:
+        return decoder.decode(content)
+    except (ValueError, RecursionError, msgspec.DecodeError) as error:
+        raise AnswerError(f"what {place} answers is not the JSON of a value: {error}") from error

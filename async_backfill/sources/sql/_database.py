@@ -1,0 +1,137 @@
+"""A database to ask: an engine of SQLAlchemy's."""
+
+from __future__ import annotations
+
+import math
+from contextlib import asynccontextmanager
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+from anyio import CancelScope
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, InvalidRequestError, NoSuchModuleError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from async_backfill._common.validation import positive_seconds_or_none, whole
+from async_backfill.errors import ConfigurationError
+from async_backfill.sources.sql._errors import TROUBLE, is_lost, refusal
+from async_backfill.sources.sql._query import Query, Rows, note_connect
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from async_backfill.contracts import K
+
+_POSTGRES: Final = "postgresql"
+_SQLITE: Final = "sqlite"
+_ASYNCPG: Final = "postgresql+asyncpg"
+_DRIVERS: Final = MappingProxyType(
+    {
+        "postgres": _ASYNCPG,
+        "postgresql": _ASYNCPG,
+        "sqlite": "sqlite+aiosqlite",
+    }
+)
+_MOST_PARAMETERS: Final = 32_000  # SQLite takes 32,766 in one statement, PostgreSQL 32,767
+_MOST_MILLISECONDS: Final = 2**31 - 1
+
+
+@asynccontextmanager
+async def open_database(url: str | sa.URL, **options: Any) -> AsyncIterator[AsyncEngine]:
+    """Make an engine for a database URL, inside ``async with``, which closes its connections at the end.
+
+    :param url: such as ``postgresql://user:password@host/database`` or ``sqlite:///file.db``; without a
+        driver it gets asyncpg or aiosqlite.
+    :param options: for SQLAlchemy's ``create_async_engine``.
+    :raises ConfigurationError: when the URL cannot be used; what it says never shows the URL.
+    """
+    try:
+        parsed = _with_driver(make_url(url))
+        engine = create_async_engine(parsed, hide_parameters=True, **options)
+    except (ArgumentError, InvalidRequestError, NoSuchModuleError, ValueError):
+        allowed = "such as postgresql://user@host/database or sqlite:///file.db"
+        raise ConfigurationError(
+            "url", f"is not the URL of a database with an async driver, {allowed}"
+        ) from None
+    if "@" in (parsed.host or ""):  # half of a password, and drivers show the host
+        raise ConfigurationError("url", "has two @: in a password, write it %40")
+    try:
+        yield engine
+    finally:
+        with CancelScope(shield=True):
+            await engine.dispose()
+
+
+class Database:
+    """Asks an engine, each query in a transaction of its own."""
+
+    def __init__(self, engine: AsyncEngine, timeout: float | None) -> None:
+        if not isinstance(engine, AsyncEngine):  # a URL given instead would show its password
+            raise ConfigurationError("engine", f"a {type(engine).__name__} is no AsyncEngine of SQLAlchemy's")
+        seconds = positive_seconds_or_none("timeout", timeout)
+        self._engine = engine
+        if not sa.event.contains(engine.sync_engine, "do_connect", note_connect):
+            sa.event.listen(engine.sync_engine, "do_connect", note_connect)
+        self.is_postgres = engine.dialect.name == _POSTGRES
+        self._place = _place(engine.url)
+        self._limits: list[tuple[sa.Executable, Mapping[str, Any]]] = []
+        if self.is_postgres and seconds is not None:
+            milliseconds = min(math.ceil(seconds * 1000), _MOST_MILLISECONDS)
+            # SET LOCAL, as a function.
+            limit = sa.select(sa.func.set_config("statement_timeout", str(milliseconds), sa.true()))
+            self._limits.append((limit, {}))
+
+    def possible(self, keys: Sequence[K]) -> Sequence[K]:
+        """Return those of ``keys`` that the database can hold as text; the others cannot exist in it."""
+        return [key for key in keys if not isinstance(key, str) or self._can_hold(key)]
+
+    async def ask(
+        self, statement: sa.Executable, parameters: Mapping[str, Any], *, plain: bool = False
+    ) -> Rows:
+        """Return the rows; a query that finds its connection lost is asked once more.
+
+        After a restart of the server, each connection in the pool is a lost one; SQLAlchemy drops them all
+        at the first.
+
+        :param plain: see `Query`.
+        """
+        for is_last in (False, True):
+            query = Query(self._engine, [*self._limits, (statement, parameters)], plain=plain)
+            try:
+                return await query.rows()
+            except Exception as error:
+                if query.is_connected and not isinstance(error, TROUBLE):
+                    raise
+                if is_last or not (query.is_connected and is_lost(error)):
+                    raise refusal(error, place=self._place, is_connected=query.is_connected) from error
+        raise AssertionError("the last time returns or raises")
+
+    def _can_hold(self, key: str) -> bool:
+        try:
+            key.encode()
+        except UnicodeEncodeError:  # half a surrogate pair
+            return False
+        return not (self.is_postgres and "\0" in key)
+
+
+def query_keys_of(value: int) -> int:
+    """Return ``value`` when it is a number of keys that one query may have."""
+    if (number := whole("query_keys", value, least=1)) > _MOST_PARAMETERS:
+        raise ConfigurationError("query_keys", f"{number} is more than {_MOST_PARAMETERS}")
+    return number
+
+
+def _with_driver(url: sa.URL) -> sa.URL:
+    url = url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
+    if url.drivername == _ASYNCPG and "sslmode" in url.query:  # it knows libpq's setting as `ssl`
+        others = {name: value for name, value in url.query.items() if name != "sslmode"}
+        return url.set(query={**others, "ssl": url.query["sslmode"]})
+    return url
+
+
+def _place(url: sa.URL) -> str | None:
+    if url.get_backend_name() == _SQLITE:
+        return None
+    host = (url.host or "its socket").rpartition("@")[2]
+    return host if url.port is None else f"{host}:{url.port}"

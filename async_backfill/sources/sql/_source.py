@@ -1,0 +1,184 @@
+"""Rows of an SQL database, with SQLAlchemy's async core; needs the extra ``sql``, and asyncio.
+
+The extra brings asyncpg for PostgreSQL and aiosqlite for SQLite. No SQL is put together from text: names
+of tables and columns are quoted by SQLAlchemy, keys travel as parameters.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, cast
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from async_backfill._common.validation import text, whole
+from async_backfill.contracts import K, Page, V
+from async_backfill.errors import ConfigurationError
+from async_backfill.sources.sql._database import Database, open_database, query_keys_of
+from async_backfill.sources.sql._pages import Pages
+from async_backfill.sources.sql._rows import answer, check_unique, maker, slices
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from async_backfill.sources.sql._query import Rows
+
+
+AnyTable: TypeAlias = "str | sa.FromClause"
+
+
+class SQLSource(Generic[K, V]):
+    """Answers from a table, and scans it in the order of its keys.
+
+    A batch is one query, ``= ANY`` on PostgreSQL and ``IN`` elsewhere, or several of ``query_keys`` keys
+    each. A page of a scan is one query that starts after the last key of the page before: it keeps no
+    connection, and a row that is there during the whole scan is seen, whatever else comes and goes. A query
+    whose connection turns out to be lost is asked once more on a new one; then it is a `ConnectionError`.
+
+    Keys must have the type that the driver returns for the column, such as `uuid.UUID`. One key that the
+    column cannot hold, such as 2**40 in an ``integer``, fails its whole batch, unless
+    ``LoadPolicy.split_failed`` is set.
+
+    :param engine: where to ask; it stays the caller's. `connect` makes one from a URL.
+    :param table: the name of a table or view, as the database writes it; or SQLAlchemy's own ``Table``, with
+        types that it converts, or subquery.
+    :param key: the column that identifies a row; unique, best the primary key. NULL is no key.
+    :param value: the column that becomes the value, or several, which become a dict.
+    :param row: makes the value from the dict of the ``value`` columns.
+    :param schema: where a table given by name is.
+    :param timeout: seconds after which PostgreSQL itself stops a query (``statement_timeout``); best that of
+        the `LoadPolicy`. Other databases ignore it.
+    :param query_keys: keys in one query at the most, 1 to 32,000.
+    :raises ConfigurationError: when a setting is outside what is allowed; from a load or a scan, when the
+        database has no such table or column, or the key column is not unique.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        table: AnyTable,
+        *,
+        key: str,
+        value: str | Sequence[str],
+        row: Callable[[Mapping[str, Any]], V] | None = None,
+        schema: str | None = None,
+        timeout: float | None = None,
+        query_keys: int = 1000,
+    ) -> None:
+        self._database = Database(engine, timeout)
+        self._query_keys = query_keys_of(query_keys)
+        names = (text("value", value),) if isinstance(value, str) else tuple(value)
+        if not names:
+            raise ConfigurationError("value", "names no column")
+        self._make = maker(names, row, bare=isinstance(value, str))
+        self._is_pair = row is None and isinstance(value, str)
+        # A table by name has no types that convert.
+        self._is_plain = isinstance(table, str)
+        wanted = (text("key", key), *(text("value", name) for name in names))
+        columns = _columns(table, wanted, schema)
+        self._column = columns[0]
+        self._name = f"{table if isinstance(table, str) else getattr(table, 'name', 'subquery')}.{key}"
+        limit = sa.bindparam("limit", type_=sa.Integer())
+        self._by_keys = sa.select(*columns).where(self._is_among_keys()).limit(limit)
+        in_order = self._column.is_not(None), self._column > sa.bindparam("cursor")
+        self._page = Pages(self._column, columns[:1], in_order, limit)
+        self._row_page = Pages(self._column, columns, in_order, limit)
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(
+        cls,
+        url: str | sa.URL,
+        table: AnyTable,
+        *,
+        engine_options: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> AsyncIterator[Self]:
+        """Make a source for a database URL, inside ``async with``, which closes its connections at the end.
+
+        :param url: as for `open_database`.
+        :param engine_options: for SQLAlchemy's ``create_async_engine``, such as ``pool_size``.
+        :param settings: those of the class.
+        :raises ConfigurationError: as the class and `open_database`.
+        """
+        async with open_database(url, **(engine_options or {})) as engine:
+            yield cls(engine, table, **settings)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._name})"
+
+    async def load_many(self, keys: Sequence[K], /) -> Mapping[K, V]:
+        """Return the values of those ``keys`` that the table has.
+
+        :raises QueryError: when the database refuses the query.
+        :raises ConnectionError: when it is lost or cannot be reached.
+        """
+        answers: dict[K, V] = {}
+        for some in slices(self._database.possible(keys), self._query_keys):
+            # One row more than keys is enough to tell that a key has several.
+            rows = await self._database.ask(self._by_keys, {"keys": some, "limit": len(some) + 1})
+            answers.update(answer(rows, some, self._make, self._name))
+        return answers
+
+    async def scan(self, cursor: object | None, limit: int, /) -> Page[K]:
+        """Return up to ``limit`` keys after ``cursor``, which is the last key of the page before.
+
+        :raises QueryError: when the database refuses the query.
+        :raises ConnectionError: when it is lost or cannot be reached.
+        """
+        rows = await self._database.ask(*self._page.after(cursor, limit))
+        keys = tuple(row[0] for row in rows)
+        check_unique(keys, self._name)
+        return Page(keys, keys[-1] if len(keys) == limit else None)
+
+    async def rows(self, *, page: int = 5000, after: K | None = None) -> AsyncIterator[dict[K, V]]:
+        """Yield all keys with their values, in the order of the keys, at most ``page`` of them at a time.
+
+        Only one page is in memory, and no connection is kept between two of them: a cursor in the server is
+        as quick, but ends with its connection. What `scan` promises holds here too. After an error, go on
+        ``after`` the last key that came: nothing is missed, and nothing comes twice.
+
+        :param page: rows in one query, 1 or more.
+        :param after: the key to go on after; ``None`` starts at the first.
+        :raises QueryError: when the database refuses the query.
+        :raises ConnectionError: when it is lost or cannot be reached.
+        """
+        cursor: object | None = after
+        size = whole("page", page, least=1)
+        while True:
+            rows = await self._database.ask(*self._row_page.after(cursor, size), plain=self._is_plain)
+            found = self._pairs(rows)
+            if len(found) < len(rows):
+                check_unique([row[0] for row in rows], self._name)
+            if rows:
+                cursor = rows[-1][0]
+                yield found
+            if len(rows) < size:
+                return
+
+    def _pairs(self, rows: Rows) -> dict[K, V]:
+        if self._is_pair:
+            return dict(cast("Sequence[tuple[K, V]]", rows))
+        return {row[0]: self._make(row[1:]) for row in rows}
+
+    def _is_among_keys(self) -> sa.ColumnElement[bool]:
+        if not self._database.is_postgres:
+            return self._column.in_(sa.bindparam("keys", expanding=True))
+        if isinstance(self._column.type, sa.types.NullType):  # the server knows the type, and says it
+            return self._column == sa.any_(sa.bindparam("keys"))
+        return self._column == sa.any_(sa.bindparam("keys", type_=postgresql.ARRAY(self._column.type)))
+
+
+def _columns(table: AnyTable, names: Sequence[str], schema: str | None) -> list[sa.ColumnElement[Any]]:
+    if isinstance(table, str):
+        distinct = dict.fromkeys(names)
+        known = sa.table(text("table", table), *(sa.column(name) for name in distinct), schema=schema)
+        return [known.c[name] for name in names]
+    for name in names:
+        if name not in table.c:
+            there = ", ".join(table.c.keys())
+            raise ConfigurationError("table", f"has no column {name!r}, it has {there}")
+    return [table.c[name] for name in names]

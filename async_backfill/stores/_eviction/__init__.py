@@ -1,0 +1,1 @@
+"""Eviction orders: FIFO, LRU, SIEVE and S3-FIFO."""

@@ -1,0 +1,48 @@
+"""First in, first out: the key that was added first leaves first."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Generic, cast
+
+from async_backfill.contracts import K
+from async_backfill.outcomes import ABSENT
+from async_backfill.stores._eviction.places import Place, Places
+
+
+class FifoOrder(Generic[K]):
+    """Evicts the key that was added first; neither a hit nor a new value makes a key younger."""
+
+    __slots__ = ("_places", "_queue", "entries", "hit_counts", "touch")
+
+    def __init__(self) -> None:
+        self.entries = None
+        self.hit_counts = None
+        self.touch = None
+        self._queue: deque[Place[K]] = deque()
+        self._places: Places[K] = Places()
+
+    def add(self, key: K, /, *, proven: bool = False) -> None:  # noqa: ARG002 - all are equal here
+        """Put ``key`` at the young end."""
+        self._queue.append(key if self._places.are_keys else self._places.new(key))
+
+    def discard(self, key: K, /) -> None:
+        """Take ``key`` out of the order."""
+        self._places.discard(key)
+        self._places.tidy(self._queue)
+
+    def evict(self) -> K:
+        """Remove and return the oldest key; `LookupError` when there is none."""
+        if self._places.are_keys and self._queue:
+            return cast("K", self._queue.popleft())
+        place = self._places.pop(self._queue)
+        if place is ABSENT:
+            raise LookupError("nothing to evict")
+        key = self._places.key(place)
+        self._places.leave(key)
+        return key
+
+    def clear(self) -> None:
+        """Forget all keys."""
+        self._queue.clear()
+        self._places.clear()

@@ -1,0 +1,137 @@
+"""S3-FIFO: three queues, so that keys asked for once leave soon and do not push out the others."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from typing import Final, Generic
+
+from async_backfill.contracts import K
+from async_backfill.outcomes import ABSENT, Absent
+from async_backfill.stores._eviction.places import Place, Places
+
+MOST_HITS: Final = 3
+"""Hits of a key that count; a hit path may count them itself, in `S3FifoOrder.hit_counts`."""
+_HITS_TO_STAY: Final = 2
+_SMALL_SHARE: Final = 10
+
+
+class S3FifoOrder(Generic[K]):
+    """Evicts from a small queue of newcomers first, and lets those hit twice into the main queue.
+
+    Yang, Zhang, Qiu, Yue, Rashmi: "FIFO queues are all you need for cache eviction", SOSP 2023,
+    algorithm 1. The small queue holds a tenth of the keys; the ghost queue remembers, without
+    values, as many evicted newcomers as the main queue has room for, nine tenths, and who comes back
+    while it is remembered goes to the main queue at once.
+    """
+
+    __slots__ = (
+        "_ghost",
+        "_has_evicted",
+        "_main",
+        "_main_size",
+        "_newcomers",
+        "_places",
+        "_small",
+        "_small_limit",
+        "entries",
+        "hit_counts",
+    )
+
+    def __init__(self, capacity: int | None = None) -> None:
+        self.entries = None
+        self._small_limit = None if capacity is None else max(1, capacity // _SMALL_SHARE)
+        self._has_evicted = False
+        self._small: deque[Place[K]] = deque()
+        self._main: deque[Place[K]] = deque()
+        self._places: Places[K] = Places()
+        self._newcomers: set[K] = set()
+        self._main_size = 0
+        self._ghost: OrderedDict[K, None] = OrderedDict()
+        self.hit_counts: dict[K, int] = {}
+
+    def touch(self, key: K, /) -> None:
+        """Count a hit of ``key``, up to three."""
+        hits = self.hit_counts.get(key, 0)
+        if hits < MOST_HITS:
+            self.hit_counts[key] = hits + 1
+
+    def add(self, key: K, /, *, proven: bool = False) -> None:
+        """Put ``key`` into the small queue; into the main one if it is ``proven`` or was evicted lately."""
+        if key in self._ghost:
+            del self._ghost[key]
+            proven = True
+        fills = not self._has_evicted and self._small_limit is not None
+        if proven or (fills and len(self._newcomers) >= (self._small_limit or 0)):
+            self._main.append(self._places.new(key))
+            self._main_size += 1
+        else:
+            self._small.append(self._places.new(key))
+            self._newcomers.add(key)
+
+    def discard(self, key: K, /) -> None:
+        """Take ``key`` out of its queue."""
+        self.hit_counts.pop(key, None)
+        if key in self._newcomers:
+            self._newcomers.remove(key)
+        else:
+            self._main_size -= 1
+        self._places.discard(key)
+        self._places.tidy(self._small, self._main)
+
+    def evict(self) -> K:
+        """Remove and return the key that must leave; `LookupError` when there is none."""
+        while self._newcomers or self._main_size:
+            newcomers = len(self._newcomers)
+            small_share = (newcomers + self._main_size) // _SMALL_SHARE
+            if not self._main_size or newcomers >= max(1, small_share):
+                evicted = self._evict_newcomer()
+            else:
+                evicted = self._evict_main()
+            if evicted is not ABSENT:
+                self._has_evicted = True
+                self._places.leave(evicted)
+                return evicted
+        raise LookupError("nothing to evict")
+
+    def clear(self) -> None:
+        """Forget all keys, also those that left."""
+        self._small.clear()
+        self._main.clear()
+        self._places.clear()
+        self._newcomers.clear()
+        self._main_size = 0
+        self._ghost.clear()
+        self.hit_counts.clear()
+        self._has_evicted = False
+
+    def _evict_newcomer(self) -> K | Absent:
+        """Return the oldest newcomer that was hit less than twice, and let those before it stay."""
+        while (place := self._places.pop(self._small)) is not ABSENT:
+            key = self._places.key(place)
+            self._newcomers.remove(key)
+            if self.hit_counts.pop(key, 0) >= _HITS_TO_STAY:
+                self._main.append(place)
+                self._main_size += 1
+            else:
+                self._remember(key)
+                return key
+        return ABSENT
+
+    def _remember(self, key: K) -> None:
+        keys = len(self._newcomers) + self._main_size + 1
+        self._ghost[key] = None
+        while len(self._ghost) > max(1, keys - keys // _SMALL_SHARE):
+            self._ghost.popitem(last=False)
+
+    def _evict_main(self) -> K | Absent:
+        """Return the oldest key of the main queue without hits; each key in its way loses one."""
+        while (place := self._places.pop(self._main)) is not ABSENT:
+            key = self._places.key(place)
+            hits = self.hit_counts.pop(key, 0)
+            if not hits:
+                self._main_size -= 1
+                return key
+            if hits > 1:
+                self.hit_counts[key] = hits - 1
+            self._main.append(place)
+        return ABSENT

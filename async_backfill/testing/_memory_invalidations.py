@@ -1,0 +1,64 @@
+"""Invalidations between caches in one process."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import TYPE_CHECKING, Any, Generic
+
+from anyio import CancelScope, Event, current_time
+
+from async_backfill.contracts import K
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from async_backfill.testing._memory_server import MemoryServer
+    from async_backfill.testing._network_link import NetworkLink
+
+
+class MemoryInvalidations(Generic[K]):
+    """Meets `Invalidations` on a `MemoryServer`, over ``link``: what one publishes all others hear.
+
+    A message takes the latency of the sender's link and that of the listener's. While the listener's
+    line is down it hears nothing, and when it is up again it is told to forget every key. ``calls`` has
+    what was published here.
+    """
+
+    def __init__(self, server: MemoryServer[K, Any], link: NetworkLink) -> None:
+        self._server = server
+        self._link = link
+        self._arriving: deque[tuple[float, Sequence[K] | None]] = deque()
+        self._woken = Event()
+        self._was_down = False
+        self.calls: list[tuple[K, ...] | None] = []
+        server.subscribe(self._receive)
+        link.add_callback(self._turned)
+
+    async def publish(self, keys: Sequence[K] | None, /) -> None:
+        """Tell all other caches to forget ``keys``; ``None`` means every key."""
+        self.calls.append(None if keys is None else tuple(keys))
+        await self._link.there()
+        self._server.publish(self, keys)
+        await self._link.back()
+
+    async def listen(self, forget: Callable[[Sequence[K] | None], None], /) -> None:
+        """Call ``forget`` with what others publish, and have published before, until cancelled."""
+        while True:
+            while self._arriving and self._arriving[0][0] <= current_time():
+                forget(self._arriving.popleft()[1])
+            self._woken = Event()
+            with CancelScope(deadline=self._arriving[0][0] if self._arriving else math.inf):
+                await self._woken.wait()
+
+    def _receive(self, sender: object, keys: Sequence[K] | None) -> None:
+        if sender is not self and self._link.is_up:
+            self._arriving.append((current_time() + self._link.latency, keys))
+            self._woken.set()
+
+    def _turned(self) -> None:
+        if not self._link.is_up:
+            self._arriving.clear()
+        else:
+            self._arriving.append((-math.inf, None))
+        self._woken.set()

@@ -1,0 +1,108 @@
+"""Leases of a far store in memory."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, Generic
+
+from anyio import Event, move_on_after, sleep
+
+from async_backfill._common.validation import positive_seconds_or_none
+from async_backfill.contracts import K, V
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+
+    from async_backfill.testing._memory_server import MemoryServer
+    from async_backfill.testing._network_link import NetworkLink
+
+_BLIND: Final = 0.05
+"""Seconds between two looks while the link is down and nothing is heard."""
+
+
+class MemoryLeases(Generic[K, V]):
+    """Meets `Leases` on a `MemoryServer`, over ``link``; ``calls`` has the name and keys of each call.
+
+    :param lease: seconds that a lease stands which is acquired here.
+    """
+
+    def __init__(self, server: MemoryServer[K, V], link: NetworkLink, *, lease: float) -> None:
+        self._server = server
+        self._link = link
+        self._lease = lease
+        self.calls: list[tuple[str, tuple[K, ...]]] = []
+
+    async def acquire_many(self, keys: Sequence[K], /) -> Mapping[K, bytes]:
+        """Return the tokens of new leases for those of ``keys`` that have neither a value nor a lease."""
+        self.calls.append(("acquire_many", tuple(keys)))
+        await self._link.there()
+        tokens = self._server.grant(keys, self._lease)
+        await self._link.back()
+        return tokens
+
+    async def set_many(
+        self, items: Mapping[K, V], tokens: Mapping[K, bytes], /, *, ttl: float | None = None
+    ) -> Collection[K]:
+        """Keep those of ``items`` whose leases still stand, and end these; return the keys that were kept."""
+        self.calls.append(("set_many", tuple(items)))
+        positive_seconds_or_none("ttl", ttl)
+        await self._link.there()
+        kept = [key for key in self._server.standing(tokens) if key in items]
+        self._server.keep({key: items[key] for key in kept}, ttl)
+        await self._link.back()
+        return kept
+
+    async def release_many(self, tokens: Mapping[K, bytes], /) -> None:
+        """End leases without a value, as far as they still stand."""
+        self.calls.append(("release_many", tuple(tokens)))
+        await self._link.there()
+        self._server.end(self._server.standing(tokens))
+        await self._link.back()
+
+    @contextmanager
+    def watch(self, keys: Collection[K], /) -> Iterator[Callable[[], Awaitable[None]]]:
+        """Watch ``keys``: what this gives returns once a lease of one of them has ended since.
+
+        It returns when the link fails or recovers, too, and 20 times a second while it is down. Each
+        return starts anew.
+        """
+        watch = _Watch(self._server, self._link, frozenset(keys))
+        self._server.watch(watch.look)
+        self._link.add_callback(watch.end)
+        try:
+            yield watch.wait
+        finally:
+            self._link.remove_callback(watch.end)
+            self._server.unwatch(watch.look)
+
+
+class _Watch(Generic[K, V]):
+    def __init__(self, server: MemoryServer[K, V], link: NetworkLink, keys: frozenset[K]) -> None:
+        self._server = server
+        self._link = link
+        self._keys = keys
+        self._has_ended = False
+        self._woken = Event()
+
+    def look(self, ended: Collection[K]) -> None:
+        """Take note that some leases have ended, or that some began."""
+        if self._keys.intersection(ended):
+            self._has_ended = True
+        self._woken.set()
+
+    def end(self) -> None:
+        """Take note that the end of a lease may be missed."""
+        self._has_ended = True
+        self._woken.set()
+
+    async def wait(self) -> None:
+        """Return once a lease has ended, or that may have been missed, since this returned last."""
+        if not self._link.is_up:
+            await sleep(_BLIND)
+        while self._link.is_up and not self._has_ended:
+            self._woken = Event()
+            left = self._server.next_end(self._keys) - self._server.clock()
+            with move_on_after(max(0.0, left)):
+                await self._woken.wait()
+            self._server.end_overdue()
+        self._has_ended = False

@@ -1,0 +1,59 @@
+"""What the permits of every fleet must do, as tests that permits of yours can be put to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from async_backfill.testing._calls import give_up, moments, together
+from async_backfill.testing._claims import holds, same
+
+if TYPE_CHECKING:
+    from async_backfill.contracts import Permits
+
+
+class PermitsContract:
+    """The promises of `Permits`; inherit from it, and give fixtures ``permits`` and ``others``.
+
+    They are those of two processes for one budget. It is used as `FarStoreContract` is.
+    """
+
+    granted: int
+    """How many permits there are when a test begins: 2 or more."""
+
+    async def test_each_permit_is_spent_once(self, permits: Permits, others: Permits) -> None:
+        for left in reversed(range(self.granted)):
+            asked = (permits, others)[left % 2]
+            same(await asked.acquire(), (True, left), "a permit is spent, and the rest is left")
+        for asked in (permits, others):
+            same(await asked.acquire(), (False, 0), "when none is left none is spent")
+            same(await asked.left(), 0, "none is left")
+
+    async def test_looking_spends_nothing(self, permits: Permits, others: Permits) -> None:
+        for asked in (permits, others, permits):
+            same(await asked.left(), self.granted, "all are left")
+
+    async def test_approved_permits_are_there_for_all(self, permits: Permits, others: Permits) -> None:
+        same(await permits.approve(3), self.granted + 3, "approved permits are added")
+        same(await others.left(), self.granted + 3, "everybody has them")
+        for _ in range(self.granted + 3):
+            await others.acquire()
+        same(await permits.approve(1), 1, "they can be added when none is left")
+        same(await others.acquire(), (True, 0), "and be spent")
+
+    async def test_all_at_once_spend_what_there_is_and_no_more(
+        self, permits: Permits, others: Permits
+    ) -> None:
+        answers = await together(*[permits.acquire, others.acquire] * self.granted)
+        left = sorted(left for is_spent, left in answers if is_spent)
+        same(left, list(range(self.granted)), "each permit is spent once")
+        same([left for is_spent, left in answers if not is_spent], [0] * self.granted, "the others get none")
+
+    async def test_a_cancelled_acquire_spends_one_at_the_most(
+        self, permits: Permits, others: Permits
+    ) -> None:
+        await permits.approve(100)
+        for moment in await moments(permits.acquire):
+            before = await others.left()
+            await give_up(permits.acquire, moment)
+            spent = before - await others.left()
+            holds(f"{spent} were spent", kept=spent in {0, 1})

@@ -1,0 +1,149 @@
+"""The command line as a process: its standard output, a full disk, Ctrl-C."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+
+from async_backfill._commands.cli import main
+from tests.command_line import OLD, ROOT, names_here, scenario, work_in
+
+RUN = [sys.executable, "-m", "async_backfill"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Each test works in a folder of its own that has an older summary in it."""
+    work_in(tmp_path, monkeypatch)
+    return tmp_path
+
+
+def run_into(stream, monkeypatch, *more: str) -> int:
+    """The exit code of a run whose standard output is ``stream``."""
+    monkeypatch.setattr(sys, "stdout", stream)
+    return main(["--input", "in.json", "--output", "ä.json", *more])
+
+
+@pytest.mark.parametrize("more", [[], ["--format", "json"], ["--help"]])
+def test_a_terminal_that_knows_only_ascii_is_no_failure(capsys, monkeypatch, more):
+    taken = io.BytesIO()
+    assert run_into(io.TextIOWrapper(taken, encoding="ascii"), monkeypatch, *more) == 0
+    assert "error" not in capsys.readouterr().err
+    assert taken.getvalue()
+
+
+@pytest.mark.parametrize("more", [[], ["--format", "json"]])
+def test_without_standard_output_the_summary_is_written_all_the_same(capsys, monkeypatch, more):
+    assert run_into(None, monkeypatch, *more) == 0
+    assert "error" not in capsys.readouterr().err
+    assert json.loads(Path("ä.json").read_text("utf-8"))["hits"] == 3
+
+
+@pytest.mark.parametrize("more", [[], ["--format", "json"], ["--help"]])
+def test_a_reader_who_has_seen_enough_is_no_failure(capsys, monkeypatch, more):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w", encoding="utf-8") as stream:  # noqa: PTH123 - a descriptor, not a path
+        assert run_into(stream, monkeypatch, *more) == 0
+    assert "error" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [[], ["--format", "json"], ["--help"]])
+def test_a_full_disk_behind_standard_output_is_a_complaint(capsys, monkeypatch, more):
+    with Path("/dev/full").open("w", encoding="utf-8") as stream:
+        assert run_into(stream, monkeypatch, *more) == 1
+    complaint = capsys.readouterr().err.splitlines()[-1]
+    assert complaint.startswith("error: standard output: cannot be written: No space left on device")
+
+
+def test_the_module_runs_as_the_readme_says(folder):
+    done = subprocess.run(
+        [*RUN, "--input", ROOT / "data" / "sample_input.txt", "--output", "out.json"],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+    )
+    assert done.stdout.endswith("\nout.json written\n")
+    assert done.stderr == ""
+    assert Path("out.json").read_bytes() == (ROOT / "data" / "output_summary.json").read_bytes()
+
+
+def test_a_full_disk_is_a_failed_run_that_leaves_the_old_summary(folder):
+    def fill_disk() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+    done = subprocess.run(
+        [*RUN, "--input", "in.json", "--output", "old.json"],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        preexec_fn=fill_disk,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert (done.stdout, done.stderr) == ("", "error: old.json: cannot be written: file too large\n")
+    assert Path("old.json").read_bytes() == OLD
+    assert names_here() == ["in.json", "old.json"]
+
+
+@pytest.fixture
+def listens_to_ctrl_c():
+    """A shell starts what runs in the background deaf to Ctrl-C, and its children inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+# Each lookup of the second one evicts and loads 500 keys, which takes time of this machine.
+SLOW = {"source": {"kind": "simulated", "keys": 10, "latency": 0.05}}
+BUSY = {
+    "source": {"kind": "simulated", "keys": 1000, "latency": 0.05},
+    "capacity": 600,
+    "backfill_batch": 500,
+    "backfill_evicts": True,
+}
+
+
+@pytest.mark.usefixtures("listens_to_ctrl_c")
+@pytest.mark.parametrize(
+    ("settings", "options"), [(SLOW, []), (BUSY, ["--virtual-time"])], ids=["real time", "virtual time"]
+)
+def test_ctrl_c_ends_a_long_replay_and_writes_nothing(folder, settings, options):
+    """The keys come through a pipe: once they have been taken the run is under way."""
+    Path("in.json").write_text(scenario(**settings, lookups={"file": "keys"}), "utf-8")
+    os.mkfifo("keys")
+    pipe = os.open("keys", os.O_RDWR)
+    os.write(pipe, b"".join(b"absent_%d\n" % number for number in range(4000)))
+    running = subprocess.Popen(
+        [*RUN, "--input", "in.json", "--output", "old.json", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    while int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder):
+        assert running.poll() is None
+        time.sleep(0.01)
+    os.close(pipe)
+    time.sleep(0.2)  # any moment will do; this one is most likely in the middle of the replay
+    running.send_signal(signal.SIGINT)
+    printed, complaint = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert (printed, complaint) == ("", "error: interrupted, nothing was written\n")
+    assert Path("old.json").read_bytes() == OLD
+    assert names_here() == ["in.json", "keys", "old.json"]
