@@ -141,7 +141,7 @@ class BackfillPolicy:
             raise ConfigurationError("probation", "is False, but successors need it; leave it out")
 
     @property
-    def is_guarded(self) -> bool:
+    def has_probation(self) -> bool:
         """Whether backfilled keys stand apart until they are read."""
         if self.probation is None:
             return self.selection != "source" or self.successors > 0

@@ -1,14 +1,13 @@
-"""The ``get`` of a cache, made for what its store needs to know of a hit: the path that is measured.
+"""Specialised fast paths for ``get``: one closure for each kind of bookkeeping that a hit needs.
 
-One coroutine level, no lock, no clock where nothing expires, no call where nobody listens. A hit costs
-about as much as awaiting a function around ``dict.get``, so each attribute and each branch shows: what
-does not change between two openings is a variable of a closure, and each kind of store has a function of
-its own. A ``KeyError`` costs only the misses, and ``dict[key]`` is quicker than ``dict.get``.
+A hit has one coroutine level, no lock, no clock where nothing expires, no call where nothing listens. It
+costs about as much as awaiting a function around ``dict.get``, so each attribute and each branch shows: what
+does not change between two openings is a variable of a closure. A ``KeyError`` costs only the misses, and
+``dict[key]`` is quicker than ``dict.get``. The figures are in decision 30 of ``notes.md``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, NoReturn
 
 from async_backfill.contracts import K, V
@@ -30,23 +29,37 @@ if TYPE_CHECKING:
 CLOSED: Final = "the cache is not open; use it inside 'async with cache:'"
 
 
-@dataclass(frozen=True, slots=True)
 class HitPath(Generic[K, V]):
-    """A ``get``, and what changes while it is in use.
+    """A ``get``, and what it works with while a cache is open; closed at first.
 
-    ``get``
-        looks a key up; returns the default for what is absent.
-    ``use``
-        has hits look into other entries from now on and tell another listener, and asks somebody else for
-        what is no hit.
+    :param get: looks a key up; returns the default for what is absent.
+    :param use: sets the entries that ``get`` looks into, the listener of hits, and the handler of misses.
     """
 
-    get: Callable[..., Coroutine[Any, Any, object]]
-    use: Callable[[Entries[K, V], Touch[K] | None, Miss[K, V]], None]
+    def __init__(
+        self,
+        get: Callable[..., Coroutine[Any, Any, object]],
+        use: Callable[[Entries[K, V], Touch[K] | None, Miss[K, V]], None],
+    ) -> None:
+        self.get = get
+        self._use = use
+        self._opened: tuple[Entries[K, V], Miss[K, V]] | None = None
+
+    def open(self, entries: Entries[K, V], touch: Touch[K] | None, miss: Miss[K, V]) -> None:
+        """Look hits up in ``entries``, call ``touch`` with each, and let ``miss`` answer the others."""
+        self._opened = (entries, miss)
+        self._use(entries, touch, miss)
+
+    def listen(self, touch: Touch[K] | None) -> None:
+        """Call ``touch`` with each hit from now on; does nothing while it is closed."""
+        if self._opened is not None:
+            entries, miss = self._opened
+            self._use(entries, touch, miss)
 
     def close(self) -> None:
         """Find nothing from now on, and refuse what is no hit."""
-        self.use({}, None, _closed)
+        self._opened = None
+        self._use({}, None, _closed)
 
 
 def make_hit_path(
@@ -57,11 +70,11 @@ def make_hit_path(
     clock: Clock,
     counters: Counters,
 ) -> HitPath[K, V]:
-    """Return the shortest path that does what is asked for; it is closed before its first ``use``.
+    """Return the shortest path that does what is asked for; it is closed at first.
 
     :param fresh_until: when each value expires by ``clock``; ``None`` where none does.
     :param hit_counts: where a hit counts itself, up to 3; ``None`` where nobody counts.
-    :param touches: whether ``use`` will ever be given a ``touch``.
+    :param touches: whether hits will ever have a listener.
     """
     if fresh_until is not None:
         return _expiring(fresh_until, clock, counters)

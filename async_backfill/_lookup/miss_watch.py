@@ -1,4 +1,4 @@
-"""When the misses call for a backfill: over the threshold, and curable by one."""
+"""Decide from misses whether to offer a backfill."""
 
 from __future__ import annotations
 
@@ -19,15 +19,18 @@ INCURABLE: Final = "no backfill cures these misses: keys that were evicted or in
 
 
 class MissWatch(Generic[K]):
-    """Tells the trigger of misses, and offers a backfill when it fires.
+    """Reports misses to the trigger, and offers a backfill when it fires.
 
-    With a guard the trigger sees only misses that a backfill can cure. Where ``every_miss``, a trigger
-    with the same threshold that sees all of them, fires alone, that is audited.
-
-    ``listens`` says whether it need be told of misses: not where there is nothing to offer; ``is_guarded``
-    whether `write` may have anything to audit.
+    ``listens``
+        whether misses must be reported: ``False`` where no backfill can be offered.
+    ``has_usefulness``
+        whether `write` may have anything to audit.
 
     :param inline: whether the miss that starts a backfill waits for it.
+    :param usefulness: accounts of what backfills were good for. With it the trigger sees only misses
+        that a backfill can cure.
+    :param every_miss: a trigger with the same threshold that sees all misses; when it fires alone, that
+        is audited.
     """
 
     def __init__(
@@ -45,7 +48,7 @@ class MissWatch(Generic[K]):
         self._counters = counters
         self._inline = inline
         self._usefulness = usefulness
-        self.is_guarded = usefulness is not None
+        self.has_usefulness = usefulness is not None
         self.listens = backfiller is not None or usefulness is not None
         self._every_miss = every_miss
         self._is_over = False

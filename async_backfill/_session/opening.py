@@ -1,4 +1,4 @@
-"""From ``async with cache:`` to its end: the one place where a task group is opened."""
+"""Open and close a cache: the one place where a task group is opened."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
-    from async_backfill._session.engine import Parts
+    from async_backfill._session.parts import Parts
 
 
 class Opening(Generic[K, V]):
@@ -26,6 +26,7 @@ class Opening(Generic[K, V]):
     def __init__(self, parts: Parts[K, V], tasks: TaskGroup) -> None:
         self._loop = current_token()
         self._tasks = tasks
+        self._reports = parts.reports
         self.closing = False
         context = contextvars.copy_context()
 
@@ -52,6 +53,8 @@ class Opening(Generic[K, V]):
         except BaseException:  # asyncio's own Task.cancel() gets through a shield
             await self.end_tasks()
             raise
+        finally:
+            self._reports.writer = None
         if self._tasks.cancel_scope.cancel_called:
             return await self._tasks.__aexit__(exc_type, exc, traceback)
         await self.end_tasks()
@@ -74,4 +77,5 @@ async def open_engine(parts: Parts[K, V]) -> Opening[K, V]:
     except BaseException:
         await opening.end_tasks()
         raise
+    parts.reports.writer = opening.engine.writer
     return opening

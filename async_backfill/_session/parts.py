@@ -1,13 +1,15 @@
-"""From what a user asked for to the parts that a cache keeps from one opening to the next."""
+"""Build the long-lived parts of a cache from its settings."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Generic
 
-from async_backfill._common.validation import whole
 from async_backfill._far.guarded_calls import GuardedCalls
+from async_backfill._lookup.hit import HitPath, make_hit_path
 from async_backfill._lookup.near_tier import NearTier
-from async_backfill._session.engine import Parts
+from async_backfill._session.reports import Reports
+from async_backfill.backfill._audit.log import AuditLog
 from async_backfill.backfill._fleet_budget import FleetBudget
 from async_backfill.backfill._history.hot_keys import HotKeys
 from async_backfill.backfill._history.recorder import HeatRecorder
@@ -15,137 +17,154 @@ from async_backfill.backfill._receipts.usefulness import Usefulness
 from async_backfill.backfill._successors import Successors
 from async_backfill.backfill.budget import BackfillBudget
 from async_backfill.backfill.trigger import MissRateTrigger
+from async_backfill.contracts import K, V
 from async_backfill.errors import ConfigurationError
 from async_backfill.events import FarStoreFailed
 from async_backfill.outcomes import MissCause
+from async_backfill.stats import Counters
 from async_backfill.stores._probation import ProbationStore
 from async_backfill.stores.memory import MemoryStore
 from async_backfill.stores.weighed import WeighedStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from async_backfill.backfill._audit.log import AuditLog
-    from async_backfill.contracts import (
-        AuditSink,
-        BoundedStore,
-        Clock,
-        Journal,
-        K,
-        Permits,
-        Scan,
-        Source,
-        Trigger,
-        V,
-    )
+    from async_backfill._session.settings import Settings
+    from async_backfill.contracts import BoundedStore, Trigger
     from async_backfill.errors import StoreError
-    from async_backfill.events import Event
-    from async_backfill.far_tier import FarTier
-    from async_backfill.policies import BackfillPolicy, FreshnessPolicy, HistoryPolicy, LoadPolicy
-    from async_backfill.stats import Counters
 
 _MISSES_REMEMBERED: Final = 8
 """Misses that successors remember, in capacities: of the lengths tried, the shortest that gained most."""
 
 
-def assemble(  # noqa: PLR0913 - the settings of a cache, handed on once
-    source: Source[K, V],
-    *,
-    scan: Scan[K] | None,
-    store: BoundedStore[K, V],
-    load: LoadPolicy,
-    freshness: FreshnessPolicy,
-    backfill: BackfillPolicy,
-    history: HistoryPolicy,
-    far: FarTier[K, V] | None,
-    journal: Journal[K] | None,
-    miss_threshold: float,
-    backfill_batch: int,
-    max_backfills: int | None,
-    permits: Permits | None,
-    trigger: Trigger | None,
-    audit: AuditLog,
-    audit_sink: AuditSink | None,
-    counters: Counters,
-    notify: Callable[[Event], None] | None,
-    use: Callable[[Callable[[K], object] | None], None],
-    clock: Clock,
-) -> Parts[K, V]:
-    """Return the parts of a cache in front of ``source``.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts(Generic[K, V]):
+    """What a cache keeps from one opening to the next.
 
-    :param use: is given what to tell of a hit from now on.
+    ``trigger``, ``every_miss``
+        the trigger that starts backfills, and with probation one of the same threshold that sees
+        all misses; ``by_rate`` are those of the two that measure the miss rate.
+    ``usefulness``
+        accounts of what backfills were good for; ``None`` without probation.
+    ``hot``, ``heat``
+        which keys are hot, and what records it; ``None`` without history.
+    ``far_calls``
+        the calls of the far tier (L2); ``None`` without one.
+    """
+
+    settings: Settings[K, V]
+    counters: Counters
+    reports: Reports
+    audit: AuditLog
+    near: NearTier[K, V]
+    hit_path: HitPath[K, V]
+    trigger: Trigger
+    every_miss: Trigger | None
+    by_rate: tuple[MissRateTrigger, ...]
+    usefulness: Usefulness[K] | None
+    hot: HotKeys[K] | None
+    heat: HeatRecorder[K] | None
+    far_calls: GuardedCalls | None
+    successors: Successors[K] | None
+    budget: BackfillBudget | FleetBudget
+
+
+def build_parts(settings: Settings[K, V]) -> Parts[K, V]:
+    """Return the parts of a cache with ``settings``.
+
     :raises ConfigurationError: when a setting is outside what is allowed.
     """
-    by_rate, every_miss = (
-        MissRateTrigger(miss_threshold, window=backfill.window, min_lookups=backfill.min_lookups)
-        for _ in range(2)
-    )
+    counters = Counters()
+    reports = Reports(settings.observers, counters)
+    audit = AuditLog(keep=settings.audit_keep, wall_clock=settings.wall_clock, report=reports.audited)
+    store = settings.store
+    if store is None:
+        store = MemoryStore(settings.capacity, eviction=settings.eviction)
+    by_rate, every_miss = _miss_rate_trigger(settings), _miss_rate_trigger(settings)
     usefulness: Usefulness[K] | None = None
     probation: ProbationStore[K, V] | None = None
-    if backfill.is_guarded:
+    if settings.backfill.has_probation:
         counters.causes = dict.fromkeys(MissCause, 0)
         usefulness = Usefulness(
-            capacity=store.capacity, window=backfill.window, audit=audit, lookups=lambda: counters.lookups
+            capacity=store.capacity,
+            window=settings.backfill.window,
+            audit=audit,
+            lookups=lambda: counters.lookups,
         )
         probation = ProbationStore(_plain(store), resolved=usefulness.resolved)
     near: NearTier[K, V] = NearTier(
         store,
-        freshness,
-        backfill=backfill,
+        settings.freshness,
+        backfill=settings.backfill,
         usefulness=usefulness,
         probation=probation,
         counters=counters,
-        notify=notify,
-        clock=clock,
+        notify=reports.notify,
+        clock=settings.clock,
+    )
+    keeps_heat = settings.backfill.selection == "history" or settings.journal is not None
+    hit_path: HitPath[K, V] = make_hit_path(
+        fresh_until=near.fresh_until,
+        hit_counts=None if keeps_heat else near.hit_counts,
+        touches=near.touch is not None or keeps_heat,
+        clock=settings.clock,
+        counters=counters,
     )
     hot: HotKeys[K] | None = None
     heat: HeatRecorder[K] | None = None
-    if backfill.selection == "history" or journal is not None:
+    if keeps_heat:
+        history = settings.history
         hot = HotKeys(history.size_for(store.capacity), history.half_life_for(store.capacity))
         heat = HeatRecorder(
-            hot, touch=near.touch, use=use, hits=lambda: counters.hits, lookups=lambda: counters.lookups
+            hot,
+            touch=near.touch,
+            use=hit_path.listen,
+            hits=lambda: counters.hits,
+            lookups=lambda: counters.lookups,
         )
-    successors: Successors[K] | None = None
-    if backfill.successors:
-        successors = Successors(
-            backfill.successors,
-            _MISSES_REMEMBERED * (store.capacity or history.size_for(None)),
-            is_missing=lambda key: not near.knows(key),
-        )
+    own_trigger = settings.trigger
+    permits, clock = settings.permits, settings.clock
     return Parts(
-        source=source,
-        scan=scan,
+        settings=settings,
+        counters=counters,
+        reports=reports,
+        audit=audit,
         near=near,
-        load=load,
-        freshness=freshness,
-        backfill=backfill,
-        backfill_batch=whole("backfill_batch", backfill_batch, least=1),
-        trigger=by_rate if trigger is None else trigger,
-        every_miss=every_miss if usefulness is not None and trigger is None else None,
-        by_rate=(by_rate, every_miss) if trigger is None else (),
+        hit_path=hit_path,
+        trigger=by_rate if own_trigger is None else own_trigger,
+        every_miss=every_miss if usefulness is not None and own_trigger is None else None,
+        by_rate=(by_rate, every_miss) if own_trigger is None else (),
         usefulness=usefulness,
         hot=hot,
         heat=heat,
-        far=far,
-        far_calls=None if far is None else _far_calls(far, notify, clock),
-        journal=journal,
-        save_every=history.save_every,
-        successors=successors,
-        budget=BackfillBudget(max_backfills) if permits is None else FleetBudget(permits, clock=clock),
-        audit=audit,
-        audit_sink=audit_sink,
-        counters=counters,
-        notify=notify,
-        clock=clock,
+        far_calls=_far_calls(settings, reports),
+        successors=_successors(settings, near),
+        budget=BackfillBudget(settings.max_backfills)
+        if permits is None
+        else FleetBudget(permits, clock=clock),
     )
 
 
-def _far_calls(far: FarTier[K, V], notify: Callable[[Event], None] | None, clock: Clock) -> GuardedCalls:
-    def failed(error: StoreError) -> None:
-        if notify is not None:
-            notify(FarStoreFailed(error=error))
+def _miss_rate_trigger(settings: Settings[K, V]) -> MissRateTrigger:
+    policy = settings.backfill
+    return MissRateTrigger(settings.miss_threshold, window=policy.window, min_lookups=policy.min_lookups)
 
-    return GuardedCalls(timeout=far.timeout, circuit=far.circuit, clock=clock, notify=failed)
+
+def _successors(settings: Settings[K, V], near: NearTier[K, V]) -> Successors[K] | None:
+    if not settings.backfill.successors:
+        return None
+    remembered = _MISSES_REMEMBERED * (near.store.capacity or settings.history.size_for(None))
+    return Successors(settings.backfill.successors, remembered, is_missing=lambda key: not near.knows(key))
+
+
+def _far_calls(settings: Settings[K, V], reports: Reports) -> GuardedCalls | None:
+    far = settings.far
+    if far is None:
+        return None
+
+    def failed(error: StoreError) -> None:
+        if reports.notify is not None:
+            reports.notify(FarStoreFailed(error=error))
+
+    return GuardedCalls(timeout=far.timeout, circuit=far.circuit, clock=settings.clock, notify=failed)
 
 
 def _plain(store: BoundedStore[K, V]) -> MemoryStore[K, V]:

@@ -114,7 +114,7 @@ async def test_keys_that_are_asked_for_in_one_turn_still_make_one_call():
             tasks.start_soon(cache.get, key)
         await wait_all_tasks_blocked()
 
-        assert [len(keys) for keys in cache._parts.source.calls] == [1, 100]
+        assert [len(keys) for keys in cache._parts.settings.source.calls] == [1, 100]
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="asyncio has eager tasks since Python 3.12")
@@ -124,7 +124,7 @@ def test_keys_that_eager_tasks_ask_for_in_one_turn_make_one_call_as_well():
             await warm(cache)
             asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
             await asyncio.gather(*[asyncio.create_task(cache.get(key)) for key in range(100)])
-            return [len(keys) for keys in cache._parts.source.calls]
+            return [len(keys) for keys in cache._parts.settings.source.calls]
 
     assert run(main, "asyncio") == [1, 100]
 
@@ -415,7 +415,7 @@ async def test_an_open_circuit_is_asked_first():
             with pytest.raises(LoadError):
                 await cache.get(key)
 
-        assert cache._parts.source.calls == [("warm",), ("a",)]
+        assert cache._parts.settings.source.calls == [("warm",), ("a",)]
 
 
 async def test_the_counts_are_those_of_any_other_load():

@@ -1,0 +1,148 @@
+"""What an operator does with a cache: open and close it, watch it, approve its backfills."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, Self
+
+from async_backfill._common.validation import text
+from async_backfill._lookup.hit import CLOSED
+from async_backfill._session.opening import Opening, open_engine
+from async_backfill._session.parts import build_parts
+from async_backfill.contracts import K, V
+from async_backfill.errors import CacheClosedError, ConfigurationError
+from async_backfill.records import Status
+from async_backfill.stats import Stats, snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from async_backfill._session.engine import Engine
+    from async_backfill._session.settings import Settings
+    from async_backfill.outcomes import Absent
+    from async_backfill.records import AuditRecord
+
+
+class Operations(Generic[K, V]):
+    """The half of a cache that its operator uses; the other half reads and writes keys.
+
+    :raises ConfigurationError: when a setting is outside what is allowed.
+    """
+
+    def __init__(self, settings: Settings[K, V]) -> None:
+        self._parts = build_parts(settings)
+        self._near = self._parts.near
+        self._opening: Opening[K, V] | None = None
+        self._peek: Callable[[K, Absent], V | Absent] = self._refuse_to_peek
+
+    async def __aenter__(self) -> Self:
+        # An opening of another event loop is one whose loop ended without closing it.
+        if self._opening is not None and self._opening.is_of_this_loop():
+            raise RuntimeError("the cache is already open; enter it once and share it")
+        self._opening = await open_engine(self._parts)
+        self._peek = self._near.peek
+        self._parts.hit_path.open(self._near.entries, self._near.touch, self._opening.engine.misses.answer)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        opening = self._opening
+        self._parts.hit_path.close()
+        self._peek = self._refuse_to_peek
+        if opening is None:
+            return None
+        try:
+            return await opening.close(exc_type, exc, traceback)
+        finally:
+            self._opening = None
+
+    async def force_backfill(self, *, by: str | None = None, reason: str | None = None) -> AuditRecord:
+        """Run one backfill now, whatever the miss rate and without a permit; return its last record.
+
+        It waits for a backfill under way. A backfill never raises: see ``status`` of the record.
+
+        :raises ConfigurationError: when the cache was made without ``scan``, or ``by`` or ``reason`` is
+            given and is no text.
+        """
+        backfiller = self._open().backfiller
+        by = None if by is None else text("by", by)
+        reason = None if reason is None else text("reason", reason)
+        if backfiller is None:
+            raise ConfigurationError("scan", "is None, so there are no keys to choose from; pass scan=...")
+        return await backfiller.force(by, reason)
+
+    async def approve_backfills(self, n: int, *, by: str, reason: str) -> AuditRecord:
+        """Allow ``n`` more automatic backfills; ``by`` and ``reason`` go into the audit log.
+
+        :raises ConfigurationError: when ``n`` is below 1, ``by`` or ``reason`` is empty, or there is
+            no ``max_backfills``.
+        :raises StoreError: when the permits of a fleet cannot be reached.
+        """
+        self._open()
+        by, reason, parts = text("by", by), text("reason", reason), self._parts
+        await parts.budget.grant(n)
+        if parts.usefulness is not None:
+            parts.usefulness.receipts.wake()
+        return parts.audit.add(
+            Status.APPROVED,
+            lookup=parts.counters.lookups,
+            keys=0,
+            permits_left=parts.budget.permits_left,
+            by=by,
+            reason=reason,
+        )
+
+    def is_ready(self, coverage: float = 0.9) -> bool:
+        """Return whether ``coverage`` of the hot keys are cached, or no permit is left to load the others.
+
+        Which keys are hot is taken when this is first asked after the cache was opened or cleared. For a
+        readiness probe; with nothing known to be hot a cache is ready.
+
+        :raises ConfigurationError: when the selection is not ``"history"``.
+        """
+        return self._open().readiness.is_ready(coverage)
+
+    async def ready(self, coverage: float = 0.9) -> None:
+        """Wait until `is_ready`, and start backfills until it is, so that a probe need not wait for traffic.
+
+        :raises ConfigurationError: when the selection is not ``"history"``.
+        """
+        await self._open().readiness.wait(coverage)
+
+    async def settle(self) -> None:
+        """Wait until nothing loads or backfills, and the audit log has been written."""
+        await self._open().settle()
+
+    @property
+    def stats(self) -> Stats:
+        """What the cache has counted so far, as a frozen snapshot; also after it was closed."""
+        opening, parts = self._opening, self._parts
+        return snapshot(
+            parts.counters,
+            size=len(parts.near.store),
+            in_flight=0 if opening is None else len(opening.engine.loader.locks),
+            backfills=parts.audit.backfills,
+            permits_left=parts.budget.permits_left,
+            budget=parts.budget.state,
+            circuit=None if opening is None else opening.engine.loader.calling.circuit,
+            audit_dropped=parts.audit.dropped,
+            far=None if parts.far_calls is None else parts.far_calls.stats(),
+        )
+
+    @property
+    def audit_log(self) -> tuple[AuditRecord, ...]:
+        """The latest decisions about backfills, oldest first; also after the cache was closed."""
+        return self._parts.audit.records
+
+    def _open(self) -> Engine[K, V]:
+        if self._opening is None or self._opening.closing:
+            raise CacheClosedError(CLOSED)
+        return self._opening.engine
+
+    def _refuse_to_peek(self, key: K, default: Absent) -> Absent:  # noqa: ARG002 - stands in for a store
+        self._open()
+        return default

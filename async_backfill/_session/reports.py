@@ -1,0 +1,48 @@
+"""Who hears what happens in a cache: the counters, the audit writer and the observers."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from async_backfill.events import BackfillAudited
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from async_backfill.backfill._audit.writer import AuditWriter
+    from async_backfill.events import Event, Observer
+    from async_backfill.records import AuditRecord
+    from async_backfill.stats import Counters
+
+_LOGGER: Final = logging.getLogger("async_backfill")
+
+
+class Reports:
+    """Passes events on; what an observer raises is logged and goes no further.
+
+    ``notify``
+        calls every observer with an event; ``None`` without observers, so that no event is made.
+    ``writer``
+        writes audit records to the sink while the cache is open; ``None`` otherwise.
+    """
+
+    def __init__(self, observers: tuple[Observer, ...], counters: Counters) -> None:
+        self._observers = observers
+        self._counters = counters
+        self.notify: Callable[[Event], None] | None = self._notify if observers else None
+        self.writer: AuditWriter | None = None
+
+    def audited(self, record: AuditRecord) -> None:
+        """Pass on a new or changed audit record."""
+        self._counters.count_decision(record.status)
+        if self.writer is not None:
+            self.writer.report(record)
+        self._notify(BackfillAudited(record=record))
+
+    def _notify(self, event: Event) -> None:
+        for observer in self._observers:
+            try:
+                observer(event)
+            except Exception:
+                _LOGGER.exception("observer %r failed on %s", observer, type(event).__name__)

@@ -1,0 +1,68 @@
+"""The settings of one cache, in one frozen value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic
+
+from async_backfill._common.validation import whole
+from async_backfill.contracts import K, V
+from async_backfill.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from async_backfill.contracts import (
+        AuditSink,
+        BoundedStore,
+        Clock,
+        Journal,
+        Permits,
+        Scan,
+        Source,
+        Trigger,
+    )
+    from async_backfill.events import Observer
+    from async_backfill.far_tier import FarTier
+    from async_backfill.policies import BackfillPolicy, FreshnessPolicy, HistoryPolicy, LoadPolicy
+    from async_backfill.stores._eviction.orders import Eviction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(Generic[K, V]):
+    """What a user asked for: the parameters of `BackfillCache`, which documents them.
+
+    They travel as one value; each is read where the part that needs it is made.
+
+    :raises ConfigurationError: when two settings contradict each other, or a number is out of range.
+    """
+
+    source: Source[K, V]
+    scan: Scan[K] | None
+    capacity: int | None
+    eviction: Eviction
+    miss_threshold: float
+    backfill_batch: int
+    max_backfills: int | None
+    permits: Permits | None
+    load: LoadPolicy
+    freshness: FreshnessPolicy
+    backfill: BackfillPolicy
+    history: HistoryPolicy
+    journal: Journal[K] | None
+    far: FarTier[K, V] | None
+    trigger: Trigger | None
+    store: BoundedStore[K, V] | None
+    audit_sink: AuditSink | None
+    audit_keep: int
+    observers: tuple[Observer, ...]
+    clock: Clock
+    wall_clock: Clock
+
+    def __post_init__(self) -> None:
+        if self.store is not None and self.capacity is not None:
+            raise ConfigurationError("capacity", "belongs to the store; set it there, not here as well")
+        if self.permits is not None and self.max_backfills is not None:
+            raise ConfigurationError(
+                "max_backfills", "belongs to the permits; set it there, not here as well"
+            )
+        whole("audit_keep", self.audit_keep, least=1)
+        whole("backfill_batch", self.backfill_batch, least=1)

@@ -1,0 +1,187 @@
+"""Make what runs while a cache is open: loader, backfiller, misses and the open far tier (L2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from async_backfill._far.open_tier import OpenTier
+from async_backfill._loading.loader import Loader
+from async_backfill._lookup.miss import Misses
+from async_backfill._lookup.miss_watch import MissWatch
+from async_backfill._lookup.misses import ManyMisses
+from async_backfill._lookup.revalidation import Revalidation
+from async_backfill._lookup.slow_paths import SlowPaths
+from async_backfill.backfill._backfiller import Backfiller
+from async_backfill.backfill._history.readiness import Readiness
+from async_backfill.backfill._history.selection import HottestFirst
+from async_backfill.backfill._source_order import SourceOrder
+from async_backfill.outcomes import LoadCause
+from async_backfill.records import CircuitState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from async_backfill._loading.batch import Batch
+    from async_backfill._loading.timed_call import Ended
+    from async_backfill._session.parts import Parts
+    from async_backfill.contracts import K, Selection, Spawn, V
+
+
+def open_far(parts: Parts[K, V], spawn: Spawn) -> OpenTier[K, V] | None:
+    """Return the open far tier (L2); ``None`` without one."""
+    settings, fresh = parts.settings, parts.near.fresh
+    if settings.far is None or parts.far_calls is None:
+        return None
+    return OpenTier(
+        settings.far,
+        parts.far_calls,
+        ttl=settings.freshness.ttl,
+        seconds_left=None if fresh is None else fresh.seconds_left,
+        patience=settings.load.timeout,
+        spawn=spawn,
+    )
+
+
+def make_loader(parts: Parts[K, V], far: OpenTier[K, V] | None, spawn: Spawn) -> Loader[K, V]:
+    """Return the loader; it reads through ``far``, and what it lands goes to the near tier and there."""
+
+    def landed(batch: Batch[K, V], keys: list[K]) -> None:
+        parts.near.keep(batch, keys)
+        if far is not None:
+            far.writes.landed(batch, keys)
+
+    def report(call: Ended[K, V]) -> None:
+        counters, delivered, batch = parts.counters, call.delivered, call.batch
+        counters.source_calls += 1
+        counters.keys[batch.cause] += len(delivered)
+        if batch.along:
+            guessed = sum(key in batch.along for key in delivered)
+            counters.keys[batch.cause] -= guessed
+            counters.keys[LoadCause.BACKFILL] += guessed
+        if parts.reports.notify is not None:
+            parts.reports.notify(call.event())
+
+    return Loader(
+        parts.settings.source,
+        policy=parts.settings.load,
+        landed=parts.near.keep if far is None else landed,
+        report=report,
+        spawn=spawn,
+        clock=parts.settings.clock,
+        before=(lambda calling: calling) if far is None else far.before,
+    )
+
+
+def make_selection(parts: Parts[K, V], loader: Loader[K, V]) -> Selection[K] | None:
+    """Return what chooses the keys of a backfill; ``None`` when there are none to choose from."""
+    settings, store = parts.settings, parts.near.store
+    known, loading = parts.near.knows, loader.locks.__contains__
+    in_order = None
+    if settings.scan is not None:
+        in_order = SourceOrder(
+            settings.scan, is_cached=known, is_loading=loading, removals=lambda: store.removals
+        )
+    hot, heat = parts.hot, parts.heat
+    if settings.backfill.selection == "source" or hot is None or heat is None:
+        return in_order
+    return HottestFirst(
+        hot,
+        in_order,
+        has_history=lambda: heat.has_history,
+        is_cached=known,
+        is_loading=loading,
+        removals=lambda: store.removals,
+    )
+
+
+def make_backfiller(
+    parts: Parts[K, V], loader: Loader[K, V], selection: Selection[K] | None, spawn: Spawn
+) -> Backfiller[K] | None:
+    """Return what runs backfills of the keys of ``selection``; ``None`` without one."""
+    if selection is None:
+        return None
+
+    def limit() -> int:
+        """Return how many keys a backfill may load right now: none while the circuit is not closed."""
+        if loader.calling.circuit not in {None, CircuitState.CLOSED}:
+            return 0
+        store, most = parts.near.store, parts.settings.backfill_batch
+        room = store.capacity if parts.settings.backfill.evicts else store.free_room()
+        return most if room is None else min(most, room)
+
+    return Backfiller(
+        selection=selection,
+        load=loader,
+        budget=parts.budget,
+        audit=parts.audit,
+        limit=limit,
+        concurrent=parts.settings.backfill.concurrent,
+        timeout=parts.settings.load.timeout,
+        lookups=lambda: parts.counters.lookups,
+        reading=parts.trigger.reading,
+        spawn=spawn,
+        goes_on=lambda asked: _is_below_normal(parts, asked),
+        receipts=None if parts.usefulness is None else parts.usefulness.receipts,
+    )
+
+
+def make_misses(
+    parts: Parts[K, V], loader: Loader[K, V], backfiller: Backfiller[K] | None
+) -> tuple[Misses[K, V], ManyMisses[K, V]]:
+    """Return what answers a miss of one key, and the misses of several keys at once."""
+    settings, near = parts.settings, parts.near
+    known = None
+    if near.fresh is not None or near.absent is not None:
+        known = Revalidation(
+            near,
+            loader,
+            trigger=parts.trigger,
+            counters=parts.counters,
+            stale_wait=settings.freshness.stale_wait,
+        )
+    watch = MissWatch(
+        parts.trigger,
+        backfiller,
+        counters=parts.counters,
+        inline=settings.backfill.inline,
+        usefulness=parts.usefulness,
+        every_miss=parts.every_miss,
+    )
+    paths = SlowPaths(near, loader, known, counters=parts.counters, heat=parts.heat)
+
+    def companions(key: K) -> Sequence[K]:
+        if parts.successors is None or parts.usefulness is None:
+            return ()
+        keys = parts.successors.missed(key)
+        return keys if keys and parts.usefulness.gate.lets_through() else ()
+
+    along = None if parts.successors is None else companions
+    return (
+        Misses(paths, loader, miss_watch=watch, counters=parts.counters, heat=parts.heat, companions=along),
+        ManyMisses(paths, loader, miss_watch=watch, counters=parts.counters, companions=along),
+    )
+
+
+def make_readiness(parts: Parts[K, V], backfiller: Backfiller[K] | None) -> Readiness[K]:
+    """Return what knows whether the cache is warm."""
+    return Readiness(
+        parts.hot,
+        backfiller,
+        parts.budget,
+        capacity=parts.near.store.capacity,
+        is_known=parts.near.knows,
+    )
+
+
+def _is_below_normal(parts: Parts[K, V], asked: int) -> bool:
+    """Return whether the hit rate has not come back yet to what it was before the cache went cold.
+
+    Not for ever: after as many keys as could be there, what is missing would push out the rest.
+    """
+    if parts.heat is None or not parts.hot or not parts.heat.has_history:
+        return False
+    if asked >= min(len(parts.hot), parts.near.store.capacity or len(parts.hot)):
+        return False
+    normal = parts.heat.hit_rate
+    misses, lookups = parts.trigger.reading()
+    return normal is None or lookups - misses < normal * lookups
