@@ -1,20 +1,21 @@
-"""What is written to the far store: one key after the other in the order of the cache's own changes."""
+"""Write changes to the far tier (L2) in the order in which they were made, the latest of each key."""
 
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, Generic
+from typing import TYPE_CHECKING, Final, Generic
 
 from anyio import Event
 
-from async_backfill._far.changes import LARGEST_CALL, Change, Confirmation, PendingChange, values_of
+from async_backfill._far.change_calls import ChangeCalls
+from async_backfill._far.changes import LARGEST_CALL, Change, Confirmation, PendingChange
 from async_backfill._far.distrusted import Distrusted
 from async_backfill.contracts import K, V
-from async_backfill.errors import CacheClosedError, StoreError
+from async_backfill.errors import CacheClosedError
 from async_backfill.outcomes import ABSENT
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from async_backfill._far.changes import PendingChanges
     from async_backfill._far.guarded_calls import GuardedCalls
@@ -22,21 +23,27 @@ if TYPE_CHECKING:
     from async_backfill.contracts import Spawn
     from async_backfill.far_tier import FarTier
 
-_CLEARING: Final = 10.0
-_CLOSED: Final = "the cache closed before the far store was told"
+_CLOSED: Final = "the cache closed before the far tier (L2) had the change; open it and change the key again"
 
 
 class FarWrites(Generic[K, V]):
-    """Writes changes to the store of ``tier``, the latest of each key, in one task while there are any.
+    """Queues changes for the store of ``tier``, and writes them in one task while there are any.
+
+    An explicit change (a put, an invalidation, a clear) is waited for; until it was written, or when that
+    failed, this process does not read the key from the far tier.
 
     :param ttl: seconds that the store keeps a value.
     :param spawn: starts a task that the cache owns.
     """
 
+    # One task, so that the store sees the changes of a key in the order in which they were made; what an
+    # explicit change did not reach is not trusted, or the next read would bring the old value back
+    # (decision 39 in notes.md).
+
     def __init__(self, tier: FarTier[K, V], calls: GuardedCalls, *, ttl: float | None, spawn: Spawn) -> None:
         self._tier = tier
         self._calls = calls
-        self._ttl = ttl
+        self._change_calls: ChangeCalls[K, V] = ChangeCalls(tier, calls, ttl=ttl)
         self._spawn = spawn
         self._queued: PendingChanges[K, V] = {}
         self._running: PendingChanges[K, V] = {}
@@ -115,12 +122,12 @@ class FarWrites(Generic[K, V]):
                 del self._queued[key]
 
     def nudge(self) -> None:
-        """Try to remove what could not be removed before, if there is something."""
+        """Try again to remove what could not be removed before."""
         if self._distrusted:
             self._work()
 
     def stop(self) -> None:
-        """Write nothing any more, and let nobody wait."""
+        """Write nothing any more, and fail all who wait."""
         self._is_closed = True
         error = CacheClosedError(_CLOSED)
         for item in (*self._queued.values(), *self._running.values()):
@@ -174,7 +181,7 @@ class FarWrites(Generic[K, V]):
 
     async def _write_all(self) -> None:
         try:
-            await self._distrusted.remove(self._remove)
+            await self._distrusted.remove(self._change_calls.remove)
             while self._clearing or self._queued:
                 if self._clearing:
                     await self._clear()
@@ -195,8 +202,8 @@ class FarWrites(Generic[K, V]):
             del self._queued[key]
         told = {key: item for key, item in self._running.items() if item.told}
         try:
-            failures = await self._write(self._running)
-            if told and (failure := await self._publish(tuple(told))) is not None:
+            failures = await self._change_calls.write(self._running)
+            if told and (failure := await self._change_calls.publish(tuple(told))) is not None:
                 failures = dict.fromkeys(told, failure) | failures
             for key, item in told.items():
                 if key in failures:
@@ -209,69 +216,11 @@ class FarWrites(Generic[K, V]):
             for item in told.values():
                 item.settle(CacheClosedError(_CLOSED))
 
-    async def _write(self, pending: PendingChanges[K, V]) -> dict[K, StoreError]:
-        """Write ``errands``; return the failures of those that failed."""
-        store, leases = self._tier.store, self._tier.leases
-        failures: dict[K, StoreError] = {}
-        deleted = [key for key, item in pending.items() if item.change is Change.DELETED]
-        if deleted:
-            failure = await self._call("delete", lambda: store.delete_many(deleted))
-            failures.update(dict.fromkeys(deleted, failure) if failure else {})
-        values = values_of(pending, Change.PUT, Change.LOADED)
-        if values:
-            failure = await self._call("set", lambda: store.set_many(values, ttl=self._ttl))
-            failures.update(dict.fromkeys(values, failure) if failure else {})
-            self._calls.unwritten += len(values) if failure else 0
-            self._calls.written += 0 if failure else len(values)
-        if leases is not None:
-            await self._end_leases(pending)
-        return failures
-
-    async def _end_leases(self, pending: PendingChanges[K, V]) -> None:
-        leases = self._tier.leases
-        tokens = {key: item.token for key, item in pending.items() if item.change is Change.LEASED}
-        if leases is None or not tokens:
-            return
-        values = values_of(pending, Change.LEASED)
-        empty = {key: token for key, token in tokens.items() if key not in values}
-        if values:
-            kept: list[Collection[K]] = []
-
-            async def write() -> None:
-                kept.append(await leases.set_many(values, tokens, ttl=self._ttl))
-
-            await self._call("set under lease", write)
-            written = len(kept[0]) if kept else 0
-            self._calls.written += written
-            self._calls.unwritten += len(values) - written
-        if empty:
-            await self._call("release", lambda: leases.release_many(empty))
-
     async def _clear(self) -> None:
         clearing = tuple(self._clearing)
-        failure = await self._call("clear", self._tier.store.clear, within=_CLEARING)
-        failure = failure or await self._publish(None)
+        failure = await self._change_calls.clear()
         if failure is None:
             self._distrusted.clear()
         del self._clearing[: len(clearing)]
         for confirmation in clearing:
             confirmation.settle(failure)
-
-    async def _remove(self, keys: Sequence[K]) -> StoreError | None:
-        failure = await self._call("delete", lambda: self._tier.store.delete_many(keys))
-        return failure or await self._publish(keys)
-
-    async def _publish(self, keys: Sequence[K] | None) -> StoreError | None:
-        invalidations = self._tier.invalidations
-        if invalidations is None:
-            return None
-        return await self._call("publish", lambda: invalidations.publish(keys))
-
-    async def _call(
-        self, what: str, call: Callable[[], Awaitable[Any]], *, within: float | None = None
-    ) -> StoreError | None:
-        try:
-            await self._calls.call(what, call, within=within)
-        except StoreError as error:
-            return error
-        return None

@@ -1,20 +1,20 @@
-"""One backfill: offered, permitted, selected, loaded, audited."""
+"""Run backfills: offer, permit, select, load, audit."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Final, Generic
 
-from anyio import CancelScope, Event, current_time
+from anyio import CancelScope, current_time
 
 from async_backfill._common.attempt import attempt
+from async_backfill.backfill._episode import Episode, is_value, judged, one_line
 from async_backfill.contracts import K
 from async_backfill.errors import CacheClosedError
-from async_backfill.outcomes import ELSEWHERE, Failed
 from async_backfill.records import AuditRecord, BackfillCause, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from async_backfill.backfill._audit.log import AuditLog
     from async_backfill.backfill._fleet_budget import FleetBudget
@@ -25,37 +25,19 @@ if TYPE_CHECKING:
 _AT_REST: Final = "at rest: hardly a key of the last two backfills was read"
 
 
-class Episode:
-    """One offer of a backfill that was taken up; ``done`` is set when it has ended, however it ended.
-
-    ``asked`` counts the keys that were asked for so far.
-    """
-
-    __slots__ = ("asked", "by", "cause", "done", "reason", "record", "scope")
-
-    def __init__(self, cause: BackfillCause, by: str | None, reason: str | None) -> None:
-        self.asked = 0
-        self.cause = cause
-        self.by = by
-        self.reason = reason
-        self.done = Event()
-        self.scope = CancelScope()
-        self.record: AuditRecord | None = None
-
-
 class Backfiller(Generic[K]):
     """Takes up offers of a backfill, at most ``concurrent`` at once, and audits what becomes of them.
 
     A backfill never raises: its failure is a record. It loads through ``load``, which in a cache is
     the loader, so it never repeats live traffic.
 
-    :param limit: how many keys a backfill may load right now.
+    :param limit: the number of keys that a backfill may load right now.
     :param timeout: seconds that a selection may take; ``None`` for no limit.
-    :param lookups: how many lookups the cache has counted.
+    :param lookups: the number of lookups that the cache has counted.
     :param reading: the misses and lookups that the trigger saw.
-    :param goes_on: whether an automatic backfill should be followed by another at once, after so many
-        keys that were asked for.
-    :param receipts: follows what was loaded; ``None`` when nobody can tell what is read.
+    :param goes_on: whether another automatic backfill should follow at once, given the number of keys
+        that were asked for so far.
+    :param receipts: records which backfilled keys are read; ``None`` without probation.
     :param spawn: starts a task that the cache owns.
     """
 
@@ -191,7 +173,7 @@ class Backfiller(Generic[K]):
         elif failure is not None:
             number = self._audit.next_backfill()
             episode.record = self._record(
-                Status.FAILED, episode.cause, episode, backfill=number, error=_line(failure)
+                Status.FAILED, episode.cause, episode, backfill=number, error=one_line(failure)
             )
         else:
             await self._load_keys(episode, keys)
@@ -219,10 +201,10 @@ class Backfiller(Generic[K]):
             if call.error is None:
                 answers = call.result or {}
                 self._selection.drop([key for key in keys if key not in answers])
-                status, loaded, error = _judged(answers)
-                delivered = {key for key, answer in answers.items() if _is_value(answer)}
+                status, loaded, error = judged(answers)
+                delivered = {key for key, answer in answers.items() if is_value(answer)}
             elif not isinstance(call.error, CacheClosedError):
-                status, error = Status.FAILED, _line(call.error)
+                status, error = Status.FAILED, one_line(call.error)
         finally:
             episode.record = self._record(
                 status, episode.cause, episode, backfill=number, keys=len(keys), loaded=loaded, error=error
@@ -245,24 +227,3 @@ class Backfiller(Generic[K]):
             **asked,
             **facts,
         )
-
-
-def _judged(answers: Mapping[K, object]) -> tuple[Status, int, str | None]:
-    """Return the status of a load, how many keys it delivered, and what was wrong with the others."""
-    own = [answer for answer in answers.values() if answer is not ELSEWHERE]
-    failures = [answer for answer in own if isinstance(answer, Failed)]
-    if not failures:
-        return Status.COMPLETED, len(own), None
-    status = Status.FAILED if len(failures) == len(own) else Status.COMPLETED
-    error = f"{len(failures)} of {len(own)} keys failed: {_line(failures[0].error)}"
-    return status, len(own) - len(failures), error
-
-
-def _is_value(answer: object) -> bool:
-    return answer is not ELSEWHERE and not isinstance(answer, Failed)
-
-
-def _line(error: BaseException) -> str:
-    """Return ``error`` and its cause as one line."""
-    cause = error.__cause__ or error
-    return " ".join(f"{type(cause).__name__}: {cause}".split())

@@ -1,4 +1,4 @@
-"""Commands to Redis or Valkey, one server or a cluster of them, and what is published there."""
+"""A connection to Redis or Valkey, one server or a cluster: commands, scripts and subscriptions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from async_backfill.redis.errors import RedisError, RedisReplyError, RedisUnavai
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
-    from types import TracebackType
 
     from async_backfill.redis._cluster import SlotMap
     from async_backfill.redis._facts import Facts
@@ -31,8 +30,8 @@ def connect(url: str, *, max_connections: int = 8, connect_timeout: float = 2.0)
         are verified), or ``unix:///path``; ``valkey://`` and ``valkeys://`` mean the same. Of a cluster
         any server will do.
     :param max_connections: commands in progress at the most, 1 or more; more of them wait.
-    :param connect_timeout: seconds within which a socket must be open and let in. A shorter deadline of
-        a caller does not stop that: the next one may find it done.
+    :param connect_timeout: seconds within which a socket must be open and logged in. A shorter deadline
+        of a caller does not stop that: the next caller may find it done.
     :raises ConfigurationError: when any of them cannot be used; the text shows no password.
     """
     return RedisConnection(url, max_connections=max_connections, connect_timeout=connect_timeout)
@@ -62,12 +61,7 @@ class RedisConnection:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
@@ -92,7 +86,7 @@ class RedisConnection:
         """Send ``commands`` in one round trip and return their answers; a refusal is one of them.
 
         They are not a transaction. In a cluster each of ``keys`` says where the command of its place goes.
-        With ``lengths`` the answers must be lists that are so long: whatever else comes was garbled on
+        ``lengths`` are those that the answers, all lists, must have: any other answer was garbled on
         its way, so what comes after it cannot be trusted either.
         """
         if not commands:
@@ -115,7 +109,7 @@ class RedisConnection:
         return await self.execute("EVAL", script, len(keys), *keys, *args, key=key)
 
     async def servers(self) -> Sequence[tuple[str, int] | None]:
-        """Return the addresses of those that take writes, for `at`; ``[None]`` when it is no cluster."""
+        """Return the addresses of the servers that take writes, for `at`; ``[None]`` without a cluster."""
         slots = (await self.facts()).slots
         return [None] if slots is None else sorted(slots.addresses)
 
@@ -132,7 +126,7 @@ class RedisConnection:
         return [range(len(keys))] if facts.slots is None else by_slot(keys)
 
     async def facts(self) -> Facts:
-        """Return what the server said of itself when it was connected to last, or says now."""
+        """Return the capabilities that the server reported when it was last connected to, or reports now."""
         if self._facts is None:
             self._facts = await self._ask_anyone()
         return self._facts
@@ -201,7 +195,7 @@ class RedisConnection:
         return replies
 
     async def _follow(self, reply: RedisReplyError, packed: bytes, length: Sequence[int]) -> Reply:
-        """Send a command, which was not run, to where the server said; once."""
+        """Send a command that was not run to the server that the refusal named; once."""
         host, _, port = reply.message.split()[1].rpartition(":")
         pool = self._pool_at((host or self._dialer.host, int(port)))
         if reply.code == "ASK":

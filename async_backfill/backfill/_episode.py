@@ -1,0 +1,56 @@
+"""One offer of a backfill that was taken up, and how the answers to its load are judged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from anyio import CancelScope, Event
+
+from async_backfill.outcomes import ELSEWHERE, Failed
+from async_backfill.records import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from async_backfill.contracts import K
+    from async_backfill.records import AuditRecord, BackfillCause
+
+
+class Episode:
+    """One offer of a backfill that was taken up; ``done`` is set when it has ended, however it ended.
+
+    ``asked`` counts the keys that were asked for so far.
+    """
+
+    __slots__ = ("asked", "by", "cause", "done", "reason", "record", "scope")
+
+    def __init__(self, cause: BackfillCause, by: str | None, reason: str | None) -> None:
+        self.asked = 0
+        self.cause = cause
+        self.by = by
+        self.reason = reason
+        self.done = Event()
+        self.scope = CancelScope()
+        self.record: AuditRecord | None = None
+
+
+def judged(answers: Mapping[K, object]) -> tuple[Status, int, str | None]:
+    """Return the status of a load, how many keys it delivered, and what was wrong with the others."""
+    own = [answer for answer in answers.values() if answer is not ELSEWHERE]
+    failures = [answer for answer in own if isinstance(answer, Failed)]
+    if not failures:
+        return Status.COMPLETED, len(own), None
+    status = Status.FAILED if len(failures) == len(own) else Status.COMPLETED
+    error = f"{len(failures)} of {len(own)} keys failed: {one_line(failures[0].error)}"
+    return status, len(own) - len(failures), error
+
+
+def is_value(answer: object) -> bool:
+    """Return whether ``answer`` is a value that this load delivered."""
+    return answer is not ELSEWHERE and not isinstance(answer, Failed)
+
+
+def one_line(error: BaseException) -> str:
+    """Return ``error`` and its cause as one line."""
+    cause = error.__cause__ or error
+    return " ".join(f"{type(cause).__name__}: {cause}".split())
