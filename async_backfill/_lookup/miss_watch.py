@@ -55,7 +55,7 @@ class MissWatch(Generic[K]):
         self._declines = False
 
     def missed(self, cause: MissCause) -> bool:
-        """Take note of a miss, already counted; return whether to backfill."""
+        """Report a miss that was counted already; return whether to offer a backfill."""
         lookups = self._counters.hits + self._counters.misses
         if self._usefulness is None:
             return self._trigger.observe_miss(lookups)
@@ -67,7 +67,7 @@ class MissWatch(Generic[K]):
         return False
 
     def write(self) -> None:
-        """Audit what is due, now that all misses of a lookup are counted."""
+        """Write the receipts and skipped backfills that are due, once all misses of a lookup are counted."""
         if self._usefulness is not None:
             self._usefulness.write_receipts()
         if self._declines and self._backfiller is not None:

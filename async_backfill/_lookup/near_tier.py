@@ -1,4 +1,4 @@
-"""What a cache holds: values, fresh or stale, and keys that are known to be absent."""
+"""The near tier (L1): the values of a cache, fresh or stale, and the keys known to be absent."""
 
 from __future__ import annotations
 
@@ -29,20 +29,23 @@ _LOGGER: Final = logging.getLogger("async_backfill")
 
 
 class NearTier(Generic[K, V]):
-    """The store of a cache with everything that is kept beside it; it outlives an opening.
+    """The store of a cache, and what is kept beside it; it outlives an opening.
 
-    A hit looks into ``entries``, and there only; it is one if it comes before ``fresh_until``, where
-    values expire, and then ``touch`` is told, where somebody wants to know, or it counts itself in
-    ``hit_counts``. These are the parts of the
-    store themselves, because each call in between would cost a hit as much as its lookup.
+    ``entries``, ``fresh_until``
+        where a hit looks a key up, and when its value expires; the latter is ``None`` where no value does.
+    ``touch``, ``hit_counts``
+        what a hit calls, or where it counts itself, for the eviction order; ``None`` without need.
+    ``fresh``, ``absent``
+        expiry and remembered absence; ``None`` where nothing expires and no absence is remembered.
 
-    ``fresh`` and ``absent`` are ``None`` where nothing expires and where absence is not remembered.
-
-    :param backfill: how what a backfill loaded is kept.
-    :param guard: follows backfilled keys until they are read, and how keys left.
-    :param probation: ``store`` with a place for unread keys; ``None`` keeps them like any other.
-    :param notify: tells the observers; ``None`` when there are none.
+    :param backfill: how backfilled values are kept.
+    :param usefulness: accounts of which backfilled keys are read, and of how keys left.
+    :param probation: ``store`` with a segment for unread keys; ``None`` keeps them like any other.
+    :param notify: calls the observers; ``None`` without observers.
     """
+
+    # The parts of the store stand here themselves: a call in between would cost a hit as much as its
+    # lookup (decision 30 in notes.md).
 
     def __init__(
         self,
@@ -87,7 +90,7 @@ class NearTier(Generic[K, V]):
 
     @property
     def has_unread_keys(self) -> bool:
-        """Whether backfilled keys stand apart until they are read, so that a miss must ask `promote`."""
+        """Whether backfilled keys are on probation until they are read; a miss must then call `promote`."""
         return self._probation is not None
 
     def knows(self, key: K) -> bool:
@@ -101,7 +104,7 @@ class NearTier(Generic[K, V]):
         return self._probation.promote(key)
 
     def miss_cause(self, key: K) -> MissCause:
-        """Return why ``key`` is not there, as far as is known before it is loaded."""
+        """Return the cause of a miss of ``key``, as far as it is known before the load."""
         if self.fresh is not None and self.fresh.has_expired(key):
             return MissCause.EXPIRED
         return MissCause.COLD if self._usefulness is None else self._usefulness.departures.cause(key)
@@ -134,9 +137,9 @@ class NearTier(Generic[K, V]):
         return key
 
     def keep(self, batch: Batch[K, V], keys: Sequence[K]) -> None:
-        """Keep what ``batch``, which has just landed, found out about ``keys``.
+        """Keep the outcomes of ``keys`` from ``batch``, which has just landed.
 
-        It never raises: the callers were served, and a value that is not kept is a later miss.
+        It never raises: the callers have their values, and a value that is not kept is a later miss.
         """
         try:
             if batch.error is None:
@@ -184,7 +187,7 @@ class NearTier(Generic[K, V]):
             self._evicted(evicted)
 
     def _set_backfilled(self, values: dict[K, V], batch: Batch[K, V]) -> None:
-        """Hold what nobody has asked for; of what comes along with a miss, up to its share may evict."""
+        """Keep values that no caller asked for; those that came along with a miss may evict."""
         along = batch.cause is not LoadCause.BACKFILL
         evict = along or self._backfill.evicts
         if self._probation is None:

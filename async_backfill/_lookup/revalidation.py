@@ -1,4 +1,4 @@
-"""A lookup that is answered from what is known: an absent key, or a stale value that is loaded again."""
+"""Answer a miss from what is known: a remembered absence, or a stale value that is loaded again."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 class Revalidation(Generic[K, V]):
-    """Answers lookups without a load of their own where it can, and counts them.
+    """Serves stale values while they are refreshed, and remembered absences, and counts both.
 
-    :param stale_wait: seconds to wait for a refresh before a stale value is taken; ``None`` until it
-        has failed.
+    :param stale_wait: seconds to wait for a refresh before the stale value is served; ``None`` waits until
+        the refresh has failed.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Revalidation(Generic[K, V]):
         """Return the values of those of ``keys`` that may still be served, and the known absences.
 
         A stale value counts as a hit; a known absence, and a refresh that was waited for, as a miss.
-        The trigger is not told of a known absence: no backfill could cure it.
+        A known absence is not reported to the trigger: no backfill could cure it.
         """
         answers: dict[K, V | Absent] = {}
         if (absent := self._near.absent) is not None:
@@ -71,7 +71,7 @@ class Revalidation(Generic[K, V]):
     async def _refresh(
         self, fresh: FreshStore[K, V], served: Mapping[K, V], stale: set[K]
     ) -> dict[K, V | Absent]:
-        """Load ``served`` again; return what came of those ``stale`` ones that it came in time for."""
+        """Load ``served`` again; return the outcomes of ``stale`` keys whose load ended in time."""
         joined: dict[K, Batch[K, V]] = {}
         awaited: dict[Batch[K, V], K] = {}
         for key in served:
@@ -100,7 +100,7 @@ class Revalidation(Generic[K, V]):
         return reloaded
 
     def _follow(self, fresh: FreshStore[K, V], joined: dict[K, Batch[K, V]]) -> dict[Batch[K, V], K]:
-        """Board again where a live caller took the key over while its load was queued, and is not done."""
+        """Join the load of a live caller that took a key over while its refresh was queued."""
         awaited: dict[Batch[K, V], K] = {}
         for key, batch in joined.items():
             if key not in batch.keys and fresh.peek(key, ABSENT) is ABSENT:
