@@ -12,7 +12,7 @@
     ├─ StoreError                        the store that processes share did not take a put or an invalidation
     └─ LoadError                         the source failed; the cause is chained
        ├─ LoadTimeoutError (TimeoutError)
-       ├─ LoadCycleError                 the load waits for itself; shows the circle of keys
+       ├─ LoadCycleError                 the load waits for itself; shows the cycle of keys
        └─ CircuitOpenError               the source failed too often and is left alone for a while
 """
 
@@ -85,11 +85,11 @@ class LoadTimeoutError(LoadError, TimeoutError):
 
 
 class LoadCycleError(LoadError):
-    """A load waits, directly or around a circle, for its own key; ``circle`` lists the keys in order."""
+    """A load waits, directly or through other loads, for its own key; ``cycle`` lists the keys in order."""
 
-    def __init__(self, message: str, *, key: Hashable = None, circle: tuple[Hashable, ...] = ()) -> None:
+    def __init__(self, message: str, *, key: Hashable = None, cycle: tuple[Hashable, ...] = ()) -> None:
         super().__init__(message, key=key)
-        self.circle = circle
+        self.cycle = cycle
 
 
 class CircuitOpenError(LoadError):

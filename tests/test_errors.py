@@ -72,9 +72,9 @@ def test_an_error_about_a_key_knows_the_key(error):
     assert str(error("text", key="a")) == "text"
 
 
-def test_a_circle_lists_its_keys_in_order():
-    assert LoadCycleError("text", key="a", circle=("a", "b", "a")).circle == ("a", "b", "a")
-    assert LoadCycleError("text").circle == ()
+def test_a_cycle_lists_its_keys_in_order():
+    assert LoadCycleError("text", key="a", cycle=("a", "b", "a")).cycle == ("a", "b", "a")
+    assert LoadCycleError("text").cycle == ()
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_a_circle_lists_its_keys_in_order():
         KeyNotFoundError("no", key="a"),
         LoadError("failed", key="a"),
         LoadTimeoutError("late", key="a"),
-        LoadCycleError("circle", key="a", circle=("a", "a")),
+        LoadCycleError("cycle", key="a", cycle=("a", "a")),
     ],
     ids=lambda error: type(error).__name__,
 )

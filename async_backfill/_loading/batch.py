@@ -1,4 +1,4 @@
-"""One ``load_many`` call in the making, under way or done, and those who wait for it."""
+"""A batch: the keys of one ``load_many`` call, its state, its outcome and its waiters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NO_COPIES: Final[Mapping[Any, float]] = MappingProxyType({})
 
 
 class BatchState(enum.Enum):
-    """How far a batch has come; it only ever moves down this list."""
+    """The stages of a batch, in order; a batch never goes back."""
 
     QUEUED = enum.auto()
     LOADING = enum.auto()
@@ -28,14 +28,23 @@ class BatchState(enum.Enum):
 
 
 class Batch(Generic[K, V]):
-    """The keys of one source call and its outcome; it belongs to the loader, never to a caller.
+    """The keys of one source call and its outcome; owned by the loader, never by a caller.
 
-    ``copies`` says of values that did not come from the source how many seconds they may be used.
-    ``wanted`` are the keys of a backfill that a live caller came to wait for as well; ``along`` are
-    those of a live load that nobody asked for. ``begun`` is a source call whose first step was
-    taken already. ``seconds`` is how long the source took. ``needs`` says
-    which batches this one's load waits for, and for which of their keys: the edges along
-    which a circle of loads is found, each under a name of its own.
+    ``wanted``
+        keys of a backfill that a live caller waits for as well.
+    ``along``
+        keys of a live load that no caller asked for: successors.
+    ``begun``
+        the rest of a source call whose first step was already taken.
+    ``copies``
+        seconds for which each value that came from the far tier, not from the source, may be used.
+    ``seconds``
+        how long the source took.
+    ``needs``
+        the batches that this load waits for, each with the key it needs: the edges of the graph in
+        which a load cycle is found, each under a name of its own.
+    ``lend``
+        called with 1 when the load starts to wait for another one, with -1 when it goes on.
     """
 
     __slots__ = (
@@ -78,7 +87,7 @@ class Batch(Generic[K, V]):
         self._found: Mapping[K, V | Failed] = {}
 
     def land(self, found: Mapping[K, V | Failed], error: BaseException | None) -> None:
-        """Take the outcome and wake everyone who waits; a batch lands once."""
+        """Store the outcome and wake all waiters; called once for each batch."""
         self._found = found
         self.error = error
         self.state = BatchState.LANDED
@@ -86,20 +95,20 @@ class Batch(Generic[K, V]):
         self.done.set()
 
     def outcome(self, key: K) -> V | Absent | Failed:
-        """Return what became of ``key``, once landed."""
+        """Return the value of ``key``, its absence or its failure; only after the batch has landed."""
         if self.error is not None:
             return Failed(self.error)
         return self._found.get(key, ABSENT)
 
     def outcomes(self, keys: Iterable[K]) -> dict[K, V | Absent | Failed]:
-        """Return what became of each of ``keys``, once landed, in their order."""
+        """Return the `outcome` of each of ``keys``, in their order; only after the batch has landed."""
         if self.error is not None:
             return dict.fromkeys(keys, Failed(self.error))
         found = self._found
         return {key: found.get(key, ABSENT) for key in keys}
 
     def values(self, keys: Iterable[K]) -> dict[K, V]:
-        """Return the value of each of ``keys`` that has one, in their order."""
+        """Return the values of those of ``keys`` that have one, in their order."""
         values: dict[K, V] = {}
         for key in keys:
             value = self._found.get(key, ABSENT)
@@ -108,6 +117,6 @@ class Batch(Generic[K, V]):
         return values
 
     def answers(self) -> dict[K, V | Failed]:
-        """Return the value or the failure of each key that was asked for and exists."""
+        """Return the value or the failure of each key of this batch that exists."""
         found = self._found
         return {key: found[key] for key in self.keys if key in found}

@@ -1,4 +1,4 @@
-"""The source calls of one batch: one as a rule, none while the circuit is open, more to find a bad key."""
+"""The source calls of one batch: usually one, none while the circuit is open, more to find a bad key."""
 
 from __future__ import annotations
 
@@ -30,10 +30,16 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)  # a frozen one takes three times as long to make, once for each load
 class Answer(Generic[K, V]):
-    """What a batch came to, after all of its ``calls``, where that is not what one call came to.
+    """The outcome of a batch that took more than one source call, or none.
 
-    ``must_stop`` says that the error wants the task to end, ``stopped`` that a call was cancelled;
-    ``seconds`` is how long the first call took.
+    ``must_stop``
+        whether the task must end because of the error.
+    ``stopped``
+        whether a call was cancelled.
+    ``seconds``
+        how long the first call took.
+    ``calls``
+        all source calls of the batch, in order.
     """
 
     found: Mapping[K, V | Failed]
@@ -45,31 +51,31 @@ class Answer(Generic[K, V]):
 
 
 class BatchLoader(Protocol[K, V]):
-    """What a loader asks for its batches: a `Calling`, or what stands before one."""
+    """Loads the batches of a loader: a `BatchCalls`, or a wrapper of one."""
 
     @property
     def circuit(self) -> CircuitState | None:
-        """See `Calling.circuit`."""
+        """See `BatchCalls.circuit`."""
         ...
 
     @property
     def may_begin(self) -> bool:
-        """See `Calling.may_begin`."""
+        """See `BatchCalls.may_begin`."""
         ...
 
     def begin(
         self, batch: Batch[K, V], worker: Worker[Any], steps: EagerSteps
     ) -> Ended[K, V] | Rest[dict[K, V | Failed]] | Raised:
-        """See `Calling.begin`."""
+        """See `BatchCalls.begin`."""
         ...
 
     async def load(self, batch: Batch[K, V], scope: CancelScope) -> Answer[K, V] | Ended[K, V]:
-        """See `Calling.load`."""
+        """See `BatchCalls.load`."""
         ...
 
 
 class BatchCalls(Generic[K, V]):
-    """Asks the source for batches, as ``policy`` says."""
+    """Calls the source for batches, with the timeout, circuit and splitting of ``policy``."""
 
     def __init__(self, source: Source[K, V], policy: LoadPolicy, *, clock: Clock) -> None:
         self._source = source
@@ -85,10 +91,10 @@ class BatchCalls(Generic[K, V]):
     async def load(
         self, batch: Batch[K, V], scope: CancelScope, some: Sequence[K] | None = None
     ) -> Answer[K, V] | Ended[K, V]:
-        """Return what the source says to ``batch``; raise only a cancellation of the whole cache.
+        """Return the source's answer to ``batch``; raise only a cancellation of the whole cache.
 
-        :param scope: of the task, see `call_source`.
-        :param some: of its keys, if not all of them.
+        :param scope: cancel scope of the task; see `call_source`.
+        :param some: the keys to ask for; ``None`` for all keys of the batch.
         """
         keys = tuple(batch.keys if some is None else some)
         if self._circuit is None:
@@ -106,15 +112,15 @@ class BatchCalls(Generic[K, V]):
 
     @property
     def may_begin(self) -> bool:
-        """Whether `begin` may be called: not where a circuit has to be asked first."""
+        """Whether `begin` may be called: not with a circuit breaker, which must be asked first."""
         return self._circuit is None
 
     def begin(
         self, batch: Batch[K, V], worker: Worker[Any], steps: EagerSteps
     ) -> Ended[K, V] | Rest[dict[K, V | Failed]] | Raised:
-        """Call the source for ``batch`` in the name of ``worker``, up to where it waits for something.
+        """Take the first step of the source call of ``batch``, with ``worker`` as the current task.
 
-        Returns how the call ended, or what is left of it: also what it raised.
+        Returns how the call ended, the rest of it, or the error that it raised.
         """
         asked, context = tuple(batch.keys), worker.context.copy()
         context.run(running_batch.set, batch)
@@ -132,7 +138,7 @@ class BatchCalls(Generic[K, V]):
         error: BaseException,
         scope: CancelScope,
     ) -> Answer[K, V]:
-        """Look for the bad one of ``keys``, whose first call failed; a timeout ends the search."""
+        """Search ``keys``, whose first call failed, for the bad one; a timeout ends the search."""
         calls = [first]
         last = first
         unasked: BaseException | None = None
@@ -163,8 +169,8 @@ class BatchCalls(Generic[K, V]):
     ) -> Ended[K, V] | CircuitOpenError:
         """Make one call, unless the circuit is open.
 
-        :param counted: whether the circuit knows already that the batch failed: one bad key must not
-            open it by failing in each call of the search for it.
+        :param counted: whether the circuit already counted a failure of this batch: one bad key must
+            not open the circuit by failing in each call of the search for it.
         """
         probe = False
         if self._circuit is not None:

@@ -1,4 +1,4 @@
-"""Keys on their way into batches: whoever misses a key joins the load of it, or queues it for one."""
+"""The queue of batches: a missed key joins a load in progress, or is queued for the next one."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ _QUEUED: Final = BatchState.QUEUED
 
 
 class BatchQueue(Generic[K, V]):
-    """Collects keys into batches of ``max_batch``, and queues those for the workers.
+    """Collects keys into batches of at most ``max_batch`` and queues the batches for the workers.
 
-    Live misses go before backfills: a queued backfill batch is taken up only when no live one waits,
-    and a live caller takes a key out of a backfill batch that has not started.
+    Live misses go before backfills: a backfill batch starts only when no live batch is queued, and a
+    live caller takes its key out of a backfill batch that has not started.
 
-    :param signal: makes a signal.
-    :param workers: is woken for each new batch.
+    :param max_batch: keys in a batch at the most.
+    :param signal: returns a new signal.
+    :param workers: the workers; one is woken for each new batch.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class BatchQueue(Generic[K, V]):
         self._workers = workers
         self._is_closed = False
         self._filling: dict[LoadCause, Batch[K, V]] = {}
-        # In the order in which they are worked off: live misses, refreshes, backfills.
+        # In the order of priority: live misses, refreshes, backfills.
         self._queues: dict[LoadCause, OrderedDict[Batch[K, V], None]] = {
             cause: OrderedDict() for cause in LoadCause
         }
@@ -62,6 +63,7 @@ class BatchQueue(Generic[K, V]):
         if batch is None:
             return self._lead(key, _MISS), True
         if batch.cause is not _MISS:
+            # A live miss never waits behind bulk loads that have not started: decision 8 in notes.md.
             if batch.state is _QUEUED:
                 return self._take_over(key, batch), True
             batch.wanted.add(key)
@@ -70,9 +72,9 @@ class BatchQueue(Generic[K, V]):
         return batch, False
 
     def join_many(self, keys: Sequence[K]) -> tuple[list[tuple[Batch[K, V], Sequence[K]]], Sequence[K]]:
-        """Do as `board` for distinct ``keys``.
+        """Do what `join` does, for distinct ``keys``.
 
-        Returns batches, each with those of the keys that it loads, and the keys whose locks were taken.
+        Returns the batches, each with the ``keys`` that it loads, and the keys whose locks were taken.
         """
         self.require_open()
         locks = self.locks
@@ -100,7 +102,7 @@ class BatchQueue(Generic[K, V]):
         return joined, led
 
     def enqueue_along(self, batch: Batch[K, V], keys: Iterable[K]) -> None:
-        """Add ``keys``, which nobody asked for, to a live ``batch`` as far as it has room and waits."""
+        """Add ``keys``, which no caller asked for, to a live ``batch`` while it is queued and has room."""
         for key in keys:
             if batch.state is not _QUEUED or len(batch.keys) >= self._max_batch:
                 return
@@ -110,7 +112,7 @@ class BatchQueue(Generic[K, V]):
                 self.locks.take(key, batch)
 
     def join_live(self, key: K) -> tuple[Batch[K, V], bool]:
-        """Do as `board`, but join no backfill: its failure must not fail a caller."""
+        """Do what `join` does, but never join a backfill: its failure must not fail a caller."""
         self.require_open()
         batch = self.locks.holders.get(key)
         if batch is None:
@@ -122,14 +124,14 @@ class BatchQueue(Generic[K, V]):
     def join_refresh(self, key: K) -> Batch[K, V]:
         """Join the batch that holds the lock of ``key``, or queue the key behind the live misses.
 
-        A refresh belongs to the cache: it goes on when nobody waits for it.
+        The refresh belongs to the cache and goes on when no caller waits for it.
         """
         self.require_open()
         batch = self.locks.holders.get(key)
         return self._lead(key, LoadCause.REFRESH) if batch is None else batch
 
     def enqueue_backfill(self, keys: Iterable[K]) -> dict[Batch[K, V], K]:
-        """Queue those of ``keys`` that nobody loads; return the batches, each with a key of it."""
+        """Queue those of ``keys`` that are not in flight; return the batches, each with one of its keys."""
         self.require_open()
         wanted = iter([key for key in dict.fromkeys(keys) if key not in self.locks])
         joined: dict[Batch[K, V], K] = {}
@@ -142,7 +144,7 @@ class BatchQueue(Generic[K, V]):
         return joined
 
     def take(self) -> Batch[K, V] | None:
-        """Remove and return the next batch to load, live ones first."""
+        """Remove and return the next batch to load, live ones first; ``None`` when none is queued."""
         for queue in self._queues.values():
             while queue:
                 batch, _ = queue.popitem(last=False)
@@ -153,17 +155,15 @@ class BatchQueue(Generic[K, V]):
         return None
 
     def give_up(self, batch: Batch[K, V]) -> None:
-        """Take its keys away from a queued ``batch`` that nobody waits for any more.
-
-        It serves the next callers: a source that hangs while callers come and go must not pile up dead
-        batches.
-        """
+        """Remove the keys of a queued ``batch`` that no caller waits for any more."""
+        # The one that is being filled stays queued for the next callers: while a source hangs and
+        # callers come and go, dead batches must not pile up.
         batch.keys.clear()
         if batch is not self._filling.get(batch.cause):
             del self._queues[batch.cause][batch]
 
     def close(self) -> Iterator[Batch[K, V]]:
-        """Refuse new keys, and return the batches that were queued."""
+        """Refuse new keys from now on, and return the batches that were queued."""
         self._is_closed = True
         queued = list(chain.from_iterable(self._queues.values()))
         for queue in self._queues.values():
@@ -171,7 +171,7 @@ class BatchQueue(Generic[K, V]):
         return iter(queued)
 
     def require_open(self) -> None:
-        """Raise `CacheClosedError` if this was closed."""
+        """Raise `CacheClosedError` if the queue is closed."""
         if self._is_closed:
             raise CacheClosedError("the cache is closed; open it again with 'async with cache:'")
 
@@ -184,7 +184,7 @@ class BatchQueue(Generic[K, V]):
         return batch
 
     def _fill(self, cause: LoadCause) -> Batch[K, V]:
-        """Return the batch that waits for its next key, a new one if need be."""
+        """Return the batch that is being filled; a new one when it is full or has started."""
         batch = self._filling.get(cause)
         if batch is None or batch.state is not _QUEUED or len(batch.keys) >= self._max_batch:
             return self._start(cause)

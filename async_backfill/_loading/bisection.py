@@ -1,4 +1,4 @@
-"""A failed call for several keys, taken apart until the bad key stands alone."""
+"""Bisection of a failed call: find the bad key among several."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ async def isolate(
     error: BaseException,
     call: Callable[[Sequence[K]], Awaitable[Mapping[K, V | Failed] | BaseException | None]],
 ) -> dict[K, V | Failed]:
-    """Return what ``keys`` come to, whose one call has failed with ``error``.
+    """Find the bad key among ``keys``, whose call failed with ``error``; return the outcome of each key.
 
-    Bisection: one half of the suspects is asked for; the other half is suspect when it succeeds, and
-    is put aside when it fails. What was put aside is asked for in one last call. So with one bad key
-    among n all others succeed, for at most log2(n) + 1 calls, rounded up; with several, those that
-    fail together in the last call fail together.
+    Bisection: load one half of the suspects. If that succeeds, the other half is suspect; if it fails,
+    the other half is set aside. All that was set aside is loaded in one last call. So with one bad key
+    among n, all others succeed after at most log2(n) + 1 calls, rounded up. With several bad keys,
+    those in the last call fail together. See decision 15 in notes.md.
 
-    :param call: asks for some of the keys and returns what was found, or the error; ``None`` when
-        nobody wants to know any more.
+    :param call: loads some of the keys and returns what was found, or the error; ``None`` when no
+        caller waits for the answer any more.
     """
     found: dict[K, V | Failed] = {}
     suspects = list(keys)

@@ -1,4 +1,4 @@
-"""A circuit breaker: a source that keeps failing is left alone for a while."""
+"""A circuit breaker: stop calling a source that keeps failing, and try it again after a while."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 class Circuit:
-    """Counts failed calls in a row and says whether the next call may be made.
+    """Counts failed calls in a row and decides whether the next call may be made.
 
-    Pure and synchronous. Michael Nygard, "Release It!", 2nd edition 2018, section 5.2; half open it
-    admits one probe at a time, so that a source that comes back is not run over.
+    Pure and synchronous. Michael Nygard, "Release It!", 2nd edition 2018, section 5.2. A half-open
+    circuit admits one probe at a time, so that a source that recovers is not flooded with calls.
 
-    :param clock: seconds that never go back.
+    :param clock: a monotonic clock, in seconds.
     """
 
     def __init__(self, policy: CircuitPolicy, clock: Clock) -> None:
@@ -30,15 +30,15 @@ class Circuit:
 
     @property
     def state(self) -> CircuitState:
-        """Whether calls are made, not made, or one at a time."""
+        """Closed: calls are made; open: none are; half open: one at a time."""
         if self._opened is None:
             return CircuitState.CLOSED
         return CircuitState.HALF_OPEN if self._wait(self._opened) <= 0 else CircuitState.OPEN
 
     def admit(self) -> bool:
-        """Return whether the call about to be made is a probe; each must be followed by `record`.
+        """Admit one call and return whether it is a probe; `record` must follow each admitted call.
 
-        :raises CircuitOpenError: when no call must be made now; nothing follows then.
+        :raises CircuitOpenError: when no call may be made now; no `record` follows then.
         """
         if self._opened is None:
             return False
@@ -51,9 +51,12 @@ class Circuit:
         return True
 
     def record(self, *, probe: bool, failed: bool | None) -> None:
-        """Take note of how an admitted call ended; ``None`` when it was given up, which proves nothing.
+        """Count the result of an admitted call.
 
-        Once the circuit has opened only a probe counts: other calls began before it did.
+        Once the circuit has opened, only a probe counts: all other calls began before that.
+
+        :param probe: what `admit` returned for the call.
+        :param failed: whether the call failed; ``None`` when it was given up, which proves nothing.
         """
         if probe:
             self._probing = False

@@ -1,4 +1,4 @@
-"""Loads that ask the cache for more keys, and whether one of them waits for itself."""
+"""Detection of load cycles: a load that waits, directly or through other loads, for its own key."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ running_batch: Final[ContextVar[Batch[Any, Any] | None]] = ContextVar(
 )
 """The batch whose ``load_many`` the current task runs in.
 
-It is one variable for all caches of a process, because a circle can run through several of them.
+One variable for all caches of a process, because a cycle can pass through several of them.
 """
 
 
 def outer_batch() -> Batch[Any, Any] | None:
     """Return the batch whose load the caller runs in, or ``None`` outside of any load.
 
-    A task that a load started and left behind is no longer part of that load.
+    A task that a load started no longer belongs to that load once the load has ended.
     """
     outer = running_batch.get()
     return None if outer is None or outer.state is BatchState.LANDED else outer
@@ -34,27 +34,27 @@ def refuse_cycle(key: Hashable, awaited: Batch[Any, Any], outer: Batch[Any, Any]
     path = _path(awaited, outer)
     if path is None:
         return
-    circle = (key, *path, key)
-    shown = " -> ".join(repr(step) for step in circle)
+    cycle = (key, *path, key)
+    shown = " -> ".join(repr(step) for step in cycle)
     raise LoadCycleError(
-        f"the load of {key!r} waits for itself: {shown}; break the circle in the source",
+        f"the load of {key!r} waits for itself: {shown}; break the cycle in the source",
         key=key,
-        circle=circle,
+        cycle=cycle,
     )
 
 
 def _path(start: Batch[Any, Any], goal: Batch[Any, Any]) -> tuple[Hashable, ...] | None:
-    """Return the keys awaited on the way from ``start`` to ``goal``, or ``None`` if there is no way."""
+    """Return the keys on the path from ``start`` to ``goal``, or ``None`` if there is no path."""
     if start is goal:
         return ()
     seen = {id(start)}
-    ways: list[tuple[Batch[Any, Any], tuple[Hashable, ...]]] = [(start, ())]
-    while ways:
-        batch, keys = ways.pop()
+    paths: list[tuple[Batch[Any, Any], tuple[Hashable, ...]]] = [(start, ())]
+    while paths:
+        batch, keys = paths.pop()
         for key, needed in batch.needs.values():
             if needed is goal:
                 return (*keys, key)
             if id(needed) not in seen:
                 seen.add(id(needed))
-                ways.append((needed, (*keys, key)))
+                paths.append((needed, (*keys, key)))
     return None

@@ -1,14 +1,16 @@
-"""The first step of a load, taken at once by its caller in the name of the worker that owns the load.
+"""Eager start of a load: its caller takes the first step at once, with a worker as the current task.
 
-Most of what a lone miss costs is two turns of the event loop: one until its batch is taken up, one until
-the caller goes on. Where nothing else is ready in this turn nobody can join the batch any more, so there is
-nothing to wait for; and a load that never waits is then over without a turn.
+Most of the cost of a lone miss is two turns of the event loop: one until a worker takes the batch, one until
+the caller continues. When nothing else is ready in this turn, no other caller can join the batch, so waiting
+gains nothing; a load that never awaits anything then ends without a turn.
 
-The step must not be taken as the caller, who may be cancelled while others wait for the load: what a source
-enters (``asyncio.timeout``, a cancel scope, a task group) remembers the current task and must be left in the
-same one. So for one step the sleeping worker is the current task, by means of what asyncio documents for
-task implementations ("Extending", "Task lifetime support"), and it takes all others itself. They run in one
-context, or tokens of context variables would not fit.
+The step must not run as the caller's own task. The caller may be cancelled while others wait for the load,
+and what a source enters (``asyncio.timeout``, a cancel scope, a task group) remembers the current task and
+must be left in the same one. So for this one step a sleeping worker is the current task, by the functions
+that asyncio documents for task implementations ("Extending", "Task lifetime support"); the worker takes all
+other steps itself. All steps run in one context, or tokens of context variables would not fit.
+
+See decision 33 in notes.md.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ _HAS_EAGER_TASKS: Final = sys.version_info >= (3, 12)
 
 
 class Done(Generic[T]):
-    """The ``result`` of a call that was over after its first step."""
+    """The ``result`` of a call that ended in its first step."""
 
     __slots__ = ("result",)
 
@@ -39,7 +41,7 @@ class Done(Generic[T]):
 
 
 class Rest(Generic[T]):
-    """What is left of a call after its first step; the task in whose name that was taken awaits it, once."""
+    """The rest of a call after its first step; awaited once, by the task that the step was taken for."""
 
     __slots__ = ("_context", "_coroutine", "_interrupted", "_yielded")
 
@@ -50,11 +52,11 @@ class Rest(Generic[T]):
         self._interrupted: BaseException | None = None
 
     def interrupt(self, error: BaseException) -> None:
-        """Take note of what was raised into the task before it could await this: it is meant for the call."""
+        """Keep ``error``, raised into the task before it could await this; the call gets it later."""
         self._interrupted = error
 
     def __await__(self) -> Generator[Any, Any, T]:
-        """Take all other steps, in the context of the first."""
+        """Take all other steps, in the context of the first one."""
         run, send, throw = self._context.run, self._coroutine.send, self._coroutine.throw
         yielded, error = self._yielded, self._interrupted
         if error is not None and yielded is not None:
@@ -63,7 +65,7 @@ class Rest(Generic[T]):
             while True:
                 if error is None:
                     if getattr(yielded, "_asyncio_future_blocking", None) is False:
-                        # Whoever awaits a future marks it, and his task takes the mark away.
+                        # Awaiting a future marks it, and the task that gets it removes the mark.
                         yielded._asyncio_future_blocking = True  # noqa: SLF001 - the protocol of futures
                     try:
                         yield yielded
@@ -80,7 +82,7 @@ class Rest(Generic[T]):
 
 
 class Raised:
-    """A call that raised ``error`` in its first step: that is for the task in whose name it was taken."""
+    """A call that raised ``error`` in its first step; the task that the step was taken for raises it."""
 
     __slots__ = ("_error",)
 
@@ -88,7 +90,7 @@ class Raised:
         self._error = error
 
     def interrupt(self, error: BaseException) -> None:
-        """Raise ``error`` instead, because it was raised into the task."""
+        """Raise ``error`` instead, because it was raised into the task meanwhile."""
         self._error = error
 
     def __await__(self) -> Generator[Any, Any, NoReturn]:
@@ -98,7 +100,11 @@ class Raised:
 
 
 class EagerSteps:
-    """Takes first steps in the running event loop."""
+    """Takes the first steps of calls in the running event loop.
+
+    :param loop: the running event loop.
+    :param ready: the callbacks that run in the loop's next turn.
+    """
 
     __slots__ = ("_in_a_row", "_loop", "_ready")
 
@@ -108,9 +114,9 @@ class EagerSteps:
         self._in_a_row = 0
 
     def may_take_one(self) -> bool:
-        """Return whether nobody else runs before the next turn of the event loop.
+        """Return whether nothing else is ready to run in this turn of the event loop.
 
-        After 64 times in a row it says no once, so that who asks in a loop lets others run now and then.
+        After 64 times in a row the answer is once ``False``, so that a caller in a loop lets others run.
         """
         if self._ready or (_HAS_EAGER_TASKS and self._loop.get_task_factory() is not None):
             return False  # an eager task runs while the one that started it may start more
@@ -123,7 +129,7 @@ class EagerSteps:
     def take(
         self, call: Coroutine[Any, Any, T], task: asyncio.Task[Any] | None, context: Context
     ) -> Done[T] | Rest[T] | Raised:
-        """Take the first step of ``call`` in the name of ``task``; return its result, or what is left."""
+        """Take the first step of ``call`` as ``task``, the current task meanwhile; return its result or rest."""
         loop, caller = self._loop, asyncio.current_task(self._loop)
         if caller is None or task is None:
             return Rest(call, context, None)
@@ -141,7 +147,7 @@ class EagerSteps:
 
 
 def eager_steps() -> EagerSteps | None:
-    """Return what takes first steps in the running event loop: asyncio's own, not uvloop or trio."""
+    """Return the eager steps of the running event loop; ``None`` on uvloop and trio."""
     loop = current_token().native_token
     ready = getattr(loop, "_ready", None)
     if not isinstance(loop, asyncio.AbstractEventLoop) or not isinstance(ready, deque):
@@ -150,6 +156,6 @@ def eager_steps() -> EagerSteps | None:
 
 
 def running_task() -> asyncio.Task[Any] | None:
-    """Return the task that calls this, if it is one of asyncio."""
+    """Return the current asyncio task; ``None`` on trio."""
     loop = current_token().native_token
     return asyncio.current_task(loop) if isinstance(loop, asyncio.AbstractEventLoop) else None

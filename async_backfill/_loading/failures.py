@@ -1,4 +1,4 @@
-"""From the one exception of a failed load to an exception for each of its waiters."""
+"""The exceptions of a failed load: a new one for each waiter, made from the one cause."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 
 class ClosingError(CacheClosedError):
-    """The closing of the very cache that loads, as opposed to one that its source asks."""
+    """The cache that loads was closed, as opposed to another cache that its source uses."""
 
 
 def failure_of(key: Hashable, cause: BaseException) -> AsyncBackfillError:
     """Return a new exception for one caller who waited for ``key``, to be raised ``from cause``.
 
-    Every waiter needs its own: an exception raised a thousand times collects a thousand tracebacks.
+    Each waiter needs its own: one exception raised a thousand times collects a thousand tracebacks.
     """
     match cause:
         case ClosingError():
             return CacheClosedError(f"{cause} (key {key!r})")
         case LoadCycleError():
-            return LoadCycleError(str(cause), key=key, circle=cause.circle)
+            return LoadCycleError(str(cause), key=key, cycle=cause.cycle)
         case CircuitOpenError():
             return CircuitOpenError(f"{cause} (key {key!r})", key=key)
         case LoadTimeoutError():

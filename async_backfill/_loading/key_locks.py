@@ -1,4 +1,4 @@
-"""The per-key locks: while one load of a key runs its lock is held, and later callers wait on it."""
+"""The lock of each key (single flight): held while the key is being loaded, later callers wait for it."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ if TYPE_CHECKING:
 
 
 class KeyLocks(Generic[K, V]):
-    """Says which batch holds the lock of a key.
+    """The batch that holds the lock of each key: the form of a lock known as *single flight*.
 
-    This is the form of a lock known as *single flight*. A lock exists only while its key is being
-    loaded, and it can be revoked: the batch goes on and those who waited are served, but it may no
-    longer store the key, and the next caller starts a new load (the lease rule of Nishtala et al.,
-    "Scaling Memcache at Facebook", NSDI 2013, section 3.2.1).
+    A lock exists only while its key is being loaded. It can be revoked: the load goes on and serves
+    its waiters, but may no longer store the key, and the next caller starts a new load (the lease rule
+    of Nishtala et al., "Scaling Memcache at Facebook", NSDI 2013, section 3.2.1).
     """
 
     __slots__ = ("holders",)
 
     def __init__(self) -> None:
         self.holders: dict[K, Batch[K, V]] = {}
-        """Who holds the lock of each key; to be read and taken directly where each call shows."""
+        """The batch that holds the lock of each key; hot paths use it directly, to save a call."""
 
     def __len__(self) -> int:
         return len(self.holders)
@@ -34,7 +33,7 @@ class KeyLocks(Generic[K, V]):
         return key in self.holders
 
     def holder(self, key: K) -> Batch[K, V] | None:
-        """Return the batch that holds the lock of ``key``, if one does."""
+        """Return the batch that holds the lock of ``key``, or ``None``."""
         return self.holders.get(key)
 
     def take(self, key: K, batch: Batch[K, V]) -> None:
@@ -46,21 +45,21 @@ class KeyLocks(Generic[K, V]):
         self.holders.update(dict.fromkeys(keys, batch))
 
     def revoke(self, keys: Iterable[K]) -> None:
-        """Take the locks of ``keys`` away from whoever holds them."""
+        """Remove the locks of ``keys`` from the batches that hold them."""
         for key in keys:
             self.holders.pop(key, None)
 
     def revoke_all(self) -> None:
-        """Take every lock away."""
+        """Remove every lock."""
         self.holders.clear()
 
     def held(self, batch: Batch[K, V]) -> list[K]:
-        """Return the keys of ``batch`` whose lock it still holds, in their order."""
+        """Return the keys whose lock ``batch`` still holds, in their order."""
         holders = self.holders
         return [key for key in batch.keys if holders.get(key) is batch]
 
     def release(self, batch: Batch[K, V], keys: Iterable[K]) -> None:
-        """Drop those locks of ``keys`` that ``batch`` still holds."""
+        """Release those locks of ``keys`` that ``batch`` still holds."""
         holders = self.holders
         for key in keys:
             if holders.get(key) is batch:

@@ -1,4 +1,4 @@
-"""Many waiting callers, few ``load_many`` calls."""
+"""The loader: turns many waiting callers into few ``load_many`` calls."""
 
 from __future__ import annotations
 
@@ -30,13 +30,15 @@ _CLOSED: Final = "the cache closed before the load ended"
 
 
 class Loader(Generic[K, V]):
-    """Calls the source for the batches that come out of ``boarding``, and lands what it answers.
+    """Calls the source for the batches of its queue, and hands each outcome to those who wait.
 
-    :param landed: is called with a batch, and those of its keys whose outcome it may keep, in one
-        indivisible step with the landing.
-    :param report: is told of every finished source call.
+    :param policy: how the source is called.
+    :param landed: called with a batch that has landed and those of its keys whose lock it still holds;
+        only these may be stored. No other code runs between the landing and this call.
+    :param report: called with each source call that has ended.
     :param spawn: starts a task that the cache owns.
-    :param before: puts something before the calls of the source.
+    :param clock: a monotonic clock, in seconds.
+    :param before: returns what loads the batches, given what calls the source: by default just that.
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class Loader(Generic[K, V]):
         self.calling: BatchLoader[K, V] = before(BatchCalls(source, policy, clock=clock))
         self._policy = policy
         self._signal = signals()
-        # Who lingers waits for others, whatever happens in this turn.
+        # With ``linger`` a batch waits for more keys, so no load may start at once.
         self._eager_steps = eager_steps() if self.calling.may_begin and not policy.linger else None
         self._landed = landed
         self._report = report
@@ -73,11 +75,13 @@ class Loader(Generic[K, V]):
         self.locks: KeyLocks[K, V] = self.batch_queue.locks
 
     def join_at_once(self, key: K) -> tuple[Batch[K, V], bool]:
-        """Do as `Boarding.board`, but begin the load in this turn if nobody else can join it in this turn.
+        """Do what `BatchQueue.join` does, but start the load now if no other caller can join it in this turn.
 
-        So the batch may have landed already. Not for a load that asks for another key: a chain of such loads,
+        The batch that is returned may have landed already. Not for a load inside a load: a chain of them,
         each in the first step of the one before, would be a recursion.
         """
+        # Two turns of the event loop are most of the cost of a lone miss; without another ready task,
+        # starting at once makes the same batches: decision 33 in notes.md.
         batch_queue, steps = self.batch_queue, self._eager_steps
         if steps is None or not steps.may_take_one() or key in self.locks.holders or batch_queue.is_busy:
             return batch_queue.join(key)
@@ -103,14 +107,14 @@ class Loader(Generic[K, V]):
         return batch, True
 
     async def wait(self, awaited: Mapping[Batch[K, V], K]) -> None:
-        """Wait until every batch of ``awaited`` has landed; see `wait_for`."""
+        """Wait until all batches of ``awaited`` have landed; see `wait_for`."""
         await wait_for(awaited, self.give_up)
 
     async def load_many(self, keys: Sequence[K], /) -> Mapping[K, V | Failed | Elsewhere]:
-        """Load ``keys`` below live misses in priority; this is a `Source`.
+        """Load ``keys`` with a lower priority than live misses; so a loader is a `Source` itself.
 
-        The answer is `ELSEWHERE` for a key that is in flight already, or that a live caller takes
-        over while this load waits.
+        The answer is `ELSEWHERE` for a key that is already in flight, or that a live caller takes over
+        while this load is queued.
 
         :raises LoadError: when a source call failed as a whole, after all of them have ended.
         """
@@ -126,7 +130,7 @@ class Loader(Generic[K, V]):
         return answers
 
     def stop(self) -> None:
-        """End every batch with `CacheClosedError` and refuse new ones."""
+        """End every batch with `CacheClosedError` and refuse new keys."""
         self._closed = ClosingError(_CLOSED)
         for batch in (*self.batch_queue.close(), *self._loading):
             self._land(batch, {}, self._closed)
@@ -150,13 +154,13 @@ class Loader(Generic[K, V]):
         return batch
 
     async def _run(self, batch: Batch[K, V], scope: CancelScope) -> bool:
-        """Load ``batch`` and land it; return whether the worker may go on to the next one."""
+        """Load ``batch`` and land it; return whether the worker may run another one."""
         try:
             if self._policy.linger:
                 await linger(batch, self._policy, self._signal)
             if batch.is_landed and batch.begun is None:
                 return True
-            if not batch.keys:  # taken over by a live caller at the last moment
+            if not batch.keys:  # a live caller took the last key over while it lingered
                 self._land(batch, {}, None)
                 return True
             answer = await self.calling.load(batch, scope)
@@ -171,14 +175,15 @@ class Loader(Generic[K, V]):
             self._loading.pop(batch, None)
         if isinstance(answer.error, (KeyboardInterrupt, SystemExit)):
             raise answer.error
-        # A task whose load was cancelled may have been cancelled itself, which the two cannot tell
-        # apart: it must not go on.
+        # A task whose load was cancelled may have been cancelled itself, and on asyncio the two cannot
+        # be told apart, so the task ends: decision 12 in notes.md.
         return not (answer.must_stop or answer.stopped)
 
     def _land(self, batch: Batch[K, V], found: Mapping[K, V | Failed], error: BaseException | None) -> None:
-        """Land, store, release: no caller waits for the store, and no key is neither locked nor stored."""
+        """Hand out the outcome, store the values, release the locks, in this order and without an await."""
         if batch.state is BatchState.LANDED:
             return
+        # So no key is ever neither locked nor stored, and no caller must look twice: decision 2 in notes.md.
         batch.land(found, error)
         held = self.locks.held(batch)
         try:
@@ -187,9 +192,9 @@ class Loader(Generic[K, V]):
             self.locks.release(batch, held)
 
     def give_up(self, batch: Batch[K, V]) -> None:
-        """End a load that nobody waits for any more.
+        """End the load of ``batch``, which no caller waits for any more.
 
-        A batch still in the queue only loses its keys, see `Boarding.give_up`.
+        A batch that is still queued only loses its keys; see `BatchQueue.give_up`.
         """
         self.locks.release(batch, batch.keys)  # first, because what was not found out must not be kept
         if batch.state is BatchState.QUEUED and batch not in self._loading:

@@ -1,8 +1,8 @@
-"""Something that happens once, and those who wait for it.
+"""Signals: one-shot events that many tasks can wait for.
 
-`anyio.Event` does the same on every backend. On asyncio it costs a search for the backend, two more
-coroutines for each who waits and a checkpoint, on a path where ten thousand callers wait for one load. So
-there a signal is made of the futures of the event loop.
+`anyio.Event` does the same on every backend. On asyncio it costs a search for the backend, a checkpoint and
+two more coroutines for each waiter, and ten thousand callers may wait for one load. So on asyncio a signal is
+made of the event loop's own futures. See decision 32 in notes.md.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ _FEW: Final = 64
 
 
 class Signal(Protocol):
-    """Is set once; who awaits `wait` waits until then."""
+    """An event that is set once and then stays set."""
 
     def set(self) -> object:
-        """Wake everyone who waits."""
+        """Set the signal and wake all waiters."""
         ...
 
     def wait(self) -> Awaitable[object]:
-        """Return what to await, at once and only once."""
+        """Return an awaitable that ends when the signal is set; await it at once and only once."""
         ...
 
 
 class FutureSignal:
-    """A `Signal` on asyncio: each who waits has a future, so cancelling one touches no other."""
+    """A `Signal` on asyncio: each waiter has a future of its own, so cancelling one touches no other."""
 
     __slots__ = ("_futures", "_is_set", "_loop", "_most")
 
@@ -43,7 +43,7 @@ class FutureSignal:
         self._most = _FEW
 
     def set(self) -> None:
-        """Wake everyone who waits."""
+        """Set the signal and wake all waiters."""
         self._is_set = True
         futures, self._futures = self._futures, []
         for future in futures:
@@ -51,7 +51,7 @@ class FutureSignal:
                 future.set_result(None)
 
     def wait(self) -> asyncio.Future[None]:
-        """Return a future that ends when this is set."""
+        """Return a future that ends when the signal is set."""
         future: asyncio.Future[None] = asyncio.Future(loop=self._loop)
         if self._is_set:
             future.set_result(None)
@@ -59,14 +59,14 @@ class FutureSignal:
         futures = self._futures
         futures.append(future)
         if len(futures) > self._most:
-            # Who was cancelled left a future behind; there must not be more of those than of others.
+            # Cancelled waiters leave their futures behind; these must never be more than the others.
             futures[:] = [waits for waits in futures if not waits.done()]
             self._most = max(_FEW, 2 * len(futures))
         return future
 
 
 def signals() -> Callable[[], Signal]:
-    """Return what makes signals in the running event loop."""
+    """Return a function that makes signals for the running event loop."""
     loop = current_token().native_token
     if not isinstance(loop, asyncio.AbstractEventLoop):
         return Event

@@ -1,4 +1,4 @@
-"""One source call, under its timeout, and how it ended."""
+"""One source call with a timeout, and its result."""
 
 from __future__ import annotations
 
@@ -32,9 +32,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)  # a frozen one takes three times as long to make, once for each load
 class Ended(Generic[K, V]):
-    """How a call of the source for ``asked``, keys of ``batch``, ended: what it found or why it failed.
+    """A source call that has ended: the keys ``asked`` for, what it ``found``, or its ``error``.
 
-    ``must_stop`` says that the error wants the task to end, ``stopped`` that the call was cancelled.
+    ``must_stop``
+        whether the task must end because of the error.
+    ``stopped``
+        whether the call was cancelled.
+    ``seconds``
+        how long it took.
     """
 
     batch: Batch[K, V]
@@ -47,16 +52,16 @@ class Ended(Generic[K, V]):
 
     @property
     def calls(self) -> Sequence[Ended[K, V]]:
-        """This call: all there is to tell, when there was no other one for its batch."""
+        """This call alone: it was the only one of its batch."""
         return (self,)
 
     @property
     def delivered(self) -> list[K]:
-        """The keys whose values came, in the order in which they were asked for."""
+        """The keys that got a value, in the order in which they were asked for."""
         return [key for key, answer in self.found.items() if not isinstance(answer, Failed)]
 
     def event(self) -> LoadFinished:
-        """Return the event that tells of it."""
+        """Return the event about this call."""
         delivered, along = tuple(self.delivered), self.batch.along
         return LoadFinished(
             cause=self.batch.cause,
@@ -69,7 +74,7 @@ class Ended(Generic[K, V]):
 
     @property
     def failed(self) -> bool:
-        """Whether the source delivered nothing but failures."""
+        """Whether the call raised, or each of its answers is a failure."""
         answers = self.found.values()
         return self.error is not None or (
             bool(self.found) and all(isinstance(answer, Failed) for answer in answers)
@@ -77,7 +82,7 @@ class Ended(Generic[K, V]):
 
 
 async def linger(batch: Batch[Any, Any], policy: LoadPolicy, signal: Callable[[], Signal]) -> None:
-    """Leave a live ``batch`` open for ``policy.linger`` seconds, or until it is full."""
+    """Wait ``policy.linger`` seconds, or until ``batch`` is full, for more keys; only if it is a live one."""
     if policy.linger and batch.cause is LoadCause.MISS and len(batch.keys) < policy.max_batch:
         batch.full = signal()
         with move_on_after(policy.linger):
@@ -97,10 +102,10 @@ async def call_source(
 
     Whatever the source raises is in the result; only a cancellation of the whole cache is raised.
 
-    :param scope: of the task, nobody else's while the call lasts; after a call that was ``stopped`` it is
-        of no more use, and the task must end.
+    :param scope: cancel scope of the task, used by this call alone while it lasts. After a call that was
+        ``stopped`` it cannot be used again, and the task must end.
     """
-    if not batch.is_landed:  # nobody waits any more for one that was begun
+    if not batch.is_landed:  # one that was begun at once may have been given up since
         batch.state = BatchState.LOADING
     batch.scope = scope
     timeout = policy.timeout
@@ -125,9 +130,12 @@ async def call_source(
 
 
 async def answers_of(source: Source[K, V], keys: tuple[K, ...]) -> dict[K, V | Failed]:
-    """Return what the source says to ``keys`` as it is now: what it hands out may be lazy, or used again."""
+    """Return a copy of the source's answer to ``keys``: its mapping may be lazy, or reused for the next call.
+
+    :raises TypeError: when the answer is not a mapping.
+    """
     answer: object = await source.load_many(keys)
-    if type(answer) is not dict and not isinstance(answer, Mapping):  # the second takes its time
+    if type(answer) is not dict and not isinstance(answer, Mapping):  # the second check is slow
         kind = type(source).__name__
         raise TypeError(f"{kind}.load_many must return a mapping, not {type(answer).__name__}")
     return {key: answer[key] for key in keys if key in answer}
@@ -136,24 +144,24 @@ async def answers_of(source: Source[K, V], keys: tuple[K, ...]) -> dict[K, V | F
 async def _caught(
     call: Awaitable[dict[K, V | Failed]], scope: CancelScope
 ) -> tuple[dict[K, V | Failed], BaseException | None, bool]:
-    """Return the result of ``call``, its error, and whether that wants the task to end.
+    """Return the result of ``call``, its error, and whether the task must end because of it.
 
-    This frame is part of the error's traceback, and so must not know the batch: who keeps an error would
-    keep the cache.
+    This frame is part of the error's traceback, so it must not hold the batch: code that keeps the error
+    would keep the whole cache alive. See decision 31 in notes.md.
     """
     try:
         return await call, None, False
     except get_cancelled_exc_class() as cancelled:
-        # A source may raise this by itself, with nobody having cancelled it: see `attempt`.
+        # A source may raise this although nothing was cancelled: see `attempt`, decision 3 in notes.md.
         if not scope.cancel_called and current_effective_deadline() == -math.inf:
             raise
         return {}, cancelled, True
-    except BaseException as raised:  # noqa: BLE001 - it is handed to those who wait
+    except BaseException as raised:  # noqa: BLE001 - the waiters get it
         return {}, raised, isinstance(raised, (KeyboardInterrupt, SystemExit))
 
 
 def _stopped(batch: Batch[Any, Any], timeout: float | None) -> BaseException:
-    """Return why a call did not come to its end."""
+    """Return the reason why a call was cancelled, as an exception."""
     if batch.state is not BatchState.LANDED:
         return LoadTimeoutError(f"the source took longer than {timeout} s (LoadPolicy.timeout)")
     return batch.error or LoadError("cancelled: nobody waits for it any more")

@@ -1,4 +1,4 @@
-"""Waiting for batches: who waits is counted, and a batch that nobody waits for is given up."""
+"""Waiting for batches: waiters are counted, and a batch without waiters is given up."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 
 async def wait_for(awaited: Mapping[Batch[K, V], K], give_up: Callable[[Batch[K, V]], None]) -> None:
-    """Wait until every batch of ``awaited`` has landed; its value is a key that the batch is loading.
+    """Wait until all batches of ``awaited`` have landed.
 
-    Cancelling the caller ends only its own wait; ``give_up`` is called with each batch that then
-    has nobody left who waits.
+    Cancelling the caller ends only the caller's own wait.
 
+    :param awaited: the batches, each with a key of it that the caller needs.
+    :param give_up: called with each batch that has no waiter left.
     :raises LoadCycleError: when the caller runs in a load that one of the batches waits for.
     """
     outer = outer_batch()
@@ -29,7 +30,7 @@ async def wait_for(awaited: Mapping[Batch[K, V], K], give_up: Callable[[Batch[K,
             for batch in awaited:
                 await batch.done.wait()
         return
-    _refuse_circles(awaited, outer, give_up)
+    _refuse_cycles(awaited, outer, give_up)
     if not outer.needs:
         outer.lend(1)
     edges = {object(): (key, batch) for batch, key in awaited.items()}
@@ -45,7 +46,7 @@ async def wait_for(awaited: Mapping[Batch[K, V], K], give_up: Callable[[Batch[K,
             outer.lend(-1)
 
 
-def _refuse_circles(
+def _refuse_cycles(
     awaited: Mapping[Batch[K, V], K], outer: Batch[Any, Any], give_up: Callable[[Batch[K, V]], None]
 ) -> None:
     try:

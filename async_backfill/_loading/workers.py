@@ -1,4 +1,4 @@
-"""The tasks that loads run in: as many as are needed, reused rather than started for each load."""
+"""A pool of worker tasks that loads run in: started when needed, and reused."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ Job = TypeVar("Job")
 
 
 class Worker(Generic[Job]):
-    """A task that runs jobs, as far as others must know it.
+    """A task that runs jobs, and what others must know of it.
 
-    ``job`` is one that was begun in its name while it slept; ``interrupt`` is called with what is raised
-    into the task before it can go on with that.
+    ``job``
+        a job whose first step was taken for this task while it slept.
+    ``interrupt``
+        called with an exception that is raised into the task before it can go on with ``job``.
     """
 
     __slots__ = ("context", "interrupt", "job", "scope", "task", "woken")
@@ -38,15 +40,15 @@ class Worker(Generic[Job]):
 
 
 class Workers(Generic[Job]):
-    """Runs jobs from a queue in at most ``limit`` tasks that are not themselves waiting.
+    """Runs the jobs of a queue, at most ``limit`` of them at once.
 
-    :param take: returns the next job and removes it from the queue, or ``None``.
-    :param run: runs a job in the cancel scope of its task, which it may cancel and give a deadline while
-        it runs; ``False`` says that the task should end rather than go on.
-    :param limit: jobs at once; a job whose place is lent does not count.
+    :param take: removes the next job from the queue and returns it, or ``None`` when there is none.
+    :param run: runs a job in the cancel scope of its task. While it runs it may cancel the scope and set
+        its deadline. Returns ``False`` when the task must end after this job.
+    :param limit: jobs at once; a job that waits for another one (see `lend`) does not count.
     :param spawn: starts a task.
-    :param signal: makes a signal.
-    :param running_task: returns the task of asyncio that calls it, for those who `borrow` one.
+    :param signal: returns a new signal.
+    :param running_task: returns the current asyncio task, which `borrow` hands out; ``None`` elsewhere.
     """
 
     def __init__(
@@ -72,7 +74,7 @@ class Workers(Generic[Job]):
         self._was_refused = False
 
     def wake(self) -> None:
-        """Put one more task to work, if the limit allows it; call it once for each new job."""
+        """Start or wake one more task, if the limit allows it; call this once for each new job."""
         if self._awake - self._lent >= self._limit:
             self._was_refused = True
             return
@@ -83,7 +85,7 @@ class Workers(Generic[Job]):
             self._spawn(self._work)
 
     def borrow(self) -> Worker[Job] | None:
-        """Return a task that sleeps, counted in, if the limit allows it; `give_back` or `assign` it."""
+        """Reserve a sleeping task and return it, or ``None``; `give_back` or `assign` must follow."""
         if not self._asleep or self._awake - self._lent >= self._limit:
             return None
         self._awake += 1
@@ -91,7 +93,7 @@ class Workers(Generic[Job]):
         return self._asleep.pop()
 
     def give_back(self, worker: Worker[Job]) -> None:
-        """Let a borrowed task sleep on."""
+        """Return a borrowed task, which goes on sleeping."""
         self._awake -= 1
         self._asleep.append(worker)
         if self._was_refused:
@@ -101,18 +103,18 @@ class Workers(Generic[Job]):
     def assign(
         self, worker: Worker[Job], job: Job, interrupt: Callable[[BaseException], None] | None
     ) -> None:
-        """Have a borrowed task go on with ``job``; see `Worker`."""
+        """Wake a borrowed task to finish ``job``; see `Worker`."""
         worker.job, worker.interrupt = job, interrupt
         worker.woken.set()
 
     def lend(self, places: int) -> None:
-        """Count a job that waits for another one out of the limit (1), or in again (-1)."""
+        """Exclude a job that waits for another one from the limit (1), or include it again (-1)."""
         self._lent += places
         if places > 0:
             self.wake()
 
     async def idle(self) -> None:
-        """Wait until every task has run out of jobs."""
+        """Wait until no task has a job."""
         await checkpoint()
         if self._awake:
             if self._all_asleep is None:
@@ -122,7 +124,8 @@ class Workers(Generic[Job]):
     async def _work(self, job: Job | None = None) -> None:
         goes_on = True
         try:
-            # One scope for all jobs: entering one for each takes longer than all else about a load.
+            # One scope for all jobs: a scope for each would cost more than the rest of a load. A scope
+            # that was used cannot be used again, so then the task ends: decision 31 in notes.md.
             with CancelScope() as scope:
                 worker: Worker[Job] = Worker(scope, self._running_task(), self._signal())
                 while goes_on:
@@ -143,14 +146,14 @@ class Workers(Generic[Job]):
             self._tell()
 
     def _hand_over(self) -> None:
-        """Start another task for the next job, if there is one, in place of one that must end."""
+        """Start a task for the next job, if there is one, in place of this one, which must end."""
         job = self._take() if self._awake - self._lent < self._limit else None
         if job is not None:
             self._awake += 1
             self._spawn(partial(self._work, job))
 
     async def _sleep(self, worker: Worker[Job]) -> None:
-        """Wait until `wake` or `borrow` counts this task in again."""
+        """Wait until `wake` or `borrow` counts this task as awake."""
         worker.woken = self._signal()
         self._asleep.append(worker)
         self._awake -= 1
@@ -160,7 +163,7 @@ class Workers(Generic[Job]):
         except BaseException as error:
             if worker in self._asleep:
                 self._asleep.remove(worker)
-                self._awake += 1  # `_work` counts it out
+                self._awake += 1  # `_work` subtracts it again
             if worker.job is None or worker.interrupt is None:
                 raise
             worker.interrupt(error)

@@ -161,12 +161,12 @@ async def test_a_source_that_is_itself_a_closed_cache_is_a_failed_load():
     assert isinstance(failure.__cause__, CacheClosedError)
 
 
-async def test_a_cycle_that_the_source_reports_stays_a_cycle_with_its_circle():
+async def test_a_cycle_that_the_source_reports_stays_one_with_its_keys():
     class Source:
         async def load_many(self, keys):
-            raise LoadCycleError("found by the source", key=keys[0], circle=("x", "y", "x"))
+            raise LoadCycleError("found by the source", key=keys[0], cycle=("x", "y", "x"))
 
     failure = await failure_from(Source())
 
     assert isinstance(failure, LoadCycleError)
-    assert failure.circle == ("x", "y", "x")
+    assert failure.cycle == ("x", "y", "x")

@@ -1,4 +1,4 @@
-"""Loads that ask the cache for other keys: as deep as they like, but never around in a circle."""
+"""Loads that ask the cache for other keys: as deep as they like, but never in a cycle."""
 
 from __future__ import annotations
 
@@ -71,35 +71,35 @@ async def test_a_load_that_asks_for_its_own_key_is_refused_at_once():
         error = await refusal(cache.get, "a")
 
         assert current_time() == before
-        assert error.circle == ("a", "a")
+        assert error.cycle == ("a", "a")
         assert "'a' -> 'a'" in str(error)
 
 
-async def test_a_circle_of_two_keys_is_refused_at_once_and_shown():
+async def test_a_cycle_of_two_keys_is_refused_at_once_and_shown():
     async with cache_of(Recipes({"a": ["b"], "b": ["a"]})) as cache:
         before = current_time()
         error = await refusal(cache.get, "a")
 
         assert current_time() == before
-        assert error.circle == ("a", "b", "a")
+        assert error.cycle == ("a", "b", "a")
 
 
-async def test_a_circle_of_a_hundred_keys_is_refused_and_shown():
+async def test_a_cycle_of_a_hundred_keys_is_refused_and_shown():
     needs = {number: [(number + 1) % 100] for number in range(100)}
     async with cache_of(Recipes(needs), concurrency=1) as cache:
-        assert (await refusal(cache.get, 0)).circle == (*range(100), 0)
+        assert (await refusal(cache.get, 0)).cycle == (*range(100), 0)
 
 
-async def test_a_circle_through_a_batch_is_refused():
+async def test_a_cycle_through_a_batch_is_refused():
     class Source:
         async def load_many(self, keys):
             return await cache.get_many(["c", "d"] if "a" in keys else ["x", "a"])
 
     async with BackfillCache(Source(), load=WITHOUT_END) as cache:
-        assert (await refusal(cache.get_many, ["a", "b"])).circle == ("a", "c", "a")
+        assert (await refusal(cache.get_many, ["a", "b"])).cycle == ("a", "c", "a")
 
 
-async def test_a_circle_through_two_caches_is_refused_at_once():
+async def test_a_cycle_through_two_caches_is_refused_at_once():
     class Other:
         def __init__(self, ask):
             self.ask = ask
@@ -114,10 +114,10 @@ async def test_a_circle_through_two_caches_is_refused_at_once():
         error = await refusal(prices.get, "a")
 
         assert current_time() == before
-        assert error.circle == ("a", "a", "a")
+        assert error.cycle == ("a", "a", "a")
 
 
-async def test_a_circle_that_two_callers_close_from_both_ends_is_refused():
+async def test_a_cycle_that_two_callers_close_from_both_ends_is_refused():
     gate = GatedSource({})
 
     class Source:
@@ -136,7 +136,7 @@ async def test_a_circle_that_two_callers_close_from_both_ends_is_refused():
         assert cache.stats.in_flight == 0
 
 
-async def test_a_circle_inside_a_source_that_loads_each_key_in_a_task_is_refused():
+async def test_a_cycle_inside_a_source_that_loads_each_key_in_a_task_is_refused():
     async def load(key):
         return await cache.get({"a": "b", "b": "a"}[key])
 
@@ -144,13 +144,13 @@ async def test_a_circle_inside_a_source_that_loads_each_key_in_a_task_is_refused
         assert [type(end) for end in await outcomes(cache.get, ("a",), ("b",))] == [LoadCycleError] * 2
 
 
-async def test_two_ways_to_one_key_are_no_circle():
+async def test_two_ways_to_one_key_are_no_cycle():
     async with cache_of(Recipes({"a": ["b", "c"], "b": ["d"], "c": ["d"], "d": []})) as cache:
         assert await cache.get("a") == ["a", ["b", ["d"]], ["c", ["d"]]]
         assert cache.stats.source_keys == 4
 
 
-async def test_two_callers_who_wait_for_one_nested_key_are_no_circle():
+async def test_two_callers_who_wait_for_one_nested_key_are_no_cycle():
     source = Recipes({"a": ["c"], "b": ["c"], "c": []})
     async with cache_of(source, max_batch=1) as cache:
         assert await outcomes(cache.get, ("a",), ("b",)) == [["a", ["c"]], ["b", ["c"]]]
@@ -194,7 +194,7 @@ async def test_a_source_may_catch_the_refusal_and_answer_without():
         assert await cache.get("a") == "without"
 
 
-async def test_a_refused_circle_is_not_remembered():
+async def test_a_refused_cycle_is_not_remembered():
     source = Recipes({"a": ["b"], "b": ["a"]})
     async with cache_of(source) as cache:
         await refusal(cache.get, "a")
@@ -203,7 +203,7 @@ async def test_a_refused_circle_is_not_remembered():
         assert await cache.get("a") == ["a", ["b"]]
 
 
-async def test_what_a_refused_load_had_asked_for_beside_its_circle_is_not_loaded():
+async def test_what_a_refused_load_had_asked_for_beside_its_cycle_is_not_loaded():
     class Source:
         calls = ()
 
@@ -219,7 +219,7 @@ async def test_what_a_refused_load_had_asked_for_beside_its_circle_is_not_loaded
         assert source.calls == (("a",),)
 
 
-async def test_a_miss_that_a_circle_refused_counts_as_failed():
+async def test_a_miss_that_a_cycle_refused_counts_as_failed():
     async with cache_of(Recipes({"a": ["a"]})) as cache:
         await refusal(cache.get, "a")
 

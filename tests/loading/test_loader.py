@@ -73,7 +73,7 @@ async def test_keys_that_wait_for_a_free_place_share_the_next_call():
         assert rig.source.calls == [(0,), tuple(range(1, 30))]
 
 
-async def test_who_boards_first_leads_and_who_boards_later_joins_the_same_batch():
+async def test_the_first_caller_leads_and_a_later_one_joins_its_batch():
     async with loading() as (rig, _):
         first, leads = rig.loader.batch_queue.join("a")
         second, leads_too = rig.loader.batch_queue.join("a")

@@ -18,8 +18,8 @@ needs = st.fixed_dictionaries(
 )
 
 
-def in_circles(needs):
-    """Return the numbers from which a circle can be reached."""
+def in_cycles(needs):
+    """Return the numbers from which a cycle can be reached."""
     sound = set()
     while more := {number for number in NUMBERS if number not in sound and sound.issuperset(needs[number])}:
         sound |= more
@@ -60,7 +60,7 @@ def test_what_needs_itself_is_refused_and_everything_else_is_made_once(
     backend, needs, asked, concurrency, at_once
 ):
     source = Recipes(needs, at_once=at_once)
-    refused = in_circles(needs)
+    refused = in_cycles(needs)
 
     async def main():
         load = LoadPolicy(timeout=None, max_batch=1, concurrency=concurrency)
