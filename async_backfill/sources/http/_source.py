@@ -183,7 +183,7 @@ class HTTPSource(Generic[K, V]):
                 return await self._together(service, self._batch, job)
             ((key, text),) = job.items()
             return {key: await self._alone(service, text)}
-        except Exception as error:  # noqa: BLE001 - also of the user's code; others of the load are not disturbed
+        except Exception as error:  # noqa: BLE001 - other keys of the load go on
             return dict.fromkeys(job, Failed(error))
 
     async def _alone(self, service: _Service, text: str) -> V | Absent:
