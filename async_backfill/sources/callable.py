@@ -15,6 +15,8 @@ from async_backfill.outcomes import Failed
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+__all__ = ["each"]
+
 
 def each(load: Callable[[K], Awaitable[V]], /, *, concurrency: int = 10) -> Source[K, V]:
     """Return a source that awaits ``load(key)`` for each key.

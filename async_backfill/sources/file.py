@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from async_backfill.sources._rows.content import Unpack
     from async_backfill.sources._rows.rows import AnyPath
 
+__all__ = ["FileSource"]
+
 _LONGEST_ROW: Final = 0xFFFF_FFFF
 
 

@@ -10,6 +10,8 @@ from async_backfill.contracts import K, Page, V
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+__all__ = ["MappingSource"]
+
 
 class MappingSource(Generic[K, V]):
     """A source and scan over ``mapping``, in its own order.

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from async_backfill.outcomes import Failed
     from async_backfill.sources._rows.rows import AnyPath
 
+__all__ = ["ParquetSource"]
+
 _ROWS_AT_ONCE: Final = 8192
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from async_backfill.outcomes import Failed
 
+__all__ = ["RetryingSource"]
+
 
 class RetryingSource(Generic[K, V]):
     """A source that calls ``source`` again when it raises an error of ``on``.

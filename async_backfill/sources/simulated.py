@@ -14,6 +14,8 @@ from async_backfill.sources.mapping import MappingSource
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+__all__ = ["SimulatedError", "SimulatedSource"]
+
 
 class SimulatedError(ConnectionError):
     """The error that a `SimulatedSource` raises on purpose."""

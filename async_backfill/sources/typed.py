@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from async_backfill.outcomes import Failed
 
+__all__ = ["TypedKey", "TypedScan", "TypedSource"]
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class TypedKey(Generic[K]):

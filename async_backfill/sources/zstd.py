@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from async_backfill.sources._rows.content import Reader
 
+__all__ = ["unpack_zstd"]
+
 
 @contextmanager
 def unpack_zstd(file: BinaryIO) -> Iterator[Reader]:
