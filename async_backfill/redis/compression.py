@@ -8,6 +8,8 @@ from async_backfill._common.extras import needed_by
 from async_backfill._common.validation import whole
 from async_backfill.errors import ConfigurationError
 
+__all__ = ["Zstd"]
+
 _SMALLEST: Final = 19
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from async_backfill.errors import AsyncBackfillError
 
+__all__ = ["RedisError", "RedisReplyError", "RedisUnavailableError"]
+
 
 class RedisError(AsyncBackfillError):
     """The base of what a `async_backfill.redis.connection.RedisConnection` raises."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from async_backfill.redis.connection import RedisConnection
 
+__all__ = ["RedisInvalidations"]
+
 _SENDER: Final = 8
 _MOST_BYTES: Final = 500_000
 _FIRST_PAUSE: Final = 0.1

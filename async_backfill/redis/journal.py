@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from async_backfill.contracts import Heats
     from async_backfill.redis.connection import RedisConnection
 
+__all__ = ["RedisJournal"]
+
 
 class RedisJournal:
     """Keeps the heats of keys under ``name`` in ``namespace``; a `async_backfill.contracts.Journal`.

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from async_backfill.redis._wire import Argument, Reply
     from async_backfill.redis.store import RedisStore
 
+__all__ = ["RedisLeases"]
+
 _TOKEN: Final = 16
 _DIGEST: Final = 8
 _LONGEST_WAIT: Final = 1.0

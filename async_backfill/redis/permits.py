@@ -10,6 +10,8 @@ from async_backfill.redis._keyspace import Keyspace
 if TYPE_CHECKING:
     from async_backfill.redis.connection import RedisConnection
 
+__all__ = ["RedisPermits"]
+
 SPEND: Final = """
 local left = tonumber(redis.call('GET', KEYS[1]) or ARGV[1])
 local spent = 0

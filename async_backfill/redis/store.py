@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from async_backfill.redis._wire import Argument, Command, Reply
     from async_backfill.redis.connection import RedisConnection
 
+__all__ = ["RedisStore"]
+
 _MOST: Final = 500  # keys of one command: more keep the server for long, and cost it more a key
 _LONGEST_TTL: Final = 10.0**10  # seconds; the server's clock ends some way beyond
 _PAGE: Final = 1_000

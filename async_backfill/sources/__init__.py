@@ -1,1 +1,3 @@
-"""Sources, one module a kind."""
+"""Ready-made sources: one module for each kind, nothing to import from here."""
+
+__all__: list[str] = []

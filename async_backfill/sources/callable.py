@@ -1,4 +1,4 @@
-"""A plain ``async def load(key)`` as a source."""
+"""Make a source from a plain ``async def load(key)``."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ from async_backfill.outcomes import Failed
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+__all__ = ["each"]
+
 
 def each(load: Callable[[K], Awaitable[V]], /, *, concurrency: int = 10) -> Source[K, V]:
-    """Return a source that awaits ``load(key)`` for each key, ``concurrency`` of them at once.
+    """Return a source that awaits ``load(key)`` for each key.
 
-    ``load`` returns the value, ``None`` included, and raises `KeyNotFoundError` for a key that does
+    ``load`` returns the value, which may be ``None``, and raises `KeyNotFoundError` for a key that does
     not exist. Any other exception fails this one key; the others of the batch succeed.
 
+    :param concurrency: the largest number of calls of ``load`` at the same time in one batch.
     :raises ConfigurationError: when ``concurrency`` is not a whole number of 1 or more.
     """
     return _Each(load, whole("concurrency", concurrency, least=1))
@@ -34,12 +37,12 @@ class _Each(Generic[K, V]):
 
     async def load_many(self, keys: Sequence[K], /) -> Mapping[K, V | Failed]:
         if len(keys) == 1:
-            # Where there are no others to spare, what is no ordinary exception may end the call.
+            # No other key can suffer, so an error that is not an Exception may end the whole call.
             try:
                 return {keys[0]: await self._load(keys[0])}
             except KeyNotFoundError:
                 return {}
-            except Exception as error:  # noqa: BLE001 - it is handed to those who wait
+            except Exception as error:  # noqa: BLE001 - it is handed to the waiting callers
                 return {keys[0]: Failed(error)}
         answers: dict[K, V | Failed] = {}
         waiting = iter(keys)

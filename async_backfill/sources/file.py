@@ -1,4 +1,4 @@
-"""A file of rows as a source that is read from disk: only where each row is, is kept in memory."""
+"""A source that reads the rows of a CSV or JSON-lines file from disk; memory holds only their positions."""
 
 from __future__ import annotations
 
@@ -18,38 +18,42 @@ if TYPE_CHECKING:
     from async_backfill.sources._rows.content import Unpack
     from async_backfill.sources._rows.rows import AnyPath
 
+__all__ = ["FileSource"]
+
 _LONGEST_ROW: Final = 0xFFFF_FFFF
 
 
 class FileSource(IndexedSource[K, V]):
-    """Answers with the rows of the file at ``path``, read from disk when asked, and scans it in its order.
+    """A source and scan over the rows of the file at ``path``, which may be larger than memory.
 
     The file holds CSV with a header, or JSON lines; its content says which. Opening (``async with``, or
-    `open` and `aclose`) reads it once and keeps 24 to 30 bytes a row in memory. A load seeks to its rows
-    in the order of the file, a scan reads on from its cursor; both in worker threads, in memory that
-    depends on the rows asked for and not on the file. A value is a dict of all columns but the key.
+    `open` and `aclose`) reads it once and keeps 24 to 30 bytes a row in memory. A load seeks to its rows,
+    in the order of the file; a scan reads on from its cursor. Both run in worker threads, and their memory
+    depends on the rows asked for, not on the file. A value is a dict of all columns but the key.
 
-    A packed file (gzip; others with ``unpack``) has no places to seek to: it is unpacked once, when it
-    is opened, into a temporary file in ``scratch`` that is gone with the source. That costs as much disk
-    as the unpacked content has bytes (memory, where the folder is a tmpfs), and an open file.
+    One cannot seek in a packed file (gzip; other formats with ``unpack``), so opening unpacks it into a
+    temporary file in ``scratch``, which is removed with the source. That costs as much disk as the unpacked
+    content has bytes (memory, where the folder is a tmpfs), and one open file.
 
-    A file whose size, time of change or inode differs from when it was indexed has changed; what was
-    read of it is not handed out. A write that leaves all three alone is not noticed.
+    The file has changed when its size, time of change or inode differs from when it was indexed; rows read
+    from a changed file are not handed out. A write that changes none of the three goes unnoticed.
 
     :param key: the column that identifies a row.
-    :param key_type: ``str`` (not empty) or ``int``; no key of another type is found.
+    :param key_type: the type of the keys: ``str`` (not empty) or ``int``; a key of another type is not found.
     :param value: the column that becomes the value.
-    :param row: makes the value from the dict of all columns, in a worker thread; what it raises is the
-        failure of that key alone. Not together with ``value``.
-    :param duplicates: ``"refuse"`` a file with a key that is there twice, or keep its ``"first"`` or its
-        ``"last"`` row.
-    :param on_change: ``"refuse"`` to answer, or ``"reindex"``: read the file again, once for all who
-        wait. A scan that was under way then starts again at the first row.
-    :param unpack: opens the packed file for reading, such as `async_backfill.sources.zstd.unpack_zstd`.
-    :param max_line: the most bytes that a row may have, line ends included.
-    :param max_unpacked: the most bytes that a packed file may hold.
-    :param scratch: the folder of the temporary file; ``None`` for the system's.
-    :raises ConfigurationError: for a setting outside of that.
+    :param row: a function that makes the value from the dict of all columns, in a worker thread; an error of
+        it fails that key alone. Excludes ``value``.
+    :param duplicates: what to do with a key that appears twice: ``"refuse"`` the file, or keep the
+        ``"first"`` or the ``"last"`` row.
+    :param on_change: what to do when the file has changed: ``"refuse"`` fails each load and scan;
+        ``"reindex"`` reads the file again, once for all waiting calls. A scan in progress then starts again
+        at the first row.
+    :param unpack: a function that opens a packed file for reading, such as
+        `async_backfill.sources.zstd.unpack_zstd`.
+    :param max_line: the largest allowed size of a row in bytes, line ends included.
+    :param max_unpacked: the largest allowed size of the unpacked content in bytes.
+    :param scratch: the folder of the temporary file; ``None`` is the system's.
+    :raises ConfigurationError: when a setting is not allowed.
     """
 
     def __init__(  # noqa: PLR0913 - each is one setting of how the file is read
@@ -78,5 +82,5 @@ class FileSource(IndexedSource[K, V]):
             scratch=scratch,
         )
         if rules.max_line > _LONGEST_ROW:
-            raise ConfigurationError("max_line", f"{rules.max_line} is more than {_LONGEST_ROW}")
+            raise ConfigurationError("max_line", f"must be at most {_LONGEST_ROW}, not {rules.max_line}")
         super().__init__(path, partial(IndexedRows[K, V], path, rules), on_change=on_change)

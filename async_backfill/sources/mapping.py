@@ -1,4 +1,4 @@
-"""A mapping in memory as a source."""
+"""A source that reads a mapping in memory."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from async_backfill.contracts import K, Page, V
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+__all__ = ["MappingSource"]
+
 
 class MappingSource(Generic[K, V]):
-    """Answers from ``mapping``, and scans it in its own order.
+    """A source and scan over ``mapping``, in its own order.
 
-    The mapping is not copied: what changes in it is what the next load sees. A page of a scan that
-    runs while keys are deleted may miss some; a backfill that misses a key costs one later load.
+    The mapping is not copied, so the next load sees its changes. A scan may miss keys when others are
+    deleted meanwhile; a key that a backfill misses costs one later load.
     """
 
     def __init__(self, mapping: Mapping[K, V]) -> None:
@@ -30,7 +32,7 @@ class MappingSource(Generic[K, V]):
         return {key: mapping[key] for key in keys if key in mapping}
 
     async def scan(self, cursor: object | None, limit: int, /) -> Page[K]:
-        """Return up to ``limit`` keys in the mapping's order; the cursor counts the keys seen."""
+        """Return up to ``limit`` keys in the mapping's order; the cursor is the number of keys seen."""
         seen = cursor if isinstance(cursor, int) else 0
         keys = tuple(islice(self._mapping, seen, seen + limit))
         return Page(keys, seen + limit if len(keys) == limit else None)

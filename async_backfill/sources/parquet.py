@@ -1,4 +1,4 @@
-"""A Parquet file as a source that is read from disk, with pyarrow; needs the extra ``parquet``."""
+"""A source that reads a Parquet file from disk, with pyarrow; needs the extra ``parquet``."""
 
 from __future__ import annotations
 
@@ -29,30 +29,33 @@ if TYPE_CHECKING:
     from async_backfill.outcomes import Failed
     from async_backfill.sources._rows.rows import AnyPath
 
+__all__ = ["ParquetSource"]
+
 _ROWS_AT_ONCE: Final = 8192
 
 
 class ParquetSource(IndexedSource[K, V]):
-    """Answers with the rows of the Parquet file at ``path``, read from disk when asked, and scans it.
+    """A source and scan over the rows of the Parquet file at ``path``, which may be larger than memory.
 
     Opening (``async with``, or `open` and `aclose`) reads the key column once and keeps 24 to 30 bytes a
-    row in memory. A row of Parquet cannot be read alone: a load reads each row group that has one of its
-    keys, from its begin to the last such row, and only the columns it needs. A file for single reads is
-    best written in small row groups, of 10,000 rows or so. Reading is in worker threads, 8192 rows at
-    once. A value is a dict of all columns but the key, as Python values.
+    row in memory. A row of Parquet cannot be read alone: a load reads each row group with one of its keys,
+    from the start of the group to the last such row, and only the columns it needs. A file for single reads
+    is best written in small row groups, of about 10,000 rows. Reading runs in worker threads, 8192 rows at
+    a time. A value is a dict of all columns but the key, as Python values.
 
-    A file whose size, time of change or inode differs from when it was indexed has changed; what was
-    read of it is not handed out. A write that leaves all three alone is not noticed.
+    The file has changed when its size, time of change or inode differs from when it was indexed; rows read
+    from a changed file are not handed out. A write that changes none of the three goes unnoticed.
 
-    :param key: the column that identifies a row; a key that is there twice is refused.
-    :param key_type: ``str`` (not empty) or ``int``; no key of another type is found.
+    :param key: the column that identifies a row; a file with a repeated key is refused.
+    :param key_type: the type of the keys: ``str`` (not empty) or ``int``; a key of another type is not found.
     :param value: the column that becomes the value.
-    :param row: makes the value from the dict of all columns, in a worker thread; what it raises is the
-        failure of that key alone. Not together with ``value``.
-    :param on_change: ``"refuse"`` to answer, or ``"reindex"``: read the file again, once for all who
-        wait. A scan that was under way then starts again at the first row.
-    :param max_group: the most bytes that a row group may have, unpacked, by what the file says.
-    :raises ConfigurationError: for a setting outside of that.
+    :param row: a function that makes the value from the dict of all columns, in a worker thread; an error of
+        it fails that key alone. Excludes ``value``.
+    :param on_change: what to do when the file has changed: ``"refuse"`` fails each load and scan;
+        ``"reindex"`` reads the file again, once for all waiting calls. A scan in progress then starts again
+        at the first row.
+    :param max_group: the largest allowed size of a row group in bytes, unpacked, as the file states it.
+    :raises ConfigurationError: when a setting is not allowed.
     """
 
     def __init__(
@@ -75,14 +78,14 @@ class ParquetSource(IndexedSource[K, V]):
 
 @dataclass(frozen=True, slots=True)
 class _Cursor:
-    """The row that the next page starts at, in the file that was indexed as ``identity``."""
+    """The row where the next page starts, in the file with this ``identity``."""
 
     row: int
     identity: Identity
 
 
 class _IndexedGroups(Generic[K, V]):
-    """The row groups of a file, and in which row each key is; blocks, and is called in worker threads."""
+    """An index of a Parquet file by key; its methods block, so they are called in worker threads."""
 
     def __init__(self, path: AnyPath, keys: KeyType, values: RowValue[V], most: int) -> None:
         self._path = path
@@ -106,7 +109,7 @@ class _IndexedGroups(Generic[K, V]):
         return len(self._rows)
 
     def check(self) -> None:
-        """Make sure that the file is still the one that was indexed; `ChangedError` when not."""
+        """Check that the file is still the one that was indexed; raise `ChangedError` when it is not."""
         self._identity.check(self._path)
 
     def close(self) -> None:
@@ -148,7 +151,7 @@ class _IndexedGroups(Generic[K, V]):
         return Page(tuple(keys), None if end >= len(self) else _Cursor(end, self._identity))
 
     def _read(self, rows: Sequence[int]) -> list[tuple[int, Columns]]:
-        """Return what each of ``rows``, which are sorted, says."""
+        """Return the columns of each of ``rows``, which are sorted."""
         found: list[tuple[int, Columns]] = []
         columns = None if self._values.takes_all else [*dict.fromkeys(self._values.wanted)]
         with self._reading(self._metadata) as file:
@@ -190,11 +193,11 @@ class _IndexedGroups(Generic[K, V]):
             if columns[self._values.key] == key:
                 first = f"first in row {earlier + 1}"
                 raise ScenarioError(
-                    f"{self._path}: row {row + 1}: the key {shown(key)} is there twice, {first}"
+                    f"{self._path}: row {row + 1}: the key {shown(key)} appears twice, {first}"
                 )
 
     def _first_rows(self, most: int) -> list[int]:
-        """Return the number of the first row of each group, and after them how many rows there are."""
+        """Return the number of the first row of each group, and last the number of all rows."""
         groups = [self._metadata.row_group(group) for group in range(self._metadata.num_row_groups)]
         for number, group in enumerate(groups, start=1):
             if group.total_byte_size > most:
@@ -215,17 +218,17 @@ class _IndexedGroups(Generic[K, V]):
 
     @contextmanager
     def _reading(self, metadata: pq.FileMetaData | None) -> Iterator[pq.ParquetFile]:
-        """Open the file; what pyarrow finds wrong in it is a `ScenarioError`."""
+        """Open the file; errors of pyarrow become a `ScenarioError`."""
         try:
             with pq.ParquetFile(self._path, metadata=metadata, pre_buffer=False) as file:
                 yield file
         except pa.ArrowException as error:
             what = str(error).partition("\n")[0]
-            raise ScenarioError(f"{self._path}: not Parquet that can be read: {what}") from error
+            raise ScenarioError(f"{self._path}: not a readable Parquet file: {what}") from error
         except OSError as error:
-            if error.errno is None:  # what pyarrow raises for content that is damaged
+            if error.errno is None:  # pyarrow raises it for damaged content
                 what = str(error).partition("\n")[0]
-                raise ScenarioError(f"{self._path}: not Parquet that can be read: {what}") from error
+                raise ScenarioError(f"{self._path}: not a readable Parquet file: {what}") from error
             raise
 
 

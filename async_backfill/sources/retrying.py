@@ -1,4 +1,4 @@
-"""A source whose passing errors are retried, with stamina; needs the extra ``retry``."""
+"""A source that retries another one after errors that may pass, with stamina; needs the extra ``retry``."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ if TYPE_CHECKING:
 
     from async_backfill.outcomes import Failed
 
+__all__ = ["RetryingSource"]
+
 
 class RetryingSource(Generic[K, V]):
-    """Asks ``source`` again when it raises one of ``on``, at most ``attempts`` times altogether.
+    """A source that calls ``source`` again when it raises an error of ``on``.
 
-    Between two attempts it waits: ``wait_initial`` seconds, twice as long each time, ``wait_max`` at
-    the most, plus up to ``jitter`` seconds at random. The last error is raised as it is. All attempts
-    are one call of the cache, under its timeout, and end with it.
+    Between two attempts it waits ``wait_initial`` seconds, twice as long each time, at most ``wait_max``,
+    plus up to ``jitter`` seconds at random. The last error is raised unchanged. All attempts together are
+    one call for the cache, under its timeout.
 
-    :param on: the errors that may pass, such as ``ConnectionError``; programming errors must not be
-        among them.
-    :param attempts: 2 or more.
-    :raises ConfigurationError: for a value outside of that, or ``on`` that is no kind of `Exception`.
+    :param on: the errors that may pass, such as ``ConnectionError``; never programming errors.
+    :param attempts: the largest number of calls, the first included; 2 or more.
+    :raises ConfigurationError: when a setting is not allowed, or ``on`` has something else than kinds of
+        `Exception`.
     """
 
     def __init__(
@@ -48,7 +50,7 @@ class RetryingSource(Generic[K, V]):
         self._jitter = seconds("jitter", jitter)
 
     async def load_many(self, keys: Sequence[K], /) -> Mapping[K, V | Failed]:
-        """Return what the source answers at last, or raise its last error."""
+        """Return the answer of the first attempt that succeeds, or raise the last error."""
         answer: Mapping[K, V | Failed] = {}
         async for attempt in stamina.retry_context(
             on=self._on,
@@ -66,6 +68,6 @@ class RetryingSource(Generic[K, V]):
 def _check_kinds(kinds: Sequence[object]) -> None:
     for kind in kinds:
         if not (isinstance(kind, type) and issubclass(kind, Exception)):
-            raise ConfigurationError("on", f"{kind!r} is not a kind of Exception")
+            raise ConfigurationError("on", f"must be a kind of Exception, not {kind!r}")
     if not kinds:
-        raise ConfigurationError("on", "names no error, so nothing would be retried")
+        raise ConfigurationError("on", "must have at least one kind of error, or nothing would be retried")

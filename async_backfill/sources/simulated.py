@@ -1,4 +1,4 @@
-"""A source with the latency, jitter and errors of a real one, repeatable from its seed."""
+"""A simulated slow source: latency, jitter and errors, repeatable from a seed."""
 
 from __future__ import annotations
 
@@ -14,20 +14,23 @@ from async_backfill.sources.mapping import MappingSource
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+__all__ = ["SimulatedError", "SimulatedSource"]
+
 
 class SimulatedError(ConnectionError):
-    """The failure that a `SimulatedSource` raises on purpose."""
+    """The error that a `SimulatedSource` raises on purpose."""
 
 
 class SimulatedSource(Generic[K, V]):
-    """Answers from ``mapping`` as slowly and as unreliably as it is told to.
+    """A source over ``mapping`` with a given latency and error rate.
 
     One ``load_many`` call takes ``latency + key_latency * len(keys)`` seconds, plus up to
-    ``jitter`` seconds, evenly distributed; then it fails with the probability ``error_rate``. A
-    page of a scan takes ``latency`` and ``jitter`` and never fails. Jitter and failures come from
-    two generators, both made from ``seed``, so switching one off leaves the other as it was.
+    ``jitter`` seconds, uniformly distributed; then it fails with the probability ``error_rate``. A
+    page of a scan takes ``latency`` and ``jitter`` and never fails.
 
-    :param sleep: waits for that many seconds; a test hands in one that only turns a clock.
+    :param seed: the start of two random generators, one for jitter and one for failures: switching one
+        off leaves the other as it was.
+    :param sleep: a replacement for ``anyio.sleep``; a test may pass one that only moves a clock.
     :raises ConfigurationError: for a negative or non-finite duration, or an ``error_rate`` that is
         not between 0.0 and 1.0.
     """
@@ -48,6 +51,7 @@ class SimulatedSource(Generic[K, V]):
         self._key_latency = seconds("key_latency", key_latency)
         self._jitter = seconds("jitter", jitter)
         self._error_rate = real("error_rate", error_rate, least=0.0, most=1.0)
+        # With one seed for both, failing calls would have the least jitter: see decision 10 in notes.md.
         self._jitter_draws = random.Random(f"jitter {whole('seed', seed, least=0)}")
         self._error_draws = random.Random(f"errors {seed}")
         self._sleep = sleep
@@ -59,7 +63,7 @@ class SimulatedSource(Generic[K, V]):
         return len(self._rows)
 
     async def load_many(self, keys: Sequence[K], /) -> Mapping[K, V]:
-        """Wait, then answer or raise `SimulatedError`; ``calls`` and ``keys`` count what was asked."""
+        """Wait, then answer or raise `SimulatedError`; ``calls`` and ``keys`` are the totals so far."""
         self.calls += 1
         self.keys += len(keys)
         fails = self._error_draws.random() < self._error_rate

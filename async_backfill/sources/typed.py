@@ -1,4 +1,4 @@
-"""Keys that are told apart by their type as well: ``1`` is not ``True``, nor ``1.0``."""
+"""Typed keys, which differ when their types differ: ``1``, ``True`` and ``1.0`` are three keys."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ if TYPE_CHECKING:
 
     from async_backfill.outcomes import Failed
 
+__all__ = ["TypedKey", "TypedScan", "TypedSource"]
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class TypedKey(Generic[K]):
-    """Stands for ``key`` in a cache, equal only to a key of the same type.
+    """A wrapper around ``key`` that is equal only to a wrapped key of the same type.
 
-    Only the key's own type is looked at: ``(1,)`` and ``(True,)`` are one key still.
+    Only the type of the key itself counts: ``(1,)`` and ``(True,)`` are still one key.
     """
+
+    # A wrapper and not a setting, so that a cache without typed keys pays nothing: decision 13 in notes.md.
 
     key: K
 
@@ -35,17 +39,16 @@ class TypedKey(Generic[K]):
 
 
 class TypedSource(Generic[K, V]):
-    """Answers for `TypedKey` keys from ``source``, which is asked for the plain keys.
+    """A source for `TypedKey` keys, which asks ``source`` for the plain keys.
 
-    Keys that the source itself takes for one, such as ``1`` and ``True`` in a dict, are never in the
-    same call.
+    Plain keys that are equal, such as ``1`` and ``True``, never go into the same call.
     """
 
     def __init__(self, source: Source[K, V]) -> None:
         self._source = source
 
     async def load_many(self, keys: Sequence[TypedKey[K]], /) -> Mapping[TypedKey[K], V | Failed]:
-        """Return the values of ``keys``, as the source's answers for the plain keys."""
+        """Return the values of ``keys``: the answers of ``source`` for the plain keys."""
         answers: dict[TypedKey[K], V | Failed] = {}
         left = list(keys)
         while left:
@@ -63,12 +66,12 @@ class TypedSource(Generic[K, V]):
 
 
 class TypedScan(Generic[K]):
-    """Scans ``scan`` for `TypedKey` keys."""
+    """A scan of `TypedKey` keys, over the plain keys of ``scan``."""
 
     def __init__(self, scan: Scan[K]) -> None:
         self._scan = scan
 
     async def scan(self, cursor: object | None, limit: int, /) -> Page[TypedKey[K]]:
-        """Return a page of the scan's keys."""
+        """Return a page of ``scan``, each key wrapped."""
         page = await self._scan.scan(cursor, limit)
         return Page(tuple(TypedKey(key) for key in page.keys), page.cursor)

@@ -1,4 +1,4 @@
-"""Unpacking of zstd, in one or more frames; needs the extra ``zstd``."""
+"""Read zstd files, of one or more frames, as a source; needs the extra ``zstd``."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ if TYPE_CHECKING:
 
     from async_backfill.sources._rows.content import Reader
 
+__all__ = ["unpack_zstd"]
+
 
 @contextmanager
 def unpack_zstd(file: BinaryIO) -> Iterator[Reader]:
-    """Open ``file``, packed with zstd, for reading: ``FileSource(..., unpack=unpack_zstd)``.
+    """Open a zstd ``file`` for reading: ``FileSource(..., unpack=unpack_zstd)``.
 
-    A window of more than 128 MiB is refused (`zstd`'s own limit), so memory is bounded.
+    A window of more than 128 MiB is refused (zstd's own limit), so memory is bounded.
 
-    :raises ValueError: when it is damaged, also while it is read; `EOFError` when it is cut off.
+    :raises ValueError: when the file is damaged, also while it is read.
+    :raises EOFError: when the file is cut off.
     """
     try:
         with ZstdFile(file) as opened:

@@ -104,9 +104,9 @@ def test_what_is_neither_json_nor_toml_is_told_how_a_scenario_in_json_begins():
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        ('{"lookups": [], "lookups": []}', "FILE: $.lookups: is there twice"),
-        ('{"source": {"a": 1, "a": 1}}', "FILE: $.source.a: is there twice"),
-        ('{"source": {"a": [0, {"b c": 1, "b c": 2}]}}', 'FILE: $.source.a[1]["b c"]: is there twice'),
+        ('{"lookups": [], "lookups": []}', "FILE: $.lookups: appears twice"),
+        ('{"source": {"a": 1, "a": 1}}', "FILE: $.source.a: appears twice"),
+        ('{"source": {"a": [0, {"b c": 1, "b c": 2}]}}', 'FILE: $.source.a[1]["b c"]: appears twice'),
     ],
 )
 def test_a_name_that_is_there_twice_is_refused(document, message):

@@ -217,18 +217,18 @@ async def test_a_header_without_rows_is_one_empty_page(written):
         ("", "1: empty, expected CSV with a header, or JSON lines"),
         ("\n\r\n \n"[:3], "1: empty, expected CSV with a header, or JSON lines"),
         ("ident,v\n", '1: no column "id", the nearest is "ident"'),
-        ("id,v,v\n", '1: the column "v" is there twice'),
+        ("id,v,v\n", '1: the column "v" appears twice'),
         ('id,v\na,"x\ny"\nb,1,2\n', "4: 3 columns, expected 2 as in the header"),
         ("id,v\na,1\n\n,2\n", '4: "id" is "", expected a key that is text'),
         ('id,v\na,"1\n2\n', "2: not CSV: unexpected end of data"),
         ("id,v\ra,1\r", "1: not CSV: a line that ends with CR alone, expected LF or CRLF"),
         ('id,v\na,"1"2\n', "2: not CSV: ',' expected after '\"'"),
-        ('id,v\na,"1\n2"\n\nb,1\na,2\n', '6: the key "a" is there twice, first in line 2'),
+        ('id,v\na,"1\n2"\n\nb,1\na,2\n', '6: the key "a" appears twice, first in line 2'),
         (b"id,v\na,\xe9\n", "2: not UTF-8 text: byte 7 is 0xe9"),
-        ('{"id": "a"}\n\n{"id": "a"}', '3: the key "a" is there twice, first in line 1'),
+        ('{"id": "a"}\n\n{"id": "a"}', '3: the key "a" appears twice, first in line 1'),
         ('{"id": "a"}\n{"id": "b"', "2:11: not JSON: Expecting ',' delimiter"),
         ('{"id": "a"}\n[1]', "2: [1] is not a JSON object"),
-        ('{"id": "a", "id": "b"}', '1: the name "id" is there twice'),
+        ('{"id": "a", "id": "b"}', '1: the name "id" appears twice'),
         ('{"id": "a"}\n{"ID": "b"}', '2: no column "id", the nearest is "ID"'),
         ('{"id": 7}', '1: "id" is 7, expected a key that is text, or key_type=int'),
         ('{"id": true}', '1: "id" is true, expected a key that is text'),
@@ -267,7 +267,7 @@ async def test_a_row_longer_than_allowed_is_refused_and_one_as_long_is_not(writt
         assert len(source) == len(await everything(source))
     assert (
         await refusal(path, max_line=longest - 1)
-        == f"{line}: a row of more than max_line={longest - 1} bytes"
+        == f"{line}: the row is longer than max_line={longest - 1} bytes"
     )
 
 
@@ -280,7 +280,7 @@ async def test_a_huge_line_is_refused_without_being_read(tmp_path):
     problem = await refusal(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert problem == "2: a row of more than max_line=1048576 bytes"
+    assert problem == "2: the row is longer than max_line=1048576 bytes"
     assert peak < 10_000_000
 
 
@@ -298,7 +298,7 @@ async def test_a_huge_line_is_refused_without_being_read(tmp_path):
 async def test_damaged_gzip_is_refused(written, damage):
     rows = "id,v\n" + "".join(f"{number},{number * number}\n" for number in range(1000))
     problem = await refusal(written(damage(gzip.compress(rows.encode()))))
-    assert problem.startswith("packed content that is cut off or damaged: ")
+    assert problem.startswith("the packed content is cut off or damaged: ")
 
 
 async def test_a_decompression_bomb_is_bounded_and_leaves_nothing(written, tmp_path):
@@ -323,7 +323,7 @@ async def test_as_many_unpacked_bytes_as_allowed_are_read(written):
 
 
 async def test_zstd_is_refused_with_what_reads_it(written):
-    expected = "packed with zstd, expected unpack=async_backfill.sources.zstd.unpack_zstd to read it with"
+    expected = "is packed with zstd: set unpack=async_backfill.sources.zstd.unpack_zstd to read it"
     assert await refusal(written(b"\x28\xb5\x2f\xfd0000")) == expected
 
 
@@ -337,14 +337,14 @@ async def test_what_is_no_file_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"key": 3}, "key: 3 is not the name of a column"),
-        ({"value": b"v"}, "value: b'v' is not the name of a column"),
-        ({"value": "v", "row": dict}, "row: not together with value, each of them makes the value of a row"),
-        ({"key_type": float}, "key_type: <class 'float'> is neither str nor int"),
-        ({"duplicates": "any"}, "duplicates: 'any' is none of 'refuse', 'first', 'last'"),
-        ({"on_change": "panic"}, "on_change: 'panic' is none of 'refuse', 'reindex'"),
+        ({"key": 3}, "key: must be the name of a column, not 3"),
+        ({"value": b"v"}, "value: must be the name of a column, not b'v'"),
+        ({"value": "v", "row": dict}, "row: cannot be set with value: each makes the value of a row"),
+        ({"key_type": float}, "key_type: must be str or int, not <class 'float'>"),
+        ({"duplicates": "any"}, "duplicates: must be one of 'refuse', 'first', 'last', not 'any'"),
+        ({"on_change": "panic"}, "on_change: must be one of 'refuse', 'reindex', not 'panic'"),
         ({"max_line": 0}, "max_line: 0 is less than 1"),
-        ({"max_line": 1 << 32}, "max_line: 4294967296 is more than 4294967295"),
+        ({"max_line": 1 << 32}, "max_line: must be at most 4294967295, not 4294967296"),
         ({"max_unpacked": 1.5}, "max_unpacked: 1.5 is not a whole number (a float)"),
     ],
 )
@@ -357,7 +357,7 @@ async def test_a_setting_that_is_wrong_is_refused(wrong, message):
 async def test_it_is_used_only_while_it_is_open(written):
     path = written(gzip.compress(ROWS.encode()))
     source = FileSource(path, key="id")
-    message = f"{path}: not open, expected 'async with' around its use"
+    message = f"{path}: the source is not open: use it inside 'async with'"
     for _ in range(2):
         for use in (source.load_many(["a"]), source.scan(None, 1)):
             with pytest.raises(LoadError) as refused:
@@ -395,7 +395,7 @@ CHANGES = [
     pytest.param(
         lambda path: write_in_place(path, b"id,v\na,2\nb,3\n"), "it has 13 bytes, not 9", id="longer"
     ),
-    pytest.param(os.unlink, "it cannot be found any more", id="gone"),
+    pytest.param(os.unlink, "it is no longer there", id="gone"),
 ]
 
 
@@ -405,7 +405,7 @@ async def test_a_file_that_changed_is_not_answered_from(written, change, how):
     async with FileSource(path, key="id") as source:
         assert await source.load_many(["a"]) == {"a": {"v": "1"}}
         change(path)
-        hint = "open it again, or set on_change='reindex'"
+        hint = "open the source again, or set on_change='reindex'"
         for use in (source.load_many(["a"]), source.scan(None, 1)):
             with pytest.raises(LoadError) as refused:
                 await use
@@ -449,12 +449,10 @@ async def test_a_row_that_was_damaged_without_a_trace_is_an_error(written, conte
         start = 5 if content.startswith(b"id") else 0
         with pytest.raises(LoadError) as refused:
             await source.load_many(["a"])
-        assert str(refused.value) == f"{path}: byte {start}: the row that was indexed is not there any more"
+        assert str(refused.value) == f"{path}: byte {start}: the row that was indexed is no longer there"
         with pytest.raises(LoadError) as refused:
             await source.scan(None, 10)
-        assert (
-            str(refused.value) == f"{path}: byte {start}: the rows that were indexed are not there any more"
-        )
+        assert str(refused.value) == f"{path}: byte {start}: the rows that were indexed are no longer there"
 
 
 async def test_a_scan_starts_again_in_a_file_that_was_indexed_again(written):
@@ -472,7 +470,7 @@ async def test_a_change_to_a_damaged_file_is_an_error_until_it_is_whole(written)
         with pytest.raises(LoadError) as refused:
             await source.load_many(["a"])
         assert str(refused.value) == (
-            f'{path}:3: the key "a" is there twice, first in line 2 (indexed again after a change)'
+            f'{path}:3: the key "a" appears twice, first in line 2 (indexed again after a change)'
         )
         replace(path, b"id,v\na,3\n")
         assert await source.load_many(["a"]) == {"a": "3"}

@@ -96,7 +96,7 @@ async def test_bytes_that_are_not_utf_8_are_refused_with_line_and_byte(written):
 )
 async def test_damaged_gzip_is_refused(written, damaged):
     path = written(damaged(gzip.compress(b"a\nb\n" * 1000)))
-    assert (await refusal(read_keys(path), path)).startswith("gzip that is cut off or damaged: ")
+    assert (await refusal(read_keys(path), path)).startswith("the gzip data is cut off or damaged: ")
 
 
 @given(keys=st.lists(key_lines), ending=st.sampled_from(["\n", "\r\n"]), last=st.booleans())
@@ -117,7 +117,7 @@ async def test_a_key_file_without_keys_is_an_empty_list(written, content):
 @pytest.mark.parametrize(("content", "line"), [("a\n\nb\n", 2), ("\na\n", 1), ("a\r\nb\r\n\r\nc", 3)])
 async def test_a_blank_line_between_keys_is_refused(written, content, line):
     path = written(content)
-    assert await refusal(read_keys(path), path) == f"{line}: a blank line, expected a key"
+    assert await refusal(read_keys(path), path) == f"{line}: the line is blank, expected a key"
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
@@ -180,13 +180,13 @@ async def test_a_table_may_have_no_rows(written):
     [
         ("", "1: empty, expected CSV with a header, or JSON lines"),
         ("\n\n", "1: empty, expected CSV with a header, or JSON lines"),
-        ("id,id\na,1\n", '1: the column "id" is there twice'),
+        ("id,id\na,1\n", '1: the column "id" appears twice'),
         ("id,n\na,1\nb\n", "3: 1 columns, expected 2 as in the header"),
         ("id,n\na,1\nb,2,3\n", "3: 3 columns, expected 2 as in the header"),
         ('id,n\na,"1\n2"\nb\n', "4: 1 columns, expected 2 as in the header"),
         ('id,n\n"a,1\n', "2: not CSV: unexpected end of data"),
         ('id,n\na,"1"2\n', "2: not CSV: ',' expected after '\"'"),
-        ("id,n\na,1\nb,2\na,3\n", '4: the key "a" is there twice, first in line 2'),
+        ("id,n\na,1\nb,2\na,3\n", '4: the key "a" appears twice, first in line 2'),
         ("id,n\n,1\n", '2: "id" is "", expected a key that is text'),
         ("n,ids\na,1\n", '1: no column "id", the nearest is "ids"'),
         ("ID,n\na,1\n", '1: no column "id", the nearest is "ID"'),
@@ -207,15 +207,15 @@ async def test_a_flaw_in_csv_is_refused_with_its_line(written, content, problem)
         ('{"id": 2}', ': "id" is 2, expected a key that is text'),
         ('{"id": null}', ': "id" is null, expected a key that is text'),
         ('{"id": ""}', ': "id" is "", expected a key that is text'),
-        ('{"id": "a"}', ': the key "a" is there twice, first in line 1'),
+        ('{"id": "a"}', ': the key "a" appears twice, first in line 1'),
         ('{"ids": "b"}', ': no column "id", the nearest is "ids"'),
         ("{}", ': no column "id"'),
-        ('{"id": "b", "n": 1, "n": 2}', ': the name "n" is there twice'),
-        ('{"id": "b", "n": [{"x": 1, "x": 2}]}', ': the name "x" is there twice'),
+        ('{"id": "b", "n": 1, "n": 2}', ': the name "n" appears twice'),
+        ('{"id": "b", "n": [{"x": 1, "x": 2}]}', ': the name "x" appears twice'),
         ('{"id": "b", "n": NaN}', ": NaN is not a JSON number"),
         ('{"id": "b", "n": 1e999}', ': "1e999" is beyond the range of numbers'),
-        (r'{"id": "b", "n": "\ud800"}', ": half a surrogate pair, which is not text"),
-        (r'{"id": "\udfff"}', ": half a surrogate pair, which is not text"),
+        (r'{"id": "b", "n": "\ud800"}', ": half of a surrogate pair, which is not text"),
+        (r'{"id": "\udfff"}', ": half of a surrogate pair, which is not text"),
         ('{"id": "b", "n": ' + "[" * 100 + "]" * 100 + "}", ": nested deeper than 100 levels"),
         ('{"id": "b", "n": ' + "[" * 100_000 + "]" * 100_000 + "}", ": nested deeper than 100 levels"),
     ],

@@ -131,7 +131,7 @@ async def test_a_pause_beyond_the_time_left_is_not_waited_for():
 
     assert current_time() == before
     assert refused.value.retry_after == 120.0
-    wanted = "which wants to be left alone for 120 s (Retry-After); 30 s are left"
+    wanted = "which asks for a pause of 120 s (Retry-After); only 30 s are left"
     assert str(refused.value) == f"HTTP 429 Too Many Requests from {PLACE}, {wanted}"
 
 
@@ -162,7 +162,7 @@ async def test_who_cannot_wait_for_a_pause_is_told_without_asking():
     with pytest.raises(StatusError), fail_after(5):
         await both.ask(Service(busy(20.0, 503)), PLACE)
     other = Service()
-    with fail_after(5), pytest.raises(StatusError, match=r"HTTP 503 .* left alone for 20 s") as refused:
+    with fail_after(5), pytest.raises(StatusError, match=r"HTTP 503 .* a pause of 20 s") as refused:
         await both.ask(other, PLACE)
 
     assert refused.value.status == 503

@@ -190,7 +190,7 @@ async def test_a_header_that_cannot_be_sent_is_not_shown(server):
     async with source(server, request) as opened:
         answer = await opened.load_many(["a", "b"])
 
-    refused = "headers: the value of X-Token is not printable ASCII text"
+    refused = "headers: the value of X-Token must be printable ASCII text"
     assert str(answer["a"].error) == f"no request to {server.url}/batch could be made: {refused}"
     assert "SECRET" not in repr(request(()))
     assert server.seen == []

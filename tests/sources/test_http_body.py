@@ -94,7 +94,7 @@ def test_gzip_with_a_flipped_bit_never_says_something_else(content, bit):
 @pytest.mark.parametrize("number", [b"1", b"-1.5", b" 0", b"9e9"])
 def test_a_number_is_only_taken_when_http_tells_where_it_ends(number):
     assert read([number]) == number
-    with pytest.raises(NoAnswerError, match="it has no length"):
+    with pytest.raises(NoAnswerError, match="the body has no length"):
         read([number], is_delimited=False)
 
 

@@ -65,7 +65,7 @@ def test_two_keys_never_have_one_url(keys):
     "key", ["", ".", "..", "a/..", "../a", "a/../b", "./a", "..\\a", "a\\..\\b", "/..", "a/."]
 )
 def test_a_key_that_servers_would_take_for_another_place_is_refused(key):
-    with pytest.raises(KeyTextError, match="would be the URL of something else"):
+    with pytest.raises(KeyTextError, match="would be the URL of another resource"):
         KeyURL("https://host/items/{key}").of(key)
 
 

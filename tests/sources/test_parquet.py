@@ -143,7 +143,7 @@ async def test_a_file_without_rows_is_one_empty_page(written):
     ("columns", "problem"),
     [
         ({"key": ["a"]}, '1: no column "id", the nearest is "key"'),
-        ({"id": ["a", "b", "a"]}, 'row 3: the key "a" is there twice, first in row 1'),
+        ({"id": ["a", "b", "a"]}, 'row 3: the key "a" appears twice, first in row 1'),
         ({"id": ["a", None]}, 'row 2: "id" is null, expected a key that is text'),
         ({"id": ["a", ""]}, 'row 2: "id" is "", expected a key that is text'),
         ({"id": [7]}, 'row 1: "id" is 7, expected a key that is text, or key_type=int'),
@@ -159,7 +159,7 @@ async def test_what_is_no_parquet_is_refused(tmp_path, written):
     whole = content_of(written({"id": ["a"]}))
     for content in [b"", b"id,v\n", whole[:-1], whole[:-20], whole[: len(whole) // 2], b"PAR1" * 5]:
         path.write_bytes(content)
-        assert (await refusal(path)).startswith("not Parquet that can be read: ")
+        assert (await refusal(path)).startswith("not a readable Parquet file: ")
     assert await refusal(str(tmp_path / "gone")) == "cannot be read: no such file or directory"
 
 
@@ -168,7 +168,7 @@ async def test_damaged_pages_are_refused(tmp_path, written):
     whole[200:1200] = bytes(1000)
     path = tmp_path / "damaged"
     path.write_bytes(whole)
-    assert (await refusal(path)).startswith("not Parquet that can be read: ")
+    assert (await refusal(path)).startswith("not a readable Parquet file: ")
 
 
 async def test_a_load_of_damaged_pages_is_an_error_that_says_so(tmp_path, written):
@@ -180,7 +180,7 @@ async def test_a_load_of_damaged_pages_is_an_error_that_says_so(tmp_path, writte
     async with ParquetSource(path, key="id") as source:
         with pytest.raises(LoadError) as refused:
             await source.load_many(["a"])
-    assert str(refused.value).startswith(f"{path}: not Parquet that can be read: ")
+    assert str(refused.value).startswith(f"{path}: not a readable Parquet file: ")
     assert "\n" not in str(refused.value)
 
 

@@ -62,7 +62,7 @@ async def test_one_frame_or_many_are_read(tmp_path, packed):
 async def test_what_is_damaged_is_refused(tmp_path, damage):
     packed = zstd.compress(ROWS, options={zstd.CompressionParameter.checksum_flag: 1})
     message = await refusal(opened(tmp_path, damage(packed)))
-    assert message.startswith(f"{tmp_path / 'rows'}: packed content that is cut off or damaged: ")
+    assert message.startswith(f"{tmp_path / 'rows'}: the packed content is cut off or damaged: ")
     assert "\n" not in message
 
 

@@ -65,7 +65,7 @@ class LineBlocks:
             if at_end:
                 yield from self._unpack.finish()
         except (EOFError, zlib.error) as error:
-            raise ScenarioError(f"{self._name}: gzip that is cut off or damaged: {error}") from error
+            raise ScenarioError(f"{self._name}: the gzip data is cut off or damaged: {error}") from error
 
     def _cut(self, content: bytes) -> Iterator[bytes]:
         lines, end, self._rest = (self._rest + content).rpartition(b"\n")

@@ -92,7 +92,7 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Flaw:
     if len(names) == len(pairs):
         return names
     counts = Counter(name for name, _ in pairs)
-    return _Flaw("is there twice", next(name for name, count in counts.items() if count > 1))
+    return _Flaw("appears twice", next(name for name, count in counts.items() if count > 1))
 
 
 def _constant(text: str) -> _Flaw:

@@ -1,6 +1,6 @@
-"""The bytes of a file where any of them can be read: as it is, or unpacked beside; and whether it changed.
+"""Random access to the bytes of a file, packed or not, and a check whether the file has changed.
 
-Everything here blocks, and is called in worker threads.
+Everything here blocks, so it is called in worker threads.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ _GAP: Final = 1 << 14
 _LONGEST_READ: Final = 1 << 20
 
 Unpack: TypeAlias = "Callable[[BinaryIO], AbstractContextManager[Reader]]"
-"""Opens packed bytes for reading; what it opens raises `OSError`, `EOFError` or `ValueError` for damage."""
+"""Opens packed bytes; its reader raises `OSError`, `EOFError` or `ValueError` when they are damaged."""
 
 
 class Reader(Protocol):
-    """What bytes are read from."""
+    """A stream of unpacked bytes."""
 
     def read(self, size: int, /) -> bytes:
-        """Return up to ``size`` bytes, none at the end."""
+        """Return up to ``size`` bytes; an empty result is the end."""
         ...
 
 
 class ChangedError(Exception):
-    """The file is not the one that was looked at; says how it differs."""
+    """The file has changed since it was indexed; the text says how."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """By what a file is known again: a write that changes none of these is not noticed."""
+    """Device, inode, size and time of change of a file: a write that changes none of them goes unnoticed."""
 
     device: int
     inode: int
@@ -57,22 +57,22 @@ class Identity:
 
     @classmethod
     def of(cls, path: AnyPath) -> Identity:
-        """Return the identity of the file that is at ``path`` now.
+        """Return the identity of the file at ``path``.
 
-        :raises OSError: when there is none.
+        :raises OSError: when there is no such file.
         """
         found = os.stat(path)  # noqa: PTH116 - an AnyPath
         return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
     def check(self, path: AnyPath) -> None:
-        """Make sure that the file at ``path`` is still this one.
+        """Check that the file at ``path`` is still this one.
 
-        :raises ChangedError: when not.
+        :raises ChangedError: when it is not.
         """
         try:
             now = Identity.of(path)
         except OSError as error:
-            raise ChangedError("it cannot be found any more") from error
+            raise ChangedError("it is no longer there") from error
         if now == self:
             return
         if (now.device, now.inode) != (self.device, self.inode):
@@ -83,7 +83,7 @@ class Identity:
 
 
 class PlainContent:
-    """The file itself, opened for each reading: nothing is held in between."""
+    """The bytes of a plain file, which is opened for each read: no file stays open in between."""
 
     def __init__(self, path: AnyPath) -> None:
         self._path = path
@@ -92,12 +92,12 @@ class PlainContent:
     def reading(self) -> Iterator[BinaryIO]:
         """Open the file.
 
-        :raises ChangedError: when it is not there any more.
+        :raises ChangedError: when it cannot be opened.
         """
         try:
             file = open(self._path, "rb")  # noqa: SIM115, PTH123 - closed below; an AnyPath
         except OSError as error:
-            raise ChangedError("it cannot be opened any more") from error
+            raise ChangedError("it can no longer be opened") from error
         with file:
             yield file
 
@@ -106,7 +106,7 @@ class PlainContent:
 
 
 class UnpackedContent:
-    """What a packed file holds, in a temporary file that no other program sees and that ends with this."""
+    """The unpacked bytes of a packed file, in a private temporary file that `close` removes."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -114,17 +114,17 @@ class UnpackedContent:
 
     @contextmanager
     def reading(self) -> Iterator[BinaryIO]:
-        """Take the file, which has one position, until the end of ``with``.
+        """Lock the temporary file, which has only one position, for the time of ``with``.
 
         :raises ChangedError: when it is closed.
         """
         with self._lock:
             if self._file.closed:
-                raise ChangedError("what was unpacked of it is closed")
+                raise ChangedError("its unpacked copy was closed")
             yield self._file
 
     def close(self) -> None:
-        """Remove the temporary file, once nobody reads it."""
+        """Remove the temporary file, once no read is in progress."""
         with self._lock:
             self._file.close()
 
@@ -133,11 +133,11 @@ Content: TypeAlias = PlainContent | UnpackedContent
 
 
 def open_content(path: AnyPath, *, unpack: Unpack | None, most: int, scratch: AnyPath | None) -> Content:
-    """Return the content of ``path``, unpacked when ``unpack`` is given, or it is gzip.
+    """Return the content of ``path``; it is unpacked when ``unpack`` is given or the file is gzip.
 
-    :param most: the most bytes that it may unpack to.
-    :param scratch: the folder of the temporary file; ``None`` for the system's.
-    :raises ScenarioError: when it cannot be read, or is damaged or too large; names the file.
+    :param most: the largest allowed size of the unpacked content, in bytes.
+    :param scratch: the folder of the temporary file; ``None`` is the system's.
+    :raises ScenarioError: when the file cannot be read, or is damaged or too large; names the file.
     """
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - an AnyPath
@@ -146,8 +146,8 @@ def open_content(path: AnyPath, *, unpack: Unpack | None, most: int, scratch: An
             if unpack is None and begin.startswith(GZIP_MAGIC):
                 unpack = _gzip
             if unpack is None and begin == _ZSTD_MAGIC:
-                given = "unpack=async_backfill.sources.zstd.unpack_zstd"
-                raise ScenarioError(f"{path}: packed with zstd, expected {given} to read it with")
+                setting = "unpack=async_backfill.sources.zstd.unpack_zstd"
+                raise ScenarioError(f"{path}: is packed with zstd: set {setting} to read it")
             if unpack is not None:
                 return _unpacked(path, file, unpack, most, scratch)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
@@ -183,15 +183,15 @@ def _pieces(path: AnyPath, file: BinaryIO, unpack: Unpack, most: int) -> Iterato
                     break
                 yield piece
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise ScenarioError(f"{path}: packed content that is cut off or damaged: {error}") from error
+        raise ScenarioError(f"{path}: the packed content is cut off or damaged: {error}") from error
     if size > most:
         raise ScenarioError(f"{path}: unpacks to more than max_unpacked={most} bytes")
 
 
 def read_spans(file: BinaryIO, spans: Sequence[tuple[int, int]]) -> Iterator[bytes]:
-    """Yield the bytes of each of ``spans``, (start, length), which are sorted and do not overlap.
+    """Yield the bytes of each span in ``spans``: pairs (start, length), sorted and without overlap.
 
-    Spans with less than 16 KiB between them are read at once, up to 1 MiB.
+    Spans with at most 16 KiB between them are read in one call, up to 1 MiB.
     """
     first = 0
     while first < len(spans):

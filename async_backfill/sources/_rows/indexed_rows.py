@@ -1,6 +1,6 @@
-"""The rows of a file by their keys, read from disk: only where each row is, is kept in memory.
+"""Look up rows of a file on disk by key; memory holds only the position of each row.
 
-Everything here blocks, and is called in worker threads.
+Everything here blocks, so it is called in worker threads.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ROWS_BETWEEN_CHECKS: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class RowRules(Generic[V]):
-    """How a file of rows is read; `async_backfill.sources.file.FileSource` says what each means."""
+    """The settings of a `FileSource`, checked; its docstring describes each of them."""
 
     keys: KeyType
     values: RowValue[V]
@@ -48,16 +48,17 @@ class RowRules(Generic[V]):
 
 @dataclass(frozen=True, slots=True)
 class _Cursor:
-    """The byte that the next page starts at, in the file that was indexed as ``identity``."""
+    """The byte where the next page starts, in the file with this ``identity``."""
 
     position: int
     identity: Identity
 
 
 class IndexedRows(Generic[K, V]):
-    """The file at ``path``, read once to find its rows.
+    """An index of the rows of the file at ``path``; making one reads the whole file.
 
-    :raises ScenarioError: when it cannot be read as such a file; names the file and the line.
+    :raises ScenarioError: when the file cannot be read, or is not CSV or JSON lines with the expected
+        columns; names the file and the line.
     """
 
     def __init__(self, path: AnyPath, rules: RowRules[V]) -> None:
@@ -90,15 +91,16 @@ class IndexedRows(Generic[K, V]):
         return len(self._rows)
 
     def check(self) -> None:
-        """Make sure that the file is still the one that was indexed; `ChangedError` when not."""
+        """Check that the file is still the one that was indexed; raise `ChangedError` when it is not."""
         self._identity.check(self._path)
 
     def close(self) -> None:
-        """Remove what was unpacked, once nobody reads it."""
+        """Remove the unpacked copy, if there is one, once no read is in progress."""
         self._content.close()
 
     def load(self, keys: Sequence[K], /) -> dict[K, V | Failed]:
         """Return the values of those ``keys`` that the file has, read in the order of their rows."""
+        # Two keys may share a hash, so each row is checked against the key: see decision 36 in notes.md.
         asked: dict[int, list[K]] = {}
         for key in keys:
             digest = self._rules.keys.digest(key)
@@ -113,7 +115,7 @@ class IndexedRows(Generic[K, V]):
             try:
                 columns = self._reader.columns(content)
             except ScenarioError as error:
-                what = "the row that was indexed is not there any more"
+                what = "the row that was indexed is no longer there"
                 raise ScenarioError(f"{self._path}: byte {start}: {what}") from error
             found = self._key_of(columns[self._rules.values.key])
             for key in asked[row]:
@@ -139,18 +141,18 @@ class IndexedRows(Generic[K, V]):
                     if len(keys) >= limit or position >= self._end:
                         break
         except ScenarioError as error:
-            what = "the rows that were indexed are not there any more"
+            what = "the rows that were indexed are no longer there"
             raise ScenarioError(f"{self._path}: byte {position}: {what}") from error
         at_end = position >= self._end
         return Page(tuple(keys), None if at_end else _Cursor(position, self._identity))
 
     def _stands_for(self, key: object, start: int) -> bool:
-        """Return whether the row at ``start`` is the one that ``key`` is answered from."""
+        """Return whether the row at ``start`` is the indexed one: of the rows with one key only one is."""
         digest = self._rules.keys.digest(key)
         return digest is not None and any(self._rows.span(row)[0] == start for row in self._rows.rows(digest))
 
     def _find_rows(self, file: BinaryIO) -> int:
-        """Take note of all rows, and return where the last that counts ends."""
+        """Index all rows, and return the byte where the last indexed one ends."""
         rules, reader = self._rules, self._reader
         end = reader.first
         for count, row in enumerate(reader.rows(file, reader.first, reader.first_line)):
@@ -192,7 +194,7 @@ class IndexedRows(Generic[K, V]):
 
 
 def _line_ends(file: BinaryIO, start: int, end: int) -> int:
-    """Return how many lines end between two places of ``file``."""
+    """Return the number of line ends between two positions of ``file``."""
     file.seek(start)
     count = 0
     while start < end and (piece := file.read(min(_PIECE, end - start))):

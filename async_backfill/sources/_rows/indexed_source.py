@@ -1,4 +1,4 @@
-"""A file that was indexed, as a source: what is asked of it while it may change or be closed."""
+"""A source that reads an indexed file, and notices when the file changes or the source is closed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TRIES: Final = 3
 
 
 class Indexed(Protocol[K, V_co]):
-    """A file as it was indexed; its methods block, and are called in worker threads."""
+    """An index of a file; its methods block, so they are called in worker threads."""
 
     def __len__(self) -> int:
         """Return the number of keys."""
@@ -41,19 +41,19 @@ class Indexed(Protocol[K, V_co]):
         ...
 
     def check(self) -> None:
-        """Make sure that the file is still the one that was indexed; `ChangedError` when not."""
+        """Check that the file is still the one that was indexed; raise `ChangedError` when it is not."""
         ...
 
     def close(self) -> None:
-        """Let go of what is held, once nobody reads it."""
+        """Free all resources, once no read is in progress."""
         ...
 
 
 class IndexedSource(Generic[K, V]):
-    """Answers from what ``index`` makes of the file at ``path``, as long as that is the same file.
+    """A source that reads the file at ``path`` through an index, and checks that the file has not changed.
 
-    :param index: reads the file, in a worker thread.
-    :param on_change: ``"refuse"`` to answer from a file that changed, or ``"reindex"``.
+    :param index: makes the index; runs in a worker thread.
+    :param on_change: what to do with a file that has changed: ``"refuse"`` or ``"reindex"``.
     """
 
     def __init__(self, path: AnyPath, index: Callable[[], Indexed[K, V]], *, on_change: OnChange) -> None:
@@ -67,9 +67,10 @@ class IndexedSource(Generic[K, V]):
         return len(self._opened())
 
     async def open(self) -> Self:
-        """Index the file and return this source; `aclose` ends it.
+        """Index the file and return this source; `aclose` closes it.
 
-        :raises ScenarioError: when it cannot be read as such a file; names the file and the line.
+        :raises ScenarioError: when the file cannot be read or has the wrong format; names the file and the
+            line or row.
         """
         async with self._indexing:
             if self._indexed is None:
@@ -77,7 +78,7 @@ class IndexedSource(Generic[K, V]):
         return self
 
     async def aclose(self) -> None:
-        """Let go of the file; what was unpacked of it is removed. Loads in progress may fail."""
+        """Close the source and remove its temporary file, if there is one. Loads in progress may fail."""
         indexed, self._indexed = self._indexed, None
         if indexed is not None:
             await _close(indexed)
@@ -96,15 +97,15 @@ class IndexedSource(Generic[K, V]):
     async def load_many(self, keys: Sequence[K], /) -> Mapping[K, V | Failed]:
         """Return the values of those ``keys`` that the file has.
 
-        :raises LoadError: when the file has changed (or, if it is indexed again, cannot be read), or the
+        :raises LoadError: when the file has changed (with ``"reindex"``: when it then cannot be read), or the
             source is not open.
         """
         return await self._ask(lambda indexed: indexed.load(keys))
 
     async def scan(self, cursor: object | None, limit: int, /) -> Page[K]:
-        """Return up to ``limit`` keys in the order of their rows; the cursor is a place in the file.
+        """Return up to ``limit`` keys in the order of their rows; the cursor is a position in the file.
 
-        A cursor from before the file was indexed again starts at the first row.
+        A cursor that is older than the latest index starts at the first row again.
 
         :raises LoadError: as `load_many`.
         """
@@ -119,7 +120,7 @@ class IndexedSource(Generic[K, V]):
                 changed = f"{self._path}: changed since it was indexed: {error}"
             if not self._reindexes:
                 self._opened()
-                raise LoadError(f"{changed}; open it again, or set on_change='reindex'")
+                raise LoadError(f"{changed}; open the source again, or set on_change='reindex'")
             await self._reindex(indexed)
         raise LoadError(f"{self._path}: changed {_TRIES} times while it was read")
 
@@ -138,14 +139,14 @@ class IndexedSource(Generic[K, V]):
 
     def _opened(self) -> Indexed[K, V]:
         if self._indexed is None:
-            raise LoadError(f"{self._path}: not open, expected 'async with' around its use")
+            raise LoadError(f"{self._path}: the source is not open: use it inside 'async with'")
         return self._indexed
 
 
 def one_of(setting: str, value: str, allowed: Sequence[str]) -> str:
-    """Return ``value`` when it is ``allowed``, or raise `ConfigurationError`."""
+    """Return ``value`` when it is one of ``allowed``, or raise `ConfigurationError`."""
     if value not in allowed:
-        raise ConfigurationError(setting, f"{value!r} is none of {', '.join(map(repr, allowed))}")
+        raise ConfigurationError(setting, f"must be one of {', '.join(map(repr, allowed))}, not {value!r}")
     return value
 
 
@@ -155,7 +156,7 @@ async def _close(indexed: Indexed[K, V]) -> None:
 
 
 def _answer(path: AnyPath, indexed: Indexed[K, V], question: Callable[[Indexed[K, V]], T]) -> T:
-    """Return what the file answers, if it is the one that was indexed, before and after."""
+    """Return what ``question`` reads, after checking before and after that the file has not changed."""
     indexed.check()
     try:
         answer = question(indexed)

@@ -1,4 +1,4 @@
-"""Where the row of each key is, in about 30 bytes a row: neither keys nor values are kept."""
+"""A compact index from keys to the positions of their rows: about 30 bytes a row, no keys, no values."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _SMALLEST: Final = 64
 
 
 class KeyIndex:
-    """Finds the rows that may have a key: those whose key has the same 64-bit hash.
+    """A hash table that finds the rows whose key has a given 64-bit hash.
 
-    Two keys may have one hash, so who reads a row compares its key. Open addressing with linear
-    probing (Knuth, The Art of Computer Programming 3, section 6.4, algorithm L), a third to two thirds
-    full. Rows are numbered from 0 in the order they were added.
+    Two keys may have the same hash, so the reader of a row must compare its key: see decision 36 in
+    notes.md. Open addressing with linear probing (Knuth, The Art of Computer Programming 3, section 6.4,
+    algorithm L), a third to two thirds full. Rows are numbered from 0 in the order they were added.
     """
 
     def __init__(self) -> None:
@@ -40,11 +40,11 @@ class KeyIndex:
             place = (place + 1) & mask
 
     def span(self, row: int) -> tuple[int, int]:
-        """Return where ``row`` starts and how long it is."""
+        """Return the start and the length of ``row``."""
         return self._starts[row], self._lengths[row]
 
     def add(self, digest: int, start: int, length: int) -> None:
-        """Take note of one more row."""
+        """Add a row."""
         if 3 * len(self._hashes) >= 2 * len(self._slots):
             self._grow()
         row = len(self._hashes)
@@ -54,7 +54,7 @@ class KeyIndex:
         self._put(digest, row)
 
     def move(self, row: int, start: int, length: int) -> None:
-        """Let ``row`` be somewhere else."""
+        """Give ``row`` a new start and length."""
         self._starts[row] = start
         self._lengths[row] = length
 

@@ -1,4 +1,4 @@
-"""What of a row is its key, and what its value."""
+"""Split a row into its key and its value."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Columns: TypeAlias = dict[str, Any]
 
 
 class KeyType:
-    """What keys are: text that is not empty, or whole numbers.
+    """The type of the keys in a file: non-empty text, or whole numbers.
 
     :param kind: ``str`` or ``int``.
     :raises ConfigurationError: for anything else.
@@ -23,27 +23,27 @@ class KeyType:
 
     def __init__(self, kind: type[Any]) -> None:
         if kind is not str and kind is not int:
-            raise ConfigurationError("key_type", f"{kind!r} is neither str nor int")
+            raise ConfigurationError("key_type", f"must be str or int, not {kind!r}")
         self._kind = kind
 
     def expected(self, key: object) -> str:
-        """Return what a key is, as the end of a line; with a hint when ``key`` is of the other type."""
+        """Return the end of an error: what a key must be, with a hint when ``key`` has the other type."""
         described, other = ("text", int) if self._kind is str else ("a whole number", str)
         hint = isinstance(key, other) and not isinstance(key, bool) and key != ""
         return f"{described}, or key_type={other.__name__}" if hint else described
 
     def digest(self, key: object) -> int | None:
-        """Return the 64-bit hash of ``key``; ``None`` when it is of another type, so that no row has it.
+        """Return the 64-bit hash of ``key``; ``None`` for a key of another type, which no row can have.
 
-        It is Python's hash of text (SipHash with a secret of the process), for numbers too: their own
-        is known to all, and a file could be made whose rows have one hash.
+        Numbers are hashed as text too, with Python's secret per process (SipHash): the hash of an ``int`` is
+        predictable, so somebody could craft a file whose rows all share one hash.
         """
         if not isinstance(key, self._kind):
             return None
         return str.__hash__(key if self._kind is str else int.__format__(key, "x"))
 
     def of_text(self, text: str) -> str | int | None:
-        """Return the key that ``text`` stands for; ``None`` when there is none."""
+        """Return the key that is written as ``text``; ``None`` when the text is not a key."""
         if self._kind is str:
             return text or None
         digits = text.removeprefix("-")
@@ -52,18 +52,18 @@ class KeyType:
         return int(text)
 
     def of_value(self, value: object) -> str | int | None:
-        """Return ``value`` when it is a key; ``None`` when not."""
+        """Return ``value`` when it is a valid key, else ``None``."""
         if not isinstance(value, self._kind) or isinstance(value, bool) or value == "":
             return None
         return cast("str | int", value)
 
 
 class RowValue(Generic[V]):
-    """Makes the value of a row: a dict of all columns but the key, one column, or what ``row`` returns.
+    """The value of a row: a dict of all columns but the key, one column, or the result of ``row``.
 
     :param key: the column that identifies a row.
     :param value: the column that becomes the value.
-    :param row: makes the value from all columns; not together with ``value``.
+    :param row: makes the value from a dict of all columns; excludes ``value``.
     :raises ConfigurationError: when both are given, or a column has no name.
     """
 
@@ -72,7 +72,7 @@ class RowValue(Generic[V]):
         if value is not None:
             _check_column("value", value)
         if value is not None and row is not None:
-            raise ConfigurationError("row", "not together with value, each of them makes the value of a row")
+            raise ConfigurationError("row", "cannot be set with value: each makes the value of a row")
         self.key = key
         self.wanted = (key,) if value is None else (key, value)
         self.takes_all = value is None
@@ -80,7 +80,7 @@ class RowValue(Generic[V]):
         self._row = row
 
     def of(self, columns: Columns, place: str) -> V | Failed:
-        """Return the value of a row; what ``row`` raises is its failure, with a note of the place."""
+        """Return the value of a row; an error of ``row`` becomes a `Failed` with a note on the place."""
         made: Any
         if self._row is not None:
             try:
@@ -97,4 +97,4 @@ class RowValue(Generic[V]):
 
 def _check_column(setting: str, name: object) -> None:
     if not isinstance(name, str):
-        raise ConfigurationError(setting, f"{name!r} is not the name of a column")
+        raise ConfigurationError(setting, f"must be the name of a column, not {name!r}")

@@ -1,4 +1,4 @@
-"""The rows of a file one by one, each with its place in bytes: CSV with a header, and JSON lines."""
+"""Readers for CSV with a header and for JSON lines, which tell the byte position of each row."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PIECE: Final = 1 << 16
 
 
 class Row(NamedTuple):
-    """A row: where it starts and ends in the file, in bytes, its line from 1, and what its key says."""
+    """A row: its start and end in bytes, its line number from 1, and the content of its key column."""
 
     start: int
     end: int
@@ -29,10 +29,10 @@ class Row(NamedTuple):
 
 
 class _Lines:
-    """Yields the lines of a file as text, and knows how far it is.
+    """An iterator over the lines of a file as text, which knows its position.
 
-    ``position`` and ``line`` are those of the line to come; a row that starts at ``row_start`` may
-    have ``longest`` bytes.
+    ``position`` and ``line`` are the byte and the number of the next line. The row that starts at
+    ``row_start`` may have up to ``longest`` bytes.
     """
 
     def __init__(self, path: AnyPath, file: BinaryIO, longest: int, *, position: int, line: int) -> None:
@@ -53,7 +53,7 @@ class _Lines:
         length = len(content)
         if self.position + length - self.row_start > self._longest:
             raise ScenarioError(
-                f"{self._path}:{self.line}: a row of more than max_line={self._longest} bytes"
+                f"{self._path}:{self.line}: the row is longer than max_line={self._longest} bytes"
             )
         try:
             text = content.decode("utf-8")
@@ -65,12 +65,13 @@ class _Lines:
 
 
 class JsonLines:
-    """Reads rows that are JSON objects, one a line; blank lines are allowed.
+    """A reader for JSON lines: one object a line; blank lines are allowed.
 
-    ``first`` and ``first_line`` are where rows start, ``typed`` says whether columns are not just text.
+    ``first`` and ``first_line`` are the byte and the line of the first row; ``typed`` says whether columns
+    have types other than text.
 
-    :param wanted: the columns that each row must have, that of the key first.
-    :param longest: the most bytes that a row may have.
+    :param wanted: the columns that each row must have, the key column first.
+    :param longest: the largest allowed size of a row, in bytes.
     """
 
     def __init__(self, path: AnyPath, wanted: Sequence[str], longest: int, *, first: int) -> None:
@@ -82,7 +83,7 @@ class JsonLines:
         self.typed = True
 
     def rows(self, file: BinaryIO, start: int, line: int = 1) -> Iterator[Row]:
-        """Yield the rows of ``file`` from byte ``start`` on; ``line`` is its number.
+        """Yield the rows of ``file`` from byte ``start`` on, which is in line ``line``.
 
         :raises ScenarioError: for the first row that is wrong; names the file and the line.
         """
@@ -96,21 +97,22 @@ class JsonLines:
             lines.row_start = lines.position
 
     def columns(self, content: bytes) -> Columns:
-        """Return what one row says, from the bytes between its start and its end.
+        """Return the columns of one row, parsed from the bytes between its start and its end.
 
-        :raises ScenarioError: when they are not a row; its line is counted from its start.
+        :raises ScenarioError: when they are not a row; lines are counted from its start.
         """
         text = next(_Lines(self._path, io.BytesIO(content), self._longest, position=0, line=1), "")
         return json_row(self._path, 1, text, self._wanted)
 
 
 class CsvLines:
-    """Reads rows of CSV (RFC 4180) below a header; blank lines are allowed, and line ends in quotes.
+    """A reader for CSV (RFC 4180) with a header; blank lines are allowed, and line ends in quotes.
 
     All columns are text. A column may have `csv.field_size_limit` characters. ``first`` and
-    ``first_line`` are where rows start, ``typed`` says whether columns are not just text.
+    ``first_line`` are the byte and the line of the first row; ``typed`` says whether columns have types
+    other than text.
 
-    :param longest: the most bytes that a row may have.
+    :param longest: the largest allowed size of a row, in bytes.
     """
 
     def __init__(
@@ -125,7 +127,7 @@ class CsvLines:
         self.typed = False
 
     def rows(self, file: BinaryIO, start: int, line: int = 1) -> Iterator[Row]:
-        """Yield the rows of ``file`` from byte ``start`` on; ``line`` is its number.
+        """Yield the rows of ``file`` from byte ``start`` on, which is in line ``line``.
 
         :raises ScenarioError: for the first row that is wrong; names the file and the line.
         """
@@ -142,9 +144,9 @@ class CsvLines:
             lines.row_start = lines.position
 
     def columns(self, content: bytes) -> Columns:
-        """Return what one row says, from the bytes between its start and its end.
+        """Return the columns of one row, parsed from the bytes between its start and its end.
 
-        :raises ScenarioError: when they are not a row; its line is counted from its start.
+        :raises ScenarioError: when they are not a row; lines are counted from its start.
         """
         lines = _Lines(self._path, io.BytesIO(content), self._longest, position=0, line=1)
         cells = next(_records(self._path, lines), [])
@@ -157,11 +159,11 @@ RowReader: TypeAlias = JsonLines | CsvLines
 
 
 def row_reader(path: AnyPath, file: BinaryIO, wanted: Sequence[str], longest: int) -> RowReader:
-    """Return what reads the rows of ``file``; its content says what it is.
+    """Return a reader for the format of ``file``, which is told by its content.
 
-    The first character of JSON lines is ``{``, after blanks; anything else is CSV with a header.
+    A file whose first character, after blanks, is ``{`` is JSON lines; any other is CSV with a header.
 
-    :raises ScenarioError: when it is empty, or the header is wrong; names the file and the line.
+    :raises ScenarioError: when the file is empty, or its header is wrong; names the file and the line.
     """
     file.seek(0)
     start = len(_BOM) if file.read(len(_BOM)) == _BOM else 0
@@ -184,7 +186,7 @@ def row_reader(path: AnyPath, file: BinaryIO, wanted: Sequence[str], longest: in
 
 
 def _records(path: AnyPath, lines: _Lines) -> Iterator[list[str]]:
-    """Yield what `csv` makes of ``lines``; it takes no line before it is needed."""
+    """Yield the cells of each CSV record; a line is read only when it is needed, so positions are exact."""
     line = lines.line
     try:
         for cells in csv.reader(lines, strict=True):

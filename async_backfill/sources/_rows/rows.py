@@ -1,4 +1,4 @@
-"""What a row of a table is, in CSV and in JSON lines, and how one that is wrong is refused."""
+"""Parse and check the rows of CSV and JSON lines, with errors that name file, line and column."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _LONGEST: Final = 100
 
 
 def json_row(path: AnyPath, line: int, text: str, wanted: Iterable[str]) -> dict[str, Any]:
-    """Return the JSON object in ``text``, which has the columns that are ``wanted``.
+    """Return the JSON object in ``text``, which must have the columns ``wanted``.
 
-    A name that is there twice, ``NaN``, a number beyond the range of floats, more than 100 levels and
-    half a surrogate pair are refused.
+    Refused are: a name that appears twice, ``NaN``, a number beyond the range of floats, more than 100
+    levels, and half of a surrogate pair.
 
-    :raises ScenarioError: when it is not such an object; names the file, the line and the column.
+    :raises ScenarioError: when the text is not such an object; names the file, the line and the column.
     """
     try:
         row = _json_object(text)
@@ -39,19 +39,19 @@ def json_row(path: AnyPath, line: int, text: str, wanted: Iterable[str]) -> dict
 
 
 def check_header(path: AnyPath, line: int, header: Sequence[str], wanted: Iterable[str]) -> None:
-    """Make sure that ``header`` names each column once and has those that are ``wanted``.
+    """Check that ``header`` names each column once and has all columns ``wanted``.
 
-    :raises ScenarioError: when not; names the file and the line.
+    :raises ScenarioError: when it does not; names the file and the line.
     """
     if len(set(header)) < len(header):
-        raise ScenarioError(f"{path}:{line}: the column {shown(_repeated(header))} is there twice")
+        raise ScenarioError(f"{path}:{line}: the column {shown(_repeated(header))} appears twice")
     check_columns(path, line, header, wanted)
 
 
 def check_columns(path: AnyPath, line: int, known: Collection[str], wanted: Iterable[str]) -> None:
-    """Make sure that the columns ``wanted`` are among the ``known``.
+    """Check that all columns ``wanted`` are among the ``known`` ones.
 
-    :raises ScenarioError: for the first that is not; names the file, the line and the nearest column.
+    :raises ScenarioError: for the first missing column; names the file, the line and the nearest column.
     """
     for name in wanted:
         if name not in known:
@@ -62,18 +62,18 @@ def check_columns(path: AnyPath, line: int, known: Collection[str], wanted: Iter
 
 
 def shown(value: object) -> str:
-    """Return ``value`` as JSON shows it, cut off where it is long: one line of an error."""
+    """Return ``value`` as JSON, shortened to fit into the one line of an error."""
     text = json.dumps(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def repeated_key(path: AnyPath, line: int, key: object, first: int) -> ScenarioError:
-    """Return what to raise for a key in ``line`` that was in line ``first`` already."""
-    return ScenarioError(f"{path}:{line}: the key {shown(key)} is there twice, first in line {first}")
+    """Return the error for a key in ``line`` that line ``first`` has already."""
+    return ScenarioError(f"{path}:{line}: the key {shown(key)} appears twice, first in line {first}")
 
 
 def width_refusal(path: AnyPath, line: int, columns: int, expected: int) -> ScenarioError:
-    """Return what to raise for a row of CSV that has not as many columns as the header."""
+    """Return the error for a CSV row whose number of columns differs from the header's."""
     return ScenarioError(f"{path}:{line}: {columns} columns, expected {expected} as in the header")
 
 
@@ -93,13 +93,13 @@ def _json_object(text: str) -> dict[str, Any]:
         try:
             json.dumps(row, ensure_ascii=False).encode()
         except UnicodeEncodeError:
-            raise ValueError("half a surrogate pair, which is not text") from None
+            raise ValueError("half of a surrogate pair, which is not text") from None
     return row
 
 
 def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(names := dict(pairs)) < len(pairs):
-        raise ValueError(f"the name {shown(_repeated(name for name, _ in pairs))} is there twice")
+        raise ValueError(f"the name {shown(_repeated(name for name, _ in pairs))} appears twice")
     return names
 
 

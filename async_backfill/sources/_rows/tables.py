@@ -1,7 +1,7 @@
-"""Tables and key lists in files: CSV, JSON lines and plain lines, as they are or packed with gzip.
+"""Read a table or a list of keys from a file into memory: CSV, JSON lines or plain lines, also gzip.
 
-What a file holds is told by its content, never by its name. Reading goes through aiofiles and
-parsing through a worker thread, so a large table does not stop the event loop.
+The format is told by the content of a file, never by its name. Reading goes through aiofiles and
+parsing through a worker thread, so a large table does not block the event loop.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ async def read_text(path: AnyPath) -> str:
     """Return the text of a UTF-8 file, unpacked when it is gzip, without a byte order mark.
 
     :raises ScenarioError: when it cannot be read, unpacked or decoded; names the file, and the line
-        and byte where there is one.
+        and byte of a decoding error.
     """
     return await to_thread.run_sync(_decoded, path, await _read_bytes(path))
 
 
 async def read_keys(path: AnyPath) -> list[str]:
-    """Return the keys of a file with one key a line, in their order, repeats included.
+    """Return the keys of a file with one key a line, in the order of the file, repeats included.
 
-    Blank lines are allowed at the end only, where an editor leaves them: in between they would be
-    a lookup that was lost.
+    Blank lines are allowed at the end only, where an editor leaves them: one in between would be
+    a lost lookup.
 
     :raises ScenarioError: as `read_text`, and for a blank line in between.
     """
@@ -49,19 +49,19 @@ async def read_keys(path: AnyPath) -> list[str]:
     while lines and not lines[-1]:
         lines.pop()
     if "" in lines:
-        raise ScenarioError(f"{path}:{lines.index('') + 1}: a blank line, expected a key")
+        raise ScenarioError(f"{path}:{lines.index('') + 1}: the line is blank, expected a key")
     return lines
 
 
 async def read_table(path: AnyPath, *, key: str, value: str | None = None) -> dict[str, Any]:
-    """Return a table as a mapping from its ``key`` column, in the order of its rows.
+    """Return a table as a mapping by its ``key`` column, in the order of its rows.
 
     A file whose first character is ``{`` holds JSON lines, any other is CSV with a header. In CSV
     every value is text.
 
-    :param key: the column that identifies a row: text, not empty, and never the same twice.
+    :param key: the column that identifies a row: non-empty text, different in each row.
     :param value: the column that becomes the value; ``None`` makes it a dict of all other columns.
-    :raises ScenarioError: when the file cannot be read as such a table; names the file and the line.
+    :raises ScenarioError: when the file is not such a table; names the file and the line.
     """
     return await to_thread.run_sync(_table, path, await _read_bytes(path), key, value)
 
@@ -75,7 +75,7 @@ async def _read_bytes(path: AnyPath) -> bytes:
 
 
 def refusal(path: AnyPath, error: OSError | ValueError) -> ScenarioError:
-    """Return what to raise when ``error`` kept ``path`` from being read."""
+    """Return the `ScenarioError` for ``error``, which was raised when ``path`` was read."""
     return ScenarioError(f"{path}: cannot be read: {reason(error)}")
 
 
@@ -84,7 +84,7 @@ def _decoded(path: AnyPath, content: bytes) -> str:
         try:
             content = gzip.decompress(content)
         except (OSError, EOFError, zlib.error) as error:
-            raise ScenarioError(f"{path}: gzip that is cut off or damaged: {error}") from error
+            raise ScenarioError(f"{path}: the gzip data is cut off or damaged: {error}") from error
     try:
         return content.decode("utf-8").removeprefix(BOM)
     except UnicodeDecodeError as error:

@@ -1,4 +1,9 @@
-"""A source that asks a web service; needs the extra ``http``."""
+"""Read keys from a JSON web service over HTTP; needs the extra ``http``, and asyncio.
+
+`HTTPSource` is the source: one URL for each key. `Batch`, with `get_keys` or `post_keys`, lets one request
+ask for many keys; `RetryPolicy` says when a request is sent again. Its errors are kinds of
+`HTTPSourceError`.
+"""
 
 from async_backfill.sources.http._answers import (
     AnswerError,

@@ -1,4 +1,4 @@
-"""What a service answers, and what is wrong with it."""
+"""Answers of a web service: statuses, ``Retry-After``, and the errors for bad answers."""
 
 from __future__ import annotations
 
@@ -12,27 +12,30 @@ from typing import Final
 from async_backfill.errors import AsyncBackfillError
 
 VALUE: Final = frozenset({HTTPStatus.OK, HTTPStatus.NON_AUTHORITATIVE_INFORMATION})
-"""The statuses whose body is the value: 202, 204 and 206 succeed without it, or with a part of it."""
+"""Statuses whose body is the value; 202, 204 and 206 succeed with no value, or with a part of it."""
 
 GONE: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
-"""The statuses that say that there is no such key."""
+"""Statuses that mean that the key does not exist."""
 
 PAUSING: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
-"""The statuses whose ``Retry-After`` is obeyed."""
+"""Statuses whose ``Retry-After`` is obeyed."""
 
 _SECONDS: Final = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?", re.ASCII)
 
 
 class HTTPSourceError(AsyncBackfillError):
-    """The service did not give a value; the text is one line, without headers, user, password and query."""
+    """The service did not return a value; the text is one line, without headers, user, password or query."""
 
 
 class NoAnswerError(HTTPSourceError, ConnectionError):
-    """No whole answer came: no connection, one that broke, or none in time; a later try may get one."""
+    """No complete answer arrived: no connection, a broken one, or a timeout; a later try may succeed."""
 
 
 class StatusError(HTTPSourceError):
-    """The service refused; ``status`` is its code, ``retry_after`` the seconds until it wants to be asked."""
+    """The service answered with an error status.
+
+    ``status`` is its code, ``retry_after`` the seconds that the service asks to wait, or ``None``.
+    """
 
     def __init__(self, message: str, *, status: int, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -41,16 +44,16 @@ class StatusError(HTTPSourceError):
 
 
 class AnswerError(HTTPSourceError):
-    """The answer is not what it must be: too long, not JSON of the right type, redirected too often."""
+    """The answer cannot be used: too long, not JSON of the right type, or redirected too often."""
 
 
 class KeyTextError(HTTPSourceError):
-    """The key cannot be sent, and was not."""
+    """The key cannot be written into a URL, so no request was sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer: its ``body`` if that is a value, and the seconds of ``Retry-After`` if it has it."""
+    """A complete answer: its ``body`` if that is a value, and the seconds of its ``Retry-After``, if any."""
 
     status: int
     body: bytes = b""
@@ -58,23 +61,23 @@ class Answer:
 
     @property
     def may_pass(self) -> bool:
-        """Whether a later try may be answered otherwise."""
+        """Whether a later try may get another answer."""
         return self.status >= HTTPStatus.INTERNAL_SERVER_ERROR or self.status in PAUSING
 
     @property
     def pause(self) -> float | None:
-        """The seconds that the service wants to be left alone, when it is one that is obeyed."""
+        """The seconds without requests that the service asks for, if its status is one that is obeyed."""
         return self.retry_after if self.status in PAUSING else None
 
     def refusal(self, shown: str) -> StatusError:
-        """Return what to raise when this is no value; ``shown`` is the URL as errors show it."""
+        """Return the error for an answer without a value; ``shown`` is the URL as errors show it."""
         return StatusError(
             f"HTTP {status_name(self.status)} from {shown}", status=self.status, retry_after=self.retry_after
         )
 
 
 def status_name(status: int) -> str:
-    """Return a status as errors show it: with the phrase of RFC 9110, not with the server's own."""
+    """Return a status as errors show it: with the phrase of RFC 9110, not the server's own."""
     try:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
@@ -82,13 +85,13 @@ def status_name(status: int) -> str:
 
 
 def retry_after(value: str | None, *, now: datetime, date: str | None = None) -> float | None:
-    """Return the seconds that a ``Retry-After`` header asks for, 0.0 or more; ``None`` when it says nothing.
+    """Return the seconds of a ``Retry-After`` header, 0.0 or more; ``None`` when there are none.
 
     RFC 9110, section 10.2.3: seconds, or a date in one of the three formats of section 5.6.7. Fractions
-    of a second are understood, too.
+    of a second are accepted too.
 
-    :param now: what a date is compared with, with a time zone.
-    :param date: the ``Date`` header of the same answer; it goes before ``now``, for two clocks may differ.
+    :param now: the time to compare a date with; it has a time zone.
+    :param date: the ``Date`` header of the same answer; used instead of ``now``, as clocks may differ.
     """
     if value is None:
         return None

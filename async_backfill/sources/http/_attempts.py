@@ -1,4 +1,4 @@
-"""Asking a service again: as often as it may pass, as late as it says, and never past the time left."""
+"""Bounded retries that obey ``Retry-After`` and the deadline of the load."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """When a request is sent again.
+    """The rules for sending a request again.
 
     ``attempts``
-        requests for one answer at the most, 1 or more; those that the service asked to have later
-        (``Retry-After``) are not counted, the time left bounds them.
+        the largest number of requests for one answer, 1 or more; a request that the service put off
+        (``Retry-After``) does not count: only the deadline bounds those.
     ``attempt_timeout``
-        seconds after which one request is given up, and counts as failed.
+        seconds after which one request is cancelled and counts as failed.
     ``wait_initial``, ``wait_max``
-        seconds before the second attempt, twice as many before each later one up to the most; half of
-        each wait is at random (Marc Brooker, "Exponential Backoff And Jitter", 2015: "equal jitter").
+        seconds before the second attempt, doubled before each later one, and the largest wait; half of
+        each wait is random (Marc Brooker, "Exponential Backoff And Jitter", 2015: "equal jitter").
     ``max_pause``
-        seconds that one ``Retry-After`` keeps other keys from being asked for, at the most.
+        the longest time, in seconds, for which one ``Retry-After`` holds back the requests of other keys.
 
-    :raises ConfigurationError: for a value outside of that.
+    :raises ConfigurationError: when a value is not allowed.
     """
 
     attempts: int = 3
@@ -50,7 +50,7 @@ class RetryPolicy:
         seconds("max_pause", self.max_pause)
 
     def wait(self, tried: int) -> float:
-        """Return the seconds to wait when there were ``tried`` attempts."""
+        """Return the seconds to wait after ``tried`` attempts."""
         if tried == 0:
             return 0.0
         longest = min(self.wait_max, math.ldexp(self.wait_initial, min(tried, 500) - 1))
@@ -58,10 +58,13 @@ class RetryPolicy:
 
 
 class Attempts:
-    """Sends the requests of one source: ``concurrency`` at once, and none while the service wants a pause.
+    """The requests of one source: retried, at most ``concurrency`` at once, none during a pause.
 
     A ``Retry-After`` holds for all keys: a service that is busy with one is busy with the next.
     """
+
+    # No library of retries has a pause that all keys share and that is not a failed attempt, so these retries
+    # are our own: see decision 43 in notes.md.
 
     def __init__(self, policy: RetryPolicy, *, concurrency: int) -> None:
         self._policy = policy
@@ -72,11 +75,12 @@ class Attempts:
     async def ask(self, send: Callable[[], Awaitable[Answer]], shown: str) -> Answer:
         """Return the first answer of ``send`` that a later try would not change.
 
-        The time left is that of the cancel scope around. What would be too late is not waited for.
+        The deadline is that of the enclosing cancel scope. A wait that would pass it fails at once.
 
         :param shown: the URL as errors show it.
         :raises NoAnswerError: when the last attempt got no answer.
-        :raises StatusError: when it got one that may pass, or the service wants a pause beyond the time left.
+        :raises StatusError: when it got a temporary error status, or the service asks for a pause that ends
+            after the deadline.
         """
         failed = told = 0
         last: HTTPSourceError | None = None
@@ -100,7 +104,7 @@ class Attempts:
                 if failed >= self._policy.attempts:
                     raise last
         finally:
-            last = None  # an error knows this frame, which must not know the error
+            last = None  # the error's traceback refers to this frame: avoid a reference cycle
 
     async def _send(self, send: Callable[[], Awaitable[Answer]], shown: str) -> Answer:
         timeout = self._policy.attempt_timeout
@@ -129,7 +133,7 @@ class Attempts:
             if not pause + backoff:
                 return
             await sleep(pause + backoff)
-            backoff = 0.0  # and look whether there is a new pause
+            backoff = 0.0  # loop again: another request may have started a new pause
 
 
 def _time_left() -> float:
@@ -137,8 +141,8 @@ def _time_left() -> float:
 
 
 def _too_late(status: int, pause: float, left: float, shown: str) -> StatusError:
-    wish = f"wants to be left alone for {pause:.4g} s (Retry-After)"
-    late = f"{max(left, 0.0):.3g} s are left" if left < math.inf else "that is not waited for"
+    wish = f"asks for a pause of {pause:.4g} s (Retry-After)"
+    late = f"only {max(left, 0.0):.3g} s are left" if left < math.inf else "which would never end"
     return StatusError(
         f"HTTP {status_name(status)} from {shown}, which {wish}; {late}", status=status, retry_after=pause
     )

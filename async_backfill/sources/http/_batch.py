@@ -1,4 +1,4 @@
-"""One request for many keys."""
+"""Batch requests: one request for many keys."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class BatchRequest:
-    """A request: ``content`` is its body; ``headers`` are sent besides those of the source."""
+    """An HTTP request: ``content`` is its body; ``headers`` are sent in addition to those of the source."""
 
     method: Literal["GET", "POST"]
     url: str
@@ -31,16 +31,16 @@ class BatchRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch(Generic[K, V]):
-    """How a service is asked for many keys at once.
+    """The form of a batch request, and how to read its answer.
 
     ``request``
-        makes the request for some keys; `post_keys` and `get_keys` return such functions.
+        a function that makes the request for some keys; `post_keys` and `get_keys` return such functions.
     ``read``
-        makes the values by key from the body of an answer with status 200; keys that are missing do not
-        exist. ``None`` reads a JSON object whose names are the keys as text, and whose values have the
-        source's ``value_type``.
+        a function that returns the values by key from the body of an answer with status 200; a missing key
+        does not exist. ``None`` reads a JSON object whose names are the keys as text, and whose values have
+        the source's ``value_type``.
     ``max_keys``
-        keys in one request at the most; one is asked for alone, by its own URL.
+        the largest number of keys in one request, 2 or more; a single key is asked for by its own URL.
 
     :raises ConfigurationError: when ``max_keys`` is less than 2.
     """
@@ -54,9 +54,10 @@ class Batch(Generic[K, V]):
 
 
 def post_keys(url: str, *, name: str = "keys") -> Callable[[Sequence[Any]], BatchRequest]:
-    """Return what makes a POST to ``url`` with the JSON ``{"keys": [...]}``; ``name`` is in place of "keys".
+    """Return a function for `Batch` that makes a POST to ``url`` with the JSON ``{"keys": [...]}``.
 
-    :raises ConfigurationError: when ``url`` is none of http or https, or has a user.
+    :param name: the name to use in place of ``"keys"``.
+    :raises ConfigurationError: when ``url`` is not an http or https URL, or has a user.
     """
     _check(url)
     text("name", name)
@@ -69,9 +70,10 @@ def post_keys(url: str, *, name: str = "keys") -> Callable[[Sequence[Any]], Batc
 
 
 def get_keys(url: str, *, name: str = "keys") -> Callable[[Sequence[Any]], BatchRequest]:
-    """Return what makes a GET of ``url`` with the query ``?keys=a&keys=b``; ``name`` is in place of "keys".
+    """Return a function for `Batch` that makes a GET of ``url`` with the query ``?keys=a&keys=b``.
 
-    :raises ConfigurationError: when ``url`` is none of http or https, or has a user.
+    :param name: the name to use in place of ``"keys"``.
+    :raises ConfigurationError: when ``url`` is not an http or https URL, or has a user.
     """
     _check(url)
     text("name", name)
@@ -85,4 +87,6 @@ def get_keys(url: str, *, name: str = "keys") -> Callable[[Sequence[Any]], Batch
 
 def _check(url: str) -> None:
     if without_user("url", url)[1] is not None:
-        raise ConfigurationError("url", "has a user; give it in the url of the source, or as a header")
+        raise ConfigurationError(
+            "url", "must not have a user: put it into the url of the source, or send a header"
+        )

@@ -1,4 +1,4 @@
-"""The body of an answer, unpacked while it comes, and never longer than allowed."""
+"""The body of an answer: unpacked piece by piece, and limited in size."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _FIRST_OF_NUMBERS: Final = tuple(b"-0123456789"[at : at + 1] for at in range(11)
 
 
 class Body:
-    """Takes the pieces of a body as they come.
+    """Collects the pieces of one body.
 
-    :param most: bytes at the most, as they come and unpacked.
-    :param encoding: the ``Content-Encoding`` header; gzip is understood (RFC 1952, also several members).
+    :param most: the largest allowed size in bytes, as sent and unpacked.
+    :param encoding: the ``Content-Encoding`` header; gzip is accepted (RFC 1952, also several members).
     :param shown: the URL as errors show it.
     :raises AnswerError: for another encoding.
     """
@@ -23,7 +23,7 @@ class Body:
     def __init__(self, most: int, *, encoding: str, shown: str) -> None:
         packing = encoding.strip().lower()
         if packing not in ("", "identity", "gzip", "x-gzip"):
-            raise AnswerError(f"{shown} answers packed with {packing[:40]!r}, expected gzip")
+            raise AnswerError(f"{shown} answers with the encoding {packing[:40]!r}, expected gzip")
         self._most = most
         self._shown = shown
         self._content = bytearray()
@@ -31,9 +31,9 @@ class Body:
         self._unpacking = zlib.decompressobj(_GZIP) if packing.endswith("gzip") else None
 
     def add(self, piece: bytes) -> None:
-        """Take the next piece.
+        """Add the next piece.
 
-        :raises AnswerError: when it makes the body longer than allowed, or is no gzip.
+        :raises AnswerError: when the body becomes too long, or is not gzip as announced.
         """
         self._came += len(piece)
         self.check_length(self._came)
@@ -46,21 +46,24 @@ class Body:
             raise AnswerError(f"{self._shown} answers with damaged gzip: {error}") from error
 
     def check_length(self, length: int) -> None:
-        """Refuse a body of ``length`` bytes when that is more than allowed, with an `AnswerError`."""
+        """Raise `AnswerError` when ``length`` bytes are more than allowed."""
         if length > self._most:
             raise AnswerError(f"{self._shown} answers with more than max_body={self._most} bytes")
 
     def whole(self, *, is_delimited: bool) -> bytes:
-        """Return the content, now that all pieces came.
+        """Return the content, after the last piece.
 
-        :param is_delimited: whether HTTP itself tells a body that was cut off, by its length or its chunks.
-        :raises NoAnswerError: when it was, or may have been: without a limit the end of the connection is
-            the end of the body, and of all JSON only a number that was cut off is one still.
+        :param is_delimited: whether HTTP itself detects a body that was cut off, by its length or chunks.
+        :raises NoAnswerError: when the body was cut off, or may have been. Without a length, a closed
+            connection is the end of the body, and a number is the only JSON that is still valid when it is
+            cut off.
         """
         if self._unpacking is not None and self._came and not self._unpacking.eof:
-            raise NoAnswerError(f"{self._shown} answers with gzip that is cut off")
+            raise NoAnswerError(f"{self._shown} answers with gzip data that is cut off")
         if not is_delimited and self._content.lstrip()[:1] in _FIRST_OF_NUMBERS:
-            raise NoAnswerError(f"{self._shown} answers with a number that may be cut off: it has no length")
+            raise NoAnswerError(
+                f"{self._shown} answers with a number that may be cut off: the body has no length"
+            )
         return bytes(self._content)
 
     def _unpack(self, packed: bytes) -> None:

@@ -1,8 +1,8 @@
-"""A request and its answer, over a pool of connections, with aiohttp: the one module that imports it.
+"""Send requests over a pool of connections with aiohttp; the only module that imports it.
 
-It needs asyncio. No cookie goes from one key to another, bodies are unpacked by `Body`, and where a redirect
-may lead, and with what, is decided here. What aiohttp does by itself: it sends a GET once more, at once,
-when the connection ends without an answer, as one does that was kept and has just been closed.
+It needs asyncio. No cookie goes from one key to another, `Body` unpacks the bodies, and this module decides
+which redirects are followed and with which headers. One retry is aiohttp's own: it sends a GET once more, at
+once, when a connection ends without an answer, as an idle one does that the server has just closed.
 """
 
 from __future__ import annotations
@@ -43,21 +43,23 @@ _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HOST: Final = re.compile(r"[0-9A-Za-z._:-]{1,255}")
 _FIELD: Final = re.compile(r"[\x20-\x7e\t]*")
 _LONGEST_URL: Final = 1 << 16
-_DRAINED: Final = 1 << 16  # bytes that are read of an answer nobody wants, so that the connection can be kept
+_DRAINED: Final = 1 << 16  # bytes of an unused answer that are read so that its connection can be reused
 
 
 class Exchange:
-    """Sends requests, follows their redirects, and reads as much of an answer as is allowed.
+    """An HTTP client for one service, which follows redirects and limits the size of answers.
 
-    Must be made while asyncio runs.
+    It must be made while asyncio runs.
 
     :param url: any URL of the service; ``headers`` are sent to its scheme, host and port only, and no
-        more after a redirect has left them.
-    :param max_body: bytes of a body at the most, before and after it is unpacked.
-    :param max_redirects: redirects that one request follows at the most, never to anything but http and
-        https, nor from https to http.
-    :param connections: open at once at the most.
+        longer once a redirect has led elsewhere.
+    :param max_body: the largest allowed body in bytes, packed and unpacked.
+    :param max_redirects: the largest number of redirects of one request; they lead to http and https only,
+        and never from https to http.
+    :param connections: the largest number of open connections.
     """
+
+    # aiohttp, because it never takes a stray answer for the answer to the next key: decision 43 in notes.md.
 
     def __init__(
         self,
@@ -84,7 +86,7 @@ class Exchange:
         self._all_ended = Event()
 
     async def aclose(self) -> None:
-        """End the requests that are under way, and close all connections."""
+        """Cancel the requests in progress, and close all connections."""
         self._is_closed = True
         with CancelScope(shield=True):
             for scope in self._under_way:
@@ -97,9 +99,9 @@ class Exchange:
         """Return the answer to ``request``, after its redirects.
 
         :param shown: the URL as errors show it.
-        :raises NoAnswerError: when no whole answer came.
-        :raises AnswerError: when it is too long, oddly packed, or a redirect that is not followed.
-        :raises HTTPSourceError: when this is closed, or was meanwhile.
+        :raises NoAnswerError: when no complete answer arrived.
+        :raises AnswerError: when the answer is too long, has an unknown encoding, or is a refused redirect.
+        :raises HTTPSourceError: when this client is closed, also during the request.
         """
         with CancelScope() as scope:
             self._under_way.add(scope)
@@ -116,10 +118,10 @@ class Exchange:
         try:
             return await self._follow(request, shown)
         except aiohttp.ClientResponseError:
-            what = "it is not HTTP"
+            what = "the answer is not HTTP"
         except (aiohttp.ClientError, OSError) as error:
             what = _reason(error)
-        # Raised here, because aiohttp's errors know the request and so its headers.
+        # Raised outside of except: aiohttp's errors hold the request, and so its secret headers.
         raise NoAnswerError(f"no answer from {shown}: {what}")
 
     async def _follow(self, asked: BatchRequest, shown: str) -> Answer:
@@ -165,7 +167,7 @@ class Exchange:
 
 
 async def _drain(response: aiohttp.ClientResponse) -> None:
-    """Read an answer that nobody wants, so that its connection can be kept, unless it is a long one."""
+    """Read an unused answer to its end, so that its connection can be reused, unless it is long."""
     came = 0
     async for piece in response.content.iter_any():
         came += len(piece)
@@ -174,58 +176,58 @@ async def _drain(response: aiohttp.ClientResponse) -> None:
 
 
 def check_url(setting: str, url: str) -> None:
-    """Refuse a URL that aiohttp cannot make a request of.
+    """Check that aiohttp can send a request to ``url``.
 
-    :raises ConfigurationError: shows nothing of it.
+    :raises ConfigurationError: when it cannot; the text shows nothing of the URL.
     """
     if _parsed(url) is None:
-        raise ConfigurationError(setting, "no URL that a request could be made of")
+        raise ConfigurationError(setting, "is not a URL that a request can be sent to")
 
 
 def check_headers(headers: Mapping[Any, Any]) -> None:
-    """Refuse what cannot be sent as headers, or is not the user's to say.
+    """Check that ``headers`` can be sent, and are none that the source sets itself.
 
-    :raises ConfigurationError: shows the name, never the value.
+    :raises ConfigurationError: when they cannot; the text shows the name, never the value.
     """
     for name, value in headers.items():
         if not isinstance(name, str) or not _TOKEN.fullmatch(name):
-            raise ConfigurationError("headers", f"{name!r} is not the name of a header")
+            raise ConfigurationError("headers", f"must have names of headers, not {name!r}")
         if name.lower() in _OURS:
-            raise ConfigurationError("headers", f"{name} is set by the source itself")
+            raise ConfigurationError("headers", f"must not have {name}, which the source sets itself")
         if not isinstance(value, str) or not _FIELD.fullmatch(value):
-            raise ConfigurationError("headers", f"the value of {name} is not printable ASCII text")
+            raise ConfigurationError("headers", f"the value of {name} must be printable ASCII text")
 
 
 def redirect_target(url: URL, location: str, shown: str) -> URL:
-    """Return where ``location`` leads from ``url``.
+    """Return the absolute URL of ``location``, a redirect from ``url``.
 
-    :raises AnswerError: when that is not to be followed.
+    :raises AnswerError: when the redirect must not be followed.
     """
     try:
         target = _parsed(str(url.join(URL(location))))
     except ValueError:
         target = None
     if target is None:
-        raise AnswerError(f"{shown} redirects to something that is neither http nor https")
+        raise AnswerError(f"{shown} redirects to a URL that is neither http nor https")
     if url.scheme == "https" and target.scheme == "http":
         raise AnswerError(f"{shown} redirects from https to http")
     return target.with_user(None).with_fragment(None)
 
 
 def _usable(asked: BatchRequest, shown: str) -> URL:
-    """Return the URL of a request that the user's code may have made."""
+    """Return the checked URL of a request, which a function of the user may have made."""
     url = _parsed(asked.url)
     try:
         check_headers(asked.headers)
     except ConfigurationError as refused:
         raise AnswerError(f"no request to {shown} could be made: {refused}") from None
     if url is None:
-        raise AnswerError(f"no request to {shown} could be made: it is no URL of http or https")
+        raise AnswerError(f"no request to {shown} could be made: it is not an http or https URL")
     return url
 
 
 def _parsed(text: str) -> URL | None:
-    """Return a URL of http or https with a host and a port that there may be, or ``None``."""
+    """Return ``text`` as an http or https URL with a valid host and port, or ``None``."""
     try:
         url = URL(ascii_url(text), encoded=True)
         has_host = bool(_HOST.fullmatch(url.raw_host or "")) and 0 < (url.port or 0) < 1 << 16
@@ -239,7 +241,7 @@ def _lowered(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _reason(error: BaseException) -> str:
-    """Return what the first cause of ``error`` says: that of the operating system, if there is one."""
+    """Return the text of the first cause of ``error``, usually an error of the operating system."""
     while (cause := error.__cause__ or error.__context__) is not None:
         error = cause
     said = " ".join(str(error).split())

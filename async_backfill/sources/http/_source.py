@@ -1,4 +1,4 @@
-"""A service that answers with JSON over HTTP, as a source; needs the extra ``http``, and asyncio."""
+"""A source that reads a JSON web service over HTTP; needs the extra ``http``, and asyncio."""
 
 from __future__ import annotations
 
@@ -31,40 +31,42 @@ if TYPE_CHECKING:
 
 
 def key_text(key: object) -> str:
-    """Return the text of a key that is text or a whole number.
+    """Return ``key`` as text, if it is text or a whole number.
 
-    :raises KeyTextError: for anything else.
+    :raises KeyTextError: for any other key.
     """
     if isinstance(key, str):
         return key
     if isinstance(key, int) and not isinstance(key, bool):
         return int.__str__(key)
-    raise KeyTextError(f"a {type(key).__name__} is neither text nor a whole number, and there is no key_text")
+    raise KeyTextError(f"the key is a {type(key).__name__}, neither text nor a whole number: set key_text")
 
 
 class HTTPSource(Generic[K, V]):
-    """Answers with what a service has at the URL of each key, or with what it says to one batch request.
+    """A source that reads each key from its own URL, or many keys with one batch request.
 
-    200 is a value, 404 and 410 are absent, and any other answer fails its key alone. Without an answer, and
-    after 5xx, the request is sent again as `RetryPolicy` says; after 429 and 503 with ``Retry-After`` no
-    request is sent until then. The connections are opened by the first load and closed by `aclose` or the
-    end of ``async with``; they are this source's own and keep no cookies. Only https notices a bit that
-    flips on its way.
+    200 is a value, 404 and 410 mean that the key does not exist, and any other answer fails its key alone.
+    Without an answer, and after 5xx, the request is sent again as `RetryPolicy` says; after 429 and 503 with
+    ``Retry-After`` no request is sent until that time. The first load opens the connections; `aclose` or the
+    end of ``async with`` closes them. They belong to this source alone and keep no cookies. Only https
+    detects a bit that flips on its way.
 
     Secrets belong into ``headers``, or into the user and password of ``url``: neither is ever shown, and both
-    are sent to the host of ``url`` only. Two keys with one text, such as ``1`` and ``"1"``, are one URL.
+    are sent to the host of ``url`` only. Two keys with the same text, such as ``1`` and ``"1"``, share a URL.
 
     :param url: the URL of one key, such as ``https://host/items/{key}``.
-    :param value_type: what msgspec makes of the JSON; anything else fails its key.
-    :param key_text: makes the text of a key, which is percent-encoded into the URL.
-    :param batch: how to ask for many keys at once; ``None`` asks for each alone.
-    :param concurrency: requests at once, and connections, at the most.
-    :param timeout: seconds for one `load_many`; a key without an answer by then fails alone. Best less than
-        ``LoadPolicy.timeout``, which fails all of them.
-    :param max_body: bytes of an answer at the most, also unpacked.
-    :param max_redirects: redirects of one request at the most.
-    :param ssl_context: for a certificate of one's own; ``None`` trusts what the system trusts.
-    :raises ConfigurationError: when a setting is outside what is allowed.
+    :param value_type: the type of a value, for msgspec; JSON of another type fails its key.
+    :param key_text: a function that returns the text of a key, which is percent-encoded into the URL.
+    :param batch: the form of a request for many keys; ``None`` sends one request for each key.
+    :param headers: headers of each request.
+    :param retry: when to send a request again; ``None`` is the default `RetryPolicy`.
+    :param concurrency: the largest number of requests, and of connections, at the same time.
+    :param timeout: seconds for one `load_many`; a key without an answer by then fails alone. It should be
+        less than ``LoadPolicy.timeout``, which fails all keys.
+    :param max_body: the largest allowed answer in bytes, packed and unpacked.
+    :param max_redirects: the largest number of redirects of one request.
+    :param ssl_context: the TLS settings, such as for your own certificate; ``None`` is the system's.
+    :raises ConfigurationError: when a setting is not allowed.
     """
 
     def __init__(  # noqa: PLR0913 - each is a setting of its own
@@ -114,16 +116,16 @@ class HTTPSource(Generic[K, V]):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close all connections; loads in progress fail, and later ones until it is opened again."""
+        """Close all connections; loads in progress and later ones fail, until the source is opened again."""
         self._is_closed = True
         service, self._service = self._service, None
         if service is not None:
             await service.exchange.aclose()
 
     async def load_many(self, keys: Sequence[K], /) -> Mapping[K, V | Failed]:
-        """Return the values of those ``keys`` that the service has; one that could not be had is `Failed`.
+        """Return the values of those ``keys`` that the service has; a key that could not be read is `Failed`.
 
-        :raises LoadError: when the source was closed.
+        :raises LoadError: when the source is closed.
         """
         service = self._opened()
         answers: dict[K, V | Failed | Absent] = {}
@@ -147,7 +149,7 @@ class HTTPSource(Generic[K, V]):
 
     def _opened(self) -> _Service:
         if self._is_closed:
-            raise LoadError(f"{self._url.shown}: closed, expected 'async with' around its use")
+            raise LoadError(f"{self._url.shown}: the source is closed: use it inside 'async with'")
         if self._service is None:
             exchange = Exchange(
                 self._url.of("key"),
@@ -161,7 +163,7 @@ class HTTPSource(Generic[K, V]):
         return self._service
 
     def _jobs(self, keys: Sequence[K], answers: dict[K, V | Failed | Absent]) -> Iterator[dict[K, str]]:
-        """Yield what is asked for by one request each, keys with their texts; others have failed."""
+        """Yield the keys of each request with their texts; a key without a text becomes a failed answer."""
         most = 1 if self._batch is None else self._batch.max_keys
         job: dict[K, str] = {}
         for key in keys:
@@ -183,7 +185,7 @@ class HTTPSource(Generic[K, V]):
                 return await self._together(service, self._batch, job)
             ((key, text),) = job.items()
             return {key: await self._alone(service, text)}
-        except Exception as error:  # noqa: BLE001 - also of the user's code; others of the load are not disturbed
+        except Exception as error:  # noqa: BLE001 - other keys of the load go on
             return dict.fromkeys(job, Failed(error))
 
     async def _alone(self, service: _Service, text: str) -> V | Absent:
@@ -217,7 +219,9 @@ def _with_user(headers: Mapping[str, str], authorization: str | None) -> dict[st
     if authorization is None:
         return dict(headers)
     if any(name.lower() == "authorization" for name in headers):
-        raise ConfigurationError("headers", "Authorization is there, and the url has a user: only one can be")
+        raise ConfigurationError(
+            "headers", "must not have Authorization when the url has a user: give only one of them"
+        )
     return {**headers, "authorization": authorization}
 
 

@@ -1,4 +1,4 @@
-"""The URL of one key: a template, and a key in one segment of it that never becomes more than that."""
+"""The URL of one key, made from a template; the key never changes the rest of the URL."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _SEPARATORS: Final = re.compile(r"[/\\]")
 
 
 class KeyURL:
-    """A URL with one ``{key}`` in its path or its query, in which the text of a key takes that place.
+    """A URL template with one ``{key}`` in its path or query, the place for the text of a key.
 
-    ``shown`` is the template as errors show it: without user, password and the query. ``authorization``
-    is the header that stands for the user and the password; a URL made of it has neither.
+    ``shown`` is the template as errors show it: without user, password and query. ``authorization`` is the
+    header that carries user and password; the made URLs have neither.
 
-    :param template: ``http`` or ``https``.
-    :raises ConfigurationError: for anything else; shows nothing of the template but its host and path.
+    :param template: an ``http`` or ``https`` URL.
+    :raises ConfigurationError: for anything else; the text shows only the host and path of the template.
     """
 
     def __init__(self, template: str) -> None:
@@ -33,11 +33,13 @@ class KeyURL:
         bare = ascii_url(bare)
         before, place, after = bare.partition(_PLACE)
         if not place or _PLACE in after:
-            raise ConfigurationError("url", f"{shown(bare)} has not exactly one {{key}}, {_ALLOWED}")
+            raise ConfigurationError("url", f"{shown(bare)} must have exactly one {{key}}, {_ALLOWED}")
         parts = urlsplit(bare)
         self._in_query = "?" in before
         if _PLACE in parts.netloc or "#" in template:
-            raise ConfigurationError("url", f"{shown(bare)}: {{key}} is in the path or the query, {_ALLOWED}")
+            raise ConfigurationError(
+                "url", f"{shown(bare)} must have {{key}} in its path or query, {_ALLOWED}"
+            )
         self.shown = shown(bare)
         self._before, self._after = before, after
         self._segment_start = before.rpartition("/")[2]
@@ -46,53 +48,53 @@ class KeyURL:
     def of(self, key: str) -> str:
         """Return the URL of the key whose text is ``key``, percent-encoded (RFC 3986, section 2.1).
 
-        :raises KeyTextError: for a key that no such URL can name. One that is empty, or a dot segment
-            (``.`` or ``..``) by itself or between slashes, would name something else: servers remove such
-            segments, also from what was percent-encoded. A lone surrogate is no text.
+        :raises KeyTextError: for a key that no URL can hold: an empty one, one with a dot segment (``.`` or
+            ``..``), alone or between slashes, or with a lone surrogate, which is not text.
         """
+        # Servers remove dot segments even when they are percent-encoded: see decision 43 in notes.md.
         encoded = quote(utf8(key), safe="")
         if not self._in_query:
             segment = f"{self._segment_start}{key}{self._segment_end}"
             if not segment:
-                raise KeyTextError("an empty key would be the URL of something else")
+                raise KeyTextError("an empty key would be the URL of another resource")
             if not {".", ".."}.isdisjoint(_SEPARATORS.split(segment)):
-                raise KeyTextError("a key with the segment '.' or '..' would be the URL of something else")
+                raise KeyTextError("a key with the segment '.' or '..' would be the URL of another resource")
         return f"{self._before}{encoded}{self._after}"
 
 
 def utf8(key: str) -> bytes:
     """Return ``key`` as UTF-8.
 
-    :raises KeyTextError: when it has half of a surrogate pair.
+    :raises KeyTextError: when it has a lone surrogate.
     """
     try:
         return key.encode("utf-8")
     except UnicodeEncodeError:
-        raise KeyTextError("a key with a lone surrogate is no text that can be sent") from None
+        raise KeyTextError("a key with a lone surrogate is not text and cannot be sent") from None
 
 
 def ascii_url(url: str) -> str:
-    """Return ``url`` with what is not ASCII percent-encoded, and nothing else changed.
+    """Return ``url`` with all characters beyond ASCII percent-encoded, and nothing else changed.
 
-    Of a host name it makes none: one that is not ASCII is given as it is registered (``xn--``).
+    That is wrong for a host name: one beyond ASCII must be given as it is registered (``xn--``).
     """
     return quote(url, safe=_ASCII, errors="surrogatepass")
 
 
 def without_user(setting: str, url: str) -> tuple[str, str | None]:
-    """Return ``url`` without user and password, and the value of the header that stands for them.
+    """Return ``url`` without user and password, and the value of the header that carries them.
 
     The header is that of RFC 7617, "The 'Basic' HTTP Authentication Scheme".
 
-    :raises ConfigurationError: when it is no URL of http or https; shows no more of it than it must.
+    :raises ConfigurationError: when ``url`` is not an http or https URL; the text shows nothing of it.
     """
     try:
         parts = urlsplit(text(setting, url))
-        port = parts.port  # raises what it is too late to raise later
-    except ValueError:  # of urlsplit, whose text shows the whole
-        raise ConfigurationError(setting, f"no URL, {_ALLOWED}") from None
+        port = parts.port  # raises ValueError for a port that is not a number
+    except ValueError:  # its text shows the whole URL, with the password
+        raise ConfigurationError(setting, f"is not a URL, {_ALLOWED}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or _UNPRINTABLE.search(url):
-        raise ConfigurationError(setting, f"no URL of http or https without blanks, {_ALLOWED}")
+        raise ConfigurationError(setting, f"is not an http or https URL without blanks, {_ALLOWED}")
     user, at, host = parts.netloc.rpartition("@")
     if not at:
         return url, None

@@ -1,4 +1,4 @@
-"""From the JSON of an answer to values of one type, with msgspec."""
+"""Decode the JSON of an answer into values of one type, with msgspec."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _NAMED: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class ValueReader(Generic[V]):
-    """Reads values of ``value_type``.
+    """A decoder for values of ``value_type``.
 
-    :raises ConfigurationError: when msgspec does not know such a type.
+    :raises ConfigurationError: when msgspec does not support the type.
     """
 
     def __init__(self, value_type: Any) -> None:
@@ -33,15 +33,15 @@ class ValueReader(Generic[V]):
     def one(self, content: bytes | msgspec.Raw, place: str) -> V:
         """Return the value whose JSON is ``content``.
 
-        :param place: where it is from, as errors show it.
-        :raises AnswerError: when it is none, or of another type.
+        :param place: the URL of the answer, as errors show it.
+        :raises AnswerError: when it is not JSON, or of another type.
         """
         return cast("V", _decode(self._decoder, content, place))
 
     def named(self, content: bytes, texts: Mapping[K, str], place: str) -> dict[K, V | Failed | Absent]:
-        """Return the values of a JSON object by the keys whose ``texts`` are its names.
+        """Return the values of a JSON object whose names are the ``texts`` of the keys.
 
-        :raises AnswerError: when it is no object; one value of another type is the failure of its key.
+        :raises AnswerError: when it is not an object; a single value of another type fails only its key.
         """
         values = _decode(_NAMED, content, place)
         found: dict[K, V | Failed | Absent] = {}
@@ -57,4 +57,4 @@ def _decode(decoder: msgspec.json.Decoder[T], content: bytes | msgspec.Raw, plac
     try:
         return decoder.decode(content)
     except (ValueError, RecursionError, msgspec.DecodeError) as error:
-        raise AnswerError(f"what {place} answers is not the JSON of a value: {error}") from error
+        raise AnswerError(f"the answer of {place} is not the JSON of a value: {error}") from error

@@ -1,4 +1,8 @@
-"""Sources that ask an SQL database; need the extra ``sql``."""
+"""Read keys from an SQL database, with SQLAlchemy; needs the extra ``sql``, and asyncio.
+
+`SQLSource` reads a table or view and can scan its keys, `StatementSource` runs a statement of your own.
+`open_database` makes an engine from a URL. `QueryError` is raised when the database refuses a query.
+"""
 
 from async_backfill.sources.sql._database import open_database
 from async_backfill.sources.sql._errors import QueryError

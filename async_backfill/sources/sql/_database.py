@@ -1,4 +1,4 @@
-"""A database to ask: an engine of SQLAlchemy's."""
+"""Run queries on an SQLAlchemy engine, with a timeout and one retry."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ _MOST_MILLISECONDS: Final = 2**31 - 1
 
 @asynccontextmanager
 async def open_database(url: str | sa.URL, **options: Any) -> AsyncIterator[AsyncEngine]:
-    """Make an engine for a database URL, inside ``async with``, which closes its connections at the end.
+    """Make an SQLAlchemy engine for ``async with``; its connections are closed at the end of the block.
 
-    :param url: such as ``postgresql://user:password@host/database`` or ``sqlite:///file.db``; without a
-        driver it gets asyncpg or aiosqlite.
-    :param options: for SQLAlchemy's ``create_async_engine``.
-    :raises ConfigurationError: when the URL cannot be used; what it says never shows the URL.
+    :param url: the URL of the database, such as ``postgresql://user:password@host/database`` or
+        ``sqlite:///file.db``; asyncpg or aiosqlite is added when it names no driver.
+    :param options: more options of SQLAlchemy's ``create_async_engine``.
+    :raises ConfigurationError: when the URL cannot be used; the text never shows the URL.
     """
     try:
         parsed = _with_driver(make_url(url))
@@ -52,10 +52,10 @@ async def open_database(url: str | sa.URL, **options: Any) -> AsyncIterator[Asyn
     except (ArgumentError, InvalidRequestError, NoSuchModuleError, ValueError):
         allowed = "such as postgresql://user@host/database or sqlite:///file.db"
         raise ConfigurationError(
-            "url", f"is not the URL of a database with an async driver, {allowed}"
+            "url", f"must be the URL of a database with an async driver, {allowed}"
         ) from None
-    if "@" in (parsed.host or ""):  # half of a password, and drivers show the host
-        raise ConfigurationError("url", "has two @: in a password, write it %40")
+    if "@" in (parsed.host or ""):  # the end of a password, and drivers show the host
+        raise ConfigurationError("url", "has two @: write the one in the password as %40")
     try:
         yield engine
     finally:
@@ -64,11 +64,13 @@ async def open_database(url: str | sa.URL, **options: Any) -> AsyncIterator[Asyn
 
 
 class Database:
-    """Asks an engine, each query in a transaction of its own."""
+    """Runs queries on ``engine``, each in a transaction of its own."""
 
     def __init__(self, engine: AsyncEngine, timeout: float | None) -> None:
         if not isinstance(engine, AsyncEngine):  # a URL given instead would show its password
-            raise ConfigurationError("engine", f"a {type(engine).__name__} is no AsyncEngine of SQLAlchemy's")
+            raise ConfigurationError(
+                "engine", f"must be an AsyncEngine of SQLAlchemy, not a {type(engine).__name__}"
+            )
         seconds = positive_seconds_or_none("timeout", timeout)
         self._engine = engine
         if not sa.event.contains(engine.sync_engine, "do_connect", note_connect):
@@ -78,23 +80,23 @@ class Database:
         self._limits: list[tuple[sa.Executable, Mapping[str, Any]]] = []
         if self.is_postgres and seconds is not None:
             milliseconds = min(math.ceil(seconds * 1000), _MOST_MILLISECONDS)
-            # SET LOCAL, as a function.
+            # The same as SET LOCAL, which takes no parameters.
             limit = sa.select(sa.func.set_config("statement_timeout", str(milliseconds), sa.true()))
             self._limits.append((limit, {}))
 
     def possible(self, keys: Sequence[K]) -> Sequence[K]:
-        """Return those of ``keys`` that the database can hold as text; the others cannot exist in it."""
+        """Return those of ``keys`` that the database can store; no row has the others."""
         return [key for key in keys if not isinstance(key, str) or self._can_hold(key)]
 
     async def ask(
         self, statement: sa.Executable, parameters: Mapping[str, Any], *, plain: bool = False
     ) -> Rows:
-        """Return the rows; a query that finds its connection lost is asked once more.
+        """Return the rows of ``statement``; a query whose connection was lost is run once more.
 
-        After a restart of the server, each connection in the pool is a lost one; SQLAlchemy drops them all
-        at the first.
+        After a restart of the server, each connection in the pool is lost; SQLAlchemy drops them all when it
+        meets the first.
 
-        :param plain: see `Query`.
+        :param plain: whether rows are the driver's own, as in `Query`.
         """
         for is_last in (False, True):
             query = Query(self._engine, [*self._limits, (statement, parameters)], plain=plain)
@@ -116,15 +118,15 @@ class Database:
 
 
 def query_keys_of(value: int) -> int:
-    """Return ``value`` when it is a number of keys that one query may have."""
+    """Return ``value`` when one query may have that many keys, or raise `ConfigurationError`."""
     if (number := whole("query_keys", value, least=1)) > _MOST_PARAMETERS:
-        raise ConfigurationError("query_keys", f"{number} is more than {_MOST_PARAMETERS}")
+        raise ConfigurationError("query_keys", f"must be at most {_MOST_PARAMETERS}, not {number}")
     return number
 
 
 def _with_driver(url: sa.URL) -> sa.URL:
     url = url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
-    if url.drivername == _ASYNCPG and "sslmode" in url.query:  # it knows libpq's setting as `ssl`
+    if url.drivername == _ASYNCPG and "sslmode" in url.query:  # asyncpg calls libpq's setting `ssl`
         others = {name: value for name, value in url.query.items() if name != "sslmode"}
         return url.set(query={**others, "ssl": url.query["sslmode"]})
     return url

@@ -1,4 +1,4 @@
-"""What the errors of a database, its driver and SQLAlchemy mean to who asks, in one line each."""
+"""Translate errors of a database, its driver and SQLAlchemy into errors of one line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from async_backfill.errors import AsyncBackfillError, ConfigurationError
 
 TROUBLE: Final = (SQLAlchemyError, OSError)
-"""What a query may raise on a connection: asyncpg's errors of the network pass SQLAlchemy as they are."""
+"""Errors of a query on an open connection; SQLAlchemy passes asyncpg's network errors unchanged."""
 
 # PostgreSQL's appendix A, "Error Codes".
 _WRONG_NAMES: Final = MappingProxyType({"42P01": "table", "42703": "column"})
@@ -20,32 +20,32 @@ _LONGEST: Final = 300
 
 
 class QueryError(AsyncBackfillError):
-    """The database refused or stopped a query; the text is one line, SQLAlchemy's error is the cause."""
+    """The database refused or stopped a query; the text is one line, and SQLAlchemy's error is the cause."""
 
 
 def is_lost(error: Exception) -> bool:
-    """Return whether ``error`` says that a connection that was there is no more."""
+    """Return whether ``error`` means that an open connection was lost."""
     is_broken = isinstance(error, OSError) and not isinstance(error, TimeoutError)
     return is_broken or bool(getattr(error, "connection_invalidated", False))
 
 
 def refusal(error: Exception, *, place: str | None, is_connected: bool) -> Exception:
-    """Return what to raise in place of ``error``.
+    """Return the error to raise in place of ``error``.
 
-    It is one of `TROUBLE`; or any, where there was no connection yet: SQLAlchemy lets some of them pass.
+    ``error`` is one of `TROUBLE`. Without a connection it can be any: SQLAlchemy passes some on unchanged.
 
     :param place: the server, such as ``localhost:5432``; ``None`` for a file.
-    :param is_connected: whether there was a connection before the error.
+    :param is_connected: whether the connection was open before the error.
     """
     driver = getattr(error, "orig", None) or error
     code = getattr(driver, "sqlstate", None) or ""
     problem = _line(driver if driver is error else driver.__cause__ or driver)
     if isinstance(error, TypeError):  # a setting in the URL becomes an argument of the driver
-        return ConfigurationError("url", f"has what the driver does not know: {problem}")
+        return ConfigurationError("url", f"has a setting that the driver does not know: {problem}")
     if is_connected and is_lost(error):
         return ConnectionError(f"the connection to the database was lost: {problem}")
-    if is_connected and isinstance(error, TimeoutError):  # of a time limit that the driver was given
-        return QueryError(f"the driver has stopped the query: {problem}")
+    if is_connected and isinstance(error, TimeoutError):  # the driver's own timeout, set in the URL
+        return QueryError(f"the driver stopped the query: {problem}")
     if _is_unreachable(error, code) or (place is not None and not is_connected and not code):
         server = "" if place is None else f" at {place}"
         return ConnectionError(f"no connection to the database{server}: {problem}")
@@ -54,7 +54,7 @@ def refusal(error: Exception, *, place: str | None, is_connected: bool) -> Excep
 
 
 def _wrong_name(problem: str) -> str | None:
-    # SQLite has one code for all errors of SQL.
+    # SQLite has one code for all errors in SQL, so the text must tell.
     return next((name for name in ("table", "column") if problem.startswith(f"no such {name}")), None)
 
 

@@ -1,4 +1,4 @@
-"""The statements for a page of a table after a key: keyset, never OFFSET."""
+"""Statements for keyset pagination: the page of rows after a key, never OFFSET."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Pages:
-    """The statements for a page of rows after a key."""
+    """A pair of statements: for the first page, and for the page after a key."""
 
     def __init__(
         self,

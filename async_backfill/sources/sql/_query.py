@@ -1,4 +1,4 @@
-"""Statements on one connection, as a task that ends with its caller, whoever cancels whom."""
+"""Run statements on one connection, and stop them on the server when the caller is cancelled."""
 
 from __future__ import annotations
 
@@ -19,19 +19,22 @@ Rows: TypeAlias = "Sequence[Sequence[Any]]"
 
 _SQLITE: Final = "sqlite"
 _AGAIN: Final = 0.05  # seconds between two interrupts of a statement
-_CONNECTING: Final = 1.0  # seconds to let a connection be made before it is cut off: a server may be silent
+_CONNECTING: Final = 1.0  # seconds that a connection may take before it is cancelled: a server may be silent
 
 _running: ContextVar[Query | None] = ContextVar("_running", default=None)
 
 
 class Query:
-    """Statements on one connection, as a task of its own that ends with its caller.
+    """Statements on one connection, run in a task of its own that ends no later than its caller.
 
-    A cancelled scope of anyio's cancels again at every step, and would cut off what SQLAlchemy and the
-    driver do on the way out: tell the server to stop, give the connection back or close it. So the task is
-    cancelled once, and waited for. Not so on SQLite, where a cancelled statement would go on in its thread
-    and keep the database locked: there the statement is interrupted.
+    :param steps: the statements with their parameters.
+    :param plain: whether `rows` returns the rows of the driver, which are quicker than SQLAlchemy's.
     """
+
+    # anyio cancels again at each step, which would cut off the cleanup of SQLAlchemy and its driver: stop the
+    # query at the server, return the connection. So the task is cancelled once and waited for. On SQLite, a
+    # cancelled statement would go on in its thread and keep the database locked, so it is interrupted there:
+    # see decision 41 in notes.md.
 
     def __init__(
         self,
@@ -57,11 +60,11 @@ class Query:
             if not task.done():
                 with CancelScope(shield=True):
                     await self._stop(task)
-            _ = task.cancelled() or task.exception()  # a caller who is cancelled does not ask for it
+            _ = task.cancelled() or task.exception()  # a cancelled caller never retrieves it
         return task.result()
 
     def connects(self) -> None:
-        """Take note that a new connection is being made for this query."""
+        """Note that a new connection is being made for this query."""
         self._connecting = asyncio.Event()
 
     async def _run(self) -> Rows:
@@ -92,7 +95,7 @@ class Query:
             # An interrupt that comes before the statement has begun does nothing.
             await asyncio.wait([task], timeout=_AGAIN)
         if self._connecting is not None:
-            # asyncpg leaves an exception that nobody retrieves when it is cut off here.
+            # asyncpg leaves an unretrieved exception when it is cancelled here: see decision 42 in notes.md.
             with move_on_after(_CONNECTING):
                 await self._connecting.wait()
         if not (is_sqlite and self._is_leaving):
@@ -101,7 +104,7 @@ class Query:
 
 
 def note_connect(*_: object) -> None:
-    """Tell the query that runs, if one does, that it makes a connection; for ``do_connect`` of an engine."""
+    """Tell the current query, if there is one, that it is connecting; a listener for ``do_connect``."""
     query = _running.get()
     if query is not None:
         query.connects()

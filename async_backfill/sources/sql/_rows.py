@@ -1,4 +1,4 @@
-"""From the rows of a query, which start with their key, to the answer for the keys it was asked for."""
+"""Turn the rows of a query, whose first cell is the key, into values by key."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def slices(items: Sequence[T], size: int) -> Iterator[list[T]]:
-    """Return ``items`` in their order, at most ``size`` of them at a time."""
+    """Yield ``items`` in order, in lists of at most ``size``."""
     left = iter(items)
     while some := list(islice(left, size)):
         yield some
@@ -26,9 +26,10 @@ def slices(items: Sequence[T], size: int) -> Iterator[list[T]]:
 def maker(
     names: Sequence[str], row: Callable[[Mapping[str, Any]], V] | None, *, bare: bool
 ) -> Callable[[Sequence[Any]], V]:
-    """Return what makes the value from the cells of the columns ``names``.
+    """Return a function that makes the value from the cells of the columns ``names``.
 
-    It is what ``row`` makes of them as a dict; without one, the dict itself, or the one ``bare`` cell.
+    The value is the result of ``row`` for a dict of the cells; without ``row``, the dict itself, or with
+    ``bare`` the only cell.
     """
     if row is not None:
         return lambda cells: row(dict(zip(names, cells, strict=True)))
@@ -40,11 +41,11 @@ def maker(
 def answer(
     rows: Sequence[Sequence[Any]], keys: Sequence[K], make: Callable[[Sequence[Any]], V], name: str
 ) -> dict[K, V]:
-    """Return the value of each row by its key, for a query that was asked for ``keys``.
+    """Return the value of each row by its key, for a query for ``keys``.
 
-    :param name: the column of the keys, for errors.
-    :raises ConfigurationError: when a key has several rows, or the keys have another type than those that
-        were asked for, which would make all of them look absent.
+    :param name: the name of the key column, for errors.
+    :raises ConfigurationError: when a key has several rows, or the keys in the rows have another type than
+        ``keys``, which would make all of them look absent.
     """
     found = [row[0] for row in rows]
     check_unique(found, name)
@@ -52,14 +53,14 @@ def answer(
     for key in found:
         if key not in asked and not any(_are_alike(key, other) for other in asked):
             problem = f"{name} holds {type(key).__name__} keys, such as {reprlib.repr(key)}"
-            raise ConfigurationError("key", f"{problem}; it was asked for {reprlib.repr(keys[0])}")
+            raise ConfigurationError("key", f"{problem}; the query asked for {reprlib.repr(keys[0])}")
     return {row[0]: make(row[1:]) for row in rows}
 
 
 def check_unique(keys: Sequence[Hashable], name: str) -> None:
-    """Make sure that no key is there twice; the first that is, is named.
+    """Check that no key appears twice.
 
-    :raises ConfigurationError: when one is.
+    :raises ConfigurationError: when one does; names the first.
     """
     if len(set(keys)) == len(keys):
         return

@@ -1,7 +1,7 @@
-"""Rows of an SQL database, with SQLAlchemy's async core; needs the extra ``sql``, and asyncio.
+"""A source that reads a table of an SQL database, with SQLAlchemy's async core; needs the extra ``sql``.
 
-The extra brings asyncpg for PostgreSQL and aiosqlite for SQLite. No SQL is put together from text: names
-of tables and columns are quoted by SQLAlchemy, keys travel as parameters.
+It needs asyncio. The extra brings asyncpg for PostgreSQL and aiosqlite for SQLite. No SQL is put together
+from text: SQLAlchemy quotes the names of tables and columns, and keys travel as parameters.
 """
 
 from __future__ import annotations
@@ -31,29 +31,29 @@ AnyTable: TypeAlias = "str | sa.FromClause"
 
 
 class SQLSource(Generic[K, V]):
-    """Answers from a table, and scans it in the order of its keys.
+    """A source and scan over a table or view, in the order of its keys.
 
     A batch is one query, ``= ANY`` on PostgreSQL and ``IN`` elsewhere, or several of ``query_keys`` keys
     each. A page of a scan is one query that starts after the last key of the page before: it keeps no
-    connection, and a row that is there during the whole scan is seen, whatever else comes and goes. A query
-    whose connection turns out to be lost is asked once more on a new one; then it is a `ConnectionError`.
+    connection, and a row that exists during the whole scan is seen, whatever else changes. A query whose
+    connection was lost is run once more on a new one; then it is a `ConnectionError`.
 
     Keys must have the type that the driver returns for the column, such as `uuid.UUID`. One key that the
     column cannot hold, such as 2**40 in an ``integer``, fails its whole batch, unless
     ``LoadPolicy.split_failed`` is set.
 
-    :param engine: where to ask; it stays the caller's. `connect` makes one from a URL.
-    :param table: the name of a table or view, as the database writes it; or SQLAlchemy's own ``Table``, with
+    :param engine: the SQLAlchemy engine, which the caller closes; `connect` makes one from a URL.
+    :param table: the name of a table or view, as the database writes it; or an SQLAlchemy ``Table``, with
         types that it converts, or subquery.
-    :param key: the column that identifies a row; unique, best the primary key. NULL is no key.
+    :param key: the column that identifies a row: unique, best the primary key. NULL is not a key.
     :param value: the column that becomes the value, or several, which become a dict.
-    :param row: makes the value from the dict of the ``value`` columns.
-    :param schema: where a table given by name is.
-    :param timeout: seconds after which PostgreSQL itself stops a query (``statement_timeout``); best that of
-        the `LoadPolicy`. Other databases ignore it.
-    :param query_keys: keys in one query at the most, 1 to 32,000.
-    :raises ConfigurationError: when a setting is outside what is allowed; from a load or a scan, when the
-        database has no such table or column, or the key column is not unique.
+    :param row: a function that makes the value from the dict of the ``value`` columns.
+    :param schema: the schema of a table given by name.
+    :param timeout: seconds after which PostgreSQL itself stops a query (``statement_timeout``); best the
+        timeout of the `LoadPolicy`. Other databases ignore it.
+    :param query_keys: the largest number of keys in one query, 1 to 32,000.
+    :raises ConfigurationError: when a setting is not allowed; from a load or a scan, when the database has
+        no such table or column, or the key column is not unique.
     """
 
     def __init__(
@@ -72,10 +72,10 @@ class SQLSource(Generic[K, V]):
         self._query_keys = query_keys_of(query_keys)
         names = (text("value", value),) if isinstance(value, str) else tuple(value)
         if not names:
-            raise ConfigurationError("value", "names no column")
+            raise ConfigurationError("value", "must name at least one column")
         self._make = maker(names, row, bare=isinstance(value, str))
         self._is_pair = row is None and isinstance(value, str)
-        # A table by name has no types that convert.
+        # A table given by name has no types that convert values.
         self._is_plain = isinstance(table, str)
         wanted = (text("key", key), *(text("value", name) for name in names))
         columns = _columns(table, wanted, schema)
@@ -97,12 +97,12 @@ class SQLSource(Generic[K, V]):
         engine_options: Mapping[str, Any] | None = None,
         **settings: Any,
     ) -> AsyncIterator[Self]:
-        """Make a source for a database URL, inside ``async with``, which closes its connections at the end.
+        """Make a source for ``async with``; its connections are closed at the end of the block.
 
-        :param url: as for `open_database`.
-        :param engine_options: for SQLAlchemy's ``create_async_engine``, such as ``pool_size``.
-        :param settings: those of the class.
-        :raises ConfigurationError: as the class and `open_database`.
+        :param url: the URL of the database, as for `open_database`.
+        :param engine_options: options of SQLAlchemy's ``create_async_engine``, such as ``pool_size``.
+        :param settings: the settings of this class.
+        :raises ConfigurationError: as the class and `open_database` do.
         """
         async with open_database(url, **(engine_options or {})) as engine:
             yield cls(engine, table, **settings)
@@ -129,20 +129,21 @@ class SQLSource(Generic[K, V]):
         :raises QueryError: when the database refuses the query.
         :raises ConnectionError: when it is lost or cannot be reached.
         """
+        # No connection is kept between pages, so a lost one misses nothing: see decision 41 in notes.md.
         rows = await self._database.ask(*self._page.after(cursor, limit))
         keys = tuple(row[0] for row in rows)
         check_unique(keys, self._name)
         return Page(keys, keys[-1] if len(keys) == limit else None)
 
     async def rows(self, *, page: int = 5000, after: K | None = None) -> AsyncIterator[dict[K, V]]:
-        """Yield all keys with their values, in the order of the keys, at most ``page`` of them at a time.
+        """Yield all keys with their values, in the order of the keys, in dicts of at most ``page`` rows.
 
-        Only one page is in memory, and no connection is kept between two of them: a cursor in the server is
-        as quick, but ends with its connection. What `scan` promises holds here too. After an error, go on
-        ``after`` the last key that came: nothing is missed, and nothing comes twice.
+        Only one page is in memory, and no connection is kept between two pages: a cursor in the server would
+        be as quick, but ends with its connection. The promises of `scan` hold here too. After an error,
+        continue with ``after`` as the last key received: nothing is missed, and nothing comes twice.
 
-        :param page: rows in one query, 1 or more.
-        :param after: the key to go on after; ``None`` starts at the first.
+        :param page: the number of rows in one query, 1 or more.
+        :param after: the key to continue after; ``None`` starts at the first.
         :raises QueryError: when the database refuses the query.
         :raises ConnectionError: when it is lost or cannot be reached.
         """
@@ -167,7 +168,7 @@ class SQLSource(Generic[K, V]):
     def _is_among_keys(self) -> sa.ColumnElement[bool]:
         if not self._database.is_postgres:
             return self._column.in_(sa.bindparam("keys", expanding=True))
-        if isinstance(self._column.type, sa.types.NullType):  # the server knows the type, and says it
+        if isinstance(self._column.type, sa.types.NullType):  # the server infers the type
             return self._column == sa.any_(sa.bindparam("keys"))
         return self._column == sa.any_(sa.bindparam("keys", type_=postgresql.ARRAY(self._column.type)))
 
@@ -180,5 +181,5 @@ def _columns(table: AnyTable, names: Sequence[str], schema: str | None) -> list[
     for name in names:
         if name not in table.c:
             there = ", ".join(table.c.keys())
-            raise ConfigurationError("table", f"has no column {name!r}, it has {there}")
+            raise ConfigurationError("table", f"has no column {name!r}, only {there}")
     return [table.c[name] for name in names]

@@ -1,4 +1,4 @@
-"""A statement of the user's as a source."""
+"""A source that runs a given SQL statement."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ AnyStatement: TypeAlias = "str | sa.Executable"
 
 
 class StatementSource(Generic[K, V]):
-    """Answers from a statement of the user's, whose first column is the key and whose others are the value.
+    """A source that runs ``statement``: its first column is the key, the other columns are the value.
 
-    One other column is a bare value, several are a dict. What the statement does not return for a key does
-    not exist. It cannot be scanned: give the cache the `SQLSource` of a table that has the keys.
+    One other column is a bare value, several are a dict. A key for which the statement returns no row does
+    not exist. This source cannot be scanned: use the `SQLSource` of a table with the keys as the scan.
 
-    :param engine: where to ask; it stays the caller's.
-    :param statement: SQL with ``IN :keys``; or a statement of SQLAlchemy's, which gets the keys as a list,
-        for ``text("... = ANY(:keys)")`` or a ``bindparam("keys", expanding=True)``.
-    :param bind: the name of the parameter that gets the keys.
-    :param row: makes the value from the dict of the other columns.
-    :param timeout: as for `SQLSource`.
-    :param query_keys: as for `SQLSource`.
+    :param engine: the SQLAlchemy engine, which the caller closes.
+    :param statement: SQL with ``IN :keys``; or an SQLAlchemy statement, which gets the keys as a list, for
+        ``text("... = ANY(:keys)")`` or a ``bindparam("keys", expanding=True)``.
+    :param bind: the name of the parameter for the keys.
+    :param row: a function that makes the value from the dict of the other columns.
+    :param timeout: the timeout of a query, as for `SQLSource`.
+    :param query_keys: the largest number of keys in one query, as for `SQLSource`.
     :raises ConfigurationError: as for `SQLSource`.
     """
 
@@ -54,7 +54,7 @@ class StatementSource(Generic[K, V]):
         self._statement = _expanding(statement, bind) if isinstance(statement, str) else statement
 
     async def load_many(self, keys: Sequence[K], /) -> Mapping[K, V]:
-        """Return what the statement returns for ``keys``.
+        """Return the values of those ``keys`` for which the statement returns a row.
 
         :raises QueryError: when the database refuses the statement.
         :raises ConnectionError: when it is lost or cannot be reached.
@@ -65,7 +65,9 @@ class StatementSource(Generic[K, V]):
             if rows:
                 names = cast("sa.Row[Any]", rows[0])._fields[1:]
                 if not names or len(set(names)) < len(names):
-                    raise ConfigurationError("statement", "must return a key, then values of distinct names")
+                    raise ConfigurationError(
+                        "statement", "must return a key, then one or more values with distinct names"
+                    )
                 make = maker(names, self._row, bare=len(names) == 1)
                 answers.update(answer(rows, some, make, "the statement's first column"))
         return answers
@@ -75,4 +77,4 @@ def _expanding(statement: str, bind: str) -> sa.Executable:
     try:
         return sa.text(statement).bindparams(sa.bindparam(bind, expanding=True))
     except ArgumentError:
-        raise ConfigurationError("statement", f"has no parameter :{bind} for the keys") from None
+        raise ConfigurationError("statement", f"must have a parameter :{bind} for the keys") from None

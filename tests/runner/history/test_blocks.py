@@ -58,12 +58,12 @@ def test_gzip_of_whatever_ratio_is_unpacked_a_bounded_piece_at_a_time():
 @given(cut=st.integers(1, 10_000))
 def test_gzip_that_was_cut_off_anywhere_is_refused(cut):
     packed = gzip.compress(b"".join(b"%d\n" % number for number in range(5_000)))
-    with pytest.raises(ScenarioError, match=r"^a\.log: gzip that is cut off or damaged: "):
+    with pytest.raises(ScenarioError, match=r"^a\.log: the gzip data is cut off or damaged: "):
         blocks_of(packed[: -min(cut, len(packed) - 2)], 1000)
 
 
 def test_what_follows_gzip_and_is_none_is_refused():
-    with pytest.raises(ScenarioError, match=r"^a\.log: gzip that is cut off or damaged: "):
+    with pytest.raises(ScenarioError, match=r"^a\.log: the gzip data is cut off or damaged: "):
         blocks_of(gzip.compress(b"a\n") + b"b\n", 1000)
 
 

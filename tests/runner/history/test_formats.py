@@ -128,7 +128,7 @@ def test_a_quote_that_is_never_closed_costs_a_few_blocks_and_not_all_that_follow
     ("header", "problem"),
     [
         ("a,kee,b", 't.csv:1: no column "key", the nearest is "kee"'),
-        ("key,key", 't.csv:1: the column "key" is there twice'),
+        ("key,key", 't.csv:1: the column "key" appears twice'),
     ],
 )
 def test_a_header_that_does_not_name_the_column_once_is_refused(header, problem):
