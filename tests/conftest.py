@@ -8,6 +8,7 @@ session. Where there is none its tests are skipped, or fail when ``ASYNC_BACKFIL
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 from contextlib import contextmanager
@@ -36,6 +37,12 @@ hypothesis.settings.load_profile("no wall clock")
 def pytest_sessionstart() -> None:
     """Say that there is no event loop yet: asked for the current one, asyncio makes one nobody closes."""
     asyncio.set_event_loop(None)
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from looking at all modules and tests again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def _asyncio_loop() -> Any:
