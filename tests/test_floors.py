@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -53,16 +54,27 @@ def room_of(module, container):
     return module.removeprefix(f"{container}.").split(".")[0] if inside else None
 
 
-def breaches(root, contract):
-    """Return what in the package below ``root`` the layers do not allow."""
-    trees, floor = modules_of(root), floors(contract)
+def graph_of(root):
+    """Return what each module below ``root / PACKAGE`` imports."""
+    trees = modules_of(root)
+    return {name: imports_of(name, trees) for name in trees}
+
+
+@cache
+def graph():
+    return graph_of(ROOT)
+
+
+def breaches(imports, contract):
+    """Return what of ``imports`` the layers do not allow."""
+    floor = floors(contract)
     (container,) = contract["containers"]
-    rooms = {name: room_of(name, container) for name in trees}
+    rooms = {name: room_of(name, container) for name in imports}
     found = [f"{name} has no floor" for name, room in rooms.items() if room and room not in floor]
     for name, room in rooms.items():
         if room not in floor:
             continue
-        for imported in imports_of(name, trees):
+        for imported in imports[name]:
             if imported == container:
                 found.append(f"{name} imports the package as a whole")
             other = room_of(imported, container)
@@ -71,15 +83,14 @@ def breaches(root, contract):
     return sorted(found)
 
 
-def forbidden_imports(root, contract):
+def forbidden_imports(imports, contract):
     """Return which of the contract's modules import directly what it forbids and does not ignore."""
-    trees = modules_of(root)
     ignored = {tuple(pair.split(" -> ")) for pair in contract.get("ignore_imports", ())}
     return sorted(
         f"{name} imports {imported}"
-        for name in trees
+        for name, imported_by_it in imports.items()
         if any(name == source or name.startswith(f"{source}.") for source in contract["source_modules"])
-        for imported in imports_of(name, trees)
+        for imported in imported_by_it
         if imported.partition(".")[0] in contract["forbidden_modules"]
         and (name, imported.partition(".")[0]) not in ignored
     )
@@ -95,23 +106,23 @@ def build(root, files):
 
 @pytest.mark.parametrize("contract", LAYERS, ids=[contract["name"] for contract in LAYERS])
 def test_an_import_goes_down_the_floors_and_rooms_on_one_floor_are_apart(contract):
-    assert breaches(ROOT, contract) == []
+    assert breaches(graph(), contract) == []
 
 
 @pytest.mark.parametrize("contract", FORBIDDEN, ids=[contract["name"] for contract in FORBIDDEN])
 def test_what_is_forbidden_to_a_module_is_not_imported_by_it(contract):
-    assert forbidden_imports(ROOT, contract) == []
+    assert forbidden_imports(graph(), contract) == []
 
 
 @pytest.mark.parametrize("contract", FORBIDDEN, ids=[contract["name"] for contract in FORBIDDEN])
 def test_a_module_that_a_contract_names_is_there(contract):
-    assert set(contract["source_modules"]) <= set(modules_of(ROOT))
+    assert set(contract["source_modules"]) <= set(graph())
 
 
 @pytest.mark.parametrize("contract", LAYERS, ids=[contract["name"] for contract in LAYERS])
 def test_every_room_with_a_floor_is_there(contract):
     (container,) = contract["containers"]
-    assert {room_of(name, container) for name in modules_of(ROOT)} - {None} == set(floors(contract))
+    assert {room_of(name, container) for name in graph()} - {None} == set(floors(contract))
 
 
 def test_the_package_has_at_most_twelve_floors():
@@ -141,10 +152,10 @@ ROOMS = ["top.py", "left/__init__.py", "left/deep.py", "right.py", "low.py"]
 )
 def test_an_import_that_goes_up_or_sideways_or_a_room_without_a_floor_is_found(tmp_path, file, source):
     build(tmp_path, {"__init__.py": "Thing = 1", **dict.fromkeys(ROOMS, "")})
-    assert breaches(tmp_path, EXAMPLE) == []
+    assert breaches(graph_of(tmp_path), EXAMPLE) == []
     build(tmp_path, {file: source})
 
-    assert len(breaches(tmp_path, EXAMPLE)) == 1
+    assert len(breaches(graph_of(tmp_path), EXAMPLE)) == 1
 
 
 def test_an_import_that_goes_down_is_none_of_them(tmp_path):
@@ -159,7 +170,7 @@ def test_an_import_that_goes_down_is_none_of_them(tmp_path):
     }
     build(tmp_path, sources)
 
-    assert breaches(tmp_path, EXAMPLE) == []
+    assert breaches(graph_of(tmp_path), EXAMPLE) == []
 
 
 def test_an_import_that_is_forbidden_is_found(tmp_path):
@@ -171,7 +182,7 @@ def test_an_import_that_is_forbidden_is_found(tmp_path):
     build(tmp_path, sources)
     contract = {"source_modules": [f"{PACKAGE}.top", f"{PACKAGE}.left"], "forbidden_modules": ["asyncio"]}
 
-    assert forbidden_imports(tmp_path, contract) == [
+    assert forbidden_imports(graph_of(tmp_path), contract) == [
         "async_backfill.left.deep imports asyncio",
         "async_backfill.top imports asyncio.events",
     ]
@@ -186,13 +197,13 @@ def test_an_import_that_a_contract_makes_an_exception_of_is_allowed_there_and_no
         "ignore_imports": ["async_backfill.left.deep -> stamina"],
     }
 
-    assert forbidden_imports(tmp_path, contract) == ["async_backfill.low imports stamina"]
+    assert forbidden_imports(graph_of(tmp_path), contract) == ["async_backfill.low imports stamina"]
 
 
 @pytest.mark.parametrize("contract", FORBIDDEN, ids=[contract["name"] for contract in FORBIDDEN])
 def test_an_exception_that_a_contract_makes_is_one_that_is_used(contract):
     strict = {**contract, "ignore_imports": []}
-    lines = [line.partition(" imports ") for line in forbidden_imports(ROOT, strict)]
+    lines = [line.partition(" imports ") for line in forbidden_imports(graph(), strict)]
     used = sorted({f"{module} -> {imported.partition('.')[0]}" for module, _, imported in lines})
 
     assert used == contract.get("ignore_imports", [])

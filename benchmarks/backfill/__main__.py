@@ -15,8 +15,8 @@ from benchmarks.backfill import servers
 from benchmarks.backfill.experiment import Experiment, Results, WrongCopyError
 from benchmarks.backfill.limit import receiver
 from benchmarks.backfill.report import encode, print_results
-from benchmarks.backfill.servers import NoServerError
 from benchmarks.peers.machine import machine
+from tests.servers.wheels import NoServerError
 
 _RESULTS: Final = Path(__file__).parents[1] / "results"
 _ROWS: Final = 500_000

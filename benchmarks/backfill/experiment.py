@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 from redis import Redis
 
 from benchmarks.backfill.measuring import CONTENDERS, Contender, Copying, timed
-from benchmarks.backfill.servers import NoServerError
 from benchmarks.backfill.table import TTL, Place, filled
 from benchmarks.backfill.usage import processor_seconds
 from benchmarks.scaling.isolation import in_a_process
+from tests.servers.wheels import NoServerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

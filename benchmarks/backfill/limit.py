@@ -12,8 +12,9 @@ from urllib.parse import unquote, urlsplit
 
 from anyio import to_thread
 
-from benchmarks.backfill.servers import NoServerError, psql
+from benchmarks.backfill.servers import psql
 from benchmarks.backfill.table import KEY_BYTES, NAME, TTL, VALUE_BYTES
+from tests.servers.wheels import NoServerError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

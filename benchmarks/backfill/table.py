@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import asyncpg
 from anyio import CancelScope
 
-from benchmarks.backfill.servers import NoServerError
+from tests.servers.wheels import NoServerError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -26,15 +26,13 @@ from benchmarks.backfill.report import encode, goals, print_results  # noqa: E40
 from benchmarks.backfill.servers import NoServerError, Server  # noqa: E402
 from benchmarks.backfill.table import NAME, TTL, Place, filled  # noqa: E402
 from benchmarks.backfill.usage import machine_seconds, peak_memory, processor_seconds  # noqa: E402
-from tests.servers.postgres import postgres_url  # noqa: E402, F401 - a fixture
-from tests.servers.valkey import valkey_url  # noqa: E402, F401 - a fixture
 
 ROOT = Path(__file__).parents[2]
 ROWS = 230
 
 
 @pytest.fixture
-def redis_url(valkey_url):  # noqa: F811 - the fixture
+def redis_url(valkey_url):
     """A database of the server that the other tests do not use."""
     url = urlunsplit(urlsplit(valkey_url)._replace(path="/9"))
     yield url
@@ -43,7 +41,7 @@ def redis_url(valkey_url):  # noqa: F811 - the fixture
 
 
 @pytest.fixture
-def place(postgres_url, redis_url):  # noqa: F811 - the fixture
+def place(postgres_url, redis_url):
     return Place(postgres_url, redis_url, ROWS)
 
 

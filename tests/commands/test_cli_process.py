@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
 import json
 import os
@@ -10,14 +9,13 @@ import resource
 import signal
 import subprocess
 import sys
-import termios
 import time
 from pathlib import Path
 
 import pytest
 
 from async_backfill._commands.cli import main
-from tests.command_line import OLD, ROOT, names_here, scenario, work_in
+from tests.command_line import OLD, ROOT, names_here, scenario, started, wait_until_read, work_in
 
 RUN = [sys.executable, "-m", "async_backfill"]
 
@@ -100,14 +98,6 @@ def test_a_full_disk_is_a_failed_run_that_leaves_the_old_summary(folder):
     assert names_here() == ["in.json", "old.json"]
 
 
-@pytest.fixture
-def listens_to_ctrl_c():
-    """A shell starts what runs in the background deaf to Ctrl-C, and its children inherit that."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 # Each lookup of the second one evicts and loads 500 keys, which takes time of this machine.
 SLOW = {"source": {"kind": "simulated", "keys": 10, "latency": 0.05}}
 BUSY = {
@@ -118,7 +108,6 @@ BUSY = {
 }
 
 
-@pytest.mark.usefixtures("listens_to_ctrl_c")
 @pytest.mark.parametrize(
     ("settings", "options"), [(SLOW, []), (BUSY, ["--virtual-time"])], ids=["real time", "virtual time"]
 )
@@ -128,21 +117,14 @@ def test_ctrl_c_ends_a_long_replay_and_writes_nothing(folder, settings, options)
     os.mkfifo("keys")
     pipe = os.open("keys", os.O_RDWR)
     os.write(pipe, b"".join(b"absent_%d\n" % number for number in range(4000)))
-    running = subprocess.Popen(
-        [*RUN, "--input", "in.json", "--output", "old.json", *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    while int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder):
-        assert running.poll() is None
-        time.sleep(0.01)
-    os.close(pipe)
-    time.sleep(0.2)  # any moment will do; this one is most likely in the middle of the replay
-    running.send_signal(signal.SIGINT)
-    printed, complaint = running.communicate(timeout=60)
+    with started([*RUN, "--input", "in.json", "--output", "old.json", *options], folder) as running:
+        try:
+            wait_until_read(pipe, running)
+        finally:
+            os.close(pipe)
+        time.sleep(0.2)  # any moment will do; this one is most likely in the middle of the replay
+        running.send_signal(signal.SIGINT)
+        printed, complaint = running.communicate(timeout=60)
     assert running.returncode == 130
     assert (printed, complaint) == ("", "error: interrupted, nothing was written\n")
     assert Path("old.json").read_bytes() == OLD

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import anyio
@@ -17,7 +16,7 @@ import pytest
 from async_backfill import BackfillCache, BackfillPolicy, MappingSource
 from async_backfill._commands.cli import main
 from async_backfill.backfill.journal_file import JournalFile
-from tests.command_line import ROOT, names_here
+from tests.command_line import ROOT, names_here, started, wait_until_read
 
 OLD = b"a journal of an earlier run\n"
 RUN = [sys.executable, "-m", "async_backfill", "history"]
@@ -261,33 +260,17 @@ def test_a_minus_is_standard_input(folder, kind):
     assert hottest() == ["/a", "/b", "/c"]
 
 
-@pytest.fixture
-def listens_to_ctrl_c():
-    """A shell starts what runs in the background deaf to Ctrl-C, and its children inherit that."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("listens_to_ctrl_c")
 def test_ctrl_c_ends_the_wait_for_a_silent_pipe_and_writes_nothing(folder):
     before = names_here()
-    running = subprocess.Popen(
-        [*RUN, "--from", "-", "--to", "old.journal"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    running.stdin.write(b"/a\n")
-    running.stdin.flush()
-    time.sleep(1.0)  # any moment will do; this one is most likely in the middle of the wait
-    running.send_signal(signal.SIGINT)
-    assert running.wait(timeout=60) == 130
-    assert running.stdout.read() == b""
-    assert running.stderr.read() == b"error: interrupted, nothing was written\n"
-    for stream in (running.stdin, running.stdout, running.stderr):
-        stream.close()
+    with started([*RUN, "--from", "-", "--to", "old.journal"], folder, stdin=subprocess.PIPE) as running:
+        running.stdin.write("/a\n")
+        running.stdin.flush()
+        wait_until_read(running.stdin.fileno(), running)
+        running.send_signal(signal.SIGINT)
+        assert (
+            running.wait(timeout=60) == 130
+        )  # before the pipe is closed: its end would be the end of the log
+        assert running.stdout.read() == ""
+        assert running.stderr.read() == "error: interrupted, nothing was written\n"
     assert Path("old.journal").read_bytes() == OLD
     assert names_here() == before

@@ -19,7 +19,6 @@ from async_backfill.testing import (
     PermitsContract,
 )
 from tests.contract.test_far_stores import ITEMS, ODD_KEYS
-from tests.servers.valkey import valkey_url  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.anyio
 
@@ -35,7 +34,7 @@ def namespace():
 
 
 @pytest.fixture
-async def store(valkey_url, namespace):  # noqa: F811 - the fixture
+async def store(valkey_url, namespace):
     async with connect(valkey_url) as redis:
         store = RedisStore(redis, namespace=namespace)
         yield store
@@ -43,7 +42,7 @@ async def store(valkey_url, namespace):  # noqa: F811 - the fixture
 
 
 @pytest.fixture
-async def peer(valkey_url, namespace):  # noqa: F811 - the fixture
+async def peer(valkey_url, namespace):
     async with connect(valkey_url) as redis:
         yield RedisStore(redis, namespace=namespace)
 
@@ -53,7 +52,7 @@ class TestRedisStore(FarStoreContract):
     odd_keys = ODD_KEYS
 
     @pytest.fixture
-    async def other(self, valkey_url, namespace):  # noqa: F811 - the fixture
+    async def other(self, valkey_url, namespace):
         async with connect(valkey_url) as redis:
             store = RedisStore(redis, namespace=f"{namespace}-other")
             yield store

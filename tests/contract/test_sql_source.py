@@ -13,7 +13,6 @@ import sqlalchemy as sa
 
 from async_backfill.sources.sql import SQLSource, open_database
 from async_backfill.testing import KeysetScanContract, SourceContract
-from tests.servers.postgres import postgres_url  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.anyio
 

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.valkey import valkey_url as valkey_url  # noqa: PLC0414 - a fixture
-
 PROJECT = Path(__file__).parents[2]
 DOCUMENTS = [
     *sorted(PROJECT.glob("*.md")),

@@ -18,6 +18,7 @@ from async_backfill.sources.sql import open_database
 from tests.examples.shared_worker import PRODUCTS
 from tests.servers.postgres import start_postgres
 from tests.servers.valkey import start_valkey
+from tests.servers.wheels import NoServerError
 
 
 async def fill(url: str) -> None:
@@ -38,8 +39,8 @@ def main() -> None:
         start_postgres() as database,
         start_valkey(Path(folder)) as valkey,
     ):
-        asyncio.run(fill(database))
-        environment = {**os.environ, "DATABASE_URL": database, "REDIS_URL": valkey.url}
+        asyncio.run(fill(database.url))
+        environment = {**os.environ, "DATABASE_URL": database.url, "REDIS_URL": valkey.url}
         for name in ("the first process", "the second one"):
             subprocess.run(
                 [sys.executable, "-m", "tests.examples.shared_worker", name], env=environment, check=True
@@ -47,4 +48,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except NoServerError as error:
+        sys.exit(f"error: {error}")

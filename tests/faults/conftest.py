@@ -9,7 +9,6 @@ import pytest
 pytest.importorskip("redis", reason="needs the extra redis")
 
 from tests.servers.valkey import start_valkey
-from tests.servers.valkey import valkey_url as valkey_url  # noqa: PLC0414 - a fixture
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import uuid
 import pytest
 
 from tests.servers.valkey import start_valkey
-from tests.servers.valkey import valkey_url as valkey_url  # noqa: PLC0414  a fixture
 
 LOOPS = [("asyncio", {"loop_factory": asyncio.SelectorEventLoop})]
 if sys.platform != "win32":

@@ -10,7 +10,6 @@ import pytest
 
 from async_backfill import MissingExtraError, ScenarioError
 from async_backfill._runner.replay.job import Job, run, run_in_virtual_time
-from tests.servers.valkey import valkey_url as valkey_url  # noqa: PLC0414 - a fixture
 
 pytestmark = pytest.mark.anyio
 

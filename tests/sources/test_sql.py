@@ -14,7 +14,6 @@ pytest.importorskip("aiosqlite", reason="needs the extra sql")
 import sqlalchemy as sa
 
 from async_backfill.sources.sql import SQLSource, StatementSource, open_database
-from tests.servers.postgres import postgres_url
 from tests.sources.sql_tables import all_pages, rows_in, server_url, url
 
 pytestmark = pytest.mark.anyio

@@ -19,7 +19,6 @@ pytest.importorskip("aiosqlite", reason="needs the extra sql")
 import sqlalchemy as sa
 
 from async_backfill.sources.sql import QueryError, SQLSource, open_database
-from tests.servers.postgres import postgres_url
 from tests.sources.sql_tables import (
     PATIENCE,
     all_pages,

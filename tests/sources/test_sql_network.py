@@ -16,7 +16,6 @@ pytest.importorskip("aiosqlite", reason="needs the extra sql")
 import sqlalchemy as sa
 
 from async_backfill.sources.sql import SQLSource, open_database
-from tests.servers.postgres import postgres_url
 from tests.servers.tcp_proxy import TcpProxy
 from tests.sources.sql_tables import PATIENCE, rows_in, server_url, until
 

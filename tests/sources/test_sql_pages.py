@@ -10,7 +10,6 @@ pytest.importorskip("aiosqlite", reason="needs the extra sql")
 import sqlalchemy as sa
 
 from async_backfill.sources.sql import SQLSource
-from tests.servers.postgres import postgres_url
 from tests.sources.sql_tables import all_pages, execute, insert, rows_in, url
 
 pytestmark = pytest.mark.anyio
