@@ -1,4 +1,4 @@
-"""A service of products with a cache before its database: ``uvicorn tests.examples.fastapi_app:app``.
+"""A service of products with a cache before its database: ``uvicorn docs.examples.fastapi_app:app``.
 
 ``DATABASE_URL`` names a database with a table ``products`` of ``id``, ``name`` and ``price``.
 """

@@ -65,7 +65,7 @@ def served(shop):
     """Serve the example on a free port, and yield its URL and its process."""
     port = free_port()
     with started(
-        shop, "uvicorn", "tests.examples.fastapi_app:app", "--port", str(port), "--log-level", "warning"
+        shop, "uvicorn", "docs.examples.fastapi_app:app", "--port", str(port), "--log-level", "warning"
     ) as process:
         patience = time.monotonic() + 30.0
         while process.poll() is None and time.monotonic() < patience:
@@ -121,7 +121,7 @@ def test_the_service_says_503_while_its_database_fails(shop):
 
 
 def test_the_worker_prices_orders_with_few_source_calls_and_ends_with_its_input(shop):
-    with started(shop, "tests.examples.worker", stdin=subprocess.PIPE) as process:
+    with started(shop, "docs.examples.worker", stdin=subprocess.PIPE) as process:
         printed, complaints = process.communicate("a\nb\nnobody\n" * 100, timeout=60)
 
     *orders, last = printed.splitlines()
@@ -132,7 +132,7 @@ def test_the_worker_prices_orders_with_few_source_calls_and_ends_with_its_input(
 
 
 def test_the_worker_finishes_what_it_began_when_it_is_asked_to_stop(shop):
-    with started(shop, "tests.examples.worker", stdin=subprocess.PIPE) as process:
+    with started(shop, "docs.examples.worker", stdin=subprocess.PIPE) as process:
         process.stdin.write("a\n")
         process.stdin.flush()
         assert process.stdout.readline() == "a 30\n"
