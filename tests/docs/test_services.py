@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -17,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from async_backfill.backfill.journal_file import JournalFile
+from async_backfill.contracts import Heats
 from tests.servers.ports import free_port
 
 pytest.importorskip("fastapi", reason="needs fastapi")
@@ -28,10 +31,9 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def shop(tmp_path):
-    """A database with two products."""
-    path = tmp_path / "shop.db"
+def shop_in(folder):
+    """Make a database with two products in ``folder``, and return its path."""
+    path = folder / "shop.db"
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE products (id TEXT PRIMARY KEY, name TEXT, price INTEGER)")
         connection.executemany(
@@ -41,13 +43,18 @@ def shop(tmp_path):
     return path
 
 
+@pytest.fixture
+def shop(tmp_path):
+    return shop_in(tmp_path)
+
+
 @contextmanager
 def started(shop, *arguments, **pipes):
     """Start a module of the examples; it is killed if it does not end by itself."""
     process = subprocess.Popen(
         [sys.executable, "-m", *arguments],
         cwd=ROOT,
-        env={**os.environ, "DATABASE_URL": f"sqlite:///{shop}"},
+        env={**os.environ, "DATABASE_URL": f"sqlite:///{shop}", "JOURNAL": f"{shop}.journal"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -65,7 +72,7 @@ def served(shop):
     """Serve the example on a free port, and yield its URL and its process."""
     port = free_port()
     with started(
-        shop, "uvicorn", "tests.examples.fastapi_app:app", "--port", str(port), "--log-level", "warning"
+        shop, "uvicorn", "docs.examples.fastapi_app:app", "--port", str(port), "--log-level", "warning"
     ) as process:
         patience = time.monotonic() + 30.0
         while process.poll() is None and time.monotonic() < patience:
@@ -77,10 +84,24 @@ def served(shop):
         yield f"http://127.0.0.1:{port}", process
 
 
-def ask(url, method="GET"):
+@pytest.fixture(scope="module")
+def service_that_was_warm(tmp_path_factory):
+    """The URL of a service whose journal says that both products were hot."""
+    shop = shop_in(tmp_path_factory.mktemp("warm"))
+    journal = JournalFile(f"{shop}.journal")
+    asyncio.run(journal.save(Heats(keys={"a": 2.0, "b": 1.0}, hit_rate=0.9)))
+    with served(shop) as (url, _):
+        yield url
+
+
+def ask(url, method="GET", **fields):
     """Return status and body of an answer."""
+    content, headers = (
+        (json.dumps(fields).encode(), {"Content-Type": "application/json"}) if fields else (None, {})
+    )
+    request = urllib.request.Request(url, content, headers, method=method)  # noqa: S310 - http
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, method=method)) as answer:  # noqa: S310 - http
+        with urllib.request.urlopen(request) as answer:  # noqa: S310 - http
             return answer.status, json.loads(answer.read() or b"null")
     except urllib.error.HTTPError as error:
         with error:
@@ -120,8 +141,27 @@ def test_the_service_says_503_while_its_database_fails(shop):
     assert (status, body) == (503, {"detail": "the database does not answer"})
 
 
+def test_the_service_is_ready_once_what_was_hot_is_cached(service_that_was_warm):
+    patience = time.monotonic() + 30.0
+    while (answer := ask(f"{service_that_was_warm}/ready"))[0] == 503 and time.monotonic() < patience:
+        time.sleep(0.02)
+
+    assert answer == (200, {"cached": 2})
+    assert ask(f"{service_that_was_warm}/stats")[1]["source_calls"] == 1
+
+
+def test_the_service_takes_an_approval_and_says_what_came_of_it(service_that_was_warm):
+    url = f"{service_that_was_warm}/backfills/approve"
+    status, record = ask(url, "POST", backfills=3, by="ada", reason="after the deploy")
+
+    assert status == 200
+    assert (record["status"], record["by"], record["reason"]) == ("approved", "ada", "after the deploy")
+    assert record["permits_left"] >= 30
+    assert ask(url, "POST", backfills=0, by="ada", reason="none")[0] == 422
+
+
 def test_the_worker_prices_orders_with_few_source_calls_and_ends_with_its_input(shop):
-    with started(shop, "tests.examples.worker", stdin=subprocess.PIPE) as process:
+    with started(shop, "docs.examples.worker", stdin=subprocess.PIPE) as process:
         printed, complaints = process.communicate("a\nb\nnobody\n" * 100, timeout=60)
 
     *orders, last = printed.splitlines()
@@ -132,7 +172,7 @@ def test_the_worker_prices_orders_with_few_source_calls_and_ends_with_its_input(
 
 
 def test_the_worker_finishes_what_it_began_when_it_is_asked_to_stop(shop):
-    with started(shop, "tests.examples.worker", stdin=subprocess.PIPE) as process:
+    with started(shop, "docs.examples.worker", stdin=subprocess.PIPE) as process:
         process.stdin.write("a\n")
         process.stdin.flush()
         assert process.stdout.readline() == "a 30\n"

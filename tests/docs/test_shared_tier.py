@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_second_process_is_served_without_a_source_call():
     ran = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "tests.examples.shared_tier"],
+        [sys.executable, "-W", "error", "-m", "docs.examples.shared_tier"],
         cwd=ROOT,
         capture_output=True,
         text=True,

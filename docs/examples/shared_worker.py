@@ -7,10 +7,7 @@ import os
 import sys
 
 from async_backfill import BackfillCache, FarTier, FreshnessPolicy
-from async_backfill.redis.connection import connect
-from async_backfill.redis.invalidations import RedisInvalidations
-from async_backfill.redis.leases import RedisLeases
-from async_backfill.redis.store import RedisStore
+from async_backfill.redis import RedisInvalidations, RedisLeases, RedisStore, connect
 from async_backfill.sources.sql import SQLSource
 
 PRODUCTS = [f"product_{number:04}" for number in range(1000)]
@@ -34,7 +31,7 @@ async def work(name: str) -> None:
             await cache.settle()
             stats = cache.stats
             calls, keys = stats.source_calls, stats.source_keys
-            print(f"{name}: {len(found)} products, {keys} of PostgreSQL in {calls} calls")  # noqa: T201
+            print(f"{name}: {len(found)} products, {keys} of PostgreSQL in {calls} calls")
 
 
 if __name__ == "__main__":

@@ -31,9 +31,9 @@ async def price_orders(orders: asyncio.Queue[str], cache: BackfillCache[str, int
     while True:
         product = await orders.get()
         try:
-            print(product, await cache.get(product, "unknown"), flush=True)  # noqa: T201 - its output
+            print(product, await cache.get(product, "unknown"), flush=True)
         except LoadError as error:
-            print(product, f"failed: {error}", flush=True)  # noqa: T201 - as above
+            print(product, f"failed: {error}", flush=True)
         finally:
             orders.task_done()
 
@@ -56,7 +56,7 @@ async def main() -> None:
         for task in (*workers, stopping):
             task.cancel()
         await asyncio.gather(reading, stopping, *workers, return_exceptions=True)
-        print(cache.stats.lookups, "orders,", cache.stats.source_calls, "source calls", flush=True)  # noqa: T201
+        print(cache.stats.lookups, "orders,", cache.stats.source_calls, "source calls", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""PostgreSQL behind, Valkey before it, and two processes: ``python -m tests.examples.shared_tier``.
+"""PostgreSQL behind, Valkey before it, and two processes: ``python -m docs.examples.shared_tier``.
 
 Both servers come out of wheels that the extra ``test`` installs; they are gone when this ends.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from async_backfill.sources.sql import open_database
-from tests.examples.shared_worker import PRODUCTS
+from docs.examples.shared_worker import PRODUCTS
 from tests.servers.postgres import start_postgres
 from tests.servers.valkey import start_valkey
 from tests.servers.wheels import NoServerError
@@ -43,7 +43,7 @@ def main() -> None:
         environment = {**os.environ, "DATABASE_URL": database.url, "REDIS_URL": valkey.url}
         for name in ("the first process", "the second one"):
             subprocess.run(
-                [sys.executable, "-m", "tests.examples.shared_worker", name], env=environment, check=True
+                [sys.executable, "-m", "docs.examples.shared_worker", name], env=environment, check=True
             )
 
 
