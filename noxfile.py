@@ -9,7 +9,7 @@ from __future__ import annotations
 import nox
 
 nox.options.default_venv_backend = "none"
-nox.options.sessions = ["lint", "types", "floors", "tests", "docs", "bare"]
+nox.options.sessions = ["lint", "types", "floors", "manual", "tests", "docs", "bare"]
 nox.options.error_on_missing_interpreters = True
 _OF_EXTRAS = ("aiohttp", "aiosqlite", "asyncpg", "hiredis", "pyarrow", "redis", "sqlalchemy", "stamina")
 _TEST_TOOLS = ("hypothesis", "looptime", "pytest", "pytest-asyncio", "stamina", "trio", "uvloop")
@@ -54,6 +54,13 @@ def coverage(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """The code, the commands and the links of the documents."""
     session.run("pytest", "tests/docs")
+
+
+@nox.session
+def manual(session: nox.Session) -> None:
+    """The manual as a site, in build/manual; a link that leads nowhere or a missing docstring fails it."""
+    options = ("-q", "-W", "--keep-going", "-n", "-d", "build/manual.doctrees")
+    session.run("python", "-m", "sphinx", *options, "docs", "build/manual")
 
 
 @nox.session

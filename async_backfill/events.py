@@ -49,4 +49,6 @@ class FarStoreFailed:
 
 
 Event: TypeAlias = LoadFinished | KeysEvicted | BackfillAudited | FarStoreFailed
+"""What happened, as one of these."""
 Observer: TypeAlias = Callable[[Event], None]
+"""Is called with each event, in the order in which they happen."""

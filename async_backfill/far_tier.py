@@ -22,7 +22,7 @@ class FarTier(Generic[K, V]):
     is written there in the background. A put, an invalidation and a clear are written before they return.
 
     ``store``
-        where the copies are, as `async_backfill.redis.store.RedisStore`.
+        where the copies are, as `async_backfill.redis.RedisStore`.
     ``leases``
         lets a fleet make one load of a key, and keeps what was loaded before a put or an invalidation
         elsewhere from being written after it; ``None``: each process loads for itself, and such a late

@@ -27,7 +27,7 @@ class BackfillBudget:
 
     @property
     def state(self) -> BudgetState:
-        """`NEEDS_APPROVAL` when no permit is left, else `OPEN`."""
+        """``NEEDS_APPROVAL`` when no permit is left, else ``OPEN``."""
         return BudgetState.NEEDS_APPROVAL if self._left == 0 else BudgetState.OPEN
 
     def acquire_nowait(self) -> bool:

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 
 class JournalFile:
-    """Keeps the heats of keys in the file at ``path``; a `async_backfill.contracts.Journal`.
+    """Keeps the heats of keys in the file at ``path``; an `async_backfill.contracts.Journal`.
 
-    `async_backfill._common.journal_format` says how, and which keys come back.
+    A key comes back as what it was: text, whole numbers, floats, ``True``, ``False``, ``None``, and tuples
+    of these, nested at most 100 deep. A key of any other type is left out.
 
     The file is written beside, synced and renamed, in a worker thread. A save that is cancelled does
     not wait for the disk; it leaves the old file or the new one.

@@ -40,10 +40,10 @@ class RedisInvalidations(Generic[K]):
     message is heard before ``publish`` returns, and anything to a process that is stopped or does not run
     its event loop.
 
-    :param connection: of `async_backfill.redis.connection.connect`; it is the caller's to close.
+    :param connection: a connection from `connect`; the caller closes it.
     :param namespace: of the caches that hear each other, as for `RedisStore`.
-    :param key_type: the type of the keys, needed where they are not plain types or tuples of them; see
-        `Keyspace`.
+    :param key_type: the type of the keys, any type that msgspec knows; needed where they are not plain
+        types or tuples of them.
     :param bound: seconds for which a lost connection can be missed.
     :raises ConfigurationError: for settings outside of that.
     """

@@ -23,7 +23,7 @@ class RedisJournal:
     Caches that save under one name replace what the others saved: that is as good as their own where
     requests are spread at random.
 
-    :param connection: of `async_backfill.redis.connection.connect`; it is the caller's to close.
+    :param connection: a connection from `connect`; the caller closes it.
     :raises RedisError: from `save`, when Redis did not take it; what was saved before is still there.
     """
 

@@ -37,7 +37,7 @@ class RedisPermits:
     The number lies in Redis without an end of time: it outlives every process, and starts again at
     ``max_backfills`` only when Redis lost it, or somebody removed it (``redis-cli DEL NAMESPACE!permits``).
 
-    :param connection: of `async_backfill.redis.connection.connect`; it is the caller's to close.
+    :param connection: a connection from `connect`; the caller closes it.
     :param namespace: of the fleet, as for `async_backfill.redis.store.RedisStore`.
     :param max_backfills: permits of a fleet that never spent one, 0 or more.
     :raises ConfigurationError: for settings outside of that.

@@ -33,9 +33,10 @@ class RedisStore(Generic[K, V]):
     there is no error. Those of the network and the server are raised: `RedisUnavailableError`,
     `RedisReplyError`. Nothing has a deadline of its own.
 
-    :param connection: of `async_backfill.redis.connection.connect`; it is the caller's to close.
+    :param connection: a connection from `connect`; the caller closes it.
     :param namespace: which entries are this store's: 1 to 64 letters, digits, ``.``, ``_`` or ``-``.
-    :param key_type: the type of the keys, for who learns of keys from the server; see `Keyspace`.
+    :param key_type: the type of the keys, any type that msgspec knows; needed where they are not plain
+        types or tuples of them.
     :param value_type: what a value becomes again, any type that msgspec knows; ``Any`` gives plain types.
     :param max_value_bytes: a larger value is not kept, nor is a larger one that is found used.
     :param signing_key: 16 bytes or more that only these processes know; then a copy is used only with

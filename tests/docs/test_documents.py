@@ -2,76 +2,92 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import re
 import shlex
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).parents[2]
-DOCUMENTS = [
-    *sorted(PROJECT.glob("*.md")),
-    *sorted(PROJECT.glob("data/*.md")),
-    *sorted(PROJECT.glob("tests/*.md")),
-    *sorted(PROJECT.glob("benchmarks/*.md")),
-]
-README = PROJECT / "README.md"
-
-_EXAMPLE = re.compile(
-    r"^```python\n(?P<code>.*?)^```\n(?:\nprints?\n\n```text\n(?P<prints>.*?)^```\n)?",
-    re.MULTILINE | re.DOTALL,
+from async_backfill._commands.cli import _app
+from tests.docs.reading import (
+    DOCUMENTS,
+    MANUAL,
+    PAGES,
+    PROJECT,
+    README,
+    commands,
+    examples,
+    links,
+    name_of,
 )
-_LINK = re.compile(r"\]\((?!https?://|#)(?P<target>[^)#\s]+)[^)]*\)")
 
-
-def _examples() -> list:
-    return [
-        pytest.param(
-            example["code"], example["prints"], id=f"{document.name}:{document_line(document, example)}"
-        )
-        for document in DOCUMENTS
-        for example in _EXAMPLE.finditer(document.read_text())
-    ]
-
-
-def document_line(document: Path, match: re.Match) -> int:
-    return document.read_text().count("\n", 0, match.start()) + 1
+EXAMPLES = [example for document in DOCUMENTS for example in examples(document)]
+COMMANDS = [(document, words) for document in DOCUMENTS for words in commands(document)]
+each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+each_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
 
 
 def _setup_commands() -> list[str]:
     return [line for line in README.read_text().splitlines() if line.startswith("python3 -m venv")]
 
 
-@pytest.mark.parametrize(("code", "prints"), _examples())
-def test_an_example_runs_as_written_and_prints_what_the_document_says(code, prints, tmp_path, request):
-    servers = {"REDIS_URL": request.getfixturevalue("valkey_url")} if "REDIS_URL" in code else {}
-    ran = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(PROJECT), "PYTHONUTF8": "1", **servers},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.stderr == ""
-    assert ran.returncode == 0
-    if prints is not None:
-        assert ran.stdout == prints
+def _arguments(words: list[str]) -> list[str] | None:
+    """Return what a command hands to the command line of the package; ``None`` for any other command."""
+    if words[0] == "async-backfill":
+        return words[1:]
+    return words[3:] if words[1:3] == ["-m", "async_backfill"] else None
+
+
+# In this process: an interpreter for each example would take longer than all other tests of documents.
+@pytest.mark.parametrize("example", EXAMPLES, ids=str)
+def test_an_example_prints_what_the_document_says(example, tmp_path, monkeypatch, capsys, request):
+    if "REDIS_URL" in example.code:
+        monkeypatch.setenv("REDIS_URL", request.getfixturevalue("valkey_url"))
+    for other in examples(example.document):
+        if other.file and other.line < example.line:
+            (tmp_path / other.file).write_text(other.code, "utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    before = set(sys.modules)
+    try:
+        exec(compile(example.code, str(example), "exec"), {"__name__": "__main__"})  # noqa: S102
+    finally:
+        for path in tmp_path.glob("*.py"):
+            if path.stem not in before:
+                sys.modules.pop(path.stem, None)
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    if example.prints is not None:
+        assert printed.out == example.prints
+
+
+def test_commands_of_the_documents_are_understood_and_name_files_that_exist():
+    ours = [(name_of(document), words) for document, words in COMMANDS if _arguments(words) is not None]
+    for document, words in ours:
+        arguments = _arguments(words)
+        _app().parse_args(arguments, exit_on_error=False, print_error=False)
+        inputs = [word for word in arguments if word.startswith("data/") and "output" not in word]
+        assert [path for path in inputs if not (PROJECT / path).is_file()] == [], document
+    assert len(ours) > 5
+
+
+def test_modules_that_the_documents_start_exist():
+    started = {words[2] for _, words in COMMANDS if words[0].endswith("python") and words[1:2] == ["-m"]}
+    missing = [name for name in started if importlib.util.find_spec(name) is None]
+    assert missing == []
 
 
 def test_the_readme_has_an_example_of_five_lines():
-    first = _EXAMPLE.search(README.read_text())
-    assert first is not None
-    assert len([line for line in first["code"].splitlines() if line.strip()]) == 5
+    first = examples(README)[0]
+    assert len([line for line in first.code.splitlines() if line.strip()]) == 5
 
 
-def test_the_readme_has_set_up_commands_for_the_main_job_the_tests_and_an_example():
-    job, tests, example = _setup_commands()
+def test_the_readme_has_a_set_up_command_for_the_main_job_and_one_for_the_tests():
+    job, tests = _setup_commands()
     assert job.endswith("-m async_backfill --input data/sample_input.txt --output data/output_summary.json")
     assert tests.endswith("-m pytest -n 2 --dist loadfile")
-    assert example.endswith("-m tests.examples.shared_tier")
 
 
 def test_the_files_that_the_main_command_names_are_there():
@@ -79,10 +95,52 @@ def test_the_files_that_the_main_command_names_are_there():
     assert (PROJECT / words[words.index("--input") + 1]).is_file()
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+@each_document
 def test_every_link_to_a_file_leads_to_one(document):
-    targets = [match["target"] for match in _LINK.finditer(document.read_text())]
-    assert [target for target in targets if not (document.parent / target).exists()] == []
+    assert [target for target in links(document) if not (document.parent / target).exists()] == []
+
+
+_PRIVATE = re.compile(r"\basync_backfill(?:[./]\w+)*[./]_[a-z]\w*")
+
+
+@each_page
+def test_a_page_sends_nobody_to_a_private_module(page):
+    assert _PRIVATE.findall(page.read_text("utf-8")) == []
+
+
+def test_the_readme_sends_nobody_to_a_private_module():
+    assert _PRIVATE.findall(README.read_text("utf-8")) == []
+
+
+@each_page
+def test_a_page_opens_with_a_summary_of_at_most_two_lines(page):
+    title, empty, *rest = page.read_text("utf-8").splitlines()
+    summary = rest[: rest.index("")]
+    assert title.startswith("# ")
+    assert empty == ""
+    assert 1 <= len(summary) <= 2
+    assert all(line.startswith("> ") for line in summary)
+
+
+def test_every_page_is_in_the_navigation():
+    index = (MANUAL / "index.md").read_text("utf-8")
+    (named,) = re.findall(r"^```\{toctree\}\n(?::\w+:.*\n)*\n?(.*?)^```", index, re.MULTILINE | re.DOTALL)
+    expected = {page.relative_to(MANUAL).with_suffix("").as_posix() for page in MANUAL.glob("*.md")}
+    assert set(named.split()) >= expected - {"index"}
+    assert "reference/index" in named.split()
+
+
+def test_every_page_can_be_reached_from_the_index_by_a_link():
+    linked = {target for target in links(MANUAL / "index.md")}
+    assert {page.name for page in MANUAL.glob("*.md")} - linked == {"index.md"}
+
+
+def test_the_reference_lists_every_name_of_the_package_itself():
+    face = ast.parse((PROJECT / "async_backfill/__init__.py").read_text("utf-8"))
+    (exported,) = (node.value for node in face.body if isinstance(node, ast.Assign))
+    page = (MANUAL / "reference/async_backfill.md").read_text("utf-8")
+    listed = set(re.findall(r"(?:\.|autoclass:: |autofunction:: )(\w+)$", page, re.MULTILINE))
+    assert set(ast.literal_eval(exported)) - listed == set()
 
 
 _PROMISED = re.compile(r"`(?P<file>[a-z0-9_/]+\.py)::(?P<test>test_[a-z0-9_]+)`")
