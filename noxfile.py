@@ -1,10 +1,15 @@
 """Every check of the project by name: ``nox -l`` lists them, ``nox`` runs all but the benchmarks.
 
 The sessions run in the environment that nox is installed in (``pip install -e '.[dev]'``), so that a
-check takes seconds; only ``bare`` makes one of its own.
+check takes seconds; only ``bare``, ``lowest`` and ``package`` make one of their own.
 """
 
 from __future__ import annotations
+
+import shutil
+import sys
+import tarfile
+from pathlib import Path
 
 import nox
 
@@ -12,8 +17,14 @@ nox.options.default_venv_backend = "none"
 nox.options.sessions = ["lint", "types", "floors", "manual", "tests", "docs", "bare"]
 nox.options.error_on_missing_interpreters = True
 _OF_EXTRAS = ("aiohttp", "aiosqlite", "asyncpg", "hiredis", "pyarrow", "redis", "sqlalchemy", "stamina")
-_TEST_TOOLS = ("hypothesis", "looptime", "pytest", "pytest-asyncio", "stamina", "trio", "uvloop")
+_TEST_TOOLS = ("hypothesis", "looptime", "pytest", "pytest-asyncio", "stamina", "trio")
 _CORE_TESTS = ("tests/cache", "tests/far", "tests/loading", "-k", "not trio and not uvloop")
+_OF_FILES = ("tests/docs", "tests/test_floors.py", "tests/runner/test_golden.py")
+_OF_LIBRARIES = (
+    *("tests/backfill", "tests/commands", "tests/contract", "tests/faults", "tests/redis", "tests/runner"),
+    *("tests/sources", "tests/test_cli.py", "tests/test_cli_process.py", "tests/test_cli_refusals.py"),
+    *("tests/loading", "-k", "not uvloop"),
+)
 
 nox.needs_version = ">=2025.10.14"
 
@@ -87,8 +98,40 @@ def bare(session: nox.Session) -> None:
     session.run(
         "python", "-P", "-m", "async_backfill", "--input", "data/sample_input.txt", "--output", summary
     )
-    session.install(*_TEST_TOOLS)
+    session.install(*_TEST_TOOLS, *([] if sys.platform == "win32" else ["uvloop"]))
     session.run("python", "-m", "pytest", *_CORE_TESTS)
+
+
+@nox.session(venv_backend="venv")
+def lowest(session: nox.Session) -> None:
+    """The tests that touch a dependency, with the oldest version that pyproject.toml allows of each."""
+    session.install("uv")
+    versions = f"{session.create_tmp()}/lowest.txt"
+    compiled = ("--quiet", "--resolution", "lowest-direct", "--extra", "test", "--output-file", versions)
+    session.run("uv", "pip", "compile", *compiled, "pyproject.toml")
+    session.run("uv", "pip", "install", "--quiet", "--requirements", versions)
+    session.run("uv", "pip", "install", "--quiet", "--no-deps", ".")
+    tests = session.posargs or _OF_LIBRARIES
+    session.run("python", "-m", "pytest", "-n", "2", "--dist", "loadfile", *tests)
+
+
+@nox.session(venv_backend="venv")
+def package(session: nox.Session) -> None:
+    """What a release publishes, made in ``dist``: complete, fit for PyPI, able to run its own tests."""
+    session.install("build", "twine")
+    shutil.rmtree("dist", ignore_errors=True)
+    session.run("python", "-m", "build", "--quiet", ".")
+    (sdist,), (wheel,) = Path("dist").glob("*.tar.gz"), Path("dist").glob("*.whl")
+    session.run("python", "-m", "twine", "check", "--strict", str(sdist), str(wheel))
+    with tarfile.open(sdist) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
+        archive.extractall(session.create_tmp(), filter="data")
+    tracked = session.run("git", "ls-files", silent=True, external=True) or ""
+    if left_out := sorted(set(tracked.splitlines()) - packed):
+        session.error(f"the sdist leaves out {', '.join(left_out)}")
+    session.install(f"{wheel}[test]")
+    with session.chdir(f"{session.create_tmp()}/{sdist.name.removesuffix('.tar.gz')}"):
+        session.run("python", "-m", "pytest", *_OF_FILES)
 
 
 @nox.session

@@ -48,7 +48,9 @@ def name_of(document: Path) -> str:
 def examples(document: Path) -> list[Example]:
     text = document.read_text("utf-8")
     return [
-        Example(document, text.count("\n", 0, match.start()) + 1, match["code"], match["file"], match["prints"])
+        Example(
+            document, text.count("\n", 0, match.start()) + 1, match["code"], match["file"], match["prints"]
+        )
         for match in _EXAMPLE.finditer(text)
     ]
 
