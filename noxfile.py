@@ -22,8 +22,7 @@ _CORE_TESTS = ("tests/cache", "tests/far", "tests/loading", "-k", "not trio and 
 _OF_FILES = ("tests/docs", "tests/test_floors.py", "tests/runner/test_golden.py")
 _OF_LIBRARIES = (
     *("tests/backfill", "tests/commands", "tests/contract", "tests/faults", "tests/redis", "tests/runner"),
-    *("tests/sources", "tests/test_cli.py", "tests/test_cli_process.py", "tests/test_cli_refusals.py"),
-    *("tests/loading", "-k", "not uvloop"),
+    *("tests/sources", "tests/loading", "-k", "not uvloop"),
 )
 
 nox.needs_version = ">=2025.10.14"
