@@ -34,7 +34,7 @@ def source(tmp_path: Path) -> FolderSource:
     return FolderSource(tmp_path)
 
 
-class TestLoading(PartialFailureContract):
+class TestLoading(PartialFailureContract[str, object]):
     """Twelve promises of every source, and two of one whose keys can fail one by one."""
 
     known = DOCUMENTS
@@ -42,7 +42,7 @@ class TestLoading(PartialFailureContract):
     failing = ("damaged",)
 
 
-class TestListing(KeysetScanContract):
+class TestListing(KeysetScanContract[str]):
     """Eight promises of every list of keys, and three of one from which keys may be deleted meanwhile."""
 
     keys = (*DOCUMENTS, "damaged")
