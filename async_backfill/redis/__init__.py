@@ -1,4 +1,15 @@
-"""What the processes of a fleet share in Redis or Valkey; needs the extra ``redis``, and asyncio."""
+"""Share a far tier (L2) and a backfill budget between processes with Redis or Valkey.
+
+It needs the extra ``redis``, and asyncio. `connect` opens a `RedisConnection`, which all others use:
+
+- `RedisStore` holds the values of the far tier, `Zstd` compresses large ones;
+- `RedisLeases` lets only one process at a time load a key;
+- `RedisInvalidations` tells the other processes which keys have changed;
+- `RedisPermits` is one backfill budget for all processes;
+- `RedisJournal` keeps the hot keys for the next start.
+
+Errors are kinds of `RedisError`; no text shows a password.
+"""
 
 from async_backfill.redis.compression import Zstd
 from async_backfill.redis.connection import RedisConnection, connect

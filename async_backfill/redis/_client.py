@@ -1,8 +1,7 @@
-"""The one module that knows the client: single connections of redis-py, and hiredis.
+"""Single connections of redis-py, with commands packed by hiredis; the only module that imports them.
 
-Of redis-py only what opens, secures, reads and closes a socket is used, and commands are packed by
-hiredis: redis-py's own packing, pipelines and pool cost more than the server does. It retries nothing
-here, so a caller's deadline is a deadline.
+redis-py only opens, secures, reads and closes a socket: its packing, pipelines and pool cost more time than
+the server does. Nothing is retried, so a caller's deadline holds: see decision 40 in notes.md.
 """
 
 from __future__ import annotations
@@ -31,11 +30,11 @@ T = TypeVar("T")
 _ALIASES: Final = MappingProxyType({"valkey": "redis", "valkeys": "rediss"})
 _SCHEMES: Final = ("redis", "rediss", "valkey", "valkeys", "unix")
 _GOODBYE: Final = 1.0
-_SILENCE: Final = "nothing was heard for too long"
+_SILENCE: Final = "the server was silent for too long"
 _FIXED: Final = MappingProxyType(
     {
-        "protocol": 2,  # nothing of the third is used, and the second spares a round trip
-        "driver_info": None,  # another round trip
+        "protocol": 2,  # saves a round trip, and nothing of protocol 3 is needed
+        "driver_info": None,  # saves another round trip
         "socket_connect_timeout": None,
         "socket_timeout": None,  # deadlines are the caller's
         "decode_responses": False,
@@ -50,15 +49,15 @@ _Trouble = (redis.exceptions.RedisError, OSError)
 
 
 def pack(command: Command) -> bytes:
-    """Return ``command`` as the bytes that are sent."""
+    """Return ``command`` as the bytes to send."""
     packed: bytes = hiredis.pack_command(tuple(command))  # type: ignore[arg-type]  # its stub knows one argument
     return packed
 
 
 class Dialer:
-    """Opens sockets to servers, with what a URL says.
+    """Opens connections to the server of ``url``, or to others of its cluster.
 
-    :param connect_timeout: seconds within which a socket must be open and let in.
+    :param connect_timeout: seconds for opening a connection and logging in.
     :raises ConfigurationError: for a URL that cannot be used; no text shows a password.
     """
 
@@ -68,10 +67,10 @@ class Dialer:
         try:
             template = self._kind(**self._settings)
         except (TypeError, ValueError, redis.exceptions.RedisError) as error:
-            raise ConfigurationError("url", f"it has a setting that cannot be used: {error}") from None
+            raise ConfigurationError("url", f"has a setting that cannot be used: {error}") from None
         self._tls = template.ssl_context if isinstance(template, SSLConnection) else None
         self.address: tuple[str, int] | None = None
-        """Host and port; ``None`` for a socket in the file system."""
+        """Host and port; ``None`` for a Unix socket."""
         if isinstance(template, UnixDomainSocketConnection):
             self.name, self.host = str(template.path), ""
         else:
@@ -81,11 +80,12 @@ class Dialer:
     async def dial(
         self, greet: Callable[[ClientLink], Awaitable[T]], address: tuple[str, int] | None = None
     ) -> tuple[ClientLink, T]:
-        """Open a socket to the server of the URL, or to another of its cluster, and `greet` it.
+        """Open a connection and call ``greet``; return the connection and the result of ``greet``.
 
-        :param greet: what it returns is returned too; it is part of the time for connecting.
-        :raises RedisUnavailableError: when there is none, or it did not answer in time.
-        :raises RedisReplyError: when it did not let us in.
+        :param greet: the first exchange on the connection; it counts towards ``connect_timeout``.
+        :param address: host and port of another server of the cluster; ``None`` is the server of the URL.
+        :raises RedisUnavailableError: when no server answers in time.
+        :raises RedisReplyError: when the server refuses the login.
         """
         settings, name = self._settings, self.name
         if address is not None:
@@ -93,7 +93,7 @@ class Dialer:
             name = f"{address[0]}:{address[1]}"
         connection = self._kind(**settings)
         if isinstance(connection, SSLConnection) and self._tls is not None:
-            connection.ssl_context = self._tls  # to read the authorities of a machine takes 20 ms
+            connection.ssl_context = self._tls  # reading the certificates takes 20 ms: do it once
         link = ClientLink(connection, name)
         try:
             async with asyncio.timeout(self._connect_timeout):
@@ -109,21 +109,21 @@ class Dialer:
 
 
 class ClientLink:
-    """One open socket; a `async_backfill.redis._pool.Link`."""
+    """One connection to a server; implements `Link`."""
 
     def __init__(self, connection: Connection, name: str) -> None:
         self._connection = connection
         self._name = name
 
     async def open(self) -> None:
-        """Connect the socket, and be let in."""
+        """Open the connection and log in."""
         try:
             await self._connection.connect()  # type: ignore[no-untyped-call]
         except _Trouble as error:
             raise self.explain(error) from error
 
     async def exchange(self, packed: bytes, replies: int, /) -> list[Reply]:
-        """Send ``packed`` and return so many replies; an error reply is among them, not raised."""
+        """Send ``packed`` and return the given number of replies; error replies are returned, not raised."""
         answers: list[Reply] = []
         read = self._connection.read_response
         try:
@@ -138,7 +138,7 @@ class ClientLink:
         return answers
 
     async def subscribe(self, channels: Sequence[bytes]) -> None:
-        """Subscribe to ``channels``; a server confirms them all before it passes on what is published."""
+        """Subscribe to ``channels``; the server confirms them all before it sends the first message."""
         try:
             await self._connection.send_packed_command([pack(("SUBSCRIBE", *channels))])
             for _ in channels:
@@ -147,7 +147,7 @@ class ClientLink:
             raise self.explain(error) from error
 
     async def messages(self, heartbeat: float) -> AsyncIterator[tuple[bytes, bytes]]:
-        """Return what is published; ask the server for a sign of life after so many silent seconds."""
+        """Yield published messages as (channel, payload); ping after ``heartbeat`` silent seconds."""
         asked = False
         try:
             while True:
@@ -165,7 +165,7 @@ class ClientLink:
             raise self.explain(error) from error
 
     async def is_usable(self) -> bool:
-        """Return whether it is open and nothing unread is left on it."""
+        """Return whether the connection is open and has nothing unread."""
         if not self._connection.is_connected:
             return False
         try:
@@ -174,17 +174,17 @@ class ClientLink:
             return False
 
     async def close(self) -> None:
-        """Close the socket at once; raises nothing."""
+        """Close the connection at once; raises nothing."""
         await self._connection.disconnect(nowait=True)
 
     async def aclose(self) -> None:
-        """Say goodbye, as TLS wants it, and close the socket, within a second; raises nothing."""
+        """Shut the connection down, as TLS requires, and close it within a second; raises nothing."""
         with suppress(TimeoutError, *_Trouble):
             async with asyncio.timeout(_GOODBYE):
                 await self._connection.disconnect()
 
     def explain(self, error: BaseException) -> RedisReplyError | RedisUnavailableError:
-        """Return what the caller gets to see of ``error``."""
+        """Return the error for the caller in place of ``error``."""
         status = getattr(error, "status_code", None)
         if status is not None:
             return RedisReplyError(status, f"{error} (redis at {self._name})".removeprefix(f"{status} "))
@@ -202,16 +202,16 @@ def _settings(url: str) -> tuple[type[Connection], dict[str, Any]]:
     scheme, separator, rest = text("url", url).partition("://")
     if scheme not in _SCHEMES or not separator:
         schemes = ", ".join(f"{known}://" for known in _SCHEMES)
-        raise ConfigurationError("url", f"expected one that begins with {schemes}")
+        raise ConfigurationError("url", f"must begin with one of {schemes}")
     url = f"{_ALIASES.get(scheme, scheme)}://{rest}"
     try:
         database = urlsplit(url).path.strip("/")
         settings: dict[str, Any] = dict(parse_url(url))
     except ValueError:  # its text may have the password in it
         raise ConfigurationError(
-            "url", "expected redis://user:password@host:port/0, special letters as %xx"
+            "url", "must be like redis://user:password@host:port/0, special letters as %xx"
         ) from None
     if scheme != "unix" and database and not (database.isascii() and database.isdigit()):
-        raise ConfigurationError("url", "the path is the number of a database, such as /0")
+        raise ConfigurationError("url", "must have the number of a database as its path, such as /0")
     kind = settings.pop("connection_class", Connection)
     return kind, {**settings, **_FIXED}

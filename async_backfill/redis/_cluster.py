@@ -1,6 +1,6 @@
-"""Where a key is in a cluster: its hash slot, and which server has that.
+"""Hash slots of a Redis cluster: the slot of a key, and the server of a slot.
 
-The rules are those of the Redis cluster specification, "Key distribution model" and "Hash tags".
+The rules are in the Redis cluster specification, "Key distribution model" and "Hash tags".
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SLOTS: Final = 16384
 
 
 def hash_slot(key: bytes) -> int:
-    """Return the slot of ``key``: of what stands in its first braces, if anything does."""
+    """Return the hash slot of ``key``, or of its hash tag: the content of its first braces, if not empty."""
     opened = key.find(b"{")
     if opened >= 0:
         closed = key.find(b"}", opened + 1)
@@ -28,7 +28,7 @@ def hash_slot(key: bytes) -> int:
 
 
 def by_slot(keys: Sequence[bytes]) -> list[Sequence[int]]:
-    """Return the places of ``keys``, those of one slot together."""
+    """Return the positions of ``keys``, grouped by slot."""
     places: dict[int, list[int]] = {}
     for place, key in enumerate(keys):
         places.setdefault(hash_slot(key), []).append(place)
@@ -36,9 +36,9 @@ def by_slot(keys: Sequence[bytes]) -> list[Sequence[int]]:
 
 
 class SlotMap:
-    """Which server has which slots, as it answered ``CLUSTER SLOTS``.
+    """The servers of all slots, from the reply to ``CLUSTER SLOTS``.
 
-    :param home: the host that was asked; a server that does not know its own name leaves it empty.
+    :param home: the host of the server that replied; it stands for an empty host in the reply.
     """
 
     def __init__(self, reply: Reply, home: str) -> None:
@@ -50,10 +50,10 @@ class SlotMap:
 
     @property
     def addresses(self) -> set[tuple[str, int]]:
-        """The servers that take writes."""
+        """Host and port of each server that takes writes."""
         return set(self._addresses)
 
     def address(self, key: bytes) -> tuple[str, int] | None:
-        """Return host and port of the server that has ``key``; ``None`` when the map is empty."""
+        """Return host and port of the server for ``key``; ``None`` when the map is empty."""
         at = bisect_right(self._firsts, hash_slot(key)) - 1
         return self._addresses[at] if at >= 0 else None

@@ -1,12 +1,12 @@
-"""What a value travels in: a header that says of which key and of when it is, a seal, and MessagePack.
+"""Wire format of a value: a header with key and time, a checksum or signature, and MessagePack.
 
 ::
 
     magic 1 | version 1 | flags 1 | seal 4 or 32 | key 4 | time 8 | payload
 
-The seal is a CRC-32 of all the rest, or with a signing key an HMAC-SHA256 of that and of the Redis key.
-Nothing is unpacked before the seal was found right, and MessagePack only ever makes plain data of the type
-that is asked for.
+The seal is a CRC-32 of all the rest, or with a signing key an HMAC-SHA256 of that and of the Redis key:
+the CRC-32 protects against accidents, the signature against people (decision 40 in notes.md). Nothing is
+unpacked before the seal is verified, and MessagePack makes only plain data of the requested type.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from async_backfill.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-MAGIC: Final = b"\xbf"  # no letter, as the markers of leases are
+MAGIC: Final = b"\xbf"  # not a letter: the markers of leases begin with one
 VERSION: Final = 1
 LEASE: Final = b"L"
-"""What the marker of a lease begins with: whoever reads it finds no value, and nothing wrong."""
+"""The first byte of a lease's marker, which reads as no value and is not counted as rejected."""
 
 _SIGNED: Final = 1
 _COMPRESSED: Final = 2
@@ -47,11 +47,11 @@ _Unencodable = (ValueError, TypeError, OverflowError, RecursionError)
 
 
 class Compression(Protocol):
-    """A way to make large payloads small, such as `async_backfill.redis.compression.Zstd`."""
+    """A compression method, such as `async_backfill.redis.Zstd`."""
 
     @property
     def above(self) -> int:
-        """Bytes from which on a payload is compressed."""
+        """The size in bytes above which a payload is compressed."""
         ...
 
     def compress(self, payload: bytes, /) -> bytes:
@@ -59,20 +59,21 @@ class Compression(Protocol):
         ...
 
     def decompress(self, payload: bytes, limit: int, /) -> bytes:
-        """Return what ``payload`` holds; `ValueError` when it is damaged or more than ``limit`` bytes."""
+        """Return ``payload`` decompressed; raise `ValueError` when it is damaged or longer than ``limit``."""
         ...
 
 
 class Envelopes(Generic[V]):
-    """Makes envelopes of values, and values of envelopes; counts what it cannot use.
+    """Encodes values as envelopes and decodes them again; counts the ones it cannot use.
 
-    :param value_type: what a value becomes again, any type that msgspec knows; ``Any`` gives plain types.
-    :param max_bytes: of an envelope, and of what is unpacked of it; 1 or more.
-    :param signing_key: 16 bytes or more, the same in all processes; envelopes without its signature are not
-        used. Without it whoever can write to the server can make values up, though nothing else.
-    :param compression: how to compress; without it a compressed envelope cannot be used.
-    :param wall_clock: returns seconds since the epoch.
-    :raises ConfigurationError: for settings outside of that.
+    :param value_type: the type of a decoded value, any type that msgspec supports; ``Any`` gives plain types.
+    :param max_bytes: the largest size of an envelope, and of its decompressed payload; 1 or more.
+    :param signing_key: a secret of 16 bytes or more, the same in all processes; envelopes without its
+        signature are not used. Without it, anybody who can write to the server can forge values, though
+        nothing else.
+    :param compression: the compression method; without it a compressed envelope cannot be used.
+    :param wall_clock: a function that returns seconds since the epoch.
+    :raises ConfigurationError: when a setting is not allowed.
     """
 
     def __init__(
@@ -94,12 +95,12 @@ class Envelopes(Generic[V]):
         self._compression = compression
         self._now = wall_clock
         self.rejected: Counter[str] = Counter()
-        """How often something found under a key could not be used, by reason."""
+        """The number of envelopes that could not be used, by reason."""
         self.unkept: Counter[str] = Counter()
-        """How often a value could not be put into an envelope, by reason."""
+        """The number of values that could not be encoded or were too large, by reason."""
 
     def seal_many(self, keys: Iterable[bytes], values: Iterable[V]) -> list[bytes | None]:
-        """Return envelopes of ``values``, loaded now, for the Redis ``keys``; ``None``: not kept."""
+        """Return envelopes of ``values``, loaded now, for the Redis ``keys``; ``None`` where none fits."""
         now = self._now()
         if self._signature is not None or self._compression is not None:
             return [self._seal(key, value, now) for key, value in zip(keys, values, strict=True)]
@@ -124,7 +125,7 @@ class Envelopes(Generic[V]):
         return sealed
 
     def open_many(self, keys: Iterable[bytes], found: Iterable[object]) -> list[FarCopy[V] | None]:
-        """Return the copies in what was ``found`` under ``keys``; ``None`` for one that cannot be used."""
+        """Return the copies in the replies ``found`` for ``keys``; ``None`` for a missing or unusable one."""
         now = self._now()
         return [
             self._open(key, data, now) if isinstance(data, bytes) else None
@@ -138,7 +139,7 @@ class Envelopes(Generic[V]):
         except _Unencodable:
             self.unkept["unencodable"] += 1
             return None
-        fits = len(payload) <= self._max_bytes  # or it would not be unpacked
+        fits = len(payload) <= self._max_bytes  # a larger one would be refused when it is decompressed
         if fits and self._compression is not None and len(payload) > self._compression.above:
             smaller = self._compression.compress(payload)
             if len(smaller) < len(payload):
@@ -165,7 +166,7 @@ class Envelopes(Generic[V]):
         return None
 
     def _unseal(self, key: bytes, data: bytes) -> tuple[bytes, float]:
-        """Return payload and time of an envelope of ``key``."""
+        """Return payload and load time of a verified envelope of ``key``."""
         if len(data) > self._max_bytes:
             raise _RejectedError("too_large")
         if not data.startswith(_START):
@@ -214,5 +215,5 @@ def _signature(key: bytes | None) -> hmac.HMAC | None:
     if key is None:
         return None
     if len(key) < _LEAST_SECRET:
-        raise ConfigurationError("signing_key", f"expected {_LEAST_SECRET} bytes or more")
+        raise ConfigurationError("signing_key", f"must have {_LEAST_SECRET} bytes or more, not {len(key)}")
     return hmac.new(key, digestmod="sha256")

@@ -1,4 +1,4 @@
-"""What a server says of itself when it is connected to."""
+"""Capabilities that a server reports on connecting."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ QUESTION_COUNT: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Whether it has ``MSETEX``, as Valkey 9.1 and Redis 8.4 have; and the map of its cluster."""
+    """Whether the server has ``MSETEX`` (Valkey 9.1, Redis 8.4), and the slots of its cluster, if any."""
 
     msetex: bool
     slots: SlotMap | None
 
 
 def facts_of(answers: Sequence[Reply], host: str) -> Facts:
-    """Return what the answers to `QUESTIONS` say; one that is refused, as it may be, says no.
+    """Return the capabilities from the replies to `QUESTIONS`; an error reply means that one is missing.
 
-    :param host: of the server that was asked; empty for a socket in the file system.
+    :param host: the host of the server; empty for a Unix socket.
     """
     known, ranges = answers
     return Facts(

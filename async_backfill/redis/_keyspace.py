@@ -1,7 +1,7 @@
-"""Names in Redis: a namespace, and any key that msgspec can encode, told apart by its type as well.
+"""Names in Redis: a namespace, and any key that msgspec can encode; keys of different types differ.
 
 A key is packed with MessagePack, whose forms of ``1``, ``True``, ``1.0``, ``"1"`` and ``b"1"`` differ;
-of a text with plain letters all but the first byte can be read with ``redis-cli``.
+a plain text stays readable in ``redis-cli``, after its first byte.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 LONGEST: Final = 200
-"""Bytes of a packed key that stand in a Redis key as they are; of a longer one its digest does."""
+"""The largest packed key, in bytes, that is used in a Redis key; a longer one is replaced by its digest."""
 
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_DIGEST: Final = 32  # bytes; two keys of one digest would be one entry, so none may ever be found
-_TEXT: Final = 1  # a text that UTF-8 does not know: it has lone surrogates
+_DIGEST: Final = 32  # bytes; two keys with one digest would share an entry, so no collision may ever be found
+_TEXT: Final = 1  # a text that UTF-8 cannot encode: it has lone surrogates
 _WHOLE: Final = 2  # a whole number beyond 64 bits
 
 
 class Keyspace(Generic[K]):
-    """The names of one cache: ``namespace:...`` for the entries, ``namespace!...`` for all else.
+    """The Redis names of one cache: ``namespace:...`` for entries, ``namespace!...`` for all else.
 
     :param namespace: 1 to 64 letters, digits, ``.``, ``_`` or ``-``; caches that share entries share it.
-    :param key_type: what `unpack` makes of a key, any type that msgspec knows; with ``Any``
-        what is no plain type or tuple of them does not come back as it was.
-    :raises ConfigurationError: for any other namespace, or a type that msgspec does not know.
+    :param key_type: the type of a key that `unpack` returns, any type that msgspec supports; with ``Any``,
+        only plain types and tuples of them come back unchanged.
+    :raises ConfigurationError: for any other namespace, or a type that msgspec does not support.
     """
 
     def __init__(self, namespace: str, key_type: type[K] | Any = Any) -> None:
         if not _NAMESPACE.fullmatch(text("namespace", namespace)):
             raise ConfigurationError(
-                "namespace", f"{namespace!r} is not 1 to 64 letters, digits, '.', '_' or '-'"
+                "namespace", f"must be 1 to 64 letters, digits, '.', '_' or '-', not {namespace!r}"
             )
         self.namespace = namespace
         self._prefix = f"{namespace}:k".encode()
         self._long_prefix = f"{namespace}:h".encode()
         self._key_type = key_type
-        # Sets and mappings in a key come out in one order in all processes.
+        # Sets and mappings in a key are encoded in the same order by all processes.
         self._encode = msgspec.msgpack.Encoder(order="deterministic").encode
         try:
             self._decode = msgspec.msgpack.Decoder(key_type, ext_hook=_unwrap).decode
@@ -56,11 +56,11 @@ class Keyspace(Generic[K]):
 
     @property
     def pattern(self) -> bytes:
-        """What ``SCAN ... MATCH`` finds all entries by, and nothing else."""
+        """The pattern for ``SCAN ... MATCH`` that finds all entries, and nothing else."""
         return f"{self.namespace}:*".encode()
 
     def name(self, purpose: str) -> bytes:
-        """Return the Redis key, or channel, for something that is no entry, such as ``"permits"``."""
+        """Return the Redis key or channel for something else than an entry, such as ``"permits"``."""
         return f"{self.namespace}!{purpose}".encode()
 
     def redis_key(self, key: K) -> bytes:
@@ -74,7 +74,7 @@ class Keyspace(Generic[K]):
         return self._prefix + packed
 
     def redis_keys(self, keys: Iterable[K]) -> list[bytes]:
-        """Return what `redis_key` returns, for many."""
+        """Return the `redis_key` of each of ``keys``, in order."""
         encode, prefix, longest = self._encode, self._prefix, LONGEST
         try:
             packed = [encode(key) for key in keys]
@@ -85,7 +85,7 @@ class Keyspace(Generic[K]):
         return [self.redis_key(key) for key in keys]
 
     def pack(self, key: K) -> bytes:
-        """Return the whole of ``key`` as bytes, for a message; `unpack` reads it.
+        """Return the complete ``key`` as bytes, for a message; `unpack` is its inverse.
 
         :raises ConfigurationError: for a key that msgspec cannot encode.
         """
@@ -101,10 +101,11 @@ class Keyspace(Generic[K]):
             raise ConfigurationError("key", f"a {type(key).__name__} cannot be encoded: {error}") from error
 
     def pack_for_others(self, key: K) -> bytes:
-        """Return what `pack` does, of a key that `unpack` makes again of it.
+        """Return ``key`` packed, if `unpack` returns the same key again.
 
-        :raises ConfigurationError: for any other key: who unpacks it would take it for another one.
+        :raises ConfigurationError: for any other key: a receiver would take it for another one.
         """
+        # A UUID without its key_type would be received as text: see decision 39 in notes.md.
         packed = self.pack(key)
         try:
             comes_back: object = self.unpack(packed)
@@ -112,13 +113,13 @@ class Keyspace(Generic[K]):
             comes_back = None
         if comes_back != key:
             kind = type(key).__name__
-            raise ConfigurationError("key_type", f"others cannot tell {key!r} from its bytes: say {kind}")
+            raise ConfigurationError("key_type", f"others cannot decode {key!r}: set key_type={kind}")
         return packed
 
     def unpack(self, packed: bytes) -> K:
-        """Return the key of which `pack` made ``packed``.
+        """Return the key that `pack` made into ``packed``.
 
-        :raises ValueError: when it is not of ``key_type``, can be no key, or is damaged.
+        :raises ValueError: when it is not of ``key_type``, is not hashable, or is damaged.
         """
         try:
             key = self._decode(packed)
@@ -128,19 +129,19 @@ class Keyspace(Generic[K]):
             key = _hashable(key)
         try:
             hash(key)
-        except TypeError as error:  # such as a mapping, of which only ``key_type`` says whose fields it holds
-            raise ValueError(f"no key of {self.namespace}: {error} (key_type)") from None
+        except TypeError as error:  # such as a mapping: only ``key_type`` tells its class
+            raise ValueError(f"not a key of {self.namespace}: {error} (set key_type)") from None
         return cast(K, key)
 
     def _unpack_wrapped(self, packed: bytes) -> object:
         try:
             return msgspec.convert(self._decode_any(packed), self._key_type, builtin_types=(bytes,))
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"no key of {self.namespace}: {error}") from error
+            raise ValueError(f"not a key of {self.namespace}: {error}") from error
 
 
 def _wrap(key: Any) -> Any:
-    """Return ``key`` with what MessagePack has no form for as an extension."""
+    """Return ``key`` with MessagePack extensions in place of values that MessagePack cannot hold."""
     if isinstance(key, str):
         try:
             key.encode()
@@ -164,4 +165,4 @@ def _unwrap(code: int, data: memoryview) -> Any:
         return bytes(data).decode("utf-8", "surrogatepass")
     if code == _WHOLE:
         return int.from_bytes(data, "big", signed=True)
-    raise ValueError(f"an extension {code}")
+    raise ValueError(f"it has an unknown extension {code}")

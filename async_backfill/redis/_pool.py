@@ -1,4 +1,4 @@
-"""The links to one server: each command has one for itself, and few are ever opened at once."""
+"""A pool of connections to one server; each command has a connection to itself."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ if TYPE_CHECKING:
 
 
 class Link(Protocol):
-    """One open socket to a server."""
+    """One open connection to a server."""
 
     async def exchange(self, packed: bytes, replies: int, /) -> list[Reply]:
-        """Send ``packed`` and return so many replies; an error reply is among them, not raised."""
+        """Send ``packed`` and return the given number of replies; error replies are returned, not raised."""
         ...
 
     async def is_usable(self) -> bool:
-        """Return whether it is open and nothing unread is left on it."""
+        """Return whether the connection is open and has nothing unread."""
         ...
 
     async def close(self) -> None:
-        """Close the socket at once; raises nothing."""
+        """Close the connection at once; raises nothing."""
         ...
 
     async def aclose(self) -> None:
-        """Say goodbye and close the socket, within a second; raises nothing."""
+        """Shut the connection down and close it, within a second; raises nothing."""
         ...
 
 
 class LinkPool:
-    """Lends links: at most ``size`` at a time, the last one given back first.
+    """Lends connections: at most ``size`` at a time, the most recently returned one first.
 
-    A link is opened by a task of the pool, one at a time, which a caller that is cancelled leaves
-    running: so a deadline that is shorter than a handshake does not keep the pool from ever being
-    connected, and a server that is down is asked once for all who wait.
-
-    :param dial: opens a link, within a time of its own; raises `RedisUnavailableError` or
+    :param dial: opens a connection, with a timeout of its own; raises `RedisUnavailableError` or
         `RedisReplyError`.
     """
+
+    # A task of the pool opens links, one at a time, and goes on when a caller is cancelled. So a deadline
+    # shorter than a handshake does not keep the pool from ever connecting, and a server that is down is tried
+    # once for all waiting callers: see decision 40 in notes.md.
 
     def __init__(self, dial: Callable[[], Awaitable[Link]], *, size: int) -> None:
         self._dial = dial
@@ -54,12 +54,11 @@ class LinkPool:
 
     @asynccontextmanager
     async def link(self) -> AsyncIterator[Link]:
-        """Lend a link; it is closed unless it was left without an exception.
-
-        A command that was cancelled half way would leave its answer to the next one.
+        """Lend a connection; it is closed when the block ends with an exception.
 
         :raises RedisUnavailableError: when none can be opened, or the pool is closed.
         """
+        # The next command would read the reply to a cancelled one: see decision 40 in notes.md.
         async with self._places:
             link = await self._take()
             left_whole = False
@@ -73,7 +72,7 @@ class LinkPool:
                     await link.close()
 
     async def aclose(self) -> None:
-        """Close all links, also those that are lent once they come back; what waits for one fails."""
+        """Close all connections, lent ones once they are returned; waiting callers fail."""
         self._closed = True
         if self._dialing is not None:
             self._dialing.cancel()
@@ -97,7 +96,7 @@ class LinkPool:
             await self._wait(self._dialing)
 
     async def _wait(self, dialing: asyncio.Task[None]) -> None:
-        await asyncio.wait([dialing])  # unlike await, it leaves the task alone when it is cancelled
+        await asyncio.wait([dialing])  # unlike await, it never cancels the task
         if dialing.cancelled():
             raise RedisUnavailableError("the connection is closed")
         error = dialing.exception()
@@ -112,4 +111,4 @@ class LinkPool:
     def _opened(self, dialing: asyncio.Task[None]) -> None:
         self._dialing = None
         if not dialing.cancelled():
-            dialing.exception()  # those who waited have it; nobody may have
+            dialing.exception()  # retrieved here, as perhaps no caller waits any longer

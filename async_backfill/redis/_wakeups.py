@@ -1,4 +1,4 @@
-"""One subscription for all who wait in this process for something to happen to a key."""
+"""Wake the callers in this process that wait for a change of a key, with one subscription for all."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ _LEAST_WAIT: Final = 0.05
 
 
 class Wakeups:
-    """Wakes who watches a digest when a message on ``channel`` names it.
+    """Wakes the watchers of a key's digest when a message on ``channel`` has it.
 
-    A message is digests of ``digest`` bytes, one after the other. The subscription is held by a task that
-    lives as long as somebody watches; who began to watch before it stood is woken once it does.
+    A message is a sequence of digests of ``digest`` bytes each. A task holds the subscription as long as
+    there is a watcher; a watcher that is older than the subscription is woken once when it stands.
     """
+
+    # One subscription for all, as each would take a connection of its own. It only makes waiting shorter: a
+    # lease also ends by the server's clock, without a message (decision 38 in notes.md).
 
     def __init__(self, connection: RedisConnection, channel: bytes, *, digest: int) -> None:
         self._connection = connection
@@ -33,9 +36,9 @@ class Wakeups:
 
     @contextmanager
     def watch(self, digests: Collection[bytes]) -> Iterator[Callable[[float], Awaitable[None]]]:
-        """Watch ``digests``; what this gives waits for so many seconds at the most, 0.05 at the least.
+        """Watch ``digests`` for the time of ``with``; gives a function that waits for news of one of them.
 
-        The least is not waited for when there is news.
+        Its parameter is the longest wait in seconds, raised to 0.05 when it is less.
         """
         watch = _Watch(frozenset(digests))
         self._watches[watch] = None
@@ -67,14 +70,14 @@ class Wakeups:
 
 
 class _Watch:
-    """One who watches ``digests``."""
+    """A waiting caller and the digests it watches."""
 
     def __init__(self, digests: frozenset[bytes]) -> None:
         self.digests = digests
         self.woken = asyncio.Event()
 
     async def wait(self, seconds: float) -> None:
-        """Return when there was news since this returned last, or after ``seconds``."""
+        """Return when there was news since the last return, or after ``seconds``."""
         with suppress(TimeoutError):
             async with asyncio.timeout(max(seconds, _LEAST_WAIT)):
                 await self.woken.wait()

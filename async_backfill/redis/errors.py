@@ -1,4 +1,4 @@
-"""What can go wrong between here and a Redis server; no text of it shows a password."""
+"""Errors of Redis connections and servers; no text shows a password."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ __all__ = ["RedisError", "RedisReplyError", "RedisUnavailableError"]
 
 
 class RedisError(AsyncBackfillError):
-    """The base of what a `async_backfill.redis.connection.RedisConnection` raises."""
+    """The base of all errors of a `RedisConnection`."""
 
 
 class RedisUnavailableError(RedisError, ConnectionError):
-    """No server could be reached, or the connection was lost: nothing is known of the command."""
+    """No server could be reached, or the connection was lost: the command may have run or not."""
 
 
 class RedisReplyError(RedisError):
-    """The server refused a command; ``code`` is the first word of its answer, such as ``"OOM"``."""
+    """The server refused a command; ``code`` is the first word of its reply, such as ``"OOM"``."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(code, message)

@@ -1,4 +1,4 @@
-"""What the caches of a fleet tell each other through Redis: which keys are no longer what they were."""
+"""Invalidations through Redis: tell the other processes which keys have changed."""
 
 from __future__ import annotations
 
@@ -26,27 +26,30 @@ _SENDER: Final = 8
 _MOST_BYTES: Final = 500_000
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 1.0
-_BETWEEN_LINES: Final = 1.0
+_BETWEEN_WARNINGS: Final = 1.0
 _LOGGER: Final = logging.getLogger("async_backfill.far")
 
 
 class RedisInvalidations(Generic[K]):
-    """Publishes on, and listens to, a channel of ``namespace``; a `async_backfill.contracts.Invalidations`.
+    """Publishes and receives invalidations on a channel of Redis; implements `Invalidations`.
 
-    While the connection stands, a message arrives once, in the time that the network takes. When it is
-    lost, also without a word, `listen` has everything forgotten within ``bound`` seconds, again every
-    ``bound`` seconds while it stays lost, and once when it stands again. So where ``publish`` returned,
-    no cache that listens serves what is older for longer than ``bound`` seconds. Not promised: that a
-    message is heard before ``publish`` returns, and anything to a process that is stopped or does not run
-    its event loop.
+    While the connection is up, a message arrives once, after the latency of the network. When the connection
+    is lost, also silently, `listen` calls ``forget(None)``, which means every key: within ``bound`` seconds,
+    again every ``bound`` seconds while it stays lost, and once when it is up again. So after ``publish`` has
+    returned, no listening cache serves an older value for longer than ``bound`` seconds. Not promised are:
+    that a message arrives before ``publish`` returns, and anything for a process that is stopped or does not
+    run its event loop.
 
-    :param connection: a connection from `connect`; the caller closes it.
-    :param namespace: of the caches that hear each other, as for `RedisStore`.
-    :param key_type: the type of the keys, any type that msgspec knows; needed where they are not plain
+    :param connection: a connection made by `async_backfill.redis.connect`; the caller closes it.
+    :param namespace: the namespace of the caches that share invalidations, as for `RedisStore`.
+    :param key_type: the type of the keys, any type that msgspec supports; needed where they are not plain
         types or tuples of them.
-    :param bound: seconds for which a lost connection can be missed.
-    :raises ConfigurationError: for settings outside of that.
+    :param bound: the longest time in seconds for which the loss of the connection can go unnoticed.
+    :raises ConfigurationError: when a setting is not allowed.
     """
+
+    # After a loss nobody knows which messages were missed, so everything is forgotten: see decision 37 in
+    # notes.md. That is also why a message that cannot be read means every key.
 
     def __init__(
         self,
@@ -65,8 +68,8 @@ class RedisInvalidations(Generic[K]):
     async def publish(self, keys: Sequence[K] | None, /) -> None:
         """Tell all other caches to forget ``keys``; ``None`` means every key.
 
-        :raises RedisError: when the server did not take the message.
-        :raises ConfigurationError: for a key that ``key_type`` does not make again of what is sent.
+        :raises RedisError: when the server did not accept the message.
+        :raises ConfigurationError: for a key that the others could not decode with ``key_type``.
         """
         messages: Iterable[list[bytes] | None] = (None,) if keys is None else self._messages(keys)
         for message in messages:
@@ -74,19 +77,19 @@ class RedisInvalidations(Generic[K]):
             await self._connection.execute("PUBLISH", self._channel, payload)
 
     async def listen(self, forget: Callable[[Sequence[K] | None], None], /) -> NoReturn:
-        """Call ``forget`` with what others publish, until cancelled; with ``None`` as the class says.
+        """Call ``forget`` with the keys that others publish, until cancelled; with ``None`` after a loss.
 
         A message that cannot be read means every key.
         """
         loop = asyncio.get_running_loop()
         due, pause = loop.time() + self._bound, _FIRST_PAUSE
-        next_line = loop.time()
+        next_warning = loop.time()
         while True:
             is_connected = False
             try:
                 async with (
                     asyncio.timeout_at(due) as deadline,
-                    # Silence of half of the bound is a loss; the other half is left to tell of it.
+                    # Half of the bound without a message is a loss; the other half remains for forgetting.
                     self._connection.subscribe(self._channel, heartbeat=self._bound / 4) as messages,
                 ):
                     deadline.reschedule(None)
@@ -97,12 +100,12 @@ class RedisInvalidations(Generic[K]):
             except (RedisError, TimeoutError) as error:
                 if is_connected:
                     due, pause = loop.time() + self._bound / 2, _FIRST_PAUSE
-                if is_connected and loop.time() >= next_line:
-                    next_line = loop.time() + _BETWEEN_LINES
+                if is_connected and loop.time() >= next_warning:
+                    next_warning = loop.time() + _BETWEEN_WARNINGS
                     _LOGGER.warning(
-                        "invalidations are not heard until the connection stands again: %s", error
+                        "no invalidations are received until the connection is up again: %s", error
                     )
-            next_try = loop.time() + pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads a fleet's tries
+            next_try = loop.time() + pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads the tries of a fleet
             pause = min(2.0 * pause, _LONGEST_PAUSE)
             await asyncio.sleep(min(next_try, due) - loop.time())
             if loop.time() >= due:
@@ -120,7 +123,7 @@ class RedisInvalidations(Generic[K]):
         forget(keys)
 
     def _messages(self, keys: Sequence[K]) -> Iterator[list[bytes]]:
-        """Return the messages about ``keys``: as few as may be, none of them huge."""
+        """Yield the messages for ``keys``: as few as possible, each of at most about 500 kB."""
         message: list[bytes] = []
         size = 0
         for key in keys:

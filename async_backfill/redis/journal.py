@@ -1,4 +1,4 @@
-"""The hot-key journal in Redis: one value, so that a new process anywhere knows what was hot."""
+"""A hot-key journal in Redis, so that a new process on any machine knows the hot keys."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ __all__ = ["RedisJournal"]
 
 
 class RedisJournal:
-    """Keeps the heats of keys under ``name`` in ``namespace``; a `async_backfill.contracts.Journal`.
+    """Keeps the heats of the hot keys in one value in Redis; implements `Journal`.
 
-    Caches that save under one name replace what the others saved: that is as good as their own where
-    requests are spread at random.
+    Caches that save under the same name replace each other's heats. That does no harm where requests are
+    spread over the processes at random: all heats are then alike.
 
-    :param connection: a connection from `connect`; the caller closes it.
-    :raises RedisError: from `save`, when Redis did not take it; what was saved before is still there.
+    :param connection: a connection made by `async_backfill.redis.connect`; the caller closes it.
+    :param namespace: the namespace of the cache, as for `RedisStore`.
+    :param name: the name of the journal in the namespace.
     """
 
     def __init__(self, connection: RedisConnection, *, namespace: str, name: str = "hot") -> None:
@@ -32,9 +33,9 @@ class RedisJournal:
         self._name = Keyspace[str](namespace, str).name(f"journal:{name}")
 
     async def load(self) -> Heats[Any] | None:
-        """Return what was saved last, or ``None`` when nothing was.
+        """Return the heats saved last; ``None`` when there are none.
 
-        :raises JournalError: when it is damaged, is something else, or was written by a newer version.
+        :raises JournalError: when the value is damaged, not a journal, or written by a newer version.
         :raises RedisError: when Redis does not answer.
         """
         content = await self._connection.execute("GET", self._name, key=self._name)
@@ -46,6 +47,9 @@ class RedisJournal:
             raise JournalError(f"{self._name.decode()}: {error}") from error
 
     async def save(self, heats: Heats[Any], /) -> None:
-        """Keep ``heats`` in place of what was saved before."""
+        """Replace the saved heats by ``heats``.
+
+        :raises RedisError: when Redis did not accept them; the heats saved before are still there.
+        """
         content = await to_thread.run_sync(encode, heats, abandon_on_cancel=True)
         await self._connection.execute("SET", self._name, content, key=self._name)

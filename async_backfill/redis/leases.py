@@ -1,9 +1,10 @@
-"""Leases in Redis: one process of a fleet loads a key, and comes too late once its lease is over.
+"""Leases in Redis: only the process that holds the lease of a key loads it and may write its value.
 
-A lease is a short marker under the key of the value itself. So whatever is put or removed there overrules
-it, it ends by the server's own clock, and one look tells a value, a lease and nothing apart. This is the
-lease of Nishtala et al., "Scaling Memcache at Facebook", NSDI 2013, section 3.2.1; a marker that must still
-be there when the value is written is the fencing token of Kleppmann, "How to do distributed locking", 2016.
+A lease is a short marker under the key of the value itself (decision 38 in notes.md). So each put or removal
+overrules it, it expires by the server's clock, and one read tells a value, a lease and nothing apart. This is
+the lease of Nishtala et al., "Scaling Memcache at Facebook", NSDI 2013, section 3.2.1. The marker must still
+be there when the value is written: that is the fencing token of Kleppmann, "How to do distributed locking",
+2016.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ __all__ = ["RedisLeases"]
 _TOKEN: Final = 16
 _DIGEST: Final = 8
 _LONGEST_WAIT: Final = 1.0
-_LATE: Final = 0.002  # seconds by which the server's clock may be behind
+_LATE: Final = 0.002  # seconds by which the server's clock may lag behind
 
 ACQUIRE: Final = """
 local answers = {}
@@ -55,10 +56,10 @@ for i = 1, #KEYS do
 end
 return answers
 """
-"""Leases what has neither a value nor a lease, or still the value that is known to be of no use.
+"""A Lua script that leases each key without a value and a lease, or with a value known to be unusable.
 
-Answers for each key 1, minus the milliseconds that the lease of another still has, or the value. What has
-another type, or is a lease without an end, is nobody's. In Lua.
+It returns for each key 1 (leased), minus the milliseconds left of another's lease, or the value. A key of
+another Redis type, or with a lease that never expires, counts as free.
 """
 
 END: Final = """
@@ -80,19 +81,20 @@ end
 redis.call('PUBLISH', ARGV[2], ARGV[3])
 return kept
 """
-"""Ends leases that still stand, each with a value or with none, and tells who waits; in Lua."""
+"""A Lua script that ends leases that are still held, each with a value or without, and wakes the watchers."""
 
 
 class RedisLeases(Generic[K, V]):
-    """Leases for the keys of ``store``; a `async_backfill.contracts.Leases`.
+    """Leases for the keys of ``store``; implements `Leases`.
 
-    A process that is killed, stopped or cut off keeps others from loading its keys until its lease is over,
-    by the server's clock; what it writes later is refused. It is efficiency, not mutual exclusion: a load
-    that takes longer than its lease is made by another process as well, and one whose server lost its
-    memory, or failed over to a replica that lags, may be made twice. Only one of them is kept.
+    A process that is killed, stopped or cut off keeps others from loading its leased keys until the lease
+    expires by the server's clock; a later write of it is refused. Leases save work, they are no mutual
+    exclusion: a load that takes longer than its lease is also made by another process, and a load may be made
+    twice when the server lost its memory or failed over to a lagging replica. Only one result is kept.
 
-    :param seconds: how long a lease stands; longer than a load takes as a rule.
-    :raises ConfigurationError: when that is not above 0.
+    :param store: the store whose keys are leased.
+    :param seconds: the duration of a lease, above 0; longer than a load usually takes.
+    :raises ConfigurationError: when ``seconds`` is not above 0.
     """
 
     def __init__(self, store: RedisStore[K, V], *, seconds: float = 10.0) -> None:
@@ -106,8 +108,9 @@ class RedisLeases(Generic[K, V]):
     async def acquire_many(self, keys: Sequence[K], /) -> Mapping[K, bytes]:
         """Return the tokens of new leases for those of ``keys`` that have neither a value nor a lease.
 
-        What stands under a key and is no value of this store is overruled: it would be in the way for good.
+        A value that this store cannot use counts as none.
         """
+        # An unusable value is replaced by a lease, or its key could never be loaded: decision 38 in notes.md.
         names = self._store.keyspace.redis_keys(keys)
         token = secrets.token_bytes(_TOKEN)
         answers = await self._acquire(names, token, {})
@@ -125,9 +128,9 @@ class RedisLeases(Generic[K, V]):
     async def set_many(
         self, items: Mapping[K, V], tokens: Mapping[K, bytes], /, *, ttl: float | None = None
     ) -> Collection[K]:
-        """Keep those of ``items`` whose leases still stand, and end these; return the keys that were kept.
+        """Store those of ``items`` whose leases are still held, and end these leases; return the stored keys.
 
-        A value that is too large, or cannot be encoded, only ends its lease.
+        A value that is too large, or cannot be encoded, ends its lease and is not stored.
         """
         names = self._store.keyspace.redis_keys(items)
         sealed = self._store.envelopes.seal_many(names, items.values())
@@ -136,16 +139,16 @@ class RedisLeases(Generic[K, V]):
         return [key for key, was_kept, value in zip(items, ended, values, strict=True) if was_kept and value]
 
     async def release_many(self, tokens: Mapping[K, bytes], /) -> None:
-        """End leases without a value, as far as they still stand."""
+        """End those of the leases that are still held, without a value."""
         names = self._store.keyspace.redis_keys(tokens)
         await self._end(names, list(tokens.values()), [b""] * len(names), None)
 
     @contextmanager
     def watch(self, keys: Collection[K], /) -> Iterator[Callable[[], Awaitable[None]]]:
-        """Watch ``keys``: what this gives returns once a lease of one of them has ended since.
+        """Watch ``keys`` for the time of ``with``; gives a function that waits for the end of a lease.
 
-        It also returns when that may have been missed, when the time of a lease is over that was in the way
-        of `acquire_many`, and after a second at the latest; the caller looks anew.
+        It also returns when an end may have been missed, when a lease that blocked `acquire_many` expires,
+        and after a second at the latest: the caller must look again.
         """
         names = self._store.keyspace.redis_keys(list(keys))
         self._watched.update(names)
@@ -164,7 +167,7 @@ class RedisLeases(Generic[K, V]):
         return _LONGEST_WAIT if first is None else min(_LONGEST_WAIT, max(0.0, first - monotonic()))
 
     def _useless(self, names: Sequence[bytes], answers: Sequence[Reply]) -> dict[int, bytes]:
-        """Return the places of values that this store cannot use, with these values."""
+        """Return the unusable values among ``answers``, by position."""
         there = {place: answer for place, answer in enumerate(answers) if isinstance(answer, bytes)}
         copies = self._store.envelopes.open_many([names[place] for place in there], there.values())
         return {place: there[place] for place, copy in zip(there, copies, strict=True) if copy is None}
@@ -208,5 +211,5 @@ class RedisLeases(Generic[K, V]):
 
 
 def digest_of(name: bytes) -> bytes:
-    """Return what stands for a Redis key in a message: who hears of another one only looks once too often."""
+    """Return the digest of a Redis key for a message; a collision only wakes a watcher once too often."""
     return blake2b(name, digest_size=_DIGEST).digest()

@@ -1,4 +1,4 @@
-"""The permits for backfills of a fleet, in one number in Redis."""
+"""Backfill permits shared by many processes: one number in Redis."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ end
 redis.call('SET', KEYS[1], string.format('%.0f', left))
 return {spent, left}
 """
-"""Spends a permit if there is one; in Lua."""
+"""A Lua script that spends a permit if there is one."""
 
 ADD: Final = """
 local left = tonumber(redis.call('GET', KEYS[1]) or ARGV[1]) + ARGV[2]
 redis.call('SET', KEYS[1], string.format('%.0f', left))
 return left
 """
-"""Adds permits; in Lua."""
+"""A Lua script that adds permits."""
 
 
 class RedisPermits:
-    """Hands out ``max_backfills`` permits to a fleet; a `async_backfill.contracts.Permits`.
+    """A budget of ``max_backfills`` permits for all processes together; implements `Permits`.
 
-    The number lies in Redis without an end of time: it outlives every process, and starts again at
-    ``max_backfills`` only when Redis lost it, or somebody removed it (``redis-cli DEL NAMESPACE!permits``).
+    The number in Redis never expires: it outlives every process, and starts again at ``max_backfills`` only
+    when Redis has lost it, or somebody has removed it (``redis-cli DEL NAMESPACE!permits``).
 
-    :param connection: a connection from `connect`; the caller closes it.
-    :param namespace: of the fleet, as for `async_backfill.redis.store.RedisStore`.
-    :param max_backfills: permits of a fleet that never spent one, 0 or more.
-    :raises ConfigurationError: for settings outside of that.
+    :param connection: a connection made by `async_backfill.redis.connect`; the caller closes it.
+    :param namespace: the namespace that the processes share, as for `RedisStore`.
+    :param max_backfills: the number of permits at the start, 0 or more.
+    :raises ConfigurationError: when a setting is not allowed.
     """
 
     def __init__(self, connection: RedisConnection, *, namespace: str, max_backfills: int) -> None:
@@ -49,9 +49,9 @@ class RedisPermits:
         self._initial = whole("max_backfills", max_backfills, least=0)
 
     async def acquire(self) -> tuple[bool, int]:
-        """Spend one permit if there is one; return whether it was spent, and how many are left.
+        """Spend one permit if there is one; return whether one was spent, and how many are left.
 
-        :raises RedisError: when nobody answered, or what lies there is no number.
+        :raises RedisError: when no server answered, or the value in Redis is not a number.
         """
         spent, left = await self._connection.script(SPEND, [self._name], [self._initial])
         return spent == 1, left
@@ -59,13 +59,13 @@ class RedisPermits:
     async def approve(self, permits: int, /) -> int:
         """Add ``permits``, 1 or more; return how many are left.
 
-        :raises RedisError: as `acquire` does; they may have been added then.
+        :raises RedisError: as `acquire` does; the permits may have been added nevertheless.
         """
         added = whole("permits", permits, least=1)
         return cast("int", await self._connection.script(ADD, [self._name], [self._initial, added]))
 
     async def left(self) -> int:
-        """Return how many are left.
+        """Return the number of permits left.
 
         :raises RedisError: as `acquire` does.
         """

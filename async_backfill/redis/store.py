@@ -1,4 +1,4 @@
-"""The store that processes share in Redis or Valkey: a `async_backfill.contracts.FarStore`."""
+"""The store of a far tier (L2) in Redis or Valkey."""
 
 from __future__ import annotations
 
@@ -21,30 +21,34 @@ if TYPE_CHECKING:
 
 __all__ = ["RedisStore"]
 
-_MOST: Final = 500  # keys of one command: more keep the server for long, and cost it more a key
-_LONGEST_TTL: Final = 10.0**10  # seconds; the server's clock ends some way beyond
+_MOST: Final = 500  # keys of one command: more would block the server for long, and cost more for each key
+_LONGEST_TTL: Final = 10.0**10  # seconds; the server cannot represent much later times
 _PAGE: Final = 1_000
 
 
 class RedisStore(Generic[K, V]):
-    """Keeps copies at the server of ``connection``, each in an envelope that says what it is.
+    """A store of copies in Redis for the far tier (L2); implements `FarStore`.
 
-    What it finds and cannot use is a miss, counted by its reason in `rejected`; it is never run, and
-    there is no error. Those of the network and the server are raised: `RedisUnavailableError`,
-    `RedisReplyError`. Nothing has a deadline of its own.
+    Each copy has a header with its key and time, and a checksum or signature. Data that cannot be used is a
+    miss, counted by reason in `rejected`: it is never executed and raises nothing. Errors of the network and
+    the server are raised: `RedisUnavailableError`, `RedisReplyError`. No call has a deadline of its own.
 
-    :param connection: a connection from `connect`; the caller closes it.
-    :param namespace: which entries are this store's: 1 to 64 letters, digits, ``.``, ``_`` or ``-``.
-    :param key_type: the type of the keys, any type that msgspec knows; needed where they are not plain
-        types or tuples of them.
-    :param value_type: what a value becomes again, any type that msgspec knows; ``Any`` gives plain types.
-    :param max_value_bytes: a larger value is not kept, nor is a larger one that is found used.
-    :param signing_key: 16 bytes or more that only these processes know; then a copy is used only with
-        their signature. Without it, whoever can write to the server can make values up.
-    :param compression: such as `async_backfill.redis.compression.Zstd`.
-    :param wall_clock: returns seconds since the epoch; the clocks of all processes should agree.
-    :raises ConfigurationError: for settings outside of that.
+    :param connection: a connection made by `async_backfill.redis.connect`; the caller closes it.
+    :param namespace: the prefix of this store's entries: 1 to 64 letters, digits, ``.``, ``_`` or ``-``.
+    :param key_type: the type of the keys, any type that msgspec supports; needed only where keys
+        are read back from the server and are not plain types or tuples of them.
+    :param value_type: the type of a decoded value, any type that msgspec supports; ``Any`` gives plain types.
+    :param max_value_bytes: the largest size of a value; a larger one is neither written nor used when read.
+    :param signing_key: a secret of 16 bytes or more, the same in all processes; a copy without its signature
+        is not used. Without a key, anybody who can write to the server can forge values.
+    :param compression: the compression of large values, such as `async_backfill.redis.Zstd`.
+    :param wall_clock: a function that returns seconds since the epoch; the clocks of all processes should
+        agree.
+    :raises ConfigurationError: when a setting is not allowed.
     """
+
+    # MSETEX sets many keys with a ttl in one command; older servers get pipelined SETs. Both beat redis-py's
+    # pipeline, and a Lua script would be limited to one hash slot: see decision 40 in notes.md.
 
     def __init__(
         self,
@@ -73,16 +77,16 @@ class RedisStore(Generic[K, V]):
 
     @property
     def rejected(self) -> Mapping[str, int]:
-        """How often something found under a key could not be used, by reason; a live view."""
+        """The number of copies that could not be used, by reason; a live view."""
         return MappingProxyType(self.envelopes.rejected)
 
     @property
     def unkept(self) -> Mapping[str, int]:
-        """How often a value was not kept, because it is too large or cannot be encoded; a live view."""
+        """The number of values not stored, because too large or not encodable, by reason; a live view."""
         return MappingProxyType(self.envelopes.unkept)
 
     async def get_many(self, keys: Sequence[K], /) -> Mapping[K, FarCopy[V]]:
-        """Return copies of those of ``keys`` that are there, in one round trip."""
+        """Return copies of those ``keys`` that are stored, in one round trip."""
         names = self.keyspace.redis_keys(keys)
         found: list[object] = [None] * len(names)
         groups = await self._groups(names)
@@ -95,9 +99,9 @@ class RedisStore(Generic[K, V]):
         return {key: copy for key, copy in zip(keys, copies, strict=True) if copy is not None}
 
     async def set_many(self, items: Mapping[K, V], /, *, ttl: float | None = None) -> None:
-        """Keep ``items`` for ``ttl`` seconds, above 0.0, in one round trip; ``None`` for good.
+        """Store ``items`` for ``ttl`` seconds, above 0.0, in one round trip; ``None`` is without a limit.
 
-        What was kept of an item that is too large, or cannot be encoded, is removed.
+        An item that is too large, or cannot be encoded, is not stored, and its older copy is removed.
         """
         names = self.keyspace.redis_keys(items)
         sealed = self.envelopes.seal_many(names, items.values())
@@ -110,13 +114,13 @@ class RedisStore(Generic[K, V]):
         await self._set([envelope for envelope in sealed if envelope is not None], names, milliseconds(ttl))
 
     async def delete_many(self, keys: Sequence[K], /) -> None:
-        """Remove ``keys`` and their leases; those that are not there are ignored."""
+        """Remove ``keys`` and their leases; unknown keys are ignored."""
         await self._unlink(self.keyspace.redis_keys(keys))
 
     async def clear(self) -> None:
-        """Remove every key of the namespace that is there when the call begins, and every lease.
+        """Remove every key of the namespace that exists when the call begins, and every lease.
 
-        It takes a round trip for each 1,000 keys that the server holds, whosever they are.
+        It takes one round trip for each 1,000 keys on the server, those of other namespaces included.
         """
         for server in await self.connection.servers():
             cursor: Reply = b"0"
@@ -149,7 +153,7 @@ class RedisStore(Generic[K, V]):
         await self._pipeline([("UNLINK", *[names[place] for place in group]) for group in groups])
 
     async def _groups(self, names: Sequence[bytes]) -> list[Sequence[int]]:
-        """Return the places of ``names`` that share a command."""
+        """Return the positions of ``names``, grouped by command."""
         groups = await self.connection.groups(names)
         if all(len(group) <= _MOST for group in groups):
             return groups
@@ -161,7 +165,7 @@ class RedisStore(Generic[K, V]):
         keys: Sequence[bytes] | None = None,
         lengths: Sequence[int] = (),
     ) -> list[Reply]:
-        """Send ``commands``, each to where its key is: by default its first argument."""
+        """Send ``commands``, each to the server of its key, by default the first argument."""
         if keys is None:
             keys = [command[1] for command in commands if isinstance(command[1], bytes)]
         replies = await self.connection.pipeline(commands, keys=keys, lengths=lengths)
@@ -172,6 +176,6 @@ class RedisStore(Generic[K, V]):
 
 
 def milliseconds(ttl: float | None) -> int | None:
-    """Return ``ttl`` as the server counts it, 1 or more."""
+    """Return ``ttl`` in whole milliseconds, 1 or more."""
     seconds = positive_seconds_or_none("ttl", ttl)
     return None if seconds is None else max(int(min(seconds, _LONGEST_TTL) * 1000.0), 1)

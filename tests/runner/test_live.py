@@ -146,11 +146,11 @@ async def test_a_password_comes_from_the_environment_and_is_shown_nowhere(replay
         ),
         (
             {"source": NAMES, "store": {"kind": "redis", "url": "http://h"}},
-            "$.store.url: expected one that begins with",
+            "$.store.url: must begin with one of",
         ),
         (
             {"source": NAMES, "store": {"kind": "redis", "url": "redis://h", "namespace": "a b"}},
-            "$.store.namespace: 'a b' is not 1 to 64",
+            "$.store.namespace: must be 1 to 64",
         ),
         (
             {"source": NAMES, "store": {"kind": "redis", "url": "redis://h", "timeout": 0}},
