@@ -1,4 +1,4 @@
-"""What can go wrong, as one tree of exceptions.
+"""The exceptions of the package, as one tree.
 
 ::
 
@@ -9,11 +9,11 @@
     ├─ MissingExtraError                 an optional library is not installed
     ├─ CacheClosedError (RuntimeError)   the cache is not open, or closed while a caller waited
     ├─ KeyNotFoundError (LookupError)    the source answered: no such key
-    ├─ StoreError                        the store that processes share did not take a put or an invalidation
+    ├─ StoreError                        the far tier (L2) did not take a put, an invalidation or a clear
     └─ LoadError                         the source failed; the cause is chained
        ├─ LoadTimeoutError (TimeoutError)
        ├─ LoadCycleError                 the load waits for itself; shows the cycle of keys
-       └─ CircuitOpenError               the source failed too often and is left alone for a while
+       └─ CircuitOpenError               the source failed too often and is not called for a while
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class AsyncBackfillError(Exception):
 
 
 class ConfigurationError(AsyncBackfillError, ValueError):
-    """A setting is refused; ``setting`` names it and ``problem`` says why and what is allowed."""
+    """A setting is not allowed; ``setting`` names it, and ``problem`` says why and what is allowed."""
 
     def __init__(self, setting: str, problem: str) -> None:
         super().__init__(setting, problem)
@@ -41,15 +41,15 @@ class ConfigurationError(AsyncBackfillError, ValueError):
 
 
 class ScenarioError(AsyncBackfillError):
-    """A scenario, or a file of rows, cannot be used; the text is one line with file and place."""
+    """A scenario or a file of rows cannot be used; the text is one line with the file and the place in it."""
 
 
 class JournalError(AsyncBackfillError):
-    """A journal of hot keys cannot be understood; the text is one line with its name and what is wrong."""
+    """A hot-key journal cannot be read; the text is one line with its name and what is wrong."""
 
 
 class MissingExtraError(AsyncBackfillError):
-    """Something optional is not installed; the text is one line that ends with how to install it."""
+    """An optional library is not installed; the text is one line that ends with how to install it."""
 
 
 class CacheClosedError(AsyncBackfillError, RuntimeError):
@@ -57,7 +57,7 @@ class CacheClosedError(AsyncBackfillError, RuntimeError):
 
 
 class KeyNotFoundError(AsyncBackfillError, LookupError):
-    """The source was asked and has no such key; ``key`` is the one that was asked for."""
+    """The source does not have the key that was asked for; ``key`` is that key."""
 
     def __init__(self, message: str, *, key: Hashable = None) -> None:
         super().__init__(message)
@@ -65,10 +65,10 @@ class KeyNotFoundError(AsyncBackfillError, LookupError):
 
 
 class StoreError(AsyncBackfillError):
-    """The store that processes share failed; the store's own exception is the ``__cause__``.
+    """A call of the far tier (L2) failed; the store's own exception is the ``__cause__``.
 
-    Raised only by an explicit put, invalidation or clear: this process holds what was asked for, others
-    may go on with what they have.
+    Raised only by an explicit put, invalidation or clear: it took effect in this process, but other
+    processes may still serve the old values. A reading that fails is no error: the source is asked instead.
     """
 
 
@@ -93,4 +93,4 @@ class LoadCycleError(LoadError):
 
 
 class CircuitOpenError(LoadError):
-    """The source was not asked: it failed too often lately; see ``LoadPolicy.circuit``."""
+    """The source was not called because it failed too often lately; see ``LoadPolicy.circuit``."""

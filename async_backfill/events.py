@@ -1,4 +1,4 @@
-"""Facts that the cache tells its observers, as frozen values, so that fields can be added later."""
+"""The events that a cache sends to its observers: frozen values, so that fields can be added later."""
 
 from __future__ import annotations
 
@@ -13,10 +13,20 @@ from async_backfill.records import AuditRecord
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadFinished:
-    """One ``load_many`` call ended: what it was asked, what it delivered, how long it took.
+    """A ``load_many`` call has ended.
 
-    ``along`` are those of ``found`` that nobody had asked for. ``error`` is the exception of a call
-    that failed as a whole, else ``None``. ``seconds`` are measured with the cache's clock.
+    ``cause``
+        why the source was called.
+    ``keys``
+        the keys that were asked for.
+    ``found``
+        the keys that the source delivered a value for.
+    ``seconds``
+        how long the call took, by the cache's clock.
+    ``error``
+        the exception of a call that failed as a whole, else ``None``.
+    ``along``
+        those of ``found`` that no caller had asked for: successors.
     """
 
     cause: LoadCause
@@ -29,21 +39,21 @@ class LoadFinished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeysEvicted:
-    """These keys were pushed out to make room, oldest first."""
+    """Keys were evicted to make room, in this order."""
 
     keys: tuple[Hashable, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillAudited:
-    """A record was added to the audit log."""
+    """A record was added to the audit log, or the latest one was repeated."""
 
     record: AuditRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FarStoreFailed:
-    """A call of the store that processes share failed or was late; the text of ``error`` says which."""
+    """A call of the far tier (L2) failed or was too slow; the text of ``error`` says which call, and why."""
 
     error: StoreError
 

@@ -1,4 +1,4 @@
-"""What a cache is told of the tier behind its memory."""
+"""Settings of the far tier (L2), which several processes share."""
 
 from __future__ import annotations
 
@@ -16,31 +16,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FarTier(Generic[K, V]):
-    """A store that processes share, behind the memory of a cache and before its source.
+    """The far tier (L2): a store that processes share, between the memory of a cache and its source.
 
-    A batch of missed keys is read there first, in one call, and only the rest is loaded; what was loaded
-    is written there in the background. A put, an invalidation and a clear are written before they return.
+    A batch of missed keys is looked up there first, in one call, and only the rest is loaded from the
+    source; loaded values are written there in the background. A put, an invalidation and a clear are
+    written there before they return.
 
     ``store``
-        where the copies are, as `async_backfill.redis.RedisStore`.
+        where the copies are, such as `async_backfill.redis.RedisStore`.
     ``leases``
-        lets a fleet make one load of a key, and keeps what was loaded before a put or an invalidation
-        elsewhere from being written after it; ``None``: each process loads for itself, and such a late
-        write stands until its ttl is over.
+        makes one load of a key for the whole fleet. It also stops a value that was loaded before a put or
+        an invalidation in another process from being written after it. With ``None`` each process loads
+        for itself, and such a late write stays until its ttl is over.
     ``invalidations``
-        how a put or an invalidation in one process reaches the memory of the others; ``None``: they hold
-        what they have until its ttl is over.
+        how a put or an invalidation in one process reaches the memory of the others. With ``None`` they
+        keep what they have until its ttl is over.
     ``ttl``
-        seconds that the store keeps a value; ``None`` for ``FreshnessPolicy.ttl``. Where values expire in
-        memory, those that were read from the store do so when its ttl is over, at the latest.
+        seconds for which the far tier keeps a value; ``None`` for ``FreshnessPolicy.ttl``. If values
+        expire in memory, a copy from the far tier does so at the end of this ttl at the latest.
     ``timeout``
-        seconds after which one call of the store is cancelled, and counts as failed.
+        seconds after which a call of the store is cancelled and counts as failed.
     ``circuit``
-        when to leave a failing store alone.
+        when to stop calling a store that fails.
     ``max_queued``
-        loaded values that wait to be written at the most; those beyond it are not written. As many keys
-        whose put or invalidation failed are remembered, read from the source, and removed from the store
-        once it answers.
+        the largest number of loaded values that wait to be written; more are not written. It is also the
+        largest number of keys remembered because their put or invalidation failed: these are read from
+        the source, and removed from the store once it answers again.
     """
 
     store: FarStore[K, V]
@@ -56,5 +57,5 @@ class FarTier(Generic[K, V]):
         positive_seconds("timeout", self.timeout)
         if not isinstance(self.circuit, CircuitPolicy):
             kind = type(self.circuit).__name__
-            raise ConfigurationError("circuit", f"{self.circuit!r} is no CircuitPolicy (a {kind})")
+            raise ConfigurationError("circuit", f"must be a CircuitPolicy, not {self.circuit!r} (a {kind})")
         whole("max_queued", self.max_queued, least=1)

@@ -1,4 +1,4 @@
-"""What asking a source for one key can come to, besides a value.
+"""The possible outcomes of loading a key, other than a value.
 
 ``None`` is a value. A key that does not exist is `ABSENT`; a key whose load failed while the rest
 of its batch succeeded is a `Failed`.
@@ -36,18 +36,18 @@ class Elsewhere(enum.Enum):
 
 
 ELSEWHERE: Final = Elsewhere.ELSEWHERE
-"""What a bulk load answers for a key that another load has taken: it says nothing about the key."""
+"""The answer of a bulk load for a key that another load took over: it says nothing about the key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """What ``load_many`` puts in place of a value when this one key failed and others did not."""
+    """The ``error`` of one key, in place of its value in the answer of ``load_many``; other keys are fine."""
 
     error: BaseException
 
 
 class LoadCause(enum.StrEnum):
-    """Why the source was asked; every key that it delivers is counted under exactly one cause."""
+    """Why the source was called; each key that it delivers is counted under exactly one cause."""
 
     MISS = "miss"
     REFRESH = "refresh"
@@ -55,10 +55,10 @@ class LoadCause(enum.StrEnum):
 
 
 class MissCause(enum.StrEnum):
-    """Why a lookup found nothing."""
+    """Why a lookup missed."""
 
     COLD = "cold"
-    """The key was never there, or not since the cache was flushed, as far as is remembered."""
+    """The key was never cached, or not since the last flush, as far as the cache remembers."""
 
     EXPIRED = "expired"
     EVICTED = "evicted"

@@ -1,4 +1,4 @@
-"""Settings that most users leave alone, in small frozen groups; each checks itself."""
+"""Settings that most users never change, in small frozen groups that check themselves."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _WITHOUT_CAPACITY: Final = 100_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CircuitPolicy:
-    """When to leave a failing source alone.
+    """When to stop calling a source that fails: a circuit breaker.
 
     ``failures``
-        failed calls in a row after which the circuit opens: loads then fail at once.
+        failed calls in a row after which the circuit opens: from then on loads fail at once. Calls
+        that search for a bad key do not count.
     ``open_for``
-        seconds until one call, the probe, is let through again; it closes the circuit if it
-        succeeds, and starts the wait again if it fails. Until then backfills are skipped, and a
-        failed batch is not split. The calls that look for a bad key do not count as failures.
+        seconds until one call, the probe, is made again: if it succeeds, the circuit closes; if it
+        fails, the wait starts again. Until then backfills are skipped, and a failed batch is not split.
     """
 
     failures: int = 5
@@ -48,22 +48,22 @@ class LoadPolicy:
     """How the source is called.
 
     ``max_batch``
-        keys in one ``load_many`` call at the most.
+        the largest number of keys in one ``load_many`` call.
     ``concurrency``
-        ``load_many`` calls at once. A load that waits for another key of the cache lends its
-        place while it waits, so nested loads cannot starve.
+        the largest number of ``load_many`` calls at once. A load that waits for another key of the
+        cache does not count while it waits, so nested loads cannot block each other.
     ``timeout``
-        seconds after which one call is cancelled; ``None`` waits for ever.
+        seconds after which a call is cancelled; ``None`` for no limit.
     ``linger``
-        seconds to wait for more keys before a call. At 0.0 a batch is what was asked for within
-        one turn of the event loop.
+        seconds to wait for more keys before a call. With 0.0 a batch is made of the keys that were
+        missed in one turn of the event loop.
     ``split_failed``
-        ``True`` looks for the bad key when a call for several keys fails as a whole: with one bad
-        key among n the others succeed, for at most log2(n) + 1 more calls (rounded up). The key that
-        is left over at the end is not asked for once more: an error that passes by itself may be
-        laid at the door of a good key, whose next get tries again.
+        ``True`` searches for the bad key when a call for several keys fails as a whole: with one bad
+        key among n, the others succeed after at most log2(n) + 1 more calls (rounded up). The key that
+        is left over at the end is not tried once more, so a passing error may fail a good key; its
+        next get tries again.
     ``circuit``
-        when to leave a failing source alone; ``None`` always asks it.
+        when to stop calling a source that fails; ``None`` for never.
     """
 
     max_batch: int = 500
@@ -81,7 +81,8 @@ class LoadPolicy:
         flag("split_failed", self.split_failed)
         if not isinstance(self.circuit, CircuitPolicy | None):
             kind = type(self.circuit).__name__
-            raise ConfigurationError("circuit", f"{self.circuit!r} is no CircuitPolicy (a {kind})")
+            problem = f"must be a CircuitPolicy or None, not {self.circuit!r} (a {kind})"
+            raise ConfigurationError("circuit", problem)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,31 +90,31 @@ class BackfillPolicy:
     """When and how a backfill runs.
 
     ``window``
-        lookups that the miss rate is taken over, the latest ones.
+        the number of latest lookups that the miss rate is computed over.
     ``min_lookups``
-        lookups that must be in the window before a backfill can start; with more than ``window``
-        there is never one.
+        lookups that must be in the window before a backfill can start; if it is larger than
+        ``window``, no backfill ever starts.
     ``evicts``
-        ``True`` lets a backfill push out what is in use, which can thrash; by default it loads no
-        more keys than there is free room.
+        ``True`` lets a backfill evict keys that are in use, which can thrash; by default it loads no
+        more keys than there is free room for.
     ``inline``
         ``True`` makes the miss that starts a backfill wait for it; by default it runs in the
         background.
     ``concurrent``
-        backfills at once.
+        the largest number of backfills at once.
     ``selection``
-        which keys: ``"source"`` takes the first ones of the source that are not cached,
-        ``"history"`` the hottest ones, batch after batch until the hit rate is what it was before,
-        and the first ones of the source as long as nothing is known to be hot.
+        which keys a backfill loads. ``"source"``: the first keys of the source that are not cached.
+        ``"history"``: the hottest keys, batch after batch until the hit rate is what it was before;
+        as long as no keys are known to be hot, as with ``"source"``.
     ``successors``
-        keys that are loaded along with a missed key, in the same source call, because they missed
-        right after it the last time; 0 for none. It costs no call, so it needs no threshold and no
-        permit. What they were good for is in the audit log, in aggregate.
+        the largest number of keys that are loaded along with a missed key, in the same source call,
+        because they missed right after it the last time; 0 for none. They cost no call, so they need
+        no threshold and no permit. The audit log says how many of them were read.
     ``probation``
-        whether what was backfilled stands apart until it is read, and leaves first. Then receipts
-        tell what each backfill was good for, and misses are told apart by cause: evictions and
-        absent keys start no backfill. ``None`` means yes, unless the selection is ``"source"``
-        without successors.
+        whether backfilled keys are kept apart until they are read, and are evicted first. Then receipts
+        say how many keys of each backfill were read, and misses are counted by cause: misses of
+        evicted, invalidated and absent keys start no backfill. ``None`` means ``True``, unless the
+        selection is ``"source"`` without successors.
     """
 
     window: int = 1000
@@ -138,11 +139,11 @@ class BackfillPolicy:
         if self.probation is not None:
             flag("probation", self.probation)
         if self.successors and self.probation is False:
-            raise ConfigurationError("probation", "is False, but successors need it; leave it out")
+            raise ConfigurationError("probation", "must not be False with successors; leave it out")
 
     @property
     def has_probation(self) -> bool:
-        """Whether backfilled keys stand apart until they are read."""
+        """Whether backfilled keys are kept apart until they are read; ``probation`` resolved."""
         if self.probation is None:
             return self.selection != "source" or self.successors > 0
         return self.probation
@@ -150,14 +151,14 @@ class BackfillPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryPolicy:
-    """What is remembered of which keys are hot.
+    """How many hot keys are remembered, and how long.
 
     ``size``
-        keys remembered at the most; ``None`` for twice the capacity, or 100,000 without one.
+        the largest number of keys remembered; ``None`` for twice the capacity, or 100,000 without one.
     ``half_life``
         lookups after which a lookup counts half; ``None`` for fifteen times ``size``.
     ``save_every``
-        seconds between two writes of the journal: what a crash can cost.
+        seconds between two writes of the journal: a crash loses what was recorded in that time.
     """
 
     size: int | None = None
@@ -171,7 +172,7 @@ class HistoryPolicy:
         positive_seconds("save_every", self.save_every)
 
     def size_for(self, capacity: int | None) -> int:
-        """Return how many keys to remember for a cache of ``capacity``."""
+        """Return the number of keys to remember for a cache of ``capacity``."""
         if self.size is not None:
             return self.size
         return _WITHOUT_CAPACITY if capacity is None else 2 * capacity
@@ -183,34 +184,33 @@ class HistoryPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreshnessPolicy:
-    """How long what was loaded or put stays good, and what happens after that.
+    """How long values stay fresh, and what happens after that.
 
     ``ttl``
-        seconds that a value stays fresh, from the moment its load ends.
+        seconds for which a value stays fresh, from the end of its load; ``None`` for ever.
     ``jitter``
-        share of ``ttl``, 0.0 to 1.0, that is cut off at random, so that what was loaded together
-        does not expire together.
+        share of ``ttl``, 0.0 to 1.0, of which a random part is cut off, so that values that were loaded
+        together do not expire together.
     ``stale_for``
-        seconds after that in which the old value may still be served while the key is loaded
-        again in the background (stale-while-revalidate), and also when that load fails
-        (stale-if-error).
+        seconds after the ttl in which the old value may still be served: while the key is loaded again
+        in the background (stale-while-revalidate), and when that load fails (stale-if-error).
     ``stale_wait``
-        seconds that a caller waits for that load before it takes the old value: 0.0 takes it at
-        once, ``None`` only when the load fails.
+        seconds that a caller waits for that load before it takes the old value: 0.0 takes the old value
+        at once, ``None`` only when the load fails.
     ``retry_after``
-        seconds after a failed refresh in which the old value is served and the source left alone.
+        seconds after a failed refresh in which the old value is served and the source is not called.
     ``early``
-        how eagerly to refresh before a value expires, by chance, the likelier the nearer that is
-        and the longer its load took: XFetch, where 1.0 is the optimum and 0.0 switches it off
-        (Vattani, Chierichetti, Lowenstein: "Optimal Probabilistic Cache Stampede Prevention",
-        VLDB 2015).
+        how eagerly a value is refreshed before it expires. Each hit may start a refresh by chance, more
+        likely near the expiry and when the load took long: XFetch, where 1.0 is the optimum and 0.0
+        switches it off (Vattani, Chierichetti, Lowenstein: "Optimal Probabilistic Cache Stampede
+        Prevention", VLDB 2015).
     ``absent_ttl``
-        seconds for which the cache remembers that a key does not exist; ``None`` asks again each
-        time.
+        seconds for which the cache remembers that a key does not exist; ``None`` to ask the source
+        each time.
     ``absent_capacity``
-        absent keys remembered at the most.
+        the largest number of absent keys remembered.
     ``seed``
-        of the draws for ``jitter`` and ``early``; ``None`` takes another one each time.
+        seed of the random numbers for ``jitter`` and ``early``; ``None`` for another one each time.
     """
 
     ttl: float | None = None
@@ -237,4 +237,4 @@ class FreshnessPolicy:
         if self.ttl is None:
             for name in ("jitter", "stale_for", "early"):
                 if getattr(self, name):
-                    raise ConfigurationError(name, "means nothing without ttl; set ttl as well")
+                    raise ConfigurationError(name, "has no effect without ttl; set ttl as well")

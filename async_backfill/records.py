@@ -1,4 +1,4 @@
-"""Facts as frozen values: the audit record, which status may follow which, what a far store did."""
+"""The audit record, and the states of a backfill, the budget and the circuit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Status(enum.StrEnum):
-    """What was decided about a backfill, or became of it."""
+    """The decision about a backfill, or its result."""
 
     SKIPPED = "skipped"
     DENIED = "denied"
@@ -33,20 +33,20 @@ class BudgetState(enum.StrEnum):
 
 
 class CircuitState(enum.StrEnum):
-    """Whether the source is asked."""
+    """Whether the source, or the far tier, is called."""
 
     CLOSED = "closed"
-    """It is."""
+    """It is called."""
 
     OPEN = "open"
-    """It failed too often: loads fail at once."""
+    """It failed too often and is not called: loads fail at once."""
 
     HALF_OPEN = "half_open"
-    """One call at a time is let through, to find out whether it works again."""
+    """One call at a time is made, to find out whether it works again."""
 
 
 class BackfillCause(enum.StrEnum):
-    """Who asked for a backfill."""
+    """What started a backfill."""
 
     THRESHOLD = "threshold"
     READY = "ready"
@@ -56,14 +56,14 @@ class BackfillCause(enum.StrEnum):
 
 LEGAL_CHANGES: Final[Mapping[Status | None, frozenset[Status]]] = MappingProxyType(
     {
-        # An offer ends at once when nothing is left to load or no permit is left; a scan that fails
-        # has spent its permit without ever loading.
+        # An offer ends at once when no key or no permit is left; a scan that fails has spent its
+        # permit without ever loading.
         None: frozenset(
             {Status.SKIPPED, Status.DENIED, Status.STARTED, Status.FAILED, Status.APPROVED, Status.RECEIPT}
         ),
-        # A load ends well, badly, or with the cache.
+        # A load succeeds, fails, or is cancelled when the cache closes.
         Status.STARTED: frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED}),
-        # Nothing is ever reopened: the next backfill is another one, with a number of its own.
+        # These are final: the next backfill is another one, with a number of its own.
         Status.SKIPPED: frozenset(),
         Status.DENIED: frozenset(),
         Status.COMPLETED: frozenset(),
@@ -73,36 +73,39 @@ LEGAL_CHANGES: Final[Mapping[Status | None, frozenset[Status]]] = MappingProxyTy
         Status.RECEIPT: frozenset(),
     }
 )
-"""Which status may follow which for one backfill; ``None`` stands for "no record yet"."""
+"""The statuses that may follow each status of a backfill; ``None`` means "no record yet"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditRecord:
-    """One decision about a backfill, or its end.
+    """One entry of the audit log: a decision about a backfill, or its result.
 
     ``number``
         1 for the first record, then up by one.
+    ``cause``
+        what started the backfill.
     ``backfill``
-        which backfill a started, completed, failed or cancelled record is about; ``None`` for
-        decisions that start none.
+        the number of the backfill that a started, completed, failed or cancelled record is about;
+        ``None`` for decisions that start none.
     ``time``
         wall-clock time in seconds since the epoch.
     ``lookup``, ``last_lookup``
-        how many lookups the cache had counted; a record that stands for several equal decisions in
-        a row has the first and the last, and their count in ``repeats``.
+        how many lookups the cache had counted. A record that stands for several equal decisions in a
+        row has the number at the first and at the last of them, and their count in ``repeats``.
     ``window_misses``, ``window_lookups``
-        what the trigger saw.
+        the misses and the lookups that the trigger's decision was based on.
     ``keys``, ``loaded``
-        keys that were asked for, and those that the source delivered.
+        how many keys were asked for, and how many the source delivered.
     ``permits_left``
         automatic backfills that may still start; ``None`` where there is no limit.
     ``by``, ``reason``
-        who approved or forced it, and why.
+        the person who approved or forced it, and why.
     ``error``
         what failed, in one line.
-    ``read``
-        in a receipt: of the ``loaded`` keys, those that were read before they left. Each would have
-        been a source call of its own; ``calls`` were made for them.
+    ``read``, ``calls``
+        in a receipt: how many of the ``loaded`` keys were read before they were removed, and how many
+        source calls were made for them. Without the backfill each of these keys would have been a
+        call of its own.
     """
 
     number: int
@@ -125,7 +128,7 @@ class AuditRecord:
     repeats: int = 1
 
     def as_dict(self) -> dict[str, object]:
-        """Return the record as plain JSON types, ``time`` as ISO 8601 in UTC, unset fields left out."""
+        """Return the record in plain JSON types, with ``time`` as ISO 8601 in UTC, without unset fields."""
         fields: dict[str, object] = {}
         for name in self.__slots__:
             value = getattr(self, name)

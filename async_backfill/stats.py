@@ -1,4 +1,4 @@
-"""What the cache counts, and the snapshot of it that users see."""
+"""The counters of a cache, and the snapshot of them that users see."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FarStats:
-    """What came of the store that processes share, until one moment.
+    """The counters of the far tier (L2) at one moment.
 
     ``hits``, ``misses``
-        keys that were found there, and those that were not, or could not be used.
+        keys that were found there, and keys that were not found or could not be used.
     ``failures``
-        calls that failed or were late; those that were not made because of it are not counted.
+        calls that failed or timed out. Calls that were not made while the circuit was open do not count.
     ``written``, ``unwritten``
-        values that were written there, and those that were not: the store failed, too many waited, or
-        their lease had ended.
+        values that were written there, and values that were not: the call failed, too many values waited,
+        or their lease had ended.
     ``circuit``
-        whether the store is called.
+        whether the far tier is called.
     """
 
     hits: int
@@ -37,38 +37,42 @@ class FarStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """What the cache had counted at one moment.
+    """The counters of a cache at one moment.
 
     Always true: ``lookups == hits + misses``, ``misses == led + joined``, ``absent <= misses``, and
     ``hit_rate + miss_rate == 1`` once there were lookups (both are 0.0 before).
 
     ``led``, ``joined``
-        misses that started the load of their key, and those that did not: they waited for a load
-        already under way, a refresh or an inline backfill, or their key was known to be absent.
+        misses that started the load of their key, and misses that did not: they waited for a load in
+        progress, a refresh or an inline backfill, or their key was known to be absent.
     ``stale``
-        hits that were served a stale value while the key was loaded again.
+        hits that got a stale value while the key was loaded again.
     ``absent``, ``failed``
-        misses whose key the source does not have, and those that ended in a `LoadError`.
+        misses whose key the source does not have, and misses that ended in a `LoadError`.
     ``miss_causes``
-        misses by cause, where they are told apart (``BackfillPolicy.probation``), else empty; a miss
-        that has not ended counts under what is known so far.
+        misses by cause, if causes are recorded (``BackfillPolicy.probation``), else empty; a miss that
+        has not ended counts under the cause that is known so far.
     ``source_calls``, ``source_keys``
-        ``load_many`` calls that have ended, and the keys that they delivered; ``miss_keys``,
-        ``refresh_keys`` and ``backfill_keys`` say why each was loaded.
-    ``backfills``
-        backfills that have started; ``backfills_failed`` of them failed. ``backfills_skipped``
-        were not started for want of keys or free room, ``backfills_denied`` for want of a permit.
+        ``load_many`` calls that have ended, and the keys that they delivered.
+    ``miss_keys``, ``refresh_keys``, ``backfill_keys``
+        ``source_keys`` by the cause of their load.
+    ``backfills``, ``backfills_failed``
+        backfills that have started, and those of them that failed.
+    ``backfills_skipped``, ``backfills_denied``
+        backfills that did not start because there were no keys or no free room, or no permit.
+    ``evictions``
+        keys that were evicted to make room.
     ``size``, ``in_flight``
         keys in the store, and keys being loaded.
     ``permits_left``, ``budget``
         automatic backfills that may still start (``None`` without a limit), and whether a person
         must approve more.
     ``circuit``
-        whether the source is asked; ``None`` without ``LoadPolicy.circuit``, and while the cache is closed.
+        whether the source is called; ``None`` without ``LoadPolicy.circuit`` and while the cache is closed.
     ``audit_dropped``
-        audit records no longer held in memory.
+        audit records that are no longer held in memory.
     ``far``
-        what came of the store that processes share; ``None`` without one.
+        the counters of the far tier (L2); ``None`` without one.
     """
 
     lookups: int
@@ -103,7 +107,7 @@ class Stats:
 
 @dataclass(slots=True)
 class Counters:
-    """The counters behind `Stats`; each only ever rises, but for a miss whose cause turns out another."""
+    """The counters behind `Stats`; they only increase, except that a miss may move to another cause."""
 
     hits: int = 0
     misses: int = 0
@@ -121,18 +125,18 @@ class Counters:
 
     @property
     def lookups(self) -> int:
-        """Hits and misses."""
+        """The number of hits and misses."""
         return self.hits + self.misses
 
     def count_cause(self, cause: MissCause, instead_of: MissCause | None = None) -> None:
-        """Count a miss under ``cause``, if they are told apart."""
+        """Count a miss under ``cause``, no longer under ``instead_of``, if causes are recorded."""
         if self.causes is not None:
             self.causes[cause] += 1
             if instead_of is not None:
                 self.causes[instead_of] -= 1
 
     def count_decision(self, status: Status) -> None:
-        """Count a decision about a backfill, or its end."""
+        """Count a decision about a backfill, or its result."""
         match status:
             case Status.SKIPPED:
                 self.backfills_skipped += 1
@@ -154,7 +158,7 @@ def snapshot(  # noqa: PLR0913 - each is a fact of its own
     audit_dropped: int,
     far: FarStats | None,
 ) -> Stats:
-    """Return what ``counters`` hold now, with the facts that are looked up rather than counted."""
+    """Return a snapshot of ``counters``, with the facts that are looked up rather than counted."""
     lookups = counters.lookups
     return Stats(
         lookups=lookups,

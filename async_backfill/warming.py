@@ -1,4 +1,4 @@
-"""Copying a source into a store that processes share, before anybody asks for it."""
+"""Warming: copy a source into the far tier (L2) before it is needed."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CopyProgress(Generic[K_co]):
-    """What a copy has written: ``rows`` in ``pages``, and the key ``through`` which all is written.
+    """The progress of a copy: the number of ``rows`` and ``pages`` written, and the key to resume after.
 
-    All rows up to ``through``, in the order of the pages, are in the store; ``None`` when that is said of
-    none. Some later ones may be among ``rows`` as well. A copy that stopped goes on after this key.
+    All rows up to the key ``through``, in the order of the pages, are written; ``None`` when not even the
+    first page is. Later rows may be written, and counted, as well. A stopped copy can resume after this key.
     """
 
     rows: int = 0
@@ -42,10 +42,10 @@ class CopyProgress(Generic[K_co]):
 
 
 class CopyError(AsyncBackfillError):
-    """A copy stopped because a page could not be read or written; ``copied`` is what had been written.
+    """A copy stopped because a page could not be read or written; ``copied`` says how far it came.
 
-    The exception of the source or of the store is the ``__cause__``. The rows of a page that failed may be
-    in the store or not.
+    The exception of the source or the store is the ``__cause__``. Some rows of the page that failed may be
+    in the store.
     """
 
     def __init__(self, message: str, *, copied: CopyProgress[object]) -> None:
@@ -62,25 +62,28 @@ async def copy_rows(
     ahead: int = 4,
     progress: Callable[[CopyProgress[K]], object] | None = None,
 ) -> CopyProgress[K]:
-    """Write all rows of ``pages`` to ``store``, and return how many these were.
+    """Write all rows of ``pages`` to ``store``, and return how many were written.
 
-    Pages are read while earlier ones are written, and no more than ``ahead`` + ``writers`` of them are in
-    memory. A key in several pages ends with any of its values. After an error nothing more is begun; writes
-    that are under way are finished. Cancelled, it stops at once: ``progress`` was told what is written.
+    Pages are read while earlier ones are written; at most ``ahead`` + ``writers`` pages are in memory. A key
+    that is in several pages ends with the value of any of them. After an error no new page is begun, and
+    writes in progress are finished. When it is cancelled it stops at once; the last call of ``progress``
+    said how far it came.
 
-    :param pages: such as `async_backfill.sources.sql.SQLSource.rows`; a generator is closed at the end.
-    :param ttl: seconds above 0 that each row is kept; ``None`` for as long as the store has room.
-    :param writers: pages that are written at once, 1 or more.
-    :param ahead: pages that are read before they can be written, 1 or more.
-    :param progress: called after each page that was written, with all that was written so far; what it
+    :param pages: pages of rows, such as those of `async_backfill.sources.sql.SQLSource.rows`; a generator is
+        closed at the end.
+    :param store: the far tier's store that the rows are written to.
+    :param ttl: seconds above 0 for which each row is kept; ``None`` for as long as the store has room.
+    :param writers: the number of pages written at once, 1 or more.
+    :param ahead: the number of pages read ahead of the writers, 1 or more.
+    :param progress: called after each page that was written, with the progress so far; an exception that it
         raises stops the copy.
-    :raises CopyError: when a page could not be read or written.
-    :raises ConfigurationError: for a setting outside of what is allowed.
+    :raises CopyError: when a page cannot be read or written.
+    :raises ConfigurationError: when a setting is outside what is allowed.
     """
     ttl = positive_seconds_or_none("ttl", ttl)
     writers, ahead = whole("writers", writers, least=1), whole("ahead", ahead, least=1)
     copying = _CopyJob(store, ttl, progress)
-    # One page is in the reader's hand, while it waits for room among those ahead.
+    # Hence - 1: the reader holds one more page while it waits for room.
     to_write, numbered = create_memory_object_stream[tuple[int, "Mapping[K, V]"]](ahead - 1)
     try:
         with to_write, numbered:
@@ -96,7 +99,10 @@ async def copy_rows(
 
 
 class _CopyJob(Generic[K, V]):
-    """One copy: a reader that numbers the pages, and writers that finish them in any order."""
+    """One copy: a reader numbers the pages, and writers finish them in any order.
+
+    So progress is counted from the pages without a gap; see decision 44 in notes.md.
+    """
 
     def __init__(
         self, store: FarStore[K, V], ttl: float | None, progress: Callable[[CopyProgress[K]], object] | None
@@ -111,7 +117,7 @@ class _CopyJob(Generic[K, V]):
         self._unbroken = 0
 
     async def read(self, pages: AsyncIterator[Mapping[K, V]], to_write: _Sending[K, V]) -> None:
-        """Send each page with its number, until there is none, or something failed."""
+        """Send each page with its number to the writers, until the last page or an error."""
         number = 0
         with self._reading:
             while self._stopped is None:
@@ -123,10 +129,10 @@ class _CopyJob(Generic[K, V]):
                 elif done.result:
                     await to_write.send((number, done.result))
                     number += 1
-                del done  # the page is the writer's now
+                del done  # or the page would stay in memory here while it is written
 
     async def write(self, numbered: _Receiving[K, V]) -> None:
-        """Write the pages that come, until there is none; let them pass once something failed."""
+        """Write the pages that arrive, until the last one; after an error, drop them."""
         async for number, page in numbered:
             if self._stopped is None:
                 done = await attempt(partial(self._write_one, number, page), CancelScope())
@@ -150,7 +156,7 @@ class _CopyJob(Generic[K, V]):
             self._reading.cancel()
 
     def result(self) -> CopyProgress[K]:
-        """Return what was written, or raise what stopped it."""
+        """Return the progress, or raise the error that stopped the copy."""
         if self._stopped is None:
             return self._copied
         what, error = self._stopped

@@ -1,4 +1,4 @@
-"""The arguments of a call as a key."""
+"""Turn the arguments of a call into a cache key, and back."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _BY_PLACE: Final = frozenset({inspect.Parameter.POSITIONAL_ONLY, inspect.Paramet
 
 
 class Arguments:
-    """From the arguments that fit ``signature`` to a key, and back.
+    """Makes keys of the arguments that fit ``signature``, and arguments of keys.
 
-    ``is_one`` says that there is one parameter: its argument is the key itself.
+    ``is_one`` is true for a single positional parameter: then its argument is the key itself.
     """
 
     def __init__(self, signature: inspect.Signature) -> None:
@@ -23,9 +23,11 @@ class Arguments:
         self.is_one = len(kinds) == 1 and kinds[0] in _BY_PLACE
 
     def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable:
-        """Return the key of a call, the same however its arguments are given; defaults count as given.
+        """Return the key of a call.
 
-        :raises TypeError: when they do not fit the signature.
+        It is the same for positional and for keyword arguments, and a default counts as given.
+
+        :raises TypeError: when the arguments do not fit the signature.
         """
         bound = self.signature.bind(*args, **kwargs)
         bound.apply_defaults()
@@ -33,14 +35,14 @@ class Arguments:
         return cast("Hashable", bound.args[0]) if self.is_one else (bound.args, named)
 
     def given(self, key: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return the arguments, by place and by name, of the call that ``key`` stands for."""
+        """Return the positional and the keyword arguments of the call that ``key`` stands for."""
         if self.is_one:
             return (key,), {}
         args, named = key
         return args, dict(named)
 
     def of_method(self) -> Arguments:
-        """Return the arguments without the first one, which Python gives to a method."""
+        """Return the same without the first parameter, the instance that Python passes to a method."""
         parameters = list(self.signature.parameters.values())
         if parameters[0].kind in _BY_PLACE:
             parameters = parameters[1:]

@@ -1,4 +1,4 @@
-"""A function, or a method, with a cache in front of it."""
+"""The ``cached`` decorator: put a cache in front of an async function or method."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ _NOT_GIVEN: Final = object()
 
 
 class CachedCall(Protocol[P, R_co]):
-    """What is called with a cache in front of it: a function, or a method of one instance."""
+    """A callable with a cache in front of it: a function, or the bound method of an instance."""
 
     @property
     def cache(self) -> BackfillCache[Any, Any]:
-        """The cache, to be opened with ``async with`` before the first call; one for all instances."""
+        """The cache: open it with ``async with`` before the first call; all instances share it."""
         ...
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
-        """Return the result for these arguments, from the cache or else from the function."""
+        """Return the result for these arguments, from the cache or, on a miss, from the function."""
         ...
 
     def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, None]:
@@ -47,7 +47,7 @@ class CachedCall(Protocol[P, R_co]):
 
 
 class Cached(CachedCall[P, R_co], Protocol[P, R_co]):
-    """A function whose results are cached, or a method as its class has it; see `cached`."""
+    """A cached function, or a cached method as an attribute of its class; see `cached`."""
 
     @overload
     def __get__(self, instance: None, owner: type, /) -> Self: ...
@@ -65,11 +65,12 @@ def cached(
     freshness: FreshnessPolicy | None = None,
     concurrency: int = 10,
 ) -> Callable[[Callable[P, Awaitable[R]]], Cached[P, R]]:
-    """Put a `BackfillCache` in front of an async function or method; concurrent equal calls make one.
+    """Put a `BackfillCache` in front of an async function or method; concurrent equal calls become one.
 
-    The arguments are the key, so they must be hashable; defaults count as given. The function with one
-    parameter has that itself as its key. What the function raises reaches the caller as the cause of a
-    `LoadError`, but for `KeyNotFoundError`, which says that there is nothing for these arguments.
+    The arguments are the key, so they must be hashable; a default counts as given. If the function has
+    one parameter, its argument is the key itself. An exception of the function reaches the caller as the
+    cause of a `LoadError`. A function raises `KeyNotFoundError` to say that there is nothing for these
+    arguments.
 
     ``function.cache`` must be open while the function is called::
 
@@ -80,17 +81,23 @@ def cached(
             await user(7)
             await user.invalidate(7)
 
-    A function in the body of a class is a method. All instances, those of subclasses too, share its one
-    cache, ``Shop.price.cache``, and ``capacity``; ``await shop.price.invalidate("a")`` takes the arguments
-    of the call. The instance is told apart by identity, never by ``==``, and is held weakly: when it is
-    gone, its results leave at one of the next loads, before they are more than half of what is held. A
-    result that refers to its instance keeps that alive. ``super().price("a")`` asks the method of the
-    base class, which has a cache of its own. A static method is like a function; ``@staticmethod`` goes
-    above. A function that is put into a class later has its instance as an argument like any other.
+    A function in the body of a class is a method. All its instances, and those of subclasses, share one
+    cache, ``Shop.price.cache``, and its ``capacity``; ``await shop.price.invalidate("a")`` takes the
+    arguments of the call. Instances are compared by identity, never by ``==``, and held weakly: when one is
+    gone, its results are removed at one of the next loads, before they are more than half of what is held.
+    A result that refers to its instance keeps the instance alive. ``super().price("a")`` uses the method of
+    the base class, which has a cache of its own. A static method is treated like a function; put
+    ``@staticmethod`` above ``@cached``. For a function that is made an attribute of a class later, the
+    instance is an argument like any other.
 
-    :param concurrency: calls of the function at once, for those keys that are asked for together.
-    :raises ConfigurationError: when a setting is outside what is allowed, the function takes no
-        arguments or is a classmethod; later, by the call, when an instance cannot be held weakly.
+    :param capacity: results held at the most, 1 or more; ``None`` for no limit.
+    :param eviction: the order in which a full cache evicts: ``"fifo"``, ``"lru"``, ``"sieve"`` or
+        ``"s3-fifo"``.
+    :param load: how the function is called.
+    :param freshness: how long results stay good; by default for ever.
+    :param concurrency: calls of the function at once, for keys that are loaded together.
+    :raises ConfigurationError: when a setting is outside what is allowed, or the function takes no
+        arguments or is a classmethod; and later, from a call, when an instance cannot be held weakly.
     """
 
     def decorate(function: Callable[P, Awaitable[R]]) -> Cached[P, R]:
@@ -128,21 +135,21 @@ def cached(
 def _arguments_of(function: Callable[..., Awaitable[Any]]) -> Arguments:
     name = getattr(function, "__name__", repr(function))
     if isinstance(function, classmethod):
-        problem = "is a classmethod; make it a staticmethod or a function"
+        problem = "must not be a classmethod; make it a staticmethod or a function"
     elif isinstance(function, staticmethod):
-        problem = "is a staticmethod already; put @staticmethod above @cached"
+        problem = "must not be a staticmethod yet; put @staticmethod above @cached"
     else:
         arguments = Arguments(inspect.signature(function))
         if arguments.signature.parameters:
             return arguments
-        problem = "takes no arguments, so it has no key"
+        problem = "must take an argument: the arguments are the key"
     raise ConfigurationError("cached", f"{name}() {problem}")
 
 
 def _lookup(
     cache: BackfillCache[Any, R], function: Callable[..., Awaitable[R]], arguments: Arguments
 ) -> Callable[..., Coroutine[Any, Any, R]]:
-    """Return what looks up arguments; one is by far the most usual, and a tuple of it costs like a hit."""
+    """Return the function that looks up a call; one argument is the usual case, and has a quick way."""
     get, key_of = cache.get, arguments.key
 
     async def call_with_one(key: Any = _NOT_GIVEN, /, **named: Any) -> R:
@@ -150,7 +157,7 @@ def _lookup(
             key = key_of(() if key is _NOT_GIVEN else (key,), named)
         value = await get(key, ABSENT)
         if value is ABSENT:
-            raise KeyNotFoundError(f"{function!r} has nothing for {key!r}", key=key)
+            raise KeyNotFoundError(f"{function!r} found nothing for {key!r}", key=key)
         return value
 
     async def call_with_any(*args: Any, **named: Any) -> R:

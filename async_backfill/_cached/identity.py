@@ -1,4 +1,4 @@
-"""Which object a cached method was called on, as a part of a key that does not keep the object alive."""
+"""The identity of an instance as a weakly held part of a cache key."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class Instance(ref[object]):
-    """One object, held weakly; it is equal to itself only, whatever the object is equal to.
+    """A weak reference to one object that is equal to itself only, whatever the object is equal to.
 
-    After the object is gone it stays what it was: a new object, even one in the same place in memory, has
-    another one.
+    It stays valid as a key when the object is gone: another object, even one at the same address in memory,
+    gets another `Instance`. See decision 45 in notes.md.
     """
 
     __slots__ = ("loads", "number")
@@ -25,10 +25,10 @@ class Instance(ref[object]):
     __ne__ = object.__ne__
 
     number: int
-    """What ``id`` says of the object; as soon as that is gone another object may have the same."""
+    """The ``id`` of the object; once the object is gone, another one may have the same."""
 
     loads: int
-    """How many results were worked out for the object: no fewer than are held."""
+    """How many results were computed for the object: at least as many as the cache holds."""
 
     def __new__(cls, instance: object, ended: Callable[[Instance], None]) -> Self:
         new = super().__new__(cls, instance, ended)
@@ -41,11 +41,11 @@ class Instance(ref[object]):
 
 
 class Instances:
-    """The `Instance` of each living object that was asked for, and how much is held for dead ones."""
+    """The `Instance` of each living object of a cached method, and a count of the results of dead ones."""
 
     def __init__(self) -> None:
         self.living: dict[int, Instance] = {}
-        """What stands for each object, by its ``id``; to be read where a call of `of` shows."""
+        """The `Instance` of each object by its ``id``; hot paths read it directly, to save a call of `of`."""
         self._ended: deque[int] = deque()
         self._loads_of_dead = 0
 
@@ -53,9 +53,9 @@ class Instances:
         return len(self.living)
 
     def of(self, instance: object) -> Instance:
-        """Return what stands for ``instance`` in a key, always the same while it lives.
+        """Return the `Instance` of an object, always the same one while the object lives.
 
-        :raises ConfigurationError: when it cannot be held weakly.
+        :raises ConfigurationError: when the object cannot be held weakly.
         """
         known = self.living.get(id(instance))
         if known is None or known() is not instance:
@@ -69,10 +69,10 @@ class Instances:
         return known
 
     def is_sweep_due(self, held: int) -> bool:
-        """Return whether it is time to look through all ``held`` results for those of dead objects.
+        """Return whether it is time to search all ``held`` results for those of dead objects.
 
-        It is when they may be more than half. So a sweep looks at fewer than two results for each one that
-        was worked out since the last.
+        That is when these may be more than half of them. So a sweep looks at fewer than two results for
+        each one that was computed since the last sweep.
         """
         while self._ended:
             self._loads_of_dead += self._ended.popleft()
@@ -82,7 +82,8 @@ class Instances:
         return True
 
     def _end(self, dead: Instance) -> None:
-        # It may be called at any moment and in any thread: whatever takes more than this is done later.
+        # A weakref callback runs at any moment and in any thread, so it only takes a note; the next load
+        # sweeps: decision 45 in notes.md.
         if self.living.get(dead.number) is dead:
             del self.living[dead.number]
         self._ended.append(dead.loads)

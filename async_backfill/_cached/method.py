@@ -1,4 +1,4 @@
-"""A method with a cache in front of it."""
+"""The descriptor that puts a cache in front of a method."""
 
 from __future__ import annotations
 
@@ -20,26 +20,27 @@ if TYPE_CHECKING:
 
 
 def is_in_a_class(function: Callable[..., object]) -> bool:
-    """Return whether ``function`` was written in the body of a class, as its name says.
+    """Return whether ``function`` was defined in the body of a class, judged by its ``__qualname__``.
 
-    A method that is bound already is called without its instance: it is like any function.
+    A bound method does not count: it is called without its instance, like any function.
     """
     around = getattr(function, "__qualname__", "").rpartition(".")[0]
     return bool(around) and not around.endswith("<locals>") and not ismethod(function)
 
 
 class CachedMethod:
-    """What stands in a class in place of an async ``function``; see `async_backfill.cached`.
+    """A descriptor in place of an async method ``function``; see `async_backfill.cached`.
 
-    All instances share one cache. A key is the instance, by identity and held weakly, and the other
-    arguments. As a static method, which nobody binds, it is like a function, and ``None`` is in place
-    of the instance.
+    All instances share one cache: decision 45 in notes.md. A key is the instance, by identity and held
+    weakly, and the other arguments. A static method is never bound: then ``None`` is in place of the
+    instance.
 
-    :param make_cache: returns the cache, and the store in it, for what works out the result of a key.
+    :param arguments: the parameters of ``function``.
+    :param make_cache: returns a cache and its store, given the function that loads the value of a key.
     """
 
     cache: BackfillCache[Any, Any]
-    """One for all instances, to be opened with ``async with`` before the first call."""
+    """The cache of all instances: open it with ``async with`` before the first call."""
 
     def __init__(
         self,
@@ -67,12 +68,12 @@ class CachedMethod:
         if instance is None:
             self._is_of_class = True
             return self
-        if instance is owner:  # a classmethod asks like this before Python 3.13: do what it does from then on
+        if instance is owner:  # a classmethod calls it like this before Python 3.13; do as later versions do
             return MethodType(self, instance)
         return BoundMethod(self._of_instance, instance)
 
     async def __call__(self, *args: Any, **named: Any) -> Any:
-        """Return the result for an instance and arguments, from the cache or else from the function."""
+        """Return the result for an instance and arguments, from the cache or, on a miss, the function."""
         if self._is_of_class:
             return await self._of_instance(*args, **named)
         key = self._static_key(args, named)
@@ -87,7 +88,7 @@ class CachedMethod:
             await self.cache.invalidate((None, self._static_key(args, named)))
 
     def _make_lookup(self) -> Callable[..., Coroutine[Any, Any, Any]]:
-        """Return what looks up an instance and arguments: for a hit each attribute and each call shows."""
+        """Return the function that looks up a call; a closure, because each attribute slows a hit down."""
         get, living, instance_of = self.cache.get, self._instances.living, self._instances.of
         is_one, key_of, nothing_for = self._arguments.is_one, self._arguments.key, self._nothing_for
 
@@ -105,13 +106,13 @@ class CachedMethod:
         await self.cache.invalidate((self._instances.of(instance), self._arguments.key(args, named)))
 
     def _nothing_for(self, key: Hashable) -> NoReturn:
-        raise KeyNotFoundError(f"{self._function!r} has nothing for {key!r}", key=key)
+        raise KeyNotFoundError(f"{self._function!r} found nothing for {key!r}", key=key)
 
     def _static_key(self, args: tuple[Any, ...], named: dict[str, Any]) -> Hashable:
         if args and isinstance(args[0], type) and self._is_classmethod_of(args[0]):
             name = self._function.__name__
             raise ConfigurationError(
-                "cached", f"{name}() is a classmethod; make it a staticmethod or a function"
+                "cached", f"{name}() must not be a classmethod; make it a staticmethod or a function"
             )
         return self._all_arguments.key(args, named)
 
@@ -120,13 +121,13 @@ class CachedMethod:
         return any(isinstance(one, classmethod) and one.__func__ is self for one in found)
 
     async def _load(self, key: tuple[Instance | None, Any]) -> Any:
-        """Work out the result for a key."""
+        """Call the function for a key."""
         known, given = key
         if known is None:
             args, named = self._all_arguments.given(given)
             return await self._function(*args, **named)
         instance = known()
-        if instance is None:  # it died before this began, so nobody waits
+        if instance is None:  # it died before the load began, so no caller waits
             raise KeyNotFoundError("the instance is gone", key=key)
         known.loads += 1
         if self._instances.is_sweep_due(len(self._store)):
@@ -135,15 +136,15 @@ class CachedMethod:
         return await self._function(instance, *args, **named)
 
     async def _sweep(self) -> None:
-        """Remove the results of dead instances: nobody can ask for them any more."""
+        """Remove the results of dead instances, which no caller can ask for any more."""
         for key in [key for key in self._store.entries if key[0] is not None and key[0]() is None]:
             await self.cache.invalidate(key)
 
 
 class BoundMethod(partial[Any]):
-    """A cached method of one instance, which it keeps alive as any bound method does.
+    """A cached method bound to one instance, which it keeps alive as any bound method does.
 
-    It is a ``partial`` because that costs the least, and `inspect` knows what it stands for.
+    It is a ``partial`` because that is the cheapest to call, and `inspect` shows the right signature.
     """
 
     __slots__ = ()
@@ -166,7 +167,7 @@ class BoundMethod(partial[Any]):
         return self.func.__doc__
 
     def __getattr__(self, name: str) -> Any:
-        if name in {"__name__", "__qualname__"}:  # with more of them, `inspect` takes it for the function
+        if name in {"__name__", "__qualname__"}:  # with more, `inspect` would take it for the function itself
             return getattr(self.func, name)
         raise AttributeError(f"{self!r} has no attribute {name!r}", name=name, obj=self)
 

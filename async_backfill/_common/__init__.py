@@ -1,1 +1,1 @@
-"""What several rooms need: validation, atomic files, file formats, guarded calls of user code."""
+"""Helpers of several rooms: validation, atomic files, file formats, guarded calls of user code."""

@@ -1,4 +1,4 @@
-"""Files that are replaced whole or not at all, whatever happens in between."""
+"""Atomic writes: replace a file as a whole or not at all, whatever happens in between."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 _PREFIX: Final = ".async_backfill-"
 _SUFFIX: Final = ".tmp"
 _ABANDONED: Final = 3600.0
-"""Seconds after which a file beside belongs to a process that was killed: no write takes that long."""
+"""Age in seconds of a temporary file whose process must have been killed: no write takes that long."""
 
 
 class AtomicFile:
-    """An empty new file beside ``path``, inside ``with``; it takes the place of ``path`` or goes away.
+    """A new, empty temporary file beside ``path``; inside ``with`` it replaces ``path``, or is removed.
 
-    A link is followed, and a file that is there keeps its permissions. Whatever goes wrong, a reader
-    finds the old file or the new one. Only a process that is killed leaves the file beside, see
-    `remove_leftovers`. Each method may run in a worker thread; one that goes on after ``with`` has
-    ended fails and changes nothing.
+    Links are followed, and an existing file keeps its permissions. Whatever goes wrong, a reader finds
+    the old file or the new one. Only a process that is killed leaves its temporary file behind; see
+    `remove_leftovers`. Each method may run in a worker thread; a method that still runs after the end
+    of ``with`` fails and changes nothing.
 
     :raises OSError: when the file system refuses.
     """
@@ -52,15 +52,15 @@ class AtomicFile:
 
     def fill(self, content: bytes) -> None:
         """Write ``content`` and return once it is on the disk."""
-        with self._beside.open("r+b") as file:  # never makes a file: it may have gone away meanwhile
+        with self._beside.open("r+b") as file:  # never creates the file: it may have been removed since
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
 
     def put_in_place(self) -> None:
-        """Let the new file take the place of the old one, also after a power cut."""
+        """Replace the old file by the new one, so that it stays replaced after a power cut."""
         self._beside.replace(self._target)
-        # Some file systems cannot sync a folder, and the file is in its place by now.
+        # Some file systems cannot sync a folder, and the file has been replaced already.
         with suppress(OSError):
             folder = os.open(self._target.parent, os.O_RDONLY)
             try:
@@ -70,9 +70,9 @@ class AtomicFile:
 
 
 def remove_leftovers(path: str | os.PathLike[str]) -> None:
-    """Remove, beside ``path``, the files of replacements whose process was killed an hour ago or before.
+    """Remove the temporary files beside ``path`` that are more than an hour old: their process was killed.
 
-    One that cannot be removed stays.
+    Files that cannot be removed stay.
     """
     latest = time.time() - _ABANDONED
     with suppress(OSError):
@@ -83,12 +83,12 @@ def remove_leftovers(path: str | os.PathLike[str]) -> None:
 
 
 def resolved(path: str | os.PathLike[str]) -> Path:
-    """Return where ``path`` leads when its links are followed, whether or not there is a file."""
+    """Return the target of ``path`` after following all links, whether or not the file exists."""
     return Path(os.path.realpath(path))
 
 
 def reason(error: Exception) -> str:
-    """Return why the file system refused, as the end of a line; the same in each version of Python."""
+    """Return the file system's reason as the end of a message; the same in each version of Python."""
     if isinstance(error, ValueError) and "embedded null" in str(error):
         return "embedded null byte"
     return ((error.strerror if isinstance(error, OSError) else None) or str(error)).lower()
@@ -102,7 +102,7 @@ def _mode_of(target: Path) -> int | None:
 
 
 def _create(path: Path, mode: int | None) -> None:
-    """Make an empty new file; without ``mode`` the process's umask decides on its permissions."""
+    """Create an empty file with the permissions ``mode``; ``None`` leaves them to the process's umask."""
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     if mode is not None:
         path.chmod(mode)

@@ -1,4 +1,4 @@
-"""Calling code of the user's so that nothing it raises escapes, save a cancellation meant for us."""
+"""Call user code and capture what it raises, except a genuine cancellation."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ T = TypeVar("T")
 
 @dataclass(slots=True)  # a frozen one takes three times as long to make, once for each load
 class Attempt(Generic[T]):
-    """What came of a call: its ``result``, or the ``error`` it raised.
+    """The ``result`` of a call, or the ``error`` that it raised.
 
-    ``stopped`` says that the scope ended the call: its deadline passed, or it was cancelled.
-    ``must_stop`` says that the exception wants the task (or the process) to end, too.
+    ``stopped``
+        whether the scope ended the call: its deadline passed, or it was cancelled.
+    ``must_stop``
+        whether the task, or the process, must end because of the error.
     """
 
     result: T | None
@@ -31,11 +33,11 @@ class Attempt(Generic[T]):
 
 
 async def attempt(call: Callable[[], Awaitable[T]], scope: CancelScope) -> Attempt[T]:
-    """Await ``call()`` inside ``scope`` and return what came of it; raise only a real cancellation.
+    """Await ``call()`` inside ``scope`` and return its result or error; raise only a genuine cancellation.
 
-    A call may raise the backend's cancellation exception by itself, with nobody having cancelled
-    it. Let through, it would cancel the task group and with it every caller; so it is told from a
-    real one by whether an enclosing scope is in fact cancelled, and becomes an error like others.
+    User code may raise the backend's cancellation exception although nothing was cancelled. If it
+    escaped, it would cancel the task group and every caller with it. It is genuine only when an
+    enclosing scope is cancelled; otherwise it is an error like any other. See decision 3 in notes.md.
     """
     result: T | None = None
     error: BaseException | None = None
@@ -47,7 +49,7 @@ async def attempt(call: Callable[[], Awaitable[T]], scope: CancelScope) -> Attem
             if current_effective_deadline() == -math.inf:
                 raise
             error, must_stop = cancelled, True
-        except BaseException as raised:  # noqa: BLE001 - the caller hands it to those who wait
+        except BaseException as raised:  # noqa: BLE001 - the caller hands it on
             error, must_stop = raised, isinstance(raised, (KeyboardInterrupt, SystemExit))
     stopped = scope.cancelled_caught or (error is not None and scope.cancel_called)
     return Attempt(result, error, stopped, must_stop)

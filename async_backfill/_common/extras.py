@@ -1,4 +1,4 @@
-"""What to say when a library is missing that only some scenarios and options need."""
+"""A clear error for a missing optional library: it says what to install."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def needed_by(what: str, extra: str, *packages: str) -> Iterator[None]:
-    """Have an import of one of ``packages`` fail with how to install ``extra``.
+    """Turn a failed import of one of ``packages`` into an error that says how to install ``extra``.
 
-    :param what: who needs them, as a message begins.
-    :raises MissingExtraError: when one of them is not installed.
+    :param what: what needs the packages, as the start of the message.
+    :raises MissingExtraError: when one of the packages is not installed.
     """
     try:
         yield

@@ -1,12 +1,12 @@
-"""Hot keys as bytes: one key a line, checked to the last bit; what a journal holds, wherever it is.
+"""The file format of a hot-key journal: a header with a checksum, then one key per line.
 
-The first line says what this is, its version and the checksum of the rest; the second, in JSON, how many
-keys follow, how many were left out, and the normal hit rate. Then comes a key a line, hottest first: its
-heat, a tab, the key in JSON.
+Line 1: the name of the format, its version, and the checksum of the rest. Line 2, in JSON: how many keys
+follow, how many were left out, and the usual hit rate. Then one line for each key, hottest first: its heat,
+a tab, the key in JSON.
 
-A key comes back as what it was: text, whole numbers, floats, ``True``, ``False``, ``None``, and tuples of
-these. A key of any other type is left out, also one of a subclass such as a named tuple: it would come
-back as something else. So is one that nests deeper than 100 tuples.
+Keys of these types are kept, and read back with the same type: ``str``, ``int``, ``float``, ``bool``,
+``None``, and tuples of these. All others are left out, because they would come back as something else: also
+instances of subclasses, such as named tuples, and tuples nested more than 100 deep.
 """
 
 from __future__ import annotations
@@ -33,11 +33,12 @@ _SHARES: Final = 64
 
 
 def encode(heats: Heats[Any]) -> bytes:
-    """Return ``heats`` as the content of a journal file.
+    """Return ``heats`` in the format of a journal.
 
-    :raises ValueError: for a hit rate that is not from 0.0 to 1.0.
+    :raises ValueError: when the hit rate is not between 0.0 and 1.0.
     """
-    # Key by key, never all in one call into C: that would hold the interpreter, and with it the event loop.
+    # This runs in a worker thread. One call into C for all keys would hold the interpreter lock, and so
+    # the event loop; key by key it does not.
     texts = ((heat, _text_of(key)) for key, heat in heats.keys.items() if math.isfinite(heat))
     kept = [(heat, text) for heat, text in texts if text is not None]
     facts = {
@@ -46,14 +47,14 @@ def encode(heats: Heats[Any]) -> bytes:
         "hit_rate": _checked(heats.hit_rate),
     }
     lines = (f"{float(heat)!r}\t{text}\n" for heat, text in _hottest_first(kept))
-    # Half a surrogate pair is text like others, and two halves side by side are not one letter.
+    # "surrogatepass": a key may hold a lone surrogate, and two of them must not become one letter.
     content = [line.encode("utf-8", "surrogatepass") for line in (f"{json.dumps(facts)}\n", *lines)]
     body = b"".join(content)
     return b"%sversion %d blake2b %s\n%s" % (_MAGIC, _VERSION, _checksum(body), body)
 
 
 def _hottest_first(kept: list[tuple[float, str]]) -> Iterator[tuple[float, str]]:
-    """Sort ``kept`` in shares, because a sort is one call into C as well."""
+    """Yield ``kept``, hottest first, sorted in portions: one sort of all would be one long call into C."""
     bounds = sorted(heat for heat, _ in kept[:: max(1, len(kept) // _SHARES)])
     shares: list[list[tuple[float, str]]] = [[] for _ in range(len(bounds) + 1)]
     for item in kept:
@@ -65,7 +66,7 @@ def _hottest_first(kept: list[tuple[float, str]]) -> Iterator[tuple[float, str]]
 
 def _checked(hit_rate: float | None) -> float | None:
     if hit_rate is not None and not 0.0 <= hit_rate <= 1.0:
-        raise ValueError(f"{hit_rate} as a hit rate")
+        raise ValueError(f"the hit rate must be between 0.0 and 1.0, not {hit_rate}")
     return hit_rate
 
 
@@ -74,14 +75,14 @@ def _checksum(body: bytes) -> bytes:
 
 
 def _text_of(key: object) -> str | None:
-    """Return ``key`` in JSON, or ``None`` when it would not come back as what it is."""
+    """Return ``key`` in JSON, or ``None`` when it would be read back as something else."""
     if type(key) is str:
         return encode_basestring(key)
     if not _comes_back(key, _DEEPEST):
         return None
     try:
         return json.dumps(key, ensure_ascii=False, allow_nan=False)
-    except ValueError:  # NaN, infinity, a whole number of more digits than Python puts in text
+    except ValueError:  # NaN, infinity, or an int with more digits than Python turns into text
         return None
 
 
@@ -93,26 +94,26 @@ def _comes_back(key: object, deepest: int) -> bool:
 
 
 def decode(content: bytes) -> Heats[Any]:
-    """Return what `encode` made ``content`` of.
+    """Return the heats that `encode` turned into ``content``.
 
-    :raises ValueError: when it did not; says what is wrong.
+    :raises ValueError: when ``content`` is not a journal, is damaged, or has a newer version.
     """
     if not content:
         raise ValueError("is empty, expected a hot-key journal")
     if not content.startswith(_MAGIC):
-        raise ValueError("is no hot-key journal")
+        raise ValueError("is not a hot-key journal")
     first = _FIRST_LINE.match(content, len(_MAGIC))
     if first is None:
-        raise ValueError("is damaged: its first line is not whole")
+        raise ValueError("is damaged: its first line is not complete")
     if int(first[1]) != _VERSION:
-        raise ValueError(f"has version {int(first[1])}, this release reads version {_VERSION}")
+        raise ValueError(f"has version {int(first[1])}, but this release reads version {_VERSION}")
     body = content[first.end() :]
     if _checksum(body) != first[2]:
         raise ValueError("is damaged: its checksum does not match")
     try:
         return _decoded(body)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ValueError(f"has a line that no release wrote: {error!r:.100}") from error
+        raise ValueError(f"has content that no release writes: {error!r:.100}") from error
 
 
 def _decoded(body: bytes) -> Heats[Any]:
@@ -121,13 +122,13 @@ def _decoded(body: bytes) -> Heats[Any]:
     read: Callable[[str], Any] = json.JSONDecoder(parse_constant=_refuse).decode
     keys: dict[Any, float] = {}
     if lines.pop():
-        raise ValueError("the last line has no end")
+        raise ValueError("the last line is not complete")
     for line in lines:
         heat, _, text = line.partition(b"\t")
         key = read(text.decode("utf-8", "surrogatepass"))
         keys[_frozen(key) if type(key) is list else key] = _finite(heat)
     if len(keys) != header["keys"] or len(keys) != len(lines):
-        raise ValueError(f"{len(keys)} keys in {len(lines)} lines, {header['keys']} in the header")
+        raise ValueError(f"{len(keys)} keys in {len(lines)} lines, but {header['keys']} in the header")
     return Heats(keys, _checked(header["hit_rate"]))
 
 
@@ -138,9 +139,9 @@ def _frozen(array: list[Any]) -> tuple[Any, ...]:
 def _finite(text: bytes) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{number} as a heat")
+        raise ValueError(f"a heat must be finite, not {number}")
     return number
 
 
 def _refuse(text: str) -> NoReturn:
-    raise ValueError(f"{text} as a key")
+    raise ValueError(f"a key must not be {text}")

@@ -1,7 +1,7 @@
-"""Checks of numbers that users set; each refusal says what came and what is allowed.
+"""Validation of settings; each error says which value was given and what is allowed.
 
-``bool`` is refused although it is an ``int``, text is refused although it could be parsed, and so
-are NaN and infinity: a setting that is nearly right is a mistake, not a wish.
+A ``bool`` is refused although it is an ``int``, text although it could be parsed, and so are NaN and
+infinity: a value that is nearly right is a mistake.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def real(setting: str, value: object, *, least: float, most: float, why: str = "
     try:
         number = float(value)
     except OverflowError:
-        raise ConfigurationError(setting, f"a number beyond the range of float{why}") from None
+        raise ConfigurationError(setting, f"the number is beyond the range of a float{why}") from None
     if not least <= number <= most:  # also refuses NaN, which compares false with everything
         allowed = f"not between {least} and {most}" if math.isfinite(most) else f"not {least} or more"
         raise ConfigurationError(setting, f"{number} is {allowed}{why}")
@@ -62,14 +62,14 @@ def positive_seconds_or_none(setting: str, value: object) -> float | None:
 
 
 def flag(setting: str, value: object) -> bool:
-    """Return ``value`` when it is ``True`` or ``False``, or raise `ConfigurationError`."""
+    """Return ``value`` if it is ``True`` or ``False``, or raise `ConfigurationError`."""
     if not isinstance(value, bool):
         raise ConfigurationError(setting, f"{value!r} is neither True nor False")
     return value
 
 
 def text(setting: str, value: object) -> str:
-    """Return ``value`` when it is text that says something, or raise `ConfigurationError`."""
+    """Return ``value`` if it is text and not blank, or raise `ConfigurationError`."""
     if not isinstance(value, str) or not value.strip():
-        raise ConfigurationError(setting, f"{value!r} is not a text that says something")
+        raise ConfigurationError(setting, f"must be text that is not blank, not {value!r}")
     return value

@@ -1,1 +1,1 @@
-"""The far tier (L2) while a cache is open: reading, writing, and what happens when it fails."""
+"""The far tier (L2) of an open cache: reads, writes, and the handling of failures."""

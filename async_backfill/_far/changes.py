@@ -1,4 +1,4 @@
-"""A change of a key that the far store is to be told of, and who waits for that."""
+"""Pending changes: writes to the far tier (L2), and the callers who wait for them."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from async_backfill.contracts import K, V
 from async_backfill.outcomes import ABSENT, Absent
 
 LARGEST_CALL: Final = 500
-"""Keys in one call of the store's."""
+"""The largest number of keys in one call of the far tier's store."""
 
 
 class Change(enum.Enum):
-    """What is to become of a key in the far store."""
+    """The kinds of change of a key in the far tier."""
 
     LOADED = enum.auto()
-    """It was loaded: write it, if that is no trouble."""
+    """The key was loaded: write its value, if there is room in the queue."""
 
     LEASED = enum.auto()
-    """It was loaded under a lease: write it if that still stands, and end the lease."""
+    """The key was loaded under a lease: write its value if the lease is still valid, and end the lease."""
 
     PUT = enum.auto()
     DELETED = enum.auto()
 
 
 class Confirmation:
-    """Tells who put, invalidated or cleared what became of it in the far store."""
+    """The result that a caller of put, invalidate or clear waits for, for ``left`` changes."""
 
     __slots__ = ("done", "error", "left")
 
@@ -38,7 +38,7 @@ class Confirmation:
         self.left = left
 
     def settle(self, error: Exception | None) -> None:
-        """Take note that one of the changes was written, or was not."""
+        """Record that one of the changes was written, or failed with ``error``."""
         self.error = self.error or error
         self.left -= 1
         if self.left <= 0:
@@ -46,7 +46,7 @@ class Confirmation:
 
 
 class PendingChange(Generic[V]):
-    """The latest change of a key, and who waits for it to be written: an explicit one has such a waiter."""
+    """The latest change of a key, and the confirmations that wait for it; an explicit change has one."""
 
     __slots__ = ("change", "token", "told", "value")
 
@@ -57,7 +57,7 @@ class PendingChange(Generic[V]):
         self.told: list[Confirmation] = []
 
     def settle(self, error: Exception | None) -> None:
-        """Tell those who wait what became of it."""
+        """Confirm to the waiting callers that the change was written, or failed with ``error``."""
         for confirmation in self.told:
             confirmation.settle(error)
         self.told = []
@@ -67,7 +67,7 @@ PendingChanges: TypeAlias = "dict[K, PendingChange[V]]"
 
 
 def values_of(pending: PendingChanges[K, V], *changes: Change) -> dict[K, V]:
-    """Return the values of those of ``errands`` that are one of ``changes``."""
+    """Return the values of the ``pending`` changes whose kind is one of ``changes``."""
     return {
         key: item.value
         for key, item in pending.items()

@@ -1,4 +1,4 @@
-"""The keys of which the far store may hold what is no longer true."""
+"""Distrusted keys: their copy in the far tier (L2) may be stale, because a write failed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 
 class Distrusted(Generic[K]):
-    """The keys whose change did not reach the store: the ``most`` latest of them."""
+    """The keys whose explicit change did not reach the far tier, at most the latest ``most``.
+
+    An invalidation during an outage would otherwise bring the old value back with the first read after
+    it: decision 39 in notes.md.
+    """
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -29,7 +33,7 @@ class Distrusted(Generic[K]):
         return len(self._keys)
 
     def add(self, key: K) -> None:
-        """Distrust ``key``, and the oldest of too many no longer."""
+        """Distrust ``key``; if there are too many keys, trust the oldest again."""
         self._keys.pop(key, None)
         self._keys[key] = None
         if len(self._keys) > self._most:
@@ -44,10 +48,12 @@ class Distrusted(Generic[K]):
         self._keys.clear()
 
     async def remove(self, remove: Callable[[Sequence[K]], Awaitable[StoreError | None]]) -> None:
-        """Have ``remove`` take all keys out of the store, and stop at its first failure.
+        """Remove all keys from the far tier with ``remove``, and trust them; stop at the first failure.
 
-        A key that no store could take is not worth another try, nor may it keep the others waiting: it
-        is looked for by halving, and dropped.
+        A key that no store can take would block the others for ever: it is found by bisection, and
+        dropped.
+
+        :param remove: removes keys from the store, and returns the error if that failed.
         """
         most = LARGEST_CALL
         while self._keys:

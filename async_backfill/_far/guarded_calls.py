@@ -1,4 +1,4 @@
-"""Calls of a store that may be slow or gone: a deadline around each, then none for a while."""
+"""Guarded calls of the far tier (L2): each has a timeout, and a circuit breaker stops them for a while."""
 
 from __future__ import annotations
 
@@ -27,12 +27,14 @@ _BETWEEN_LINES: Final = 1.0
 
 
 class GuardedCalls:
-    """Calls a far store so that it costs a caller ``timeout`` seconds at the most, and counts what came.
+    """Calls the far tier's store, each call for at most ``timeout`` seconds, and counts the results.
 
-    What fails is logged, one line a second at the most.
+    Failures are logged, at most one line per second.
 
-    :param clock: seconds that never go back, for the circuit and the log.
-    :param notify: is told of each failure; ``None`` when nobody listens.
+    :param timeout: seconds after which a call is cancelled and counts as failed.
+    :param circuit: when to stop calling a store that fails.
+    :param clock: a monotonic clock, in seconds, for the circuit and the log.
+    :param notify: called with each failure; ``None`` when there are no observers.
     """
 
     def __init__(
@@ -57,11 +59,11 @@ class GuardedCalls:
 
     @property
     def state(self) -> CircuitState:
-        """Whether the store is called."""
+        """The state of the circuit: whether the store is called."""
         return self._circuit.state
 
     def stats(self) -> FarStats:
-        """Return what was counted so far."""
+        """Return the counters."""
         return FarStats(
             hits=self.hits,
             misses=self.misses,
@@ -72,17 +74,17 @@ class GuardedCalls:
         )
 
     async def call(self, what: str, call: Callable[[], Awaitable[T]], *, within: float | None = None) -> T:
-        """Return what ``call()`` returns.
+        """Return the result of ``call()``.
 
-        :param what: names the call in errors and in the log.
-        :param within: seconds, for a call of many round trips; ``None`` for the usual ones.
-        :raises StoreError: when it failed, was late, or was not made because the store failed lately.
+        :param what: the name of the call, for errors and the log.
+        :param within: its timeout in seconds, for a call of many round trips; ``None`` for the usual one.
+        :raises StoreError: when the call failed, was too slow, or was not made because the circuit is open.
         """
         try:
             probe = self._circuit.admit()
         except CircuitOpenError:
             raise StoreError(
-                f"{what}: not tried, the store failed lately and is left alone a while"
+                f"{what}: not tried, the far tier failed lately and is not called for a while"
             ) from None
         failed: bool | None = None
         timeout = self._timeout if within is None else within
@@ -93,7 +95,7 @@ class GuardedCalls:
         finally:
             self._circuit.record(probe=probe, failed=failed)
         if ended.error is None and not ended.stopped:
-            return ended.result  # type: ignore[return-value] # there is one where there is no error
+            return ended.result  # type: ignore[return-value] # without an error there is a result
         if isinstance(ended.error, (KeyboardInterrupt, SystemExit)):
             raise ended.error
         if ended.stopped:
@@ -114,5 +116,5 @@ class GuardedCalls:
             self._unlogged += 1
             return
         more = f" ({self._unlogged} more since the last line)" if self._unlogged else ""
-        _LOGGER.warning("the far store failed, reads go on without it: %s%s", error, more)
+        _LOGGER.warning("the far tier failed, reads go on without it: %s%s", error, more)
         self._next_line, self._unlogged = now + _BETWEEN_LINES, 0

@@ -1,4 +1,4 @@
-"""A far tier while a cache is open: what reads it, what writes it, and what hears of others' changes."""
+"""The parts of a far tier (L2) while a cache is open: reads, writes, and the invalidations of others."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ _PAUSE: Final = 1.0
 
 
 class OpenTier(Generic[K, V]):
-    """Puts together what a cache does with ``tier``.
+    """Wires up the reads, the writes and the invalidations of ``tier``.
 
-    :param ttl: seconds that a value stays fresh in memory; ``None`` for ever.
-    :param seconds_left: how long a key stays fresh there; ``None`` where nothing expires.
-    :param patience: seconds to wait in all for loads of other processes; ``None`` for no limit.
+    :param calls: calls the tier's store, with a timeout and a circuit breaker.
+    :param ttl: seconds for which a value stays fresh in memory; ``None`` for ever.
+    :param seconds_left: returns how long a key stays fresh in memory; ``None`` when nothing expires.
+    :param patience: seconds to wait in all for the loads of other processes; ``None`` for no limit.
     :param spawn: starts a task that the cache owns.
     """
 
@@ -52,7 +53,7 @@ class OpenTier(Generic[K, V]):
         self.writes: FarWrites[K, V] = FarWrites(tier, calls, ttl=self._ttl, spawn=spawn)
 
     def before(self, calling: BatchCalls[K, V]) -> ReadThrough[K, V]:
-        """Return what asks the tier's store before ``calling``."""
+        """Return what loads batches: from the far tier first, then through ``calling`` from the source."""
         return ReadThrough(
             calling,
             self._tier,
@@ -64,16 +65,16 @@ class OpenTier(Generic[K, V]):
         )
 
     def listen(self, forget: Callable[[Sequence[K] | None], None]) -> None:
-        """Call ``forget`` with what others changed, from now on; ``None`` means every key.
+        """Call ``forget`` with the keys that other processes change, from now on; ``None`` means every key.
 
-        At once with every key: what was heard before this was opened, nobody knows.
+        It is called with ``None`` at once: changes before this moment may have been missed.
         """
         if self._tier.invalidations is not None:
             forget(None)
             self._spawn(partial(_listen, self._tier.invalidations, forget))
 
     async def close(self, within: float) -> None:
-        """Write what waits, for ``within`` seconds at the most."""
+        """Write all pending changes, for ``within`` seconds at the most, and stop."""
         try:
             with move_on_after(within, shield=True):
                 await self.writes.quiet()
@@ -82,10 +83,12 @@ class OpenTier(Generic[K, V]):
 
 
 async def _listen(invalidations: Invalidations[K], forget: Callable[[Sequence[K] | None], None]) -> None:
+    # After each break everything is forgotten, or a missed message would leave an old value in memory:
+    # decision 37 in notes.md.
     while True:
         try:
             await invalidations.listen(forget)
         except Exception:
-            _LOGGER.exception("listening for invalidations failed; it is tried again in %s s", _PAUSE)
+            _LOGGER.exception("listening for invalidations failed; the next try is in %s s", _PAUSE)
         forget(None)
         await sleep(_PAUSE)

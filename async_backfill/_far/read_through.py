@@ -1,4 +1,4 @@
-"""The calls of one batch where processes share a store: that first, then the source for the rest."""
+"""Read-through: load a batch from the far tier (L2) first, then from the source what is not there."""
 
 from __future__ import annotations
 
@@ -33,13 +33,18 @@ _BETWEEN_LOOKS: Final = 0.05
 
 
 class ReadThrough(Generic[K, V]):
-    """Asks the store of ``tier`` for batches, then ``calling`` for what is not there.
+    """Loads batches from the far tier ``tier`` first, then through ``calling`` what is not there.
 
-    Stands in for ``calling``. Nothing that the store does is an error, or takes longer than its timeout.
+    It takes the place of ``calling`` in the loader, inside the key locks: so the batch that the locks
+    made is read in one call (decision 37 in notes.md). A failing or slow far tier is never an error,
+    and costs at most its timeout.
 
-    :param ttl: seconds that the store keeps a value; ``None`` for ever.
-    :param seconds_left: how long a key stays fresh in memory; ``None`` where nothing expires.
-    :param patience: seconds to wait in all for loads of other processes; ``None`` for no limit.
+    :param calling: calls the source.
+    :param calls: calls the tier's store, with a timeout and a circuit breaker.
+    :param writes: writes to the far tier, and knows the keys whose copies there may be stale.
+    :param ttl: seconds for which the far tier keeps a value; ``None`` for ever.
+    :param seconds_left: returns how long a key stays fresh in memory; ``None`` when nothing expires.
+    :param patience: seconds to wait in all for the loads of other processes; ``None`` for no limit.
     """
 
     def __init__(
@@ -69,21 +74,23 @@ class ReadThrough(Generic[K, V]):
 
     @property
     def may_begin(self) -> bool:
-        """Whether `begin` may be called: never, the store has to be asked first."""
+        """Whether `begin` may be called: never, because the far tier must be asked first."""
         return False
 
     def begin(
         self, batch: Batch[K, V], worker: Worker[Any], steps: EagerSteps
     ) -> Ended[K, V] | Rest[dict[K, V | Failed]] | Raised:
-        """Do as `Calling.begin`."""
+        """Do what `BatchCalls.begin` does."""
         return self._calling.begin(batch, worker, steps)
 
     async def load(self, batch: Batch[K, V], scope: CancelScope) -> Answer[K, V] | Ended[K, V]:
-        """Return what the store, or else the source, says to ``batch``; see `Calling.load`."""
+        """Load ``batch`` from the far tier, and the rest from the source; see `BatchCalls.load`."""
         if not batch.is_landed:
             batch.state = BatchState.LOADING
         course = _Course(batch, scope, self._calling, self._writes)
         keys = tuple(batch.keys)
+        # A key whose explicit change is not confirmed is not read from the far tier, which may still
+        # hold its old value: decision 39 in notes.md.
         if self._writes.all_settled:
             unsettled: tuple[K, ...] = ()
         else:
@@ -103,7 +110,7 @@ class ReadThrough(Generic[K, V]):
         return course.answer()
 
     async def _read(self, course: _Course[K, V], keys: Sequence[K]) -> Sequence[K]:
-        """Take what the store has of ``keys``; return those that have to be loaded."""
+        """Read ``keys`` from the far tier; return those that must be loaded."""
         if not keys:
             return keys
         try:
@@ -111,6 +118,8 @@ class ReadThrough(Generic[K, V]):
         except StoreError:
             course.store_failed = True
             return keys
+        # A refresh takes only a copy that is clearly younger, or an early refresh would find its own
+        # value again, for ever: decision 37 in notes.md.
         is_refresh = course.batch.cause is LoadCause.REFRESH
         for key in keys:
             copy = copies.get(key)
@@ -124,13 +133,13 @@ class ReadThrough(Generic[K, V]):
         return rest
 
     def _is_no_newer(self, key: K, left: float) -> bool:
-        """Return whether a copy with ``left`` seconds to live is hardly younger than the one in memory."""
+        """Return whether a copy that stays fresh ``left`` seconds is hardly younger than that in memory."""
         if self._seconds_left is None or math.isinf(self._ttl):
             return False
         return left <= self._seconds_left(key) + _A_TENTH * self._ttl
 
     async def _acquire(self, course: _Course[K, V], keys: Sequence[K]) -> Mapping[K, bytes] | None:
-        """Return the tokens of the leases that were to be had; ``None`` when the store failed."""
+        """Return the tokens of the leases acquired; ``None`` without leases, or when the far tier failed."""
         leases = self._leases
         if leases is None or course.store_failed:
             return None
@@ -142,9 +151,11 @@ class ReadThrough(Generic[K, V]):
             return None
 
     async def _wait_for_others(self, course: _Course[K, V], keys: Sequence[K]) -> None:
-        """Take what other processes load of ``keys``; load what they leave, or when it takes too long."""
+        """Wait for ``keys`` that other processes load; load those they give up, or all if they take long."""
         if self._leases is None:
             return
+        # `changed` returns when a lease of these keys has ended, or may have. Then value and lease are
+        # looked up again, after the first looks at most once in 50 ms: decision 38 in notes.md.
         until, looks = current_time() + self._patience, 0
         with self._leases.watch(keys) as changed:
             while keys and course.goes_on:
@@ -167,7 +178,7 @@ class ReadThrough(Generic[K, V]):
 
 
 class _Course(Generic[K, V]):
-    """How far one batch has come: what was found, and what the source was asked."""
+    """The progress of one batch: what was found in the far tier, and the source calls."""
 
     def __init__(
         self, batch: Batch[K, V], scope: CancelScope, calling: BatchCalls[K, V], writes: FarWrites[K, V]
@@ -183,12 +194,15 @@ class _Course(Generic[K, V]):
 
     @property
     def goes_on(self) -> bool:
-        """Whether somebody still waits, and the task may be used."""
+        """Whether a caller still waits, and the task may make another call."""
         ended = self._asked[-1][1] if self._asked else None
         return not (self.batch.is_landed or (ended is not None and (ended.stopped or ended.must_stop)))
 
     async def ask(self, keys: Sequence[K], tokens: Mapping[K, bytes]) -> None:
-        """Ask the source for ``keys``, and have what it says written under the leases of ``tokens``."""
+        """Load ``keys`` from the source, and queue the values to be written under their leases.
+
+        :param tokens: the tokens of the leases; those without a value are released.
+        """
         values: dict[K, V] = {}
         try:
             if keys and self.goes_on:
@@ -204,7 +218,7 @@ class _Course(Generic[K, V]):
                 self._writes.leased(values, tokens)
 
     def answer(self) -> Answer[K, V] | Ended[K, V]:
-        """Return what the batch came to."""
+        """Return the outcome of the batch."""
         self.batch.copies = self.copies
         if not self.found and len(self._asked) == 1:
             return self._asked[0][1]
@@ -227,7 +241,7 @@ class _Course(Generic[K, V]):
 
 @contextmanager
 def _interruptible(batch: Batch[Any, Any]) -> Iterator[None]:
-    """Let whoever gives up ``batch`` end what is awaited in here."""
+    """Make what is awaited inside ``with`` end when ``batch`` is given up."""
     with CancelScope() as scope:
         batch.scope = scope
         try:

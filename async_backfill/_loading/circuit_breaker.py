@@ -46,7 +46,7 @@ class Circuit:
         if wait > 0 or self._probing:
             next_try = f"the next try is in {wait:.1f} s" if wait > 0 else "one call tries it now"
             failed = f"the source failed {self._failures} times in a row"
-            raise CircuitOpenError(f"{failed} and is left alone; {next_try} (LoadPolicy.circuit)")
+            raise CircuitOpenError(f"{failed} and is not called now; {next_try} (LoadPolicy.circuit)")
         self._probing = True
         return True
 

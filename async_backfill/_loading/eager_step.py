@@ -129,7 +129,7 @@ class EagerSteps:
     def take(
         self, call: Coroutine[Any, Any, T], task: asyncio.Task[Any] | None, context: Context
     ) -> Done[T] | Rest[T] | Raised:
-        """Take the first step of ``call`` as ``task``, the current task meanwhile; return its result or rest."""
+        """Take the first step of ``call`` while ``task`` is the current task; return its result or rest."""
         loop, caller = self._loop, asyncio.current_task(self._loop)
         if caller is None or task is None:
             return Rest(call, context, None)

@@ -164,4 +164,4 @@ def _stopped(batch: Batch[Any, Any], timeout: float | None) -> BaseException:
     """Return the reason why a call was cancelled, as an exception."""
     if batch.state is not BatchState.LANDED:
         return LoadTimeoutError(f"the source took longer than {timeout} s (LoadPolicy.timeout)")
-    return batch.error or LoadError("cancelled: nobody waits for it any more")
+    return batch.error or LoadError("cancelled: no caller waits for it any more")

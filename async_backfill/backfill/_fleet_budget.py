@@ -1,4 +1,4 @@
-"""The budget of a fleet: permits that several processes share, and what this one knows of them."""
+"""The budget of a fleet: permits that several processes share, and the last known number of them."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ _BETWEEN_LOOKS: Final = 1.0
 
 
 class FleetBudget:
-    """Spends and approves ``permits``; it is used as a `async_backfill.backfill.budget.BackfillBudget` is.
+    """Spends and approves ``permits``, with the methods of `async_backfill.backfill.budget.BackfillBudget`.
 
-    ``permits_left`` is what was last heard. Where nobody can be asked there is no permit: a fleet whose
-    store is gone must not backfill without a limit.
+    ``permits_left`` is the last known number. When the permits cannot be reached, none is left: a fleet
+    whose far tier is down must not backfill without a limit.
 
-    :param clock: seconds that never go back.
+    :param permits: the permits that the fleet shares.
+    :param clock: a monotonic clock, in seconds.
     """
 
     def __init__(self, permits: Permits, *, clock: Clock) -> None:
@@ -41,7 +42,7 @@ class FleetBudget:
 
     @property
     def permits_left(self) -> int:
-        """Backfills that may still start, as far as is known."""
+        """Backfills that may still start: the last known number."""
         return self._left
 
     @property
@@ -51,11 +52,11 @@ class FleetBudget:
 
     @property
     def is_worth_asking(self) -> bool:
-        """Whether a permit is known to be left, or it was not looked for within the last second."""
+        """Whether a permit was left when last asked, or that was more than a second ago."""
         return self._left > 0 or self._clock() >= self._next_look
 
     async def refresh(self) -> None:
-        """Look how many are left."""
+        """Ask how many permits are left."""
         self._next_look = self._clock() + _BETWEEN_LOOKS
         try:
             self._left = await _within_time(self._permits.left)
@@ -64,7 +65,7 @@ class FleetBudget:
             _LOGGER.warning("no backfill is started: %s", error)
 
     async def acquire(self) -> bool:
-        """Spend one permit; return ``False`` when none is left, or nobody could be asked."""
+        """Spend a permit and return ``True``; return ``False`` when none is left or none can be reached."""
         try:
             is_spent, self._left = await _within_time(self._permits.acquire)
         except StoreError as error:
@@ -76,7 +77,7 @@ class FleetBudget:
     async def grant(self, backfills: int) -> None:
         """Add ``backfills`` permits, 1 or more.
 
-        :raises StoreError: when that failed; whether they were added is not known then.
+        :raises StoreError: when the call failed; it is then unknown whether they were added.
         """
         added = whole("n", backfills, least=1)
         self._left = await _within_time(lambda: self._permits.approve(added))
@@ -88,4 +89,4 @@ async def _within_time(call: Callable[[], Awaitable[_T]]) -> _T:
             return await call()
     except Exception as error:
         problem = " ".join(f"{type(error).__name__}: {error}".split())
-        raise StoreError(f"the permits of the fleet: {problem}") from error
+        raise StoreError(f"the permits of the fleet are not available: {problem}") from error

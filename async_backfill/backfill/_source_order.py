@@ -1,4 +1,4 @@
-"""Backfill in source order: the first keys of the source that are not cached."""
+"""The selection in source order: the first keys of the source that are not cached."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 class SourceOrder(Generic[K]):
     """Selects the first keys, in the order of the source's scan, that are not cached.
 
-    It remembers how far it has scanned and which keys before that point were not cached when it
-    last looked, so a selection costs what is new, not the whole source. When something has left
-    the cache since, what it remembers may be wrong and the scan starts again. Keys that come into
-    the source behind that point are found then, not before.
+    It remembers how far it has scanned, and which keys before that point were not cached when it last
+    looked, so a selection costs only what is new, not the whole source. When an entry has been removed
+    from the cache since, this may be wrong, and the scan starts again. Keys that are added to the source
+    before that point are found only then.
 
-    :param scan: pages through the source's keys.
-    :param is_cached: whether a key is in the store.
-    :param is_loading: whether a key is in flight.
-    :param removals: rises whenever something leaves the store.
-    :param page_size: keys to ask the scan for at once.
+    :param scan: the scan of the source's keys.
+    :param is_cached: returns whether a key is in the store.
+    :param is_loading: returns whether a key is in flight.
+    :param removals: returns a number that rises whenever an entry is removed from the store.
+    :param page_size: the number of keys in one page of the scan.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class SourceOrder(Generic[K]):
         return [key for key in wanted if self._is_missing(key)][:limit]
 
     def outlook(self) -> bool | None:
-        """Return whether a selection would find something, or ``None`` where it would have to scan."""
+        """Return whether a selection would find a key; ``None`` when it would have to scan to know."""
         if self._removals_seen != self._removals():
             return None
         if self._ahead and self._is_cached(self._ahead[0]):

@@ -1,4 +1,4 @@
-"""Which keys usually follow a miss, so that they can come with it in the same source call."""
+"""Successors: the keys that usually miss right after a key, to load them in the same source call."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 
 
 class Successors(Generic[K]):
-    """A log of the latest misses, and where in it each key was last.
+    """A log of the latest misses, with the last position of each key in it.
 
-    What missed right after a key's previous miss is likely to be asked for right after this one:
+    The keys that missed right after a key's previous miss are likely to be needed right after this one:
     the digram rule of prefetching (Griffioen and Appleton, "Reducing File System Latency using a
     Predictive Approach", USENIX Summer 1994), over misses only and with a window of one occurrence.
 
-    :param most: keys to name for one miss at the most.
-    :param size: misses remembered, 1 or more.
-    :param is_missing: whether a key is neither cached nor in flight nor known to be absent.
+    :param most: the largest number of successors of one miss.
+    :param size: the number of misses remembered, 1 or more.
+    :param is_missing: returns whether a key is neither cached nor in flight nor known to be absent.
     """
 
     def __init__(self, most: int, size: int, *, is_missing: Callable[[K], bool]) -> None:
@@ -34,7 +34,7 @@ class Successors(Generic[K]):
         return len(self._log)
 
     def missed(self, key: K) -> Sequence[K]:
-        """Take note that ``key`` missed; return the keys that should be loaded with it."""
+        """Record that ``key`` missed; return the keys to load with it."""
         follow: dict[K, None] = {}
         before = self._positions.get(key)
         if before is not None:

@@ -1,4 +1,4 @@
-"""The audit log on disk, as JSON lines."""
+"""The audit log in a file, as JSON lines."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 class AuditFile:
-    """Appends audit records to the file at ``path``, one JSON object a line; needs asyncio.
+    """A `async_backfill.contracts.AuditSink` that appends to the file at ``path``; needs asyncio.
 
-    Each write opens, appends, syncs and closes, so the file can be rotated at any time. A line that
-    a crash left unfinished stays a line of its own. A record whose ``number`` comes again (in the
-    lines of one process) replaces the earlier one: it only repeats more often.
+    One JSON object per line. Each write opens, appends, syncs and closes the file, so it can be rotated
+    at any time. An unfinished line after a crash stays a line of its own. Among the lines of one
+    process, a record with the ``number`` of an earlier one replaces it: only its repeats have risen.
 
     :raises OSError: from `write`, when the file cannot be written; the cache logs it and tries again.
     """
@@ -46,5 +46,5 @@ def _line(record: AuditRecord) -> bytes:
     fields = record.as_dict()
     try:
         return f"{json.dumps(fields, ensure_ascii=False)}\n".encode()
-    except UnicodeEncodeError:  # an error's text may hold half a surrogate pair, from a file's name
+    except UnicodeEncodeError:  # the text of an error may hold a lone surrogate, from a file name
         return f"{json.dumps(fields)}\n".encode()

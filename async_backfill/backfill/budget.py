@@ -1,4 +1,4 @@
-"""The bounded semaphore that holds automatic backfills to ``max_backfills``."""
+"""The budget: a bounded semaphore that limits automatic backfills to ``max_backfills``."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from async_backfill.records import BudgetState
 class BackfillBudget:
     """Hands out ``max_backfills`` permits, then none until a person approves more.
 
-    A permit is spent when a backfill starts and never given back, also when the backfill fails:
-    a failing source must not be asked without end.
+    A permit is spent when a backfill starts and is never given back, even if the backfill fails: a
+    failing source must not be called without end (decision 4 in notes.md).
 
-    :param max_backfills: permits at the start, 0 or more; ``None`` for no limit.
+    :param max_backfills: the number of permits at the start, 0 or more; ``None`` for no limit.
     :raises ConfigurationError: for any other value.
     """
 
@@ -31,7 +31,7 @@ class BackfillBudget:
         return BudgetState.NEEDS_APPROVAL if self._left == 0 else BudgetState.OPEN
 
     def acquire_nowait(self) -> bool:
-        """Spend one permit; return ``False``, changing nothing, when none is left."""
+        """Spend a permit and return ``True``; return ``False`` when none is left."""
         if self._left is None:
             return True
         if not self._left:
@@ -45,19 +45,24 @@ class BackfillBudget:
         return self._left != 0
 
     async def refresh(self) -> None:
-        """Look how many are left, where others spend them too: here nobody does."""
+        """Do nothing: no other process spends these permits; see `FleetBudget`."""
 
     async def acquire(self) -> bool:
-        """Do as `acquire_nowait`."""
+        """Do what `acquire_nowait` does."""
         return self.acquire_nowait()
 
     async def grant(self, backfills: int) -> None:
-        """Do as `approve`."""
+        """Do what `approve` does."""
         self.approve(backfills)
 
     def approve(self, backfills: int) -> None:
-        """Add ``backfills`` permits, 1 or more; `ConfigurationError` where there is no limit to raise."""
+        """Add ``backfills`` permits, 1 or more.
+
+        :raises ConfigurationError: for fewer, or when there is no limit.
+        """
         added = whole("n", backfills, least=1)
         if self._left is None:
-            raise ConfigurationError("max_backfills", "there is no limit, so there is nothing to approve")
+            raise ConfigurationError(
+                "max_backfills", "is None: there is no limit, so there is nothing to approve"
+            )
         self._left += added

@@ -1,4 +1,4 @@
-"""The hot-key journal on disk: one file, written whole or not at all."""
+"""The hot-key journal in a file, which is replaced as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 
 class JournalFile:
-    """Keeps the heats of keys in the file at ``path``; an `async_backfill.contracts.Journal`.
+    """A `async_backfill.contracts.Journal` in the file at ``path``.
 
-    A key comes back as what it was: text, whole numbers, floats, ``True``, ``False``, ``None``, and tuples
-    of these, nested at most 100 deep. A key of any other type is left out.
+    Keys of these types are kept: ``str``, ``int``, ``float``, ``bool``, ``None``, and tuples of these,
+    nested at most 100 deep. Keys of other types, subclasses included, are left out.
 
-    The file is written beside, synced and renamed, in a worker thread. A save that is cancelled does
-    not wait for the disk; it leaves the old file or the new one.
+    Each save writes a temporary file, syncs it and renames it, in a worker thread. A save that is
+    cancelled does not wait for the disk; it leaves the old file or the new one.
 
-    :raises OSError: from `save`, when the file cannot be written; the old one is still there.
+    :raises OSError: from `save`, when the file cannot be written; the old file is still there then.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -35,21 +35,21 @@ class JournalFile:
         self._has_saved = False
 
     async def load(self) -> Heats[Any] | None:
-        """Return what was saved last, or ``None`` when there is no file.
+        """Return the heats that were saved last, or ``None`` when there is no file.
 
-        :raises JournalError: when the file cannot be read, is damaged, is something else, or was
-            written by a newer version; the text is one line that begins with the path.
+        :raises JournalError: when the file cannot be read, is damaged, is not a journal, or was written
+            by a newer version; the text is one line that begins with the path.
         """
         try:
             return await to_thread.run_sync(_loaded, self._path, abandon_on_cancel=True)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:  # ValueError: a NUL in the name, or what `_decoded` says
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the path, or from `decode`
             problem = reason(error) if isinstance(error, OSError) else str(error)
             raise JournalError(f"{self._path}: {problem}") from error
 
     async def save(self, heats: Heats[Any], /) -> None:
-        """Keep ``heats`` in place of what the file held; return once they are on the disk."""
+        """Replace the content of the file by ``heats``; return once they are on the disk."""
         if not self._has_saved:
             await to_thread.run_sync(remove_leftovers, self._path, abandon_on_cancel=True)
             self._has_saved = True

@@ -1,4 +1,4 @@
-"""When the miss rate of the latest lookups is high enough for a backfill."""
+"""The trigger: start a backfill when the miss rate of the latest lookups is too high."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _WHY: Final = (
 class MissRateTrigger:
     """Fires when at least ``threshold`` of the last ``window`` lookups were misses.
 
-    Pure and synchronous. Only the numbers of the misses are kept, at most ``window`` of them: a hit
-    costs the trigger nothing.
+    Pure and synchronous. Only the numbers of the lookups that missed are kept, at most ``window`` of
+    them, so a hit costs the trigger nothing: decision 5 in notes.md.
 
-    :param threshold: 0.01 to 1.0, a share of misses.
-    :param window: how many lookups the share is taken over, the latest ones.
-    :param min_lookups: lookups the window must hold before it can fire.
-    :raises ConfigurationError: for a value outside of that.
+    :param threshold: a share of misses, 0.01 to 1.0.
+    :param window: the number of latest lookups that the share is computed over, 1 or more.
+    :param min_lookups: lookups that must be in the window before it can fire, 1 or more.
+    :raises ConfigurationError: for any other value.
     """
 
     def __init__(self, threshold: float, *, window: int = 1000, min_lookups: int = 3) -> None:
@@ -38,11 +38,11 @@ class MissRateTrigger:
 
     @property
     def threshold(self) -> float:
-        """The share of misses at which this fires."""
+        """The share of misses at which the trigger fires."""
         return self._threshold
 
     def observe_miss(self, lookup: int, /) -> bool:
-        """Take note that lookup number ``lookup`` (from 1, rising) missed; return whether to backfill."""
+        """Record that lookup number ``lookup`` (from 1, rising) missed; return whether to backfill."""
         misses = self._misses
         misses.append(lookup)
         before = lookup - self._window
@@ -54,7 +54,7 @@ class MissRateTrigger:
         return lookups >= self._min_lookups and len(misses) / lookups >= self._threshold
 
     def start_again(self, lookup: int) -> None:
-        """Forget all up to lookup number ``lookup``: hits before a flush say nothing about now."""
+        """Forget all lookups up to number ``lookup``: those before a flush say nothing about now."""
         self._misses.clear()
         self._lookups = 0
         self._before = lookup

@@ -1,6 +1,6 @@
-"""The contracts of the package: Protocols of at most five methods each, for parts of your own.
+"""The contracts of the package: Protocols of at most five methods each, for parts that you write yourself.
 
-An optional ability is a Protocol of its own and is passed explicitly; nothing is ever probed for.
+An optional ability is a Protocol of its own and is passed explicitly; no object is ever probed for one.
 """
 
 from async_backfill.contracts._backfill import AuditSink, Heats, Journal, Selection, Trigger

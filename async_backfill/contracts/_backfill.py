@@ -1,4 +1,4 @@
-"""What a backfill is made of: a trigger, a selection, a journal of hot keys and an audit sink."""
+"""The parts of a backfill: a trigger, a selection, a journal of hot keys and an audit sink."""
 
 from __future__ import annotations
 
@@ -14,62 +14,62 @@ if TYPE_CHECKING:
 
 
 class Trigger(Protocol):
-    """Decides from the stream of lookups when a backfill should be offered."""
+    """Decides from the misses when to offer a backfill."""
 
     def observe_miss(self, lookup: int, /) -> bool:
-        """Take note that lookup number ``lookup`` missed; return whether to offer a backfill.
+        """Record that lookup number ``lookup`` missed; return whether to offer a backfill.
 
         Lookups are numbered from 1. Hits are not reported: they are the numbers in between.
         """
         ...
 
     def reading(self) -> tuple[int, int]:
-        """Return the misses and the lookups that the last decision was taken from."""
+        """Return the misses and the lookups that the latest decision was based on."""
         ...
 
 
 class Selection(Protocol[K]):
-    """Says which keys a backfill should load."""
+    """Chooses the keys that a backfill loads."""
 
     async def select(self, limit: int, /) -> Sequence[K]:
-        """Return up to ``limit`` keys worth loading, best first; never cached or in flight ones."""
+        """Return up to ``limit`` keys to load, best first; none that is cached or in flight."""
         ...
 
     def outlook(self) -> bool | None:
-        """Return whether there is something left to select, or ``None`` where that needs a `select`."""
+        """Return whether there are keys left to select; ``None`` when only `select` can find out."""
         ...
 
     def drop(self, keys: Collection[K], /) -> None:
-        """Forget ``keys``: the source was asked and does not have them."""
+        """Forget ``keys``, which the source does not have."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Heats(Generic[K]):
-    """Which keys are hot: the heat of each, 1.0 for one lookup right now, and the usual share of hits."""
+    """The hot keys: the heat of each, where one lookup right now is 1.0, and the usual hit rate."""
 
     keys: Mapping[K, float]
     hit_rate: float | None
 
 
 class Journal(Protocol[K]):
-    """Where the heat of keys is kept beyond this process."""
+    """Keeps the heat of keys beyond the life of the process."""
 
     async def load(self) -> Heats[K] | None:
-        """Return what was saved last; ``None`` when nothing was.
+        """Return the heats that were saved last; ``None`` when there are none.
 
-        :raises JournalError: when it cannot be understood.
+        :raises JournalError: when they cannot be read.
         """
         ...
 
     async def save(self, heats: Heats[K], /) -> None:
-        """Keep ``heats`` in place of what was saved before, whole or not at all."""
+        """Replace the saved heats by ``heats``, as a whole or not at all."""
         ...
 
 
 class AuditSink(Protocol):
-    """Where audit records are kept beyond this process."""
+    """Keeps audit records beyond the life of the process."""
 
     async def write(self, records: Sequence[AuditRecord], /) -> None:
-        """Keep ``records``. One with the number of an earlier one replaces it: it repeats more often."""
+        """Keep ``records``; one with the number of an earlier record replaces it (it has more repeats)."""
         ...

@@ -1,4 +1,4 @@
-"""What a cache reads from: a source, and the ability to list its keys."""
+"""The source that a cache reads from, and the scan that lists its keys."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
 
 class Source(Protocol[K, V_co]):
-    """Where the truth is."""
+    """The system of record behind a cache: a database, a service, a file."""
 
     async def load_many(self, keys: Sequence[K], /) -> Mapping[K, V_co | Failed]:
         """Return the values of ``keys``; a key missing from the answer does not exist.
 
-        ``keys`` are distinct and at least one. ``None`` is a value. A key whose value is a
-        `async_backfill.outcomes.Failed` failed alone; an exception fails all of them. Keys that
-        were not asked for are ignored.
+        ``keys`` are distinct and at least one. ``None`` is a value. An
+        `async_backfill.outcomes.Failed` in place of a value means that this key alone failed; an
+        exception fails all keys. Keys that were not asked for are ignored.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[K_co]):
-    """Some keys of a source, and the cursor that the next page starts after; ``None`` ends the scan."""
+    """One page of a scan: some keys, and the cursor after which the next page starts; ``None`` at the end."""
 
     keys: Sequence[K_co]
     cursor: object | None
@@ -40,6 +40,6 @@ class Scan(Protocol[K_co]):
     async def scan(self, cursor: object | None, limit: int, /) -> Page[K_co]:
         """Return up to ``limit`` keys after ``cursor``; ``None`` starts at the first key.
 
-        A cursor means something to the source that made it, and to nobody else.
+        Only the source that made a cursor can interpret it.
         """
         ...

@@ -1,4 +1,4 @@
-"""What a cache keeps values in: a store, how full it is, and its eviction order."""
+"""The store that a cache keeps values in, its room, and its eviction order."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ if TYPE_CHECKING:
 
 
 class Store(Protocol[K, V]):
-    """Where copies are: in this process, synchronous, and never more than its capacity.
+    """The near tier (L1): copies in this process's memory, synchronous, never more than its capacity.
 
-    It holds values, never loads in progress. Nothing in it waits, so what the cache does between
-    two awaits is one indivisible step.
+    It holds values, never loads in progress. None of its methods waits, so all that the cache does
+    between two awaits is one indivisible step.
     """
 
     @property
     def read(self) -> Callable[[K, Absent], V | Absent]:
-        """Return what a hit calls: the value of a key, else the default; the key counts as used."""
+        """The function that a hit calls: returns the value of a key, else the default; counts as a use."""
         ...
 
     def peek(self, key: K, default: Absent, /) -> V | Absent:
-        """Return the value of ``key``, else ``default``; changes nothing."""
+        """Return the value of ``key``, else ``default``; does not count as a use."""
         ...
 
     def set_many(self, items: Mapping[K, V], /, *, evict: bool = True) -> Sequence[K]:
         """Add or replace ``items`` in their order; return the keys that were evicted for them.
 
-        Without ``evict`` nobody is: a new key for which there is no room is left out.
+        With ``evict=False`` none is evicted: a new key for which there is no room is left out.
         """
         ...
 
     def delete_many(self, keys: Iterable[K], /) -> None:
-        """Remove ``keys``; those that are not there are ignored."""
+        """Remove ``keys``; keys that the store does not hold are ignored."""
         ...
 
     def clear(self) -> None:
@@ -45,7 +45,7 @@ class Store(Protocol[K, V]):
 
 
 class Room(Protocol[K_co]):
-    """How full a store is, and who leaves next."""
+    """The size and the limit of a store, and the eviction of one key."""
 
     def __len__(self) -> int:
         """Return the number of entries."""
@@ -56,62 +56,62 @@ class Room(Protocol[K_co]):
         ...
 
     def evict_oldest(self) -> K_co:
-        """Remove and return the key that the eviction order names next; `LookupError` when empty."""
+        """Remove and return the key that is next in the eviction order; `LookupError` when empty."""
         ...
 
     @property
     def capacity(self) -> int | None:
-        """Entries held at the most; ``None`` without a limit."""
+        """The largest number of entries; ``None`` without a limit."""
         ...
 
     @property
     def removals(self) -> int:
-        """How many times something left, for whatever reason; it never goes back."""
+        """How many times entries were removed, for any reason; it only increases."""
         ...
 
 
 class BoundedStore(Store[K, V], Room[K], Protocol[K, V]):
-    """A store that knows how full it is: what the cache needs."""
+    """A `Store` with `Room`: what a cache needs."""
 
 
 class OrderState(Protocol[K]):
-    """What of an eviction order the store and its hits use themselves, because a call would cost more."""
+    """The state of an eviction order that the store and hits use directly, because a call would be slower."""
 
     @property
     def touch(self) -> Callable[[K], object] | None:
-        """Return what takes note of a hit of a key in the store; ``None`` when hits do not matter."""
+        """The function that records a hit of a key in the store; ``None`` when hits do not matter."""
         ...
 
     @property
     def hit_counts(self) -> dict[K, int] | None:
-        """Return where a hit may count itself, up to 3, instead of a call of ``touch``; else ``None``."""
+        """The dict in which a hit may count itself, up to 3, instead of calling ``touch``; else ``None``."""
         ...
 
     @property
     def entries(self) -> dict[K, Any] | None:
-        """Return a dict that stands in this order, for the store to keep its values in, if there is one.
+        """The dict, kept in this order, in which the store keeps its values; ``None`` when there is none.
 
-        What `add`, `evict` and `discard` do to a key, they do to its entry.
+        `add`, `evict` and `discard` add and remove the entry along with the key.
         """
         ...
 
 
 class EvictionOrder(OrderState[K], Protocol[K]):
-    """Who leaves a full store next: pure bookkeeping over keys, each method in constant time."""
+    """The order in which a full store evicts keys: pure bookkeeping, each method in constant time."""
 
     def add(self, key: K, /, *, proven: bool = False) -> None:
-        """Take note of a key that was not in the store and now is.
+        """Record that a key was added to the store.
 
-        A ``proven`` one has been read already, while it was on probation.
+        ``proven`` means that it has already been read, while it was on probation.
         """
         ...
 
     def discard(self, key: K, /) -> None:
-        """Take note that a key, which was in the store, was removed."""
+        """Record that a key was removed from the store."""
         ...
 
     def evict(self) -> K:
-        """Forget and return the key that must leave; `LookupError` when there is none."""
+        """Forget and return the key to evict next; `LookupError` when there is none."""
         ...
 
     def clear(self) -> None:

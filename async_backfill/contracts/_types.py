@@ -1,4 +1,4 @@
-"""The type variables and callables that the contracts share."""
+"""The type variables and the callable types of the contracts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ V_contra = TypeVar("V_contra", contravariant=True)
 K_co = TypeVar("K_co", bound=Hashable, covariant=True)
 
 Clock: TypeAlias = Callable[[], float]
-"""Returns seconds that never go back; only differences mean anything."""
+"""A monotonic clock: returns seconds that never go back; only differences mean anything."""
 
 Spawn: TypeAlias = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
-"""Starts an async function without arguments as a task that somebody else owns."""
+"""Starts an async function without arguments as a task that the cache owns."""

@@ -1,1 +1,1 @@
-"""Stores, one module a kind."""
+"""The near tier (L1): stores in this process's memory, one kind per module."""

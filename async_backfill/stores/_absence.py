@@ -1,4 +1,4 @@
-"""Keys that the source does not have, remembered for a while and up to a number."""
+"""Negative cache: a bounded set of keys that the source does not have, with a ttl."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class AbsentKeys(Generic[K]):
-    """Remembers absent keys for ``ttl`` seconds, ``capacity`` of them; the oldest are forgotten first.
+    """Remembers at most ``capacity`` absent keys for ``ttl`` seconds; the oldest are forgotten first.
 
-    They have a store of their own, so that a client who makes keys up pushes out no value.
+    They are kept apart from the values, so that a client that invents keys cannot evict values.
     """
 
     def __init__(self, *, ttl: float, capacity: int, clock: Clock) -> None:
@@ -35,7 +35,7 @@ class AbsentKeys(Generic[K]):
     def add(self, keys: Iterable[K]) -> None:
         """Remember that ``keys`` do not exist, from now on."""
         known = tuple(keys)
-        # A key that is remembered anew must also become the youngest.
+        # A key that is added again must become the youngest again.
         self._until.delete_many(known)
         self._until.set_many(dict.fromkeys(known, self._clock() + self._ttl))
 

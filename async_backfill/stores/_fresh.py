@@ -1,4 +1,4 @@
-"""A store whose values expire: fresh for a while, then stale, then gone."""
+"""Expiry: a store whose values are fresh for a while, then stale, then removed."""
 
 from __future__ import annotations
 
@@ -22,14 +22,17 @@ _NO_LIFETIMES: Final[Mapping[Any, float]] = MappingProxyType({})
 
 
 class FreshStore(Generic[K, V]):
-    """Puts expiry in front of ``store``: `read` and `peek` find what is fresh, `leftover` what is stale.
+    """Adds expiry to ``store``: `read` and `peek` find fresh values, `leftover` stale ones as well.
 
-    What is gone leaves the store when something is added, at the latest: a heap knows who is next,
-    so no entry is ever searched for.
+    What has expired for good is removed at the next addition, at the latest. The times are kept beside
+    the store, not around its values, so that a cache without a ttl pays nothing; a heap knows the next
+    key to remove, so nothing is searched for. See decision 18 in notes.md.
 
-    :param ttl: seconds that a value stays fresh.
-    :param clock: seconds that never go back.
-    :param expired: is told of what leaves because its time is over.
+    :param store: the store of the values.
+    :param policy: how long values stay fresh, and what happens after that.
+    :param ttl: seconds for which a value stays fresh.
+    :param clock: a monotonic clock, in seconds.
+    :param expired: called with the keys that are removed because they expired.
     """
 
     def __init__(
@@ -59,17 +62,17 @@ class FreshStore(Generic[K, V]):
 
     @property
     def capacity(self) -> int | None:
-        """Entries held at the most, fresh or stale; ``None`` without a limit."""
+        """The largest number of entries, fresh or stale; ``None`` without a limit."""
         return self._store.capacity
 
     @property
     def fresh_until(self) -> Mapping[K, float] | None:
-        """When each value expires, if that alone makes it a hit; ``None`` where only `read` can tell."""
+        """When each value expires; ``None`` with early refresh, where only `read` decides what is a hit."""
         return None if self._policy.early else self._fresh_until
 
     @property
     def removals(self) -> int:
-        """How many times something left, for whatever reason."""
+        """How many times entries were removed, for any reason."""
         self._sweep()
         return self._store.removals
 
@@ -86,23 +89,23 @@ class FreshStore(Generic[K, V]):
         return ABSENT
 
     def is_fresh(self, key: K) -> bool:
-        """Return whether ``key`` is there and has not expired."""
+        """Return whether the store holds ``key`` and it has not expired."""
         return self._clock() < self._fresh_until.get(key, -math.inf)
 
     def has_expired(self, key: K) -> bool:
-        """Return whether ``key`` is still there but no longer fresh."""
+        """Return whether the store still holds ``key``, but it is no longer fresh."""
         return key in self._fresh_until and not self.is_fresh(key)
 
     def seconds_left(self, key: K) -> float:
-        """Return how long ``key`` stays fresh, 0.0 or more."""
+        """Return the seconds for which ``key`` stays fresh, 0.0 or more."""
         return max(0.0, self._fresh_until.get(key, -math.inf) - self._clock())
 
     def may_refresh(self, key: K) -> bool:
-        """Return whether the last refresh of ``key`` did not fail, or that is long enough ago."""
+        """Return whether ``key`` may be refreshed: no refresh failed in the last ``retry_after`` seconds."""
         return self._clock() >= self._retry_at.get(key, -math.inf)
 
     def refresh_failed(self, keys: Iterable[K]) -> None:
-        """Take note that loading ``keys`` failed; those that can still be served are left alone a while."""
+        """Record that loading ``keys`` failed, so that those still served are not refreshed for a while."""
         retry_at = self._clock() + self._policy.retry_after
         self._retry_at.update((key, retry_at) for key in keys if key in self._fresh_until)
 
@@ -118,22 +121,22 @@ class FreshStore(Generic[K, V]):
     ) -> Sequence[K]:
         """Add or replace ``items`` in their order, fresh from now on; return the keys evicted for them.
 
-        :param cost: seconds that it took to load them, for ``FreshnessPolicy.early``.
-        :param lifetimes: seconds that some of ``items`` may be fresh at the most, as copies of older ones.
-        :param put: puts them into the store underneath, where ``set_many`` is not the way.
+        :param cost: how many seconds their load took, for ``FreshnessPolicy.early``.
+        :param lifetimes: the most seconds that some of ``items`` may be fresh: copies from the far tier.
+        :param put: puts the items into the store, in place of its ``set_many``.
         """
         self._sweep()
         evicted = self._store.set_many(items, evict=evict) if put is None else put(items)
         self._forget(evicted)
         now = self._clock()
         for key in items:
-            # One that did not fit, or was evicted for a later one of the same items, has no times.
+            # One that did not fit, or was evicted by a later one of the same items, needs no times.
             if self._store.peek(key, ABSENT) is not ABSENT:
                 self._date(key, now, cost, lifetimes.get(key, math.inf))
         return evicted
 
     def delete_many(self, keys: Iterable[K], /) -> None:
-        """Remove ``keys``; those that are not there are ignored."""
+        """Remove ``keys``; keys that the store does not hold are ignored."""
         gone = tuple(keys)
         self._store.delete_many(gone)
         self._forget(gone)
@@ -152,13 +155,13 @@ class FreshStore(Generic[K, V]):
         return self._store.free_room()
 
     def evict_oldest(self) -> K:
-        """Remove and return the key that the eviction order names next; `LookupError` when empty."""
+        """Remove and return the key that is next in the eviction order; `LookupError` when empty."""
         key = self._store.evict_oldest()
         self._forget((key,))
         return key
 
     def _make_read(self) -> Callable[[K, Absent], V | Absent]:
-        """Return what a hit calls; a value that is due for an early refresh is not found."""
+        """Return the function that a hit calls; it does not find a value that is due for an early refresh."""
         fresh_until, read, clock = self._fresh_until, self._store.read, self._clock
         early, costs, draw = self._policy.early, self._costs, self._draws.random
 
@@ -195,7 +198,7 @@ class FreshStore(Generic[K, V]):
             self._costs.pop(key, None)
 
     def _sweep(self) -> None:
-        """Remove what can no longer be served."""
+        """Remove the values that may no longer be served."""
         now, leaving = self._clock(), self._leaving
         while leaving and leaving[0][0] <= now:
             until, _, key = heapq.heappop(leaving)

@@ -1,4 +1,4 @@
-"""Backfilled keys stand apart until they are read: they are the first to leave, and cost a hit nothing."""
+"""Probation: a segment beside the store for backfilled keys that have not been read yet."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ _SELDOM: Final = 16
 
 
 class ProbationStore(Generic[K, V]):
-    """Puts a segment for unread backfilled keys beside ``store``; together they hold its capacity.
+    """Adds a segment for unread backfilled keys to ``store``; together they hold at most its capacity.
 
-    `read` does not find an unread key, so a hit is as quick as without it; whoever finds nothing asks
-    `promote`, which moves the key into ``store``. When room is needed and more than a tenth of the
-    capacity is unread (the share of S3-FIFO's small queue, Yang et al., SOSP 2023, section 4), unread
-    keys leave first; once half of the room holds keys that were read, every fourth time. Those within
-    the tenth leave every sixteenth time, or what nobody ever reads would stay for good.
+    `read` does not find an unread key: its first read goes the way of a miss, which calls `promote` to
+    move the key into ``store``. So a hit is as quick as without probation: decision 25 in notes.md.
 
-    :param store: where keys are once they were read; one that evicts by number of keys only.
-    :param resolved: is called with a key that is no longer unread, and whether it was read.
+    Eviction: while more than a tenth of the capacity is unread (the share of S3-FIFO's small queue, Yang
+    et al., SOSP 2023, section 4), unread keys are evicted first; once half of the capacity holds keys
+    that were read, only every fourth time. Unread keys within that tenth are evicted every sixteenth
+    time, or keys that are never read would stay for good.
+
+    :param store: the store of the keys that have been read; it must evict by the number of keys only.
+    :param resolved: called with a key that is no longer unread, and whether it was read.
     """
 
     def __init__(self, store: MemoryStore[K, V], *, resolved: Callable[[K, bool], None]) -> None:
@@ -46,29 +48,30 @@ class ProbationStore(Generic[K, V]):
 
     @property
     def capacity(self) -> int | None:
-        """Entries held at the most, read or unread; ``None`` without a limit."""
+        """The largest number of entries, read or unread; ``None`` without a limit."""
         return self._store.capacity
 
     @property
     def removals(self) -> int:
-        """How many times something left, for whatever reason."""
+        """How many times entries were removed, for any reason."""
         return self._removals + self._store.removals
 
     def peek(self, key: K, default: Absent = ABSENT, /) -> V | Absent:
-        """Return the value of ``key``, read or unread, else ``default``; changes nothing."""
+        """Return the value of ``key``, read or unread, else ``default``; does not count as a read."""
         value = self._unread.get(key, ABSENT)
         return self._store.peek(key, default) if value is ABSENT else value
 
     def promote(self, key: K) -> V | Absent:
-        """Return the value of ``key`` if it was unread, and count it as read from now on."""
+        """Return the value of ``key`` if it is unread, and move it to the keys that have been read."""
         value: V | Absent = self._unread.pop(key, ABSENT)
         if value is not ABSENT:
+            # Admitted as proven, or a scan would push out what history brought back: decision 25.
             self._store.admit(key, value)
             self._resolved(key, True)
         return value
 
     def set_many(self, items: Mapping[K, V], /, *, evict: bool = True) -> Sequence[K]:
-        """Add or replace ``items`` among those that were read; return the keys evicted for them."""
+        """Add or replace ``items`` as keys that have been read; return the keys evicted for them."""
         evicted: list[K] = []
         for key, value in items.items():
             if key in self._unread:
@@ -84,10 +87,10 @@ class ProbationStore(Generic[K, V]):
     def set_unread(self, items: Mapping[K, V], /, *, evict: bool, first_out: bool = False) -> Sequence[K]:
         """Add ``items`` as unread; return the keys evicted for them.
 
-        A key that was read already only gets its new value. Without ``evict`` a new key for which
-        there is no room is left out.
+        A key that has already been read only gets its new value. With ``evict=False`` a new key for
+        which there is no room is left out.
 
-        :param first_out: whether each leaves before those that came before it, because it is worth less.
+        :param first_out: whether a later key is evicted before an earlier one, because it is less hot.
         """
         evicted: list[K] = []
         for key, value in items.items():
@@ -101,12 +104,12 @@ class ProbationStore(Generic[K, V]):
                     continue
                 evicted.append(self._evict_for_unread())
             self._unread[key] = value
-            if first_out:
+            if first_out:  # items come hottest first, and the coldest must be evicted first: decision 24
                 self._unread.move_to_end(key, last=False)
         return evicted
 
     def delete_many(self, keys: Iterable[K], /) -> None:
-        """Remove ``keys``; those that are not there are ignored."""
+        """Remove ``keys``; keys that the store does not hold are ignored."""
         for key in keys:
             if key in self._unread:
                 self._drop(key)
@@ -125,13 +128,13 @@ class ProbationStore(Generic[K, V]):
         return None if capacity is None else capacity - len(self)
 
     def evict_oldest(self) -> K:
-        """Remove and return the key that leaves next; `LookupError` when empty."""
+        """Remove and return the key that is evicted next; `LookupError` when empty."""
         if self._unread and (self._is_unreads_turn() or not len(self._store)):
             return self._evict_unread()
         return self._store.evict_oldest()
 
     def _is_unreads_turn(self) -> bool:
-        """Return whether an unread key leaves next: until half of the room is proven, then now and then."""
+        """Return whether an unread key is evicted next; see the class for the order."""
         within_share = len(self._unread) <= (self._share or 0)
         if not within_share and 2 * len(self._store) <= (self._store.capacity or 0):
             return True
@@ -143,7 +146,7 @@ class ProbationStore(Generic[K, V]):
         return capacity is not None and len(self) >= capacity
 
     def _evict_for_unread(self) -> K:
-        """Make room for an unread key: at the cost of a read one only up to the share."""
+        """Make room for an unread key; evict a read key only while less than the tenth is unread."""
         if self._unread and (len(self._unread) >= (self._share or 0) or not len(self._store)):
             return self._evict_unread()
         return self._store.evict_oldest()

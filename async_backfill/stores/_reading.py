@@ -1,4 +1,4 @@
-"""A store that decides by itself what a hit finds, in the form in which a hit looks for it."""
+"""Lets the hit path look up any store as if it were a dict."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ K_contra = TypeVar("K_contra", bound="Hashable", contravariant=True)
 
 
 class Entries(Protocol[K_contra, V_co]):
-    """Where a hit finds its value: as a rule the dict of the store itself."""
+    """The mapping that a hit looks its value up in: usually the dict of the store itself."""
 
     def __getitem__(self, key: K_contra, /) -> V_co:
         """Return the value of ``key``; `KeyError` when it has none."""
@@ -22,7 +22,10 @@ class Entries(Protocol[K_contra, V_co]):
 
 
 class Reading(Generic[K, V]):
-    """The entries of a store that is no dict: each lookup asks ``read``."""
+    """The entries of a store that is not a dict: each lookup calls ``read``.
+
+    The usual store hands out its dict instead, because a call shows in a hit: decision 30 in notes.md.
+    """
 
     __slots__ = ("_read",)
 

@@ -1,4 +1,4 @@
-"""Copies in this process's memory, never more than ``capacity`` of them."""
+"""A store in this process's memory, bounded by the number of entries."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class MemoryStore(Generic[K, V]):
-    """A dict with a capacity; a full one evicts the key that its eviction order names.
+    """A dict with a capacity; when it is full, it evicts the key that is next in its eviction order.
 
-    Keys are told apart as in any ``dict``, by ``==`` and ``hash``: ``1``, ``1.0`` and ``True`` are
-    one key, ``"1"`` is another.
+    Keys are compared as in any ``dict``, by ``==`` and ``hash``: ``1``, ``1.0`` and ``True`` are one
+    key, ``"1"`` is another.
 
-    :param capacity: entries held at the most, 1 or more; ``None`` for no limit.
-    :param eviction: the order by name; first in, first out by default.
+    :param capacity: the largest number of entries, 1 or more; ``None`` for no limit.
+    :param eviction: the name of the eviction order; first in, first out by default.
     :raises ConfigurationError: for any other capacity or eviction.
     """
 
@@ -36,7 +36,7 @@ class MemoryStore(Generic[K, V]):
         entries = self._order.entries
         self._entries: dict[K, V] = {} if entries is None else entries
         self._removals = 0
-        # What a hit calls is chosen once: a hit that no order wants to hear of is one dict lookup.
+        # Chosen once, not at each hit: where hits do not matter, a hit is one dict lookup (decision 30).
         touch = self._order.touch
         self.read = self._entries.get if touch is None else _touching(self._entries.get, touch)
 
@@ -45,37 +45,37 @@ class MemoryStore(Generic[K, V]):
 
     @property
     def entries(self) -> Mapping[K, V]:
-        """What is held, always the same live mapping."""
+        """The entries, always the same live mapping."""
         return self._entries
 
     @property
     def touch(self) -> Callable[[K], object] | None:
-        """What has a key count as used; ``None`` where that changes nothing."""
+        """The function that records a hit of a key; ``None`` when hits do not matter."""
         return self._order.touch
 
     @property
     def hit_counts(self) -> dict[K, int] | None:
-        """Where a hit may count itself, up to 3, instead of a call of ``touch``; else ``None``."""
+        """The dict in which a hit may count itself, up to 3, instead of calling ``touch``; else ``None``."""
         return self._order.hit_counts
 
     @property
     def capacity(self) -> int | None:
-        """Entries held at the most; ``None`` without a limit."""
+        """The largest number of entries; ``None`` without a limit."""
         return self._capacity
 
     @property
     def removals(self) -> int:
-        """How many times something left, for whatever reason."""
+        """How many times entries were removed, for any reason."""
         return self._removals
 
     def peek(self, key: K, default: Absent = ABSENT, /) -> V | Absent:
-        """Return the value of ``key``, else ``default``; the key does not count as used."""
+        """Return the value of ``key``, else ``default``; does not count as a use."""
         return self._entries.get(key, default)
 
     def set_many(self, items: Mapping[K, V], /, *, evict: bool = True) -> Sequence[K]:
         """Add or replace ``items`` in their order; return the keys evicted to make room, oldest first.
 
-        Without ``evict`` nobody is: a new key for which there is no room is left out.
+        With ``evict=False`` none is evicted: a new key for which there is no room is left out.
         """
         entries, order, capacity = self._entries, self._order, self._capacity
         evicted: list[K] = []
@@ -90,12 +90,12 @@ class MemoryStore(Generic[K, V]):
         return evicted
 
     def admit(self, key: K, value: V) -> None:
-        """Add ``key``, which was not there and for which there is room, as one that has been read already."""
+        """Add ``key``, a new one for which there is room, as a key that has already been read."""
         self._order.add(key, proven=True)
         self._entries[key] = value
 
     def delete_many(self, keys: Iterable[K], /) -> None:
-        """Remove ``keys``; those that are not there are ignored."""
+        """Remove ``keys``; keys that the store does not hold are ignored."""
         for key in keys:
             if key in self._entries:
                 del self._entries[key]
@@ -113,7 +113,7 @@ class MemoryStore(Generic[K, V]):
         return None if self._capacity is None else self._capacity - len(self._entries)
 
     def evict_oldest(self) -> K:
-        """Remove and return the key that the eviction order names next; `LookupError` when empty."""
+        """Remove and return the key that is next in the eviction order; `LookupError` when empty."""
         key = self._order.evict()
         self._entries.pop(key, None)
         self._removals += 1

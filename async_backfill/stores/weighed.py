@@ -1,4 +1,4 @@
-"""Copies in memory up to a weight, such as bytes, that the user's function measures."""
+"""A store in this process's memory, bounded by weight, such as bytes, that your function measures."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ if TYPE_CHECKING:
 
 
 class WeighedStore(MemoryStore[K, V]):
-    """A `MemoryStore` whose entries weigh ``max_weight`` together at the most.
+    """A `MemoryStore` whose entries weigh at most ``max_weight`` together.
 
-    An entry is weighed once, when it is added. One that is heavier than ``max_weight`` by itself is
-    not kept.
+    An entry is weighed once, when it is added. An entry that is heavier than ``max_weight`` by itself
+    is not kept.
 
-    :param max_weight: 1 or more, in the unit of ``weigh``.
+    :param max_weight: the largest total weight, 1 or more, in the unit of ``weigh``.
     :param weigh: returns the weight of a key and its value, a whole number of 0 or more.
-    :param capacity: entries held at the most, as well; ``None`` for no limit.
+    :param capacity: the largest number of entries, in addition; ``None`` for no limit.
+    :param eviction: the name of the eviction order; first in, first out by default.
     :raises ConfigurationError: for any other limit, and from `set_many` for any other weight.
     """
 
@@ -44,7 +45,7 @@ class WeighedStore(MemoryStore[K, V]):
 
     @property
     def weight(self) -> int:
-        """What the entries weigh together."""
+        """The total weight of the entries."""
         return self._weight
 
     def set_many(self, items: Mapping[K, V], /, *, evict: bool = True) -> Sequence[K]:
@@ -56,7 +57,7 @@ class WeighedStore(MemoryStore[K, V]):
         return evicted
 
     def delete_many(self, keys: Iterable[K], /) -> None:
-        """Remove ``keys``; those that are not there are ignored."""
+        """Remove ``keys``; keys that the store does not hold are ignored."""
         for key in keys:
             self._weight -= self._weights.pop(key, 0)
             super().delete_many((key,))
@@ -68,9 +69,9 @@ class WeighedStore(MemoryStore[K, V]):
         self._weight = 0
 
     def free_room(self) -> int | None:
-        """Return how many keys of the present average weight can be added before one is evicted.
+        """Return how many keys of the current average weight can be added before one is evicted.
 
-        ``None`` when there is nothing yet to take an average of, and no ``capacity``.
+        ``None`` when there is no average yet and no ``capacity``.
         """
         places = super().free_room()
         if not self._weight:
@@ -79,7 +80,7 @@ class WeighedStore(MemoryStore[K, V]):
         return by_weight if places is None else min(places, by_weight)
 
     def evict_oldest(self) -> K:
-        """Remove and return the key that the eviction order names next; `LookupError` when empty."""
+        """Remove and return the key that is next in the eviction order; `LookupError` when empty."""
         key = super().evict_oldest()
         self._weight -= self._weights.pop(key)
         return key
@@ -87,10 +88,10 @@ class WeighedStore(MemoryStore[K, V]):
     def _set(self, key: K, value: V, weight: int, *, evict: bool) -> Sequence[K]:
         others = self._weight - self._weights.get(key, 0)
         if weight > self._max_weight or (not evict and others + weight > self._max_weight):
-            self.delete_many((key,))  # an older value must not outlive a newer one
+            self.delete_many((key,))  # the old value must not outlive the new one
             return ()
         evicted: list[K] = []
-        # The key's own old value counts until it is replaced, and may be what is evicted.
+        # The old value of the key counts until it is replaced, and may be evicted itself.
         while self._weight - self._weights.get(key, 0) + weight > self._max_weight:
             evicted.append(self.evict_oldest())
         evicted.extend(super().set_many({key: value}, evict=evict))

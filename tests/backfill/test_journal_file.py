@@ -148,7 +148,7 @@ async def test_a_heat_that_is_no_number_is_left_out(heat):
 async def test_a_hit_rate_that_is_none_is_refused_before_it_replaces_anything(tmp_path, hit_rate):
     journal = JournalFile(tmp_path / "hot.journal")
     await journal.save(SMALL)
-    with pytest.raises(ValueError, match="as a hit rate"):
+    with pytest.raises(ValueError, match="the hit rate must be between"):
         await journal.save(Heats({}, hit_rate))
 
     assert await journal.load() == SMALL
@@ -160,14 +160,14 @@ async def test_every_single_flipped_bit_is_noticed():
         for bit in range(8):
             flipped = bytearray(content)
             flipped[place] ^= 1 << bit
-            with pytest.raises(ValueError, match=r"is damaged|is no hot-key journal|has version"):
+            with pytest.raises(ValueError, match=r"is damaged|is not a hot-key journal|has version"):
                 decode(bytes(flipped))
 
 
 async def test_every_truncation_and_every_addition_is_noticed():
     content = encode(SMALL)
     for length in range(len(content)):
-        with pytest.raises(ValueError, match=r"is empty|is damaged|is no hot-key journal"):
+        with pytest.raises(ValueError, match=r"is empty|is damaged|is not a hot-key journal"):
             decode(content[:length])
     for added in (b"\n", b"\0", b'0.5\t"c"\n', content):
         with pytest.raises(ValueError, match="is damaged"):
@@ -218,7 +218,7 @@ async def test_a_file_with_a_right_checksum_around_nonsense_is_refused_as_well(t
     with pytest.raises(JournalError) as refused:
         await JournalFile(path).load()
 
-    assert str(refused.value).startswith(f"{path}: has a line that no release wrote: ")
+    assert str(refused.value).startswith(f"{path}: has content that no release writes: ")
     assert str(refused.value).isprintable()
 
 
@@ -226,13 +226,13 @@ async def test_a_file_with_a_right_checksum_around_nonsense_is_refused_as_well(t
     ("content", "problem"),
     [
         (b"", "is empty, expected a hot-key journal"),
-        (b"product_001\nproduct_002\n", "is no hot-key journal"),
-        (b"\x80\x04\x95pickle", "is no hot-key journal"),
+        (b"product_001\nproduct_002\n", "is not a hot-key journal"),
+        (b"\x80\x04\x95pickle", "is not a hot-key journal"),
         (encode(SMALL)[:-1], "is damaged: its checksum does not match"),
-        (encode(SMALL)[:40], "is damaged: its first line is not whole"),
+        (encode(SMALL)[:40], "is damaged: its first line is not complete"),
         (
             encode(SMALL).replace(b"version 1 ", b"version 27 "),
-            "has version 27, this release reads version 1",
+            "has version 27, but this release reads version 1",
         ),
     ],
 )

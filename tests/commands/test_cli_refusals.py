@@ -66,7 +66,7 @@ def test_a_command_without_input_or_output_is_refused(capsys, options, problem):
         (["--lookups-per-second", "0"], ["--lookups-per-second: 0.0 is not above 0"]),
         (["--lookups-per-second", "many"], ["--lookups-per-second", '"many"']),
         (["--ttl", "-1"], ["--ttl: -1.0 is not 0.0 or more"]),
-        (["--ttl-jitter", "0.5"], ["--ttl-jitter: means nothing without ttl"]),
+        (["--ttl-jitter", "0.5"], ["--ttl-jitter: has no effect without ttl"]),
         (["--ttl-seed", "1.5"], ["--ttl-seed", '"1.5" is not a whole number']),
         (["--concurrency", "0"], ["--concurrency: 0 is less than 1"]),
         (["--backfill-evicts=perhaps"], ["--backfill-evicts", '"perhaps"']),

@@ -1,1 +1,1 @@
-"""The audit log in memory, and the task that writes it to a sink."""
+"""The audit log in memory, and the task that writes it to an audit sink."""

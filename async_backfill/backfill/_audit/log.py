@@ -1,4 +1,4 @@
-"""The audit log: every backfill decision, newest last, bounded in memory."""
+"""The audit log: the latest decisions about backfills, bounded in memory."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ _FOLDED: Final = frozenset({Status.SKIPPED, Status.DENIED})
 
 
 class AuditLog:
-    """Holds the latest ``keep`` records and hands every one to ``report``.
+    """Holds the latest ``keep`` records, oldest first.
 
     A decision that only repeats the one before it (skipped again, denied again) is folded into that
-    record: its ``repeats`` and ``last_lookup`` rise. A cache that waits for approval is asked a
-    thousand times a second, and its log must still show what came before.
+    record: its ``repeats`` and ``last_lookup`` rise. A cache that waits for approval may decide a
+    thousand times a second, and its log must still show what came before: decision 9 in notes.md.
 
-    :param wall_clock: seconds since the epoch.
-    :param report: is called with each new or changed record.
+    :param keep: the number of records held, 1 or more.
+    :param wall_clock: returns the seconds since the epoch.
+    :param report: called with each new or changed record.
     """
 
     def __init__(
@@ -42,16 +43,16 @@ class AuditLog:
 
     @property
     def dropped(self) -> int:
-        """How many older records are no longer held."""
+        """The number of older records that are no longer held."""
         return self._number - len(self._records)
 
     @property
     def backfills(self) -> int:
-        """How many backfills have started."""
+        """The number of backfills that have started."""
         return self._backfills
 
     def next_backfill(self) -> int:
-        """Return the number of a backfill that is about to start, from 1."""
+        """Count a backfill that is about to start, and return its number, from 1."""
         self._backfills += 1
         self._open[self._backfills] = None
         return self._backfills
@@ -59,7 +60,7 @@ class AuditLog:
     def add(self, status: Status, *, lookup: int, **facts: Any) -> AuditRecord:
         """Add a record of ``status`` with ``facts`` (fields of `AuditRecord`) and return it.
 
-        :raises RuntimeError: when ``status`` may not follow what the log holds of this backfill.
+        :raises RuntimeError: when ``status`` may not follow the last status of this backfill.
         """
         self._check_change(status, facts.get("backfill"))
         record = AuditRecord(
@@ -92,10 +93,10 @@ class AuditLog:
             return
         if backfill is None:
             if status not in LEGAL_CHANGES[None]:
-                raise RuntimeError(f"{status} is about a backfill, and none is named")
+                raise RuntimeError(f"a record with status {status} must name its backfill")
             return
         if backfill not in self._open:
-            raise RuntimeError(f"backfill {backfill} cannot change to {status}: it has ended, or never began")
+            raise RuntimeError(f"backfill {backfill} cannot change to {status}: it is not in progress")
         before = self._open[backfill]
         if status not in LEGAL_CHANGES[before]:
             raise RuntimeError(f"backfill {backfill} cannot change from {before} to {status}")

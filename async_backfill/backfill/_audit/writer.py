@@ -1,4 +1,4 @@
-"""From the audit log in memory to a sink: in order, a few records at a time, never in a caller's way."""
+"""The writer of the audit log: writes records to an audit sink in the background, in order."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ _MOST_WAITING: Final = 10_000
 
 
 class AuditWriter:
-    """Writes records to ``sink``, at most one write each ``interval`` seconds while nobody waits.
+    """Writes records to ``sink``, at most once every ``interval`` seconds unless `flush` is called.
 
-    A record that is reported again before it was written is written once, as it was last. A sink
-    that fails is logged, and its records are tried again with the next write; above 10,000 waiting
-    records the oldest are given up and counted in ``lost``. A write that is cancelled loses nothing.
+    A record that changes before it is written is written once, in its latest form. A failure of the
+    sink is logged, and the next write tries these records again; above 10,000 waiting records the
+    oldest are dropped and counted in ``lost``. A write that is cancelled loses no record.
 
+    :param sink: the audit sink.
+    :param interval: seconds between two writes.
     :param spawn: starts a task that the cache owns.
     """
 
@@ -39,7 +41,7 @@ class AuditWriter:
         self.lost = 0
 
     def report(self, record: AuditRecord) -> None:
-        """Take note of a new or changed record and see to it that it will be written."""
+        """Queue a new or changed record for the next write."""
         self._waiting[record.number] = record
         self._drop_oldest()
         if not self._works:
@@ -47,7 +49,7 @@ class AuditWriter:
             self._spawn(self._work)
 
     async def flush(self) -> None:
-        """Write now; return once everything reported so far was written, or writing it has failed."""
+        """Write now; return once all reported records are written, or the write has failed."""
         await self._write()
 
     async def _work(self) -> None:
@@ -60,7 +62,7 @@ class AuditWriter:
             self._works = False
 
     async def _write(self) -> bool:
-        """Write what waits, after any write under way; return whether the sink took it."""
+        """Write the waiting records, after any write in progress; return whether that succeeded."""
         async with self._writing:
             records = tuple(self._waiting.values())
             if not records:

@@ -1,1 +1,1 @@
-"""Backfill from history: hot keys, the selection of the hottest, the journal, readiness."""
+"""Backfill from history: the hot keys, their selection, their journal, and readiness."""

@@ -1,4 +1,4 @@
-"""Which keys are hot: by frequency, where what was long ago counts less."""
+"""The hot keys: ranked by decayed frequency, where older lookups count less."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FEW: Final = 300.0
 
 
 class _Snapshot(Mapping[K, float]):
-    """Heats at one moment, divided when they are asked for: what saves them does so in its thread."""
+    """The heats at one moment; each is computed when it is read, in the thread that saves the journal."""
 
     def __init__(self, heats: dict[K, float], now: float) -> None:
         self._heats = heats
@@ -39,14 +39,14 @@ class _Snapshot(Mapping[K, float]):
 class HotKeys(Generic[K]):
     """The hottest keys of a stream of lookups, at most ``size`` of them.
 
-    The heat of a key is the number of its lookups, where one that is ``half_life`` lookups old counts
-    half: the "combined recency and frequency" of LRFU (Lee et al., IEEE Transactions on Computers
-    50(12), 2001, section 2). It is kept as forward decay (Cormode et al., ICDE 2009, section III):
-    newer lookups weigh more, older ones are never touched. A new key takes the place of the coldest
-    one, which a heap of outdated heats finds: a key that comes up with an old heat goes back with
-    its present one.
+    The heat of a key is the number of its lookups, where a lookup that is ``half_life`` lookups old
+    counts half: the "combined recency and frequency" of LRFU (Lee et al., IEEE Transactions on Computers
+    50(12), 2001, section 2). It is computed by forward decay (Cormode et al., ICDE 2009, section III):
+    newer lookups weigh more, and older ones are never touched. A new key replaces the coldest one. A
+    lazy heap finds the coldest key: a key that comes up with an outdated heat goes back with its current
+    one. See decision 22 in notes.md.
 
-    :param size: keys remembered at the most, 1 or more.
+    :param size: the largest number of keys remembered, 1 or more.
     :param half_life: lookups after which a lookup counts half, 1.0 or more.
     :raises ConfigurationError: for any other value.
     """
@@ -63,7 +63,7 @@ class HotKeys(Generic[K]):
 
     @property
     def lookups(self) -> int:
-        """How many lookups went by, noted or not."""
+        """The number of lookups so far, recorded or skipped."""
         return self._lookups
 
     @property
@@ -81,7 +81,7 @@ class HotKeys(Generic[K]):
         return iter(self._heats)
 
     def note(self, keys: Iterable[K]) -> None:
-        """Take note of the lookups of ``keys``, one after another."""
+        """Record the lookups of ``keys``, one after another."""
         heats, growth, now = self._heats, self._growth, self._now
         for key in keys:
             self._lookups += 1
@@ -97,14 +97,14 @@ class HotKeys(Generic[K]):
         self._now = now
 
     def skip(self, lookups: int) -> None:
-        """Let ``lookups`` go by of which nothing is known."""
+        """Count ``lookups`` whose keys were not recorded; they only age the others."""
         self._lookups += lookups
         halvings = lookups / self._half_life
         if halvings < _FEW:
             self._now *= 2.0**halvings
             if self._now > _TOO_LARGE:
                 self._rescale(1.0 / self._now)
-        else:  # more than a float can hold: the old heats shrink, and end as 0.0
+        else:  # the growth would overflow a float: shrink the old heats instead, down to 0.0
             self._rescale(2.0 ** -min(halvings, _FEW * 3) / self._now)
 
     def hottest(self) -> list[K]:
@@ -112,18 +112,18 @@ class HotKeys(Generic[K]):
         return sorted(self._heats, key=self._heats.__getitem__, reverse=True)
 
     def drop(self, keys: Iterable[K]) -> None:
-        """Forget ``keys``; those that are not there are ignored."""
+        """Forget ``keys``; keys that are not remembered are ignored."""
         for key in keys:
             self._heats.pop(key, None)
         if len(self._coldest) > 2 * len(self._heats) + self._size:
             self.restore(self.heats())
 
     def heats(self) -> Mapping[K, float]:
-        """Return the heat of each key, as it is now and stays: 1.0 is one lookup right now."""
+        """Return a fixed snapshot of the heat of each key, where one lookup right now is 1.0."""
         return _Snapshot(dict(self._heats), self._now)
 
     def restore(self, heats: Mapping[K, float]) -> None:
-        """Take ``heats`` in place of all that was noted; of too many, the hottest."""
+        """Replace all recorded heats by ``heats``; if there are too many, by the hottest of them."""
         self._now = 1.0
         self._heats = {}
         self._coldest = []

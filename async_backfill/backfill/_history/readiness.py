@@ -1,4 +1,4 @@
-"""Whether a cache that was cold is warm enough to take traffic."""
+"""Readiness: whether a cache is warm enough to take traffic, and the wait until it is."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ _LONGEST_PAUSE: Final = 5.0
 
 
 class Readiness(Generic[K]):
-    """Says what share of the hot keys is cached, and has the others loaded.
+    """Measures what share of the hot keys is cached, and starts backfills until it is large enough.
 
-    :param hot: which keys are hot; ``None`` where that is not known.
-    :param capacity: so many of them can be cached; ``None`` for all.
-    :param is_known: whether a key is cached, or known to be absent.
+    :param hot: the hot keys; ``None`` when the selection is not ``"history"``.
+    :param backfiller: loads the hot keys; ``None`` when the cache cannot backfill.
+    :param budget: the permits for backfills.
+    :param capacity: the largest number of hot keys that can be cached; ``None`` for all.
+    :param is_known: returns whether a key is cached, or known to be absent.
     """
 
     def __init__(
@@ -49,13 +51,13 @@ class Readiness(Generic[K]):
         self._is_open = True
 
     def is_ready(self, coverage: float) -> bool:
-        """Return whether ``coverage`` (0.0 to 1.0) of the hot keys are there, or the budget is spent."""
+        """Return whether ``coverage`` (0.0 to 1.0) of the hot keys are cached, or the budget is spent."""
         real("coverage", coverage, least=0.0, most=1.0)
         there, wanted = self._count()
         return there >= coverage * wanted or self._budget.permits_left == 0
 
     async def wait(self, coverage: float) -> None:
-        """Return once `is_ready`; offers a backfill until it is, and less and less often while none helps.
+        """Offer backfills until `is_ready`; with longer and longer pauses while they do not help.
 
         :raises CacheClosedError: when the cache closes first.
         """
@@ -74,19 +76,19 @@ class Readiness(Generic[K]):
                 pause = _FIRST_PAUSE
 
     def _count(self) -> tuple[int, int]:
-        """Return how many of the hot keys are there, and how many there are."""
+        """Return how many of the hot keys are cached, and how many hot keys there are."""
         if self._hot is None or self._backfiller is None:
-            raise ConfigurationError("selection", "must be 'history', or nobody knows which keys are hot")
+            raise ConfigurationError("selection", "must be 'history', or the hot keys are not known")
         if self._wanted is None:
             self._wanted = self._hot.hottest()[: self._capacity]
-        # A key that the source turned out not to have is no longer hot.
+        # A key that the source does not have, as was found out since, is no longer hot.
         wanted = [key for key in self._wanted if key in self._hot]
         return sum(map(self._is_known, wanted)), len(wanted)
 
     def flushed(self) -> None:
-        """Take note that the cache was emptied: look again which keys are hot."""
+        """Forget which keys were hot, because the cache was cleared."""
         self._wanted = None
 
     def stop(self) -> None:
-        """Let nobody wait any longer."""
+        """End each wait with `CacheClosedError`, because the cache closes."""
         self._is_open = False

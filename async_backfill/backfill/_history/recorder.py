@@ -1,4 +1,4 @@
-"""Tells the hot keys of lookups, so that a hit costs next to nothing."""
+"""The recorder of lookups for the hot keys, made so that a hit costs next to nothing."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ BURST: Final = 1000
 
 
 class HeatRecorder(Generic[K]):
-    """Notes every miss, and the hits that follow one, up to ``AFTER_A_MISS`` of them.
+    """Records every miss, and up to ``AFTER_A_MISS`` hits after each miss.
 
-    In between nobody is told of a hit but the store. So where misses are frequent nearly every lookup is
-    noted, and where they are rare a hit costs nothing; lookups that are not noted still age what
-    was. `burst` has the next hits noted without a miss, for traffic that has none.
+    All other hits are not recorded. So with frequent misses nearly every lookup is recorded, and with
+    rare misses a hit costs nothing; lookups that are not recorded still age the others. `burst` records
+    the next hits without a miss, for traffic that has none. See decision 23 in notes.md.
 
-    :param touch: what is told of a hit when nothing is noted; ``None`` when nothing is.
-    :param use: is given what to tell of a hit from now on.
-    :param hits: how many hits the cache has counted.
-    :param lookups: how many lookups.
+    :param hot: the hot keys that lookups are recorded in.
+    :param touch: the function that the store wants called at each hit; ``None`` when it wants none.
+    :param use: called with the function that each hit must call from now on, or ``None``.
+    :param hits: returns the number of hits that the cache has counted.
+    :param lookups: returns the number of lookups that the cache has counted.
     """
 
     def __init__(
@@ -55,18 +56,18 @@ class HeatRecorder(Generic[K]):
 
     @property
     def hit_rate(self) -> float | None:
-        """The share of hits, where lookups count less the older they are; ``None`` before the first."""
+        """The hit rate, where older lookups count less; ``None`` before the first lookup."""
         return self._recent_hits / self._recent_lookups if self._recent_lookups else None
 
     @property
     def is_blank(self) -> bool:
-        """Whether nothing was noted or restored yet."""
+        """Whether nothing was recorded or restored yet."""
         return not self._recent_lookups
 
     def changed_heats(self) -> Heats[K] | None:
-        """Return what a journal should keep; ``None`` when there was no lookup since the last time.
+        """Return the heats for the journal; ``None`` when there was no lookup since the last call.
 
-        It also has the next hits noted, so that traffic without misses leaves its trace.
+        It also starts a `burst`, so that hits are recorded even in traffic without misses.
         """
         if self._lookups() == self._saved_at:
             return None
@@ -76,38 +77,38 @@ class HeatRecorder(Generic[K]):
 
     @property
     def has_history(self) -> bool:
-        """Whether it was known what is hot when the cache was last empty."""
+        """Whether hot keys were known when the cache was last empty."""
         return self._has_history
 
     def flushed(self) -> None:
-        """Take note that the cache was emptied."""
+        """Record that the cache was cleared."""
         self._has_history = bool(self._hot)
 
     def restore(self, heats: Heats[K]) -> None:
-        """Take what a journal kept in place of what was noted."""
+        """Replace all that was recorded by ``heats`` from a journal."""
         self._hot.restore(heats.keys)
         self._has_history = bool(self._hot)
         if heats.hit_rate is not None:
-            self._recent_lookups = self._hot.half_life / math.log(2.0)  # what a steady stream comes to
+            self._recent_lookups = self._hot.half_life / math.log(2.0)  # the limit for a steady stream
             self._recent_hits = heats.hit_rate * self._recent_lookups
 
     def missed(self, keys: Sequence[K]) -> None:
-        """Take note of the lookups of ``keys``, already counted, and have the next hits noted."""
+        """Record the lookups of ``keys``, which the cache has counted, and start to record hits."""
         self._catch_up(len(keys))
         self._hot.note(keys)
         self._start(AFTER_A_MISS)
 
     def burst(self) -> None:
-        """Have the next hits noted although nothing missed."""
+        """Start to record hits although nothing missed."""
         self._catch_up(0)
         self._start(BURST)
 
     def drop(self, keys: Iterable[K]) -> None:
-        """Forget ``keys``: the source does not have them."""
+        """Forget ``keys``, which the source does not have."""
         self._hot.drop(keys)
 
     def _catch_up(self, known: int) -> None:
-        """Note the hits since the last time, and let go by what was not noted, but for ``known`` lookups."""
+        """Add the hits recorded since the last call; skip the other lookups, except ``known`` of them."""
         hits, lookups = self._hits(), self._lookups()
         since = max(0, lookups - self._seen)
         self._hot.skip(max(0, since - len(self._noted) - known))
@@ -119,7 +120,7 @@ class HeatRecorder(Generic[K]):
         self._seen, self._hits_seen = lookups, hits
 
     def hit(self, keys: Sequence[K]) -> None:
-        """Take note of hits of ``keys`` of which nobody was told, if any are wanted."""
+        """Record hits of ``keys`` that did not call the hit's function, if hits are being recorded."""
         room = self._wanted - len(self._noted)
         if room > 0:
             self._noted.extend(keys[:room])

@@ -1,4 +1,4 @@
-"""Backfill from history: the hottest keys that are not cached."""
+"""The selection from history: the hottest keys that are not cached."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 class HottestFirst(Generic[K]):
     """Selects the hottest keys that are neither cached nor in flight, hottest first.
 
-    Where there is no history yet, ``otherwise`` selects.
-
-    :param has_history: whether it was known what is hot when the cache was last empty.
-    :param is_cached: whether a key is in the store, or known to be absent.
-    :param is_loading: whether a key is in flight.
-    :param removals: rises whenever something leaves the store.
+    :param hot: the hot keys.
+    :param otherwise: the selection to use while there is no history; ``None`` to select nothing then.
+    :param has_history: returns whether hot keys were known when the cache was last empty.
+    :param is_cached: returns whether a key is in the store, or known to be absent.
+    :param is_loading: returns whether a key is in flight.
+    :param removals: returns a number that rises whenever an entry is removed from the store.
     """
 
     def __init__(
@@ -55,27 +55,27 @@ class HottestFirst(Generic[K]):
         return list(islice(missing, limit))
 
     def outlook(self) -> bool | None:
-        """Return whether a selection would find something, or ``None`` where it would have to scan."""
+        """Return whether a selection would find a key; ``None`` when it would have to scan to know."""
         if not self._has_history():
             return False if self._otherwise is None else self._otherwise.outlook()
         self._bring_up_to_date()
         return self._place < len(self._plan)
 
     def drop(self, keys: Collection[K], /) -> None:
-        """Forget ``keys``: the source does not have them any more."""
+        """Forget ``keys``, which the source does not have."""
         self._hot.drop(keys)
         if self._otherwise is not None:
             self._otherwise.drop(keys)
 
     def start_again(self) -> None:
-        """Look again which keys are the hottest: the cache was emptied."""
+        """Rank the keys again before the next selection, because the cache was cleared."""
         self._planned_at = -1
 
     def _bring_up_to_date(self) -> None:
-        """Go on to the first key that is missing, in an order that is worked out anew now and then.
+        """Move to the first key of the ranking that is missing, and rank the keys again now and then.
 
-        Sorting the hot keys for each batch would cost more than the batch: it is done when the order is
-        used up, and when as many lookups have gone by as there are hot keys.
+        Sorting the hot keys for each batch would cost more than the batch, so they are sorted when the
+        ranking is used up, and after as many lookups as there are hot keys.
         """
         age = self._hot.lookups - self._planned_at
         if self._planned_at < 0 or age > len(self._hot):
@@ -88,7 +88,7 @@ class HottestFirst(Generic[K]):
         ):
             self._make_plan()
             self._skip_what_is_there()
-            if self._place == len(self._plan):  # until something leaves, only a miss makes another key hot
+            if self._place == len(self._plan):  # nothing to gain before an entry is removed
                 self._covered_at = self._removals()
 
     def _make_plan(self) -> None:

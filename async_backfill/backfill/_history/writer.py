@@ -1,4 +1,4 @@
-"""From the heat of keys in memory to a journal: now and then, and never in a caller's way."""
+"""The writer of the journal: saves the hot keys in the background, every few seconds."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ _LOGGER: Final = logging.getLogger("async_backfill.journal")
 
 
 class JournalWriter(Generic[K]):
-    """Saves what ``snapshot`` returns every ``interval`` seconds, as long as there is something new.
+    """Saves the hot keys to ``journal`` every ``interval`` seconds, if they have changed.
 
-    A save that fails is logged once, until one succeeds again, and tried again at the next interval.
+    A save that fails is tried again after the next interval; only the first failure in a row is logged.
 
-    :param snapshot: returns what to save; ``None`` when nothing has changed since the last time.
+    :param journal: keeps the hot keys.
+    :param snapshot: returns the heats to save; ``None`` when nothing has changed since the last call.
+    :param interval: seconds between two saves: what a crash can lose.
     :param spawn: starts a task that the cache owns.
     """
 
@@ -44,7 +46,9 @@ class JournalWriter(Generic[K]):
         spawn(self._work)
 
     async def flush(self) -> None:
-        """Save now, after any save under way; return once it was saved, or that has failed."""
+        """Save now, after any save in progress; return once it has succeeded or failed."""
+        # Only a copy of the heats is made here; a `JournalFile` encodes it in a worker thread, so that
+        # the event loop is not held. What is saved is recorded after misses: decision 23 in notes.md.
         async with self._saving:
             heats = self._snapshot() or self._unsaved
             if heats is None:

@@ -1,1 +1,1 @@
-"""What backfills were good for: receipts, the gate for successors, and the ghost list."""
+"""The usefulness of backfills: receipts, the gate for successors, and the ghost list."""

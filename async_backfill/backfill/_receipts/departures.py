@@ -1,4 +1,4 @@
-"""Why a key is not in the cache: it was never there, or it left, and how."""
+"""The ghost list: keys that were removed from the cache lately, and why."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 CURABLE: Final = frozenset({MissCause.COLD, MissCause.EXPIRED})
-"""Misses that a backfill can cure: what was evicted would be evicted again, what was invalidated is new."""
+"""Causes of misses that a backfill can prevent.
+
+A key that was evicted would be evicted again, and one that was invalidated has just changed: decision 27 in
+notes.md.
+"""
 
 
 class Departures(Generic[K]):
-    """Remembers of the ``size`` keys that left last how they left.
+    """A ghost list: the ``size`` keys that were removed last, each with the cause, without their values.
 
-    A key of which nothing is remembered counts as never seen: as cold.
+    A key that is not in the list counts as cold: never cached.
     """
 
     def __init__(self, size: int) -> None:
@@ -29,7 +33,7 @@ class Departures(Generic[K]):
         return len(self._causes)
 
     def note(self, keys: Iterable[K], cause: MissCause) -> None:
-        """Take note that ``keys`` left because of ``cause``."""
+        """Record that ``keys`` were removed because of ``cause``."""
         for key in keys:
             self._causes[key] = cause
             self._causes.move_to_end(key)
@@ -37,9 +41,9 @@ class Departures(Generic[K]):
             self._causes.popitem(last=False)
 
     def forget(self) -> None:
-        """Forget everything: after a flush every key is cold."""
+        """Forget all keys: after a flush every key is cold."""
         self._causes.clear()
 
     def cause(self, key: K) -> MissCause:
-        """Return why ``key`` is not there."""
+        """Return why ``key`` is not cached."""
         return self._causes.get(key, MissCause.COLD)

@@ -1,4 +1,4 @@
-"""Whether keys that nobody asked for are worth loading: whether they are read before they leave."""
+"""The gate for successors: load them only while enough of them are read before they are removed."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _REPORT_EVERY: Final = 1000
 
 
 class UsefulnessGate:
-    """Lets guesses through while at least a fifth of those before were read, else one in 128 to probe.
+    """Opens while at least a fifth of the earlier successors were read; else once in 128 times, to probe.
 
     The share is an exponentially weighted moving average over about the last hundred keys. The
-    figures come from ``benchmarks/recovery``: with them no trace reads more than 1.2 times the keys
-    unless its hit rate gains.
+    constants come from ``benchmarks/recovery``: with them no trace reads more than 1.2 times the keys
+    unless its hit rate rises.
 
-    :param report: is told of each thousand keys or more, and how many of them were read.
+    :param report: called with a number of successors, a thousand or more, and how many of them were read.
     """
 
     def __init__(self, report: Callable[[int, int], None]) -> None:
@@ -33,24 +33,24 @@ class UsefulnessGate:
 
     @property
     def share(self) -> float:
-        """The share of keys that were read before they left."""
+        """The share of successors that were read before they were removed."""
         return self._share
 
     def lets_through(self) -> bool:
-        """Return whether to load keys on a guess this time."""
+        """Return whether to load successors this time."""
         if self._share >= _LEAST:
             return True
         self._asked += 1
         return self._asked % _PROBE_EVERY == 0
 
     def resolved(self, *, read: bool) -> None:
-        """Take note that a key was read, or left unread."""
+        """Record that a successor was read, or was removed unread."""
         self._share += _SMOOTHING * (read - self._share)
         self._resolved += 1
         self._read += read
 
     def write(self) -> None:
-        """Report what was resolved since the last report, if that is a thousand keys or more."""
+        """Report the keys since the last report, if they are a thousand or more."""
         if self._resolved >= _REPORT_EVERY:
             resolved, read = self._resolved, self._read
             self._resolved = self._read = 0

@@ -1,4 +1,4 @@
-"""What a backfill was good for: how many of the keys it loaded were read before they left."""
+"""Receipts: how many of the keys that a backfill loaded were read before they were removed."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ class _Open:
 
 
 class Receipts(Generic[K]):
-    """Follows the keys of each backfill until all were read or left, or ``window`` lookups have passed.
+    """Follows the keys of each backfill until all are read or removed, or for ``window`` lookups.
 
-    A backfill was useless when less than a twentieth of its keys were read. After two in a row
-    backfills are `at_rest` until `wake` is called.
+    A backfill was useless when less than a twentieth of its keys were read. After two useless ones in a
+    row backfills are `at_rest` until `wake` is called.
 
-    :param report: is told, by `write`, of the number of a backfill, how many keys it loaded, and how
-        many of them were read.
+    :param window: lookups after which a receipt is written at the latest.
+    :param report: called by `write` with the number of a backfill, how many keys it loaded, and how many
+        of them were read.
     """
 
     def __init__(self, *, window: int, report: Callable[[int, int, int], None]) -> None:
@@ -47,11 +48,11 @@ class Receipts(Generic[K]):
 
     @property
     def at_rest(self) -> bool:
-        """Whether the last two backfills were useless and nothing has changed since."""
+        """Whether the last two backfills were useless, and `wake` was not called since."""
         return self._useless >= _REST_AFTER
 
     def wake(self) -> None:
-        """Give backfills another chance."""
+        """Allow backfills again."""
         self._useless = 0
 
     def begin(self, number: int, keys: Collection[K], lookup: int) -> None:
@@ -60,7 +61,7 @@ class Receipts(Generic[K]):
         self._owners.update(dict.fromkeys(keys, number))
 
     def landed(self, number: int, keys: Collection[K], delivered: Collection[K], lookup: int) -> None:
-        """Take note that backfill ``number`` asked for ``keys`` and was given ``delivered``."""
+        """Record that backfill ``number`` asked for ``keys`` and the source delivered ``delivered``."""
         receipt = self._open[number]
         receipt.landed, receipt.lookup = True, lookup
         receipt.loaded = len(delivered)
@@ -76,7 +77,7 @@ class Receipts(Generic[K]):
             self._end(number)
 
     def resolved(self, key: K, *, read: bool) -> bool:
-        """Take note that ``key`` was read, or left unread; return whether a backfill had loaded it."""
+        """Record that ``key`` was read, or removed unread; return whether a backfill had loaded it."""
         number = self._owners.pop(key, None)
         if number is None:
             return False
@@ -89,7 +90,7 @@ class Receipts(Generic[K]):
         return True
 
     def write(self, lookup: int) -> None:
-        """Report what has ended, and end what landed ``window`` lookups before ``lookup`` or earlier."""
+        """Report the receipts that have ended; first end those whose ``window`` is over at ``lookup``."""
         while self._open:
             number, receipt = next(iter(self._open.items()))
             if not receipt.landed or lookup - receipt.lookup < self._window:

@@ -1,4 +1,4 @@
-"""What is known about backfilled keys and about misses, so that backfills do no harm."""
+"""The usefulness of backfills: who read the backfilled keys, and which misses a backfill can prevent."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ _WITHOUT_CAPACITY: Final = 100_000
 
 
 class Usefulness(Generic[K]):
-    """Receipts of backfills, the gate of successors, and how keys left; it outlives an opening.
+    """The receipts of backfills, the gate for successors, and the ghost list; kept while the cache is closed.
 
-    :param capacity: of the cache: four times as many departures are remembered.
+    :param capacity: of the cache; the ghost list has four times as many keys.
     :param window: lookups after which a receipt is written at the latest.
-    :param lookups: how many lookups the cache has counted.
+    :param audit: the audit log that receipts are written to.
+    :param lookups: returns the number of lookups that the cache has counted.
     """
 
     def __init__(
@@ -39,17 +40,17 @@ class Usefulness(Generic[K]):
         self.gate = UsefulnessGate(report=self._report_successors)
 
     def resolved(self, key: K, read: bool) -> None:  # noqa: FBT001 - the store calls it by position
-        """Take note that ``key``, loaded by a backfill or as a successor, was read or left unread."""
+        """Record that ``key``, loaded by a backfill or as a successor, was read, or removed unread."""
         if not self.receipts.resolved(key, read=read):
             self.gate.resolved(read=read)
 
     def write_receipts(self) -> None:
-        """Audit what backfills and successors that have ended were good for."""
+        """Write the receipts that have ended to the audit log."""
         self.receipts.write(self._lookups())
         self.gate.write()
 
     def flushed(self) -> None:
-        """Take note that the cache was emptied: what is missed from now on is cold."""
+        """Record that the cache was cleared: all misses from now on are cold."""
         self.departures.forget()
         self.receipts.wake()
 

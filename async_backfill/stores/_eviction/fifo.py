@@ -1,4 +1,4 @@
-"""First in, first out: the key that was added first leaves first."""
+"""First in, first out: the key that was added first is evicted first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from async_backfill.stores._eviction.places import Place, Places
 
 
 class FifoOrder(Generic[K]):
-    """Evicts the key that was added first; neither a hit nor a new value makes a key younger."""
+    """Evicts the key that was added first; neither a hit nor a new value makes a key younger.
+
+    A queue with dead places, because ``next(iter(dict))`` would be quadratic: decision 6 in notes.md.
+    """
 
     __slots__ = ("_places", "_queue", "entries", "hit_counts", "touch")
 
@@ -23,11 +26,11 @@ class FifoOrder(Generic[K]):
         self._places: Places[K] = Places()
 
     def add(self, key: K, /, *, proven: bool = False) -> None:  # noqa: ARG002 - all are equal here
-        """Put ``key`` at the young end."""
+        """Add ``key`` as the youngest."""
         self._queue.append(key if self._places.are_keys else self._places.new(key))
 
     def discard(self, key: K, /) -> None:
-        """Take ``key`` out of the order."""
+        """Remove ``key`` from the order."""
         self._places.discard(key)
         self._places.tidy(self._queue)
 

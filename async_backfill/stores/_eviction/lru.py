@@ -1,4 +1,4 @@
-"""Least recently used: the key whose last hit, or addition, is the longest ago leaves first."""
+"""Least recently used: the key whose last use is the longest ago is evicted first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from async_backfill.contracts import K
 class LruOrder(Generic[K]):
     """Evicts the key that was neither added nor hit for the longest time.
 
-    A store keeps its values in ``entries``: a second dict would double what a key costs.
+    A store keeps its values in ``entries``: a second dict would cost more memory and time, see decision
+    34 in notes.md.
     """
 
     __slots__ = ("entries", "hit_counts", "touch")
@@ -22,15 +23,15 @@ class LruOrder(Generic[K]):
         self.touch = self.entries.move_to_end
 
     def add(self, key: K, /, *, proven: bool = False) -> None:  # noqa: ARG002 - all are equal here
-        """Put ``key`` at the young end."""
+        """Add ``key`` as the youngest."""
         self.entries[key] = None
 
     def discard(self, key: K, /) -> None:
-        """Take ``key`` out of the order."""
+        """Remove ``key`` from the order."""
         self.entries.pop(key, None)
 
     def evict(self) -> K:
-        """Remove and return the key that was used the longest ago; `LookupError` when there is none."""
+        """Remove and return the least recently used key; `LookupError` when there is none."""
         if not self.entries:
             raise LookupError("nothing to evict")
         return self.entries.popitem(last=False)[0]

@@ -1,4 +1,4 @@
-"""The eviction orders by name."""
+"""The names of the eviction orders, and how to make each of them."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _ORDERS: Final[Mapping[str, Callable[[int | None], EvictionOrder[Any]]]] = Mappi
 
 
 def make_order(eviction: Eviction, capacity: int | None) -> EvictionOrder[K]:
-    """Return an empty order by name, for a store of ``capacity`` keys.
+    """Return a new eviction order by its name, for a store of ``capacity`` keys.
 
-    :raises ConfigurationError: when there is no such order.
+    :raises ConfigurationError: when there is no order of that name.
     """
     if eviction not in EVICTIONS:
         names = ", ".join(map(repr, EVICTIONS))

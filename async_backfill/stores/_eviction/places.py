@@ -1,4 +1,4 @@
-"""Places in eviction queues whose keys can leave from the middle, without searching for them."""
+"""Places in eviction queues: remove a key from the middle of a queue without searching for it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _K = TypeVar("_K")
 
 
 class Again(Generic[_K]):
-    """The place of a key that was added again while an older place of it still stands, dead."""
+    """The place of a key that was added again while its older, dead place is still in the queue."""
 
     __slots__ = ("key",)
 
@@ -27,14 +27,14 @@ Place: TypeAlias = _K | Again[_K]
 
 
 class Places(Generic[K]):
-    """Tells the living places in a policy's queues from the dead ones.
+    """Distinguishes the living places in the queues of an eviction order from the dead ones.
 
     A key that is removed stays in its queue as a dead place, which is skipped when it comes up. The
     place of a key is the key itself, which costs no memory; only a key that comes back while its dead
-    place still stands gets an object of its own, so that the two are never confused. With a rebuild of
-    the queues once more than half of the places are dead, everything is O(1) amortised. (Taking
-    ``next(iter(dict))`` instead is not: a dict that lost its first million keys walks over a million
-    holes.)
+    place is still in the queue gets an object of its own, so that the two are never confused. The queues
+    are rebuilt once more than half of their places are dead, so every operation takes constant time,
+    amortised. (``next(iter(dict))`` does not: a dict that lost its first million keys walks over a
+    million holes.) See decision 6 in notes.md.
     """
 
     __slots__ = ("_again", "_count", "_dead", "are_keys")
@@ -44,24 +44,24 @@ class Places(Generic[K]):
         self._again: dict[K, Again[K]] = {}
         self._count = 0
         self.are_keys = True
-        """Whether each place is that of the key itself and lives, so that nobody need be asked."""
+        """True while each place is the key itself and alive: then no place needs a check."""
 
     def new(self, key: K) -> Place[K]:
-        """Return a living place for ``key``, which has none."""
+        """Return a living place for ``key``, which must have none."""
         if key not in self._dead:
             return key
         place = self._again[key] = Again(key)
         return place
 
     def discard(self, key: K) -> None:
-        """Let the living place of ``key`` die."""
+        """Mark the living place of ``key`` as dead."""
         self._count += 1
         self.are_keys = False
         if self._again.pop(key, None) is None:
             self._dead.add(key)
 
     def lives(self, place: Place[K]) -> bool:
-        """Return whether the key of ``place`` is still there, and has this place."""
+        """Return whether ``place`` is the living place of its key."""
         if isinstance(place, Again):
             return self._again.get(place.key) is place
         return place not in self._dead
@@ -74,9 +74,9 @@ class Places(Generic[K]):
         self.are_keys = not (self._count or self._again)
 
     def pop(self, queue: deque[Place[K]]) -> Place[K] | Absent:
-        """Take the first living place out of ``queue``; `ABSENT` when there is none.
+        """Remove and return the first living place of ``queue``; `ABSENT` when there is none.
 
-        It may be put into a queue again; when its key leaves for good, call `leave`.
+        The place may be put into a queue again; when its key is evicted, call `leave`.
         """
         while queue:
             place = queue.popleft()
@@ -87,17 +87,17 @@ class Places(Generic[K]):
 
     @staticmethod
     def key(place: Place[K]) -> K:
-        """Return the key that ``place`` is of."""
+        """Return the key of ``place``."""
         return place.key if isinstance(place, Again) else place
 
     def leave(self, key: K) -> None:
-        """Forget the place of ``key``, which was taken and is not put back."""
+        """Forget the place of ``key``, which was popped and will not be put back."""
         if self._again:
             self._again.pop(key, None)
             self.are_keys = not (self._count or self._again)
 
     def tidy(self, *queues: deque[Place[K]]) -> None:
-        """Rebuild ``queues``, which are all there are, once more than half of their places are dead."""
+        """Rebuild ``queues`` once more than half of their places are dead; pass all queues of the order."""
         if self._count <= _SLACK or self._count * 2 <= sum(map(len, queues)):
             return
         for queue in queues:

@@ -1,4 +1,4 @@
-"""S3-FIFO: three queues, so that keys asked for once leave soon and do not push out the others."""
+"""S3-FIFO: three queues, so that keys that are used once are evicted soon, before the others."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from async_backfill.outcomes import ABSENT, Absent
 from async_backfill.stores._eviction.places import Place, Places
 
 MOST_HITS: Final = 3
-"""Hits of a key that count; a hit path may count them itself, in `S3FifoOrder.hit_counts`."""
+"""The most hits of a key that count; a hit path may count them itself, in `S3FifoOrder.hit_counts`."""
 _HITS_TO_STAY: Final = 2
 _SMALL_SHARE: Final = 10
 
 
 class S3FifoOrder(Generic[K]):
-    """Evicts from a small queue of newcomers first, and lets those hit twice into the main queue.
+    """Evicts from a small queue of newcomers first, and moves those that were hit twice to the main queue.
 
     Yang, Zhang, Qiu, Yue, Rashmi: "FIFO queues are all you need for cache eviction", SOSP 2023,
-    algorithm 1. The small queue holds a tenth of the keys; the ghost queue remembers, without
-    values, as many evicted newcomers as the main queue has room for, nine tenths, and who comes back
-    while it is remembered goes to the main queue at once.
+    algorithm 1. The small queue holds a tenth of the keys. The ghost queue remembers evicted newcomers,
+    without values, as many as the main queue has room for (nine tenths); a key that comes back while it
+    is remembered goes to the main queue at once.
     """
 
     __slots__ = (
@@ -56,10 +56,12 @@ class S3FifoOrder(Generic[K]):
             self.hit_counts[key] = hits + 1
 
     def add(self, key: K, /, *, proven: bool = False) -> None:
-        """Put ``key`` into the small queue; into the main one if it is ``proven`` or was evicted lately."""
+        """Put ``key`` into the small queue; into the main queue if it is ``proven`` or was evicted lately."""
         if key in self._ghost:
             del self._ghost[key]
             proven = True
+        # Until the first eviction the main queue fills up as well, as in the authors' simulator:
+        # decision 16 in notes.md.
         fills = not self._has_evicted and self._small_limit is not None
         if proven or (fills and len(self._newcomers) >= (self._small_limit or 0)):
             self._main.append(self._places.new(key))
@@ -69,7 +71,7 @@ class S3FifoOrder(Generic[K]):
             self._newcomers.add(key)
 
     def discard(self, key: K, /) -> None:
-        """Take ``key`` out of its queue."""
+        """Remove ``key`` from its queue."""
         self.hit_counts.pop(key, None)
         if key in self._newcomers:
             self._newcomers.remove(key)
@@ -79,7 +81,7 @@ class S3FifoOrder(Generic[K]):
         self._places.tidy(self._small, self._main)
 
     def evict(self) -> K:
-        """Remove and return the key that must leave; `LookupError` when there is none."""
+        """Remove and return the key to evict; `LookupError` when there is none."""
         while self._newcomers or self._main_size:
             newcomers = len(self._newcomers)
             small_share = (newcomers + self._main_size) // _SMALL_SHARE
@@ -94,7 +96,7 @@ class S3FifoOrder(Generic[K]):
         raise LookupError("nothing to evict")
 
     def clear(self) -> None:
-        """Forget all keys, also those that left."""
+        """Forget all keys, also those in the ghost queue."""
         self._small.clear()
         self._main.clear()
         self._places.clear()
@@ -105,7 +107,7 @@ class S3FifoOrder(Generic[K]):
         self._has_evicted = False
 
     def _evict_newcomer(self) -> K | Absent:
-        """Return the oldest newcomer that was hit less than twice, and let those before it stay."""
+        """Return the oldest newcomer that was hit less than twice; those before it move to the main queue."""
         while (place := self._places.pop(self._small)) is not ABSENT:
             key = self._places.key(place)
             self._newcomers.remove(key)
@@ -124,7 +126,7 @@ class S3FifoOrder(Generic[K]):
             self._ghost.popitem(last=False)
 
     def _evict_main(self) -> K | Absent:
-        """Return the oldest key of the main queue without hits; each key in its way loses one."""
+        """Return the oldest key of the main queue without hits; each key before it loses one hit."""
         while (place := self._places.pop(self._main)) is not ABSENT:
             key = self._places.key(place)
             hits = self.hit_counts.pop(key, 0)

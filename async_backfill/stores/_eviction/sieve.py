@@ -1,4 +1,4 @@
-"""SIEVE: a hand that passes over the queue from old to new and lets whoever was hit stay."""
+"""SIEVE: a hand moves over the queue from old to new and spares the keys that were hit."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from async_backfill.stores._eviction.places import Place, Places
 
 
 class SieveOrder(Generic[K]):
-    """Evicts the first key in the hand's way that was not hit since the hand last passed it.
+    """Evicts the first key that the hand reaches and that was not hit since the hand last passed it.
 
     Zhang, Yang, Yue, Vigfusson, Rashmi: "SIEVE is Simpler than LRU", NSDI 2024, algorithm 1. The
-    queue is kept in two parts, cut where the hand is: ``_passed`` are the older keys, which it has
-    spared, ``_ahead`` the others up to the newest. So moving the hand is moving a key from the one
-    to the other, and a key in the middle never has to be found.
+    queue is two queues, cut at the hand: ``_passed`` has the older keys, which the hand has spared,
+    ``_ahead`` the others up to the newest. So the hand moves by moving a key from one to the other, and
+    no linked list is needed: decision 17 in notes.md.
     """
 
     __slots__ = ("_ahead", "_hit", "_passed", "_places", "entries", "hit_counts", "touch")
@@ -31,20 +31,20 @@ class SieveOrder(Generic[K]):
         self.touch = self._hit.add
 
     def add(self, key: K, /, *, proven: bool = False) -> None:
-        """Put ``key`` at the young end, not hit unless it is ``proven``."""
+        """Add ``key`` as the youngest; it counts as hit only if it is ``proven``."""
         self._place_hand()
         self._ahead.append(self._places.new(key))
         if proven:
             self._hit.add(key)
 
     def discard(self, key: K, /) -> None:
-        """Take ``key`` out of the order."""
+        """Remove ``key`` from the order."""
         self._hit.discard(key)
         self._places.discard(key)
         self._places.tidy(self._passed, self._ahead)
 
     def evict(self) -> K:
-        """Move the hand to the next key that was not hit, remove and return it; `LookupError` if none."""
+        """Move the hand to the next key that was not hit; remove and return it. `LookupError` when empty."""
         hit = self._hit
         while (place := self._place_hand()) is not ABSENT:
             key = self._places.key(place)
@@ -64,10 +64,10 @@ class SieveOrder(Generic[K]):
         self._places.clear()
 
     def _place_hand(self) -> Place[K] | Absent:
-        """Return the place of the next living key in the hand's way; `ABSENT` when there is none.
+        """Return the place of the next living key before the hand; `ABSENT` when there is none.
 
-        A hand that has passed the newest key starts at the oldest again, also when newer keys come
-        afterwards: that is why it is placed before a key is added.
+        A hand that has passed the newest key starts at the oldest again, even if newer keys are added
+        later: that is why the hand is placed before a key is added.
         """
         for _ in range(2):
             while self._ahead:
