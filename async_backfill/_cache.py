@@ -76,7 +76,8 @@ class BackfillCache(Generic[K, V]):
     :param store: where copies are, in place of a `MemoryStore` of ``capacity``.
     :param audit_sink: keeps the audit log beyond this process.
     :param audit_keep: audit records held in memory, 1 or more.
-    :param observers: are called with each `async_backfill.events.Event`; what they raise is logged and goes no further.
+    :param observers: are called with each `async_backfill.events.Event`; what they raise is logged
+        and goes no further.
     :param clock: seconds that never go back, for measuring loads.
     :param wall_clock: seconds since the epoch, for the audit log.
     :raises ConfigurationError: when a setting is outside what is allowed.

@@ -20,7 +20,8 @@ DOCUMENTS = [
 ]
 
 _EXAMPLE = re.compile(
-    r"^```python\n(?P<code>(?:# (?P<file>\w+\.py)\n)?.*?)^```\n(?:\n(?:[^\n]* )?prints?\n\n```text\n(?P<prints>.*?)^```\n)?",
+    r"^```python\n(?P<code>(?:# (?P<file>\w+\.py)\n)?.*?)^```\n"
+    r"(?:\n(?:[^\n]* )?prints?\n\n```text\n(?P<prints>.*?)^```\n)?",
     re.MULTILINE | re.DOTALL,
 )
 _SHELL = re.compile(r"^```sh\n(?P<lines>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -48,7 +49,9 @@ def name_of(document: Path) -> str:
 def examples(document: Path) -> list[Example]:
     text = document.read_text("utf-8")
     return [
-        Example(document, text.count("\n", 0, match.start()) + 1, match["code"], match["file"], match["prints"])
+        Example(
+            document, text.count("\n", 0, match.start()) + 1, match["code"], match["file"], match["prints"]
+        )
         for match in _EXAMPLE.finditer(text)
     ]
 

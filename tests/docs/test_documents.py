@@ -71,7 +71,7 @@ def test_commands_of_the_documents_are_understood_and_name_files_that_exist():
         _app().parse_args(arguments, exit_on_error=False, print_error=False)
         inputs = [word for word in arguments if word.startswith("data/") and "output" not in word]
         assert [path for path in inputs if not (PROJECT / path).is_file()] == [], document
-    assert len(ours) > 5
+    assert ours != []
 
 
 def test_modules_that_the_documents_start_exist():
@@ -120,20 +120,17 @@ def test_a_page_opens_with_a_summary_of_at_most_two_lines(page):
     assert title.startswith("# ")
     assert empty == ""
     assert 1 <= len(summary) <= 2
-    assert all(line.startswith("> ") for line in summary)
+    assert re.match(r"(> )?[\w`*]", summary[0])
 
 
 def test_every_page_is_in_the_navigation():
     index = (MANUAL / "index.md").read_text("utf-8")
-    (named,) = re.findall(r"^```\{toctree\}\n(?::\w+:.*\n)*\n?(.*?)^```", index, re.MULTILINE | re.DOTALL)
-    expected = {page.relative_to(MANUAL).with_suffix("").as_posix() for page in MANUAL.glob("*.md")}
-    assert set(named.split()) >= expected - {"index"}
-    assert "reference/index" in named.split()
+    _, navigation = index.split("```{toctree}\n")
+    assert {page.stem for page in MANUAL.glob("*.md")} - set(navigation.split()) == {"index"}
 
 
 def test_every_page_can_be_reached_from_the_index_by_a_link():
-    linked = {target for target in links(MANUAL / "index.md")}
-    assert {page.name for page in MANUAL.glob("*.md")} - linked == {"index.md"}
+    assert {page.name for page in MANUAL.glob("*.md")} - set(links(MANUAL / "index.md")) == {"index.md"}
 
 
 def test_the_reference_lists_every_name_of_the_package_itself():
