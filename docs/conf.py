@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sphinx.environment import BuildEnvironment
 
 project = "async_backfill"
-author = "The async_backfill developers"
+author = copyright = "The async_backfill developers"  # noqa: A001 - Sphinx names it so
 release = importlib.metadata.version("async-backfill")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary"]
@@ -37,12 +37,12 @@ html_title = f"async_backfill {release}"
 
 autodoc_default_options = {
     "members": True,
-    "show-inheritance": True,
     "inherited-members": "BaseException, str, object",
 }
 autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"
 autosummary_ignore_module_all = False
+python_maximum_signature_line_length = 100
 python_use_unqualified_type_names = True
 
 _REPOSITORY = "https://github.com/async-backfill/async_backfill"

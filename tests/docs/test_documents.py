@@ -7,6 +7,7 @@ import importlib.util
 import re
 import shlex
 import sys
+from itertools import takewhile
 
 import pytest
 
@@ -116,21 +117,25 @@ def test_the_readme_sends_nobody_to_a_private_module():
 @each_page
 def test_a_page_opens_with_a_summary_of_at_most_two_lines(page):
     title, empty, *rest = page.read_text("utf-8").splitlines()
-    summary = rest[: rest.index("")]
+    summary = list(takewhile(bool, rest))
     assert title.startswith("# ")
     assert empty == ""
     assert 1 <= len(summary) <= 2
     assert re.match(r"(> )?[\w`*]", summary[0])
 
 
+def _pages_besides(names: set[str]) -> set[str]:
+    return {page.relative_to(MANUAL).as_posix() for page in PAGES} - {"index.md", *names}
+
+
 def test_every_page_is_in_the_navigation():
-    index = (MANUAL / "index.md").read_text("utf-8")
-    _, navigation = index.split("```{toctree}\n")
-    assert {page.stem for page in MANUAL.glob("*.md")} - set(navigation.split()) == {"index"}
+    _, navigation = (MANUAL / "index.md").read_text("utf-8").split("```{toctree}\n")
+    missing = _pages_besides({f"{name}.md" for name in navigation.split()})
+    assert missing == {"reference/async_backfill.md"}  # in that of the reference
 
 
 def test_every_page_can_be_reached_from_the_index_by_a_link():
-    assert {page.name for page in MANUAL.glob("*.md")} - set(links(MANUAL / "index.md")) == {"index.md"}
+    assert _pages_besides(set(links(MANUAL / "index.md"))) == {"reference/async_backfill.md"}
 
 
 def test_the_reference_lists_every_name_of_the_package_itself():
