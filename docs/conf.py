@@ -56,6 +56,8 @@ class _Named(PyXRefRole):
     def process_link(
         self, env: BuildEnvironment, refnode: Element, has_explicit_title: bool, title: str, target: str
     ) -> tuple[str, str]:
+        if "._" in target:
+            _LOGGER.warning("%s is private", target, location=refnode)
         refnode["reftype"] = "obj"
         refnode["refspecific"] = True
         refnode["is_prose"] = True
@@ -73,7 +75,7 @@ def _resolve(app: Sphinx, env: BuildEnvironment, node: Element, text: Node) -> N
     if node.get("is_prose"):
         if hasattr(builtins, target) or not is_ours:
             return text
-        if "._" in target or not path or len(same_name) != 1:
+        if not path or len(same_name) != 1:
             return None
     elif len(same_name) != 1:  # an annotation may name what is private
         return text
