@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import pkgutil
 import re
 import shlex
 import sys
@@ -11,6 +12,7 @@ from itertools import takewhile
 
 import pytest
 
+import async_backfill
 from async_backfill._commands.cli import _app
 from tests.docs.reading import (
     DOCUMENTS,
@@ -144,6 +146,15 @@ def test_the_reference_lists_every_name_of_the_package_itself():
     page = (MANUAL / "reference/async_backfill.md").read_text("utf-8")
     listed = set(re.findall(r"(?:\.|autoclass:: |autofunction:: )(\w+)$", page, re.MULTILINE))
     assert set(ast.literal_eval(exported)) - listed == set()
+
+
+def test_the_reference_lists_every_public_module():
+    walked = pkgutil.walk_packages(async_backfill.__path__, "async_backfill.")
+    public = {module.name for module in walked if "._" not in module.name and not module.ispkg}
+    page = (MANUAL / "reference/index.md").read_text("utf-8")
+    listed = set(re.findall(r"^   (async_backfill\S+)$", page, re.MULTILINE))
+    assert {name for name in public if name.split(".")[1] != "redis"} - listed == set()
+    assert "async_backfill.redis" in listed  # one import for all that a user needs there
 
 
 _PROMISED = re.compile(r"`(?P<file>[a-z0-9_/]+\.py)::(?P<test>test_[a-z0-9_]+)`")
