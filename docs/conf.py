@@ -9,6 +9,8 @@ from __future__ import annotations
 import builtins
 import importlib.metadata
 import inspect
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sphinx.domains.python import PyXRefRole
@@ -20,13 +22,12 @@ if TYPE_CHECKING:
     from sphinx.environment import BuildEnvironment
 
 project = "async_backfill"
-author = "The async_backfill developers"
+author = copyright = "The async_backfill developers"  # noqa: A001 - Sphinx names it so
 release = importlib.metadata.version("async-backfill")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary"]
 templates_path = ["_templates"]
 exclude_patterns = ["_templates"]
-suppress_warnings = ["toc.empty_glob"]
 nitpicky = True
 default_role = "py:named"
 myst_heading_anchors = 3
@@ -36,14 +37,16 @@ html_title = f"async_backfill {release}"
 
 autodoc_default_options = {
     "members": True,
-    "show-inheritance": True,
     "inherited-members": "BaseException, str, object",
 }
 autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"
 autosummary_ignore_module_all = False
+python_maximum_signature_line_length = 100
 python_use_unqualified_type_names = True
 
+_REPOSITORY = "https://github.com/async-backfill/async_backfill"
+_LINK = re.compile(r"(?<!!)(\[[^\]\n]+\]\()(\.\./[^)#\s]+)")
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -53,6 +56,8 @@ class _Named(PyXRefRole):
     def process_link(
         self, env: BuildEnvironment, refnode: Element, has_explicit_title: bool, title: str, target: str
     ) -> tuple[str, str]:
+        if "._" in target:
+            _LOGGER.warning("%s is private", target, location=refnode)
         refnode["reftype"] = "obj"
         refnode["refspecific"] = True
         refnode["is_prose"] = True
@@ -70,7 +75,7 @@ def _resolve(app: Sphinx, env: BuildEnvironment, node: Element, text: Node) -> N
     if node.get("is_prose"):
         if hasattr(builtins, target) or not is_ours:
             return text
-        if "._" in target or not path or len(same_name) != 1:
+        if not path or len(same_name) != 1:
             return None
     elif len(same_name) != 1:  # an annotation may name what is private
         return text
@@ -88,8 +93,24 @@ def _show_or_skip(app: Sphinx, what: str, name: str, obj: Any, skip: bool, optio
     return None
 
 
+def _link_to_repository(app: Sphinx, page: str, source: list[str]) -> None:
+    """Let a link to a file outside the manual lead to the repository."""
+    folder = Path(app.srcdir, page).parent
+
+    def link(match: re.Match[str]) -> str:
+        target = (folder / match[2]).resolve()
+        if target.is_relative_to(app.srcdir):
+            return match[0]
+        kind = "tree" if target.is_dir() else "blob"
+        path = target.relative_to(Path(app.srcdir).parent).as_posix()
+        return f"{match[1]}{_REPOSITORY}/{kind}/main/{path}"
+
+    source[0] = _LINK.sub(link, source[0])
+
+
 def setup(app: Sphinx) -> None:
     """Connect what is above."""
     app.add_role_to_domain("py", "named", _Named())
+    app.connect("source-read", _link_to_repository)
     app.connect("missing-reference", _resolve)
     app.connect("autodoc-skip-member", _show_or_skip)

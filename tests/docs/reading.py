@@ -20,7 +20,8 @@ DOCUMENTS = [
 ]
 
 _EXAMPLE = re.compile(
-    r"^```python\n(?P<code>(?:# (?P<file>\w+\.py)\n)?.*?)^```\n(?:\n(?:[^\n]* )?prints?\n\n```text\n(?P<prints>.*?)^```\n)?",
+    r"^```python\n(?P<code>(?:# (?P<file>\w+\.py)\n)?.*?)^```\n"
+    r"(?:\n(?:[^\n]* )?prints?\n\n```text\n(?P<prints>.*?)^```\n)?",
     re.MULTILINE | re.DOTALL,
 )
 _SHELL = re.compile(r"^```sh\n(?P<lines>.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import pkgutil
 import re
 import shlex
 import sys
+from itertools import takewhile
 
 import pytest
 
+import async_backfill
 from async_backfill._commands.cli import _app
 from tests.docs.reading import (
     DOCUMENTS,
@@ -70,7 +73,7 @@ def test_commands_of_the_documents_are_understood_and_name_files_that_exist():
         _app().parse_args(arguments, exit_on_error=False, print_error=False)
         inputs = [word for word in arguments if word.startswith("data/") and "output" not in word]
         assert [path for path in inputs if not (PROJECT / path).is_file()] == [], document
-    assert len(ours) > 5
+    assert ours != []
 
 
 def test_modules_that_the_documents_start_exist():
@@ -115,24 +118,25 @@ def test_the_readme_sends_nobody_to_a_private_module():
 @each_page
 def test_a_page_opens_with_a_summary_of_at_most_two_lines(page):
     title, empty, *rest = page.read_text("utf-8").splitlines()
-    summary = rest[: rest.index("")]
+    summary = list(takewhile(bool, rest))
     assert title.startswith("# ")
     assert empty == ""
     assert 1 <= len(summary) <= 2
-    assert all(line.startswith("> ") for line in summary)
+    assert re.match(r"(> )?[\w`*]", summary[0])
+
+
+def _pages_besides(names: set[str]) -> set[str]:
+    return {page.relative_to(MANUAL).as_posix() for page in PAGES} - {"index.md", *names}
 
 
 def test_every_page_is_in_the_navigation():
-    index = (MANUAL / "index.md").read_text("utf-8")
-    (named,) = re.findall(r"^```\{toctree\}\n(?::\w+:.*\n)*\n?(.*?)^```", index, re.MULTILINE | re.DOTALL)
-    expected = {page.relative_to(MANUAL).with_suffix("").as_posix() for page in MANUAL.glob("*.md")}
-    assert set(named.split()) >= expected - {"index"}
-    assert "reference/index" in named.split()
+    _, navigation = (MANUAL / "index.md").read_text("utf-8").split("```{toctree}\n")
+    missing = _pages_besides({f"{name}.md" for name in navigation.split()})
+    assert missing == {"reference/async_backfill.md"}  # in that of the reference
 
 
 def test_every_page_can_be_reached_from_the_index_by_a_link():
-    linked = {target for target in links(MANUAL / "index.md")}
-    assert {page.name for page in MANUAL.glob("*.md")} - linked == {"index.md"}
+    assert _pages_besides(set(links(MANUAL / "index.md"))) == {"reference/async_backfill.md"}
 
 
 def test_the_reference_lists_every_name_of_the_package_itself():
@@ -141,6 +145,15 @@ def test_the_reference_lists_every_name_of_the_package_itself():
     page = (MANUAL / "reference/async_backfill.md").read_text("utf-8")
     listed = set(re.findall(r"(?:\.|autoclass:: |autofunction:: )(\w+)$", page, re.MULTILINE))
     assert set(ast.literal_eval(exported)) - listed == set()
+
+
+def test_the_reference_lists_every_public_module():
+    walked = pkgutil.walk_packages(async_backfill.__path__, "async_backfill.")
+    public = {module.name for module in walked if "._" not in module.name and not module.ispkg}
+    page = (MANUAL / "reference/index.md").read_text("utf-8")
+    listed = set(re.findall(r"^   (async_backfill\S+)$", page, re.MULTILINE))
+    assert {name for name in public if name.split(".")[1] != "redis"} - listed == set()
+    assert "async_backfill.redis" in listed  # one import for all that a user needs there
 
 
 _PROMISED = re.compile(r"`(?P<file>[a-z0-9_/]+\.py)::(?P<test>test_[a-z0-9_]+)`")
