@@ -18,7 +18,15 @@ nox.options.sessions = ["lint", "types", "floors", "manual", "tests", "docs", "b
 nox.options.error_on_missing_interpreters = True
 _OF_EXTRAS = ("aiohttp", "aiosqlite", "asyncpg", "hiredis", "pyarrow", "redis", "sqlalchemy", "stamina")
 _TEST_TOOLS = ("hypothesis", "looptime", "pytest", "pytest-asyncio", "stamina", "trio")
-_CORE_TESTS = ("tests/cache", "tests/far", "tests/loading", "-k", "not trio and not uvloop")
+_CORE_TESTS = (
+    "tests/cache",
+    "tests/common",
+    "tests/far",
+    "tests/loading",
+    "tests/lookup",
+    "-k",
+    "not trio and not uvloop",
+)
 _OF_FILES = ("tests/docs", "tests/test_floors.py", "tests/runner/test_golden.py")
 _OF_LIBRARIES = (
     *("tests/backfill", "tests/commands", "tests/contract", "tests/faults", "tests/redis", "tests/runner"),

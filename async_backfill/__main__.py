@@ -8,9 +8,9 @@ from async_backfill._commands.cli import main
 
 
 def run() -> None:
-    """Run the command line and end the process with its exit code."""
-    sys.exit(main())
+    """Run the console script ``async-backfill`` and end the process with its exit code."""
+    sys.exit(main(program="async-backfill"))
 
 
 if __name__ == "__main__":
-    run()
+    sys.exit(main())

@@ -6,7 +6,7 @@
     ├─ ConfigurationError (ValueError)   a setting is outside what is allowed
     ├─ ScenarioError                     a file given to the runner cannot be used
     ├─ JournalError                      a journal of hot keys is damaged, or of a newer version
-    ├─ MissingExtraError                 an optional library is not installed
+    ├─ MissingExtraError (ImportError)   an optional library is not installed
     ├─ CacheClosedError (RuntimeError)   the cache is not open, or closed while a caller waited
     ├─ KeyNotFoundError (LookupError)    the source answered: no such key
     ├─ StoreError                        the far tier (L2) did not take a put, an invalidation or a clear
@@ -48,8 +48,8 @@ class JournalError(AsyncBackfillError):
     """A hot-key journal cannot be read; the text is one line with its name and what is wrong."""
 
 
-class MissingExtraError(AsyncBackfillError):
-    """An optional library is not installed; the text is one line that ends with how to install it."""
+class MissingExtraError(AsyncBackfillError, ModuleNotFoundError):
+    """An optional library is not installed; ``name`` is the library, the text ends with how to install it."""
 
 
 class CacheClosedError(AsyncBackfillError, RuntimeError):

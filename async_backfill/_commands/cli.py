@@ -30,16 +30,17 @@ _SUBCOMMANDS: Final = (history, tune)
 _LONGEST: Final = 400
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, program: str = "python -m async_backfill") -> int:
     """Run the command line and return its exit code.
 
     :param arguments: what follows the program's name; ``None`` takes it from ``sys.argv``.
+    :param program: the program's name in the help.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a terminal may know only ASCII
             stream.reconfigure(errors="backslashreplace")
     try:
-        action, bound, _ = _app().parse_args(arguments, exit_on_error=False, print_error=False)
+        action, bound, _ = _app(program).parse_args(arguments, exit_on_error=False, print_error=False)
         if action not in {replay, *_SUBCOMMANDS}:  # --help or --version
             return _print(lambda: action(*bound.args, **bound.kwargs))
         command: Command[Any] = action(*bound.args, **bound.kwargs)
@@ -66,9 +67,9 @@ def _complaint(error: Exception) -> tuple[str, int]:
     return str(error), RUN_FAILED
 
 
-def _app() -> App:
+def _app(program: str) -> App:
     app = App(
-        name="python -m async_backfill",
+        name=program,
         help_format="plaintext",
         help_epilogue=EPILOGUE,
         version=lambda: importlib.metadata.version("async-backfill"),

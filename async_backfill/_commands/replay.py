@@ -27,6 +27,8 @@ Example: the five products and seven lookups that come with the project.
     python -m async_backfill --input data/sample_input.txt \\
         --output data/output_summary.json
 
+The command async-backfill is the same program as python -m async_backfill.
+
 A scenario is a JSON object, or TOML with the same names. This one is complete:
 
     {"source": {"a": 1, "b": 2}, "lookups": ["a", "c", "a"]}

@@ -1,4 +1,4 @@
-"""A clear error for a missing optional library: it says what to install."""
+"""Names the extra to install when a library of that extra is missing."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def needed_by(what: str, extra: str, *packages: str) -> Iterator[None]:
-    """Turn a failed import of one of ``packages`` into an error that says how to install ``extra``.
+    """Say how to install ``extra`` when an import inside the block finds one of ``packages`` missing.
 
-    :param what: what needs the packages, as the start of the message.
-    :raises MissingExtraError: when one of the packages is not installed.
+    :param what: what needs the package; the message begins with it.
+    :raises MissingExtraError: when one of them is not installed; other failed imports stay as they are.
     """
     try:
         yield
@@ -24,4 +24,5 @@ def needed_by(what: str, extra: str, *packages: str) -> Iterator[None]:
         package = (error.name or "").partition(".")[0]
         if package not in packages:
             raise
-        raise MissingExtraError(f"{what}: needs {package}: pip install 'async-backfill[{extra}]'") from error
+        message = f"{what}: needs {package}: pip install 'async-backfill[{extra}]'"
+        raise MissingExtraError(message, name=package) from error

@@ -11,7 +11,7 @@ from typing import Final
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
-    from backports import zstd
+    import backports.zstd as zstd  # noqa: PLR0402 - fails with ModuleNotFoundError in a package of others, too
 
 ZstdError: Final = zstd.ZstdError
 ZstdFile: Final = zstd.ZstdFile

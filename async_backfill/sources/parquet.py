@@ -9,10 +9,9 @@ from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final, Generic, cast
 
-import pyarrow as pa
 from anyio.from_thread import check_cancelled
-from pyarrow import parquet as pq
 
+from async_backfill._common.extras import needed_by
 from async_backfill._common.validation import whole
 from async_backfill.contracts import K, Page, V
 from async_backfill.errors import ScenarioError
@@ -22,6 +21,10 @@ from async_backfill.sources._rows.key_index import KeyIndex
 from async_backfill.sources._rows.row_parts import Columns, KeyType, RowValue
 from async_backfill.sources._rows.rows import check_header, shown
 from async_backfill.sources._rows.tables import refusal
+
+with needed_by("async_backfill.sources.parquet", "parquet", "pyarrow"):
+    import pyarrow as pa
+    from pyarrow import parquet as pq
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic
 
-import stamina
-
+from async_backfill._common.extras import needed_by
 from async_backfill._common.validation import positive_seconds, seconds, whole
 from async_backfill.contracts import K, Source, V
 from async_backfill.errors import ConfigurationError
+
+with needed_by("async_backfill.sources.retrying", "retry", "stamina"):
+    import stamina
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -5,12 +5,15 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
-from async_backfill._common.zstd import ZstdError, ZstdFile
+from async_backfill._common.extras import needed_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from async_backfill.sources._rows.content import Reader
+
+with needed_by("async_backfill.sources.zstd", "zstd", "backports"):
+    from async_backfill._common.zstd import ZstdError, ZstdFile
 
 __all__ = ["unpack_zstd"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import io
 import json
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from async_backfill.__main__ import run
 from async_backfill._commands.cli import main
 from async_backfill._runner.scenario.model import Settings
 from tests.command_line import ROOT, scenario, work_in
@@ -142,6 +144,22 @@ def test_help_names_every_option_and_every_exit_code(capsys):
     assert "--no-backfill-evicts" in printed.out
     for code in ("0 the summary", "1 the run failed", "2 the input", "130 interrupted"):
         assert code in printed.out.replace("\n", " ")
+
+
+@pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
+@pytest.mark.parametrize("command", [[], ["history"], ["tune"]])
+@pytest.mark.parametrize(("entry", "name"), [(run, "async-backfill"), (main, "python -m async_backfill")])
+def test_the_usage_line_names_the_program_as_it_was_started(capsys, monkeypatch, command, entry, name):
+    monkeypatch.setattr(sys, "argv", ["program", *command, "--help"])
+    with contextlib.suppress(SystemExit):
+        entry()
+
+    assert capsys.readouterr().out.startswith(f"Usage: {' '.join([name, *command])} ")
+
+
+def test_the_help_names_both_ways_to_start_the_program(capsys):
+    main(["--help"])
+    assert "async-backfill is the same program as python -m async_backfill" in capsys.readouterr().out
 
 
 def test_the_scenario_in_the_help_is_complete(capsys):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
 
 import pytest
 
-from async_backfill import ConfigurationError
+from async_backfill import ConfigurationError, MissingExtraError
 
 pytest.importorskip("sqlalchemy", reason="needs the extra sql")
 pytest.importorskip("asyncpg", reason="needs the extra sql")
@@ -169,3 +170,21 @@ async def test_a_time_limit_of_the_driver_is_no_lost_connection(postgres_url):
             await source.load_many(["a"])
 
         assert engine.pool.checkedout() == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "driver", "extra"),
+    [
+        ("postgresql://user:secret@h/d", "asyncpg", "sql"),
+        ("postgresql+psycopg://user:secret@h/d", "psycopg", "psycopg"),
+        ("sqlite:///secret.db", "aiosqlite", "sql"),
+    ],
+)
+async def test_a_missing_driver_says_what_to_install(monkeypatch, url, driver, extra):
+    monkeypatch.setitem(sys.modules, driver, None)
+    with pytest.raises(MissingExtraError) as missing:
+        async with open_database(url):
+            pass
+
+    scheme = url.partition(":")[0].partition("+")[0]
+    assert str(missing.value) == (f"{scheme}+{driver}: needs {driver}: pip install 'async-backfill[{extra}]'")

@@ -5,6 +5,7 @@ ask for many keys; `RetryPolicy` says when a request is sent again. Its errors a
 `HTTPSourceError`.
 """
 
+from async_backfill._common.extras import needed_by
 from async_backfill.sources.http._answers import (
     AnswerError,
     HTTPSourceError,
@@ -14,7 +15,9 @@ from async_backfill.sources.http._answers import (
 )
 from async_backfill.sources.http._attempts import RetryPolicy
 from async_backfill.sources.http._batch import Batch, BatchRequest, get_keys, post_keys
-from async_backfill.sources.http._source import HTTPSource
+
+with needed_by("async_backfill.sources.http", "http", "aiohttp"):
+    from async_backfill.sources.http._source import HTTPSource
 
 __all__ = [
     "AnswerError",

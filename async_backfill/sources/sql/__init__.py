@@ -4,9 +4,12 @@
 `open_database` makes an engine from a URL. `QueryError` is raised when the database refuses a query.
 """
 
-from async_backfill.sources.sql._database import open_database
-from async_backfill.sources.sql._errors import QueryError
-from async_backfill.sources.sql._source import SQLSource
-from async_backfill.sources.sql._statement import StatementSource
+from async_backfill._common.extras import needed_by
+
+with needed_by("async_backfill.sources.sql", "sql", "greenlet", "sqlalchemy"):
+    from async_backfill.sources.sql._database import open_database
+    from async_backfill.sources.sql._errors import QueryError
+    from async_backfill.sources.sql._source import SQLSource
+    from async_backfill.sources.sql._statement import StatementSource
 
 __all__ = ["QueryError", "SQLSource", "StatementSource", "open_database"]

@@ -13,6 +13,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, InvalidRequestError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from async_backfill._common.extras import needed_by
 from async_backfill._common.validation import positive_seconds_or_none, whole
 from async_backfill.errors import ConfigurationError
 from async_backfill.sources.sql._errors import TROUBLE, is_lost, refusal
@@ -45,10 +46,15 @@ async def open_database(url: str | sa.URL, **options: Any) -> AsyncIterator[Asyn
         ``sqlite:///file.db``; asyncpg or aiosqlite is added when it names no driver.
     :param options: more options of SQLAlchemy's ``create_async_engine``.
     :raises ConfigurationError: when the URL cannot be used; the text never shows the URL.
+    :raises MissingExtraError: when its driver is not installed.
     """
     try:
         parsed = _with_driver(make_url(url))
-        engine = create_async_engine(parsed, hide_parameters=True, **options)
+        with (
+            needed_by(parsed.drivername, "sql", "aiosqlite", "asyncpg"),
+            needed_by(parsed.drivername, "psycopg", "psycopg"),
+        ):
+            engine = create_async_engine(parsed, hide_parameters=True, **options)
     except (ArgumentError, InvalidRequestError, NoSuchModuleError, ValueError):
         allowed = "such as postgresql://user@host/database or sqlite:///file.db"
         raise ConfigurationError(
