@@ -19,8 +19,8 @@ _FIRST_PAUSE: Final = 0.01
 class InvalidationsContract(Generic[K]):
     """Tests of the promises of `Invalidations`; inherit from it, and give ``first`` and ``second``.
 
-    These two fixtures belong to two caches that share invalidations. Use it as `FarStoreContract`. A test cannot know when
-    a listener has begun to receive, so the tests publish until it does.
+    These two fixtures belong to two caches that share invalidations. Use it as `FarStoreContract`. A test
+    cannot know when a listener has begun to receive, so the tests publish until it does.
     """
 
     keys: Sequence[K]

@@ -100,5 +100,5 @@ class MemoryFarStore(Generic[K, V]):
 
     def _take_note(self, call: str, keys: Sequence[K]) -> None:
         if not keys or len(set(keys)) < len(keys):
-            raise ValueError(f"{call}: the keys must be distinct, one or more, not {keys!r}")
+            raise ValueError(f"{call}: must get distinct keys, one or more, not {keys!r}")
         self.calls.append((call, tuple(keys)))
