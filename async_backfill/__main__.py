@@ -1,4 +1,4 @@
-"""``python -m async_backfill``: the command line."""
+"""Entry point of ``python -m async_backfill`` and of the console script ``async-backfill``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands, one a module: a function that turns options into what to run and how to tell of it.
+"""The commands of the command line, one module for each.
 
-Its docstring is the help. What it returns is a `command.Command`; `async_backfill._commands.cli` runs that.
+A command is a function that turns options into a `Command`, which `cli` runs; its docstring is the help.
 """

@@ -1,4 +1,4 @@
-"""The command line: arguments in, exit code out, every complaint one line on standard error."""
+"""The command line: parse arguments, run a command, print errors in one line, return an exit code."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ _LONGEST: Final = 400
 def main(arguments: Sequence[str] | None = None, *, program: str = "python -m async_backfill") -> int:
     """Run the command line and return its exit code.
 
-    :param arguments: what follows the program's name; ``None`` takes it from ``sys.argv``.
+    :param arguments: the arguments after the program's name; ``None`` takes those of ``sys.argv``.
     :param program: the program's name in the help.
     """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # a terminal may know only ASCII
+        if isinstance(stream, TextIOWrapper):  # a terminal may support only ASCII
             stream.reconfigure(errors="backslashreplace")
     try:
         action, bound, _ = _app(program).parse_args(arguments, exit_on_error=False, print_error=False)
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "python -m as
 
 
 def _complaint(error: Exception) -> tuple[str, int]:
-    """Return what to say of ``error``, and the exit code."""
+    """Return the message for ``error``, and the exit code."""
     match error:
         case UnusedCliTokensError():
             return f"{error} Every option begins with two dashes; see --help.", BAD_INPUT
@@ -81,16 +81,16 @@ def _app(program: str) -> App:
 
 
 def _print(tell: Callable[[], object], done: str = "") -> int:
-    """Run ``tell``, which prints; return the exit code.
+    """Run ``tell``, which prints the result; return the exit code.
 
-    :param done: what to add when printing fails.
+    :param done: the end of the error message when printing fails.
     """
-    if sys.stdout is None:  # closed by whoever started this process
+    if sys.stdout is None:  # closed by the parent process
         return OK
     try:
         tell()
         sys.stdout.flush()
-    except (BrokenPipeError, SystemExit):  # such as "| head"; rich exits when its reader has gone
+    except (BrokenPipeError, SystemExit):  # such as "| head"; rich exits when the reader is gone
         _silence()
     except OSError as error:
         _silence()
@@ -99,7 +99,7 @@ def _print(tell: Callable[[], object], done: str = "") -> int:
 
 
 def _silence() -> None:
-    """Drop what is still buffered: it would fail again, with a traceback, when the interpreter ends."""
+    """Discard buffered output, which would fail again with a traceback when the interpreter ends."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)

@@ -1,4 +1,4 @@
-"""What the command line asks of a command."""
+"""The interface between the command line and its commands."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ R = TypeVar("R")
 
 
 class Command(Protocol[R]):
-    """A command whose options were understood: what to do, and how to tell of it."""
+    """A command with its parsed options: it can run, and print its result."""
 
     @property
     def quiet(self) -> bool:
-        """Whether to print nothing but complaints."""
+        """Whether to print errors only."""
         ...
 
     @property
     def written(self) -> str:
-        """What to say of the files that were written, in one line, or nothing."""
+        """One line about the written files, or an empty string."""
         ...
 
     def progress_bar(self) -> ProgressBar:
-        """Return what shows how far `run` is."""
+        """Return a progress bar for `run`."""
         ...
 
     def run(self, progress: Callable[[int, int], None], /) -> R:
-        """Do it, in event loops of its own, and return what came of it.
+        """Run the command, in event loops of its own, and return the result.
 
-        :param progress: is called now and then with what is done and what there is to do.
+        :param progress: a function that is called now and then with the work done and the total.
         :raises ScenarioError: when the input cannot be used; nothing is written.
         """
         ...
 
     def tell(self, result: R, /) -> None:
-        """Print what came of it to standard output; the files are on the disk by now."""
+        """Print ``result`` to standard output, after all files were written."""
         ...

@@ -1,4 +1,4 @@
-"""``history``: hot keys from logs, so that a first deployment starts warm."""
+"""The command ``history``: make a journal of hot keys from logs."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _Optional: Final = Parameter(show_default=False)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryCommand:
-    """A reading of logs, and how to tell of it; a `async_backfill._commands.command.Command`."""
+    """A reading of logs; implements `Command`."""
 
     job: HistoryJob
     quiet: bool
 
     @property
     def written(self) -> str:
-        """What to say of the journal."""
+        """One line about the journal."""
         return one_line(f"{self.job.output} written")
 
     def progress_bar(self) -> ProgressBar:
@@ -44,7 +44,7 @@ class HistoryCommand:
         return anyio.run(write_history, self.job, progress)
 
     def tell(self, history: History, /) -> None:
-        """Print what each log held, and how many keys the journal has."""
+        """Print the counts of each log, and the number of keys in the journal."""
         for reading in history.readings:
             others = reading.lines - reading.lookups
             missed = f", {others:,} without a key" if others else ""
@@ -66,29 +66,29 @@ def history(
     """Write a journal of hot keys from logs, so that a first deployment starts warm.
 
     A cache whose backfills select by history reads the journal when it opens.
-    Lines without a key are counted. Example:
+    Lines without a key are skipped and counted. Example:
 
         python -m async_backfill history --from access.log --to hot.journal
 
     Parameters
     ----------
     from_:
-        A log, plain or gzip, or - for standard input; may be given again, oldest first.
+        A log, plain or gzip, or - for standard input; repeat the option for more logs, oldest first.
     to:
         The journal; an older one is replaced once the new one is complete.
     format:
         Access log (common or combined: the key is the path, without the query), one key a line, or CSV
-        with a header [what the first lines look like].
+        with a header [guessed from the first lines].
     column:
-        The column of a CSV table that is the key.
+        The key column of a CSV table.
     pattern:
         A regular expression; its group, or the one named key, is the key.
     size:
-        Keys remembered at the most; twice the capacity of the cache is enough.
+        Largest number of keys to remember; twice the capacity of the cache is enough.
     half_life:
         Lookups after which a lookup counts half [15 times the size].
     quiet:
-        Print nothing but complaints.
+        Print errors only.
     """
     job = HistoryJob(
         inputs=from_,

@@ -1,4 +1,4 @@
-"""Whole numbers among the options."""
+"""Converters for options that are whole numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def integer(_: object, tokens: Sequence[Token]) -> int:
-    """Return a whole number; the library's own conversion would round 3.7."""
+    """Return the whole number of an option; cyclopts itself would round 3.7."""
     text = tokens[0].value.strip()
     if re.fullmatch(r"[+-]?[0-9]{1,18}", text) is None:
         raise ValueError(f'"{text[:60]}" is not a whole number')
@@ -20,5 +20,5 @@ def integer(_: object, tokens: Sequence[Token]) -> int:
 
 
 def integer_or_none(_: object, tokens: Sequence[Token]) -> int | Literal["none"]:
-    """Return a whole number, or ``none`` as it is."""
+    """Return the whole number of an option, or ``"none"``."""
     return "none" if tokens[0].value == "none" else integer(_, tokens)

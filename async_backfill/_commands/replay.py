@@ -1,4 +1,4 @@
-"""The root command: replay a scenario and write its summary."""
+"""The default command: replay a scenario and write its summary."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ A source may also be a table (CSV or JSON lines, plain or gzip) or simulated:
     "source": {"kind": "table", "file": "rows.csv.gz", "key": "id"}
     "source": {"kind": "simulated", "keys": 1000, "latency": 0.02}
 
-Or elsewhere: a file that is not read into memory, a database, a service. A store
-that processes share may stand before any of them. Secrets are variables of the
-environment:
+Or outside of this process: a file that is not read into memory, a database, a
+service. A far tier (L2) in Redis may stand before any of them. Secrets are
+variables of the environment:
 
     "source": {"kind": "file", "file": "rows.parquet", "key": "id"}
     "source": {"kind": "sql", "url": "postgresql://app:${PGPASSWORD}@db/shop",
@@ -52,17 +52,17 @@ The lookups may be a file with one key a line, plain or gzip:
 
     "lookups": {"file": "keys.gz"}
 
-Or made up, few keys asked for often (Zipf's law, from a seed):
+Or generated, with few keys asked for often (Zipf's law, from a seed):
 
     "lookups": {"kind": "zipf", "count": 9000, "keys": 1000,
                 "exponent": 0.9, "seed": 1}
 
-Files are looked for beside the scenario. Every setting above can stand in the
-scenario, written with underscores: "max_backfills": 3.
+File names are relative to the folder of the scenario. Every setting above can be
+in the scenario, written with underscores: "max_backfills": 3.
 
 Exit codes: 0 the summary is written; 1 the run failed, such as a full disk;
 2 the input or the command is wrong and nothing was written; 130 interrupted.
-A complaint is one line on standard error.
+An error is one line on standard error.
 """
 
 _SETTINGS: Final = Group("Settings, instead of those in the scenario", sort_key=2)
@@ -73,58 +73,58 @@ _WholeOrNone: Final = Parameter(group=_SETTINGS, show_default=False, converter=i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overrides:
-    """The settings of a scenario as options; ``None`` leaves the scenario's."""
+    """The settings of a scenario as options; ``None`` keeps the scenario's value."""
 
     miss_threshold: Annotated[float | None, _Setting] = None
-    """Share of misses, 0.01 to 1.0, that starts a backfill [0.5 unless the scenario says]."""
+    """Share of misses, 0.01 to 1.0, that starts a backfill [0.5 unless the scenario sets it]."""
 
     backfill_batch: Annotated[int | None, _Whole] = None
-    """Keys that one backfill loads at the most [10]."""
+    """Largest number of keys in one backfill [10]."""
 
     max_backfills: Annotated[int | Literal["none"] | None, _WholeOrNone] = None
     """Backfills allowed before a person must approve more [none: no limit]."""
 
     capacity: Annotated[int | Literal["none"] | None, _WholeOrNone] = None
-    """Keys that the cache holds at the most [none: no limit]."""
+    """Largest number of keys in the cache [none: no limit]."""
 
     window: Annotated[int | None, _Whole] = None
-    """Latest lookups that the share of misses is taken over [1000]."""
+    """Number of latest lookups over which the share of misses is measured [1000]."""
 
     min_lookups: Annotated[int | None, _Whole] = None
-    """Lookups that the window must hold before a backfill can start [3]."""
+    """Lookups in the window before a backfill can start [3]."""
 
     backfill_evicts: Annotated[bool | None, Parameter(group=_SETTINGS, show_default=False)] = None
-    """Whether a backfill may push out what is cached, or only fills free room [no]."""
+    """Whether a backfill may evict cached keys, or only fill free room [no]."""
 
     eviction: Annotated[Eviction | None, _Setting] = None
-    """Who leaves a full cache first: FIFO, LRU, SIEVE or S3-FIFO [fifo]."""
+    """Which keys leave a full cache first: FIFO, LRU, SIEVE or S3-FIFO [fifo]."""
 
     concurrency: Annotated[int | None, _Whole] = None
     """Lookups in flight; above 1 backfills run in the background [1]."""
 
     selection: Annotated[SelectionName | None, _Setting] = None
-    """What a backfill loads: the first keys of the source that are not cached, or the hottest [source]."""
+    """Keys that a backfill loads: the first uncached ones of the source, or the hottest [source]."""
 
     successors: Annotated[int | None, _Whole] = None
-    """Keys loaded along with a missed one: those that missed right after it the last time [0]."""
+    """Keys to load along with a missed key: those that missed right after it last time [0]."""
 
     flush_at: Annotated[int | Literal["none"] | None, _WholeOrNone] = None
-    """Number of the lookup before which the cache is emptied, as by a restart [none]."""
+    """Number of the lookup before which the cache is cleared, as by a restart [none]."""
 
     lookups_per_second: Annotated[float | Literal["none"] | None, _Setting] = None
-    """Lookups that begin in a second, at random moments, as far as concurrency allows [none: at once]."""
+    """Lookups that begin per second, at random times, as far as concurrency allows [none: at once]."""
 
     arrival_seed: Annotated[int | None, _Whole] = None
-    """Of the moments at which they begin [0]."""
+    """Seed of the times at which lookups begin [0]."""
 
     ttl: Annotated[float | Literal["none"] | None, _Setting] = None
     """Seconds that a value stays fresh [none: for ever]."""
 
     ttl_jitter: Annotated[float | None, _Setting] = None
-    """Share of ttl, 0.0 to 1.0, that is cut off at random [0]."""
+    """Largest share of ttl, 0.0 to 1.0, that is cut off at random [0]."""
 
     ttl_seed: Annotated[int | None, _Whole] = None
-    """Of what is cut off [0]."""
+    """Seed of the ttl jitter [0]."""
 
     stale_for: Annotated[float | None, _Setting] = None
     """Seconds after ttl in which the old value is served while the key is loaded again [0]."""
@@ -133,7 +133,7 @@ class Overrides:
     """Seconds for which the cache remembers that a key does not exist [none: it asks each time]."""
 
     def given(self) -> dict[str, Any]:
-        """Return the settings that were given, by their name in the scenario."""
+        """Return the given settings, by their names in the scenario."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         return {
             name: None if value == "none" else value for name, value in values.items() if value is not None
@@ -142,7 +142,7 @@ class Overrides:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayCommand:
-    """A replay: the job, and how to tell of it; a `async_backfill._commands.command.Command`."""
+    """A replay; implements `Command`."""
 
     job: Job
     output_format: Literal["table", "json"]
@@ -151,7 +151,7 @@ class ReplayCommand:
 
     @property
     def written(self) -> str:
-        """What to say of the summary file."""
+        """One line about the summary file."""
         return one_line(f"{self.job.output} written")
 
     def progress_bar(self) -> ProgressBar:
@@ -187,25 +187,25 @@ def replay(
 ) -> ReplayCommand:
     """Replay the lookups of a scenario through a cache that backfills itself.
 
-    Reads the scenario, asks the cache for each key in turn, and writes a summary:
-    hits, misses, backfills, and what they cost the source.
+    Reads the scenario, looks up each key in turn, and writes a summary:
+    hits, misses, backfills, and their cost for the source.
 
     Parameters
     ----------
     input:
-        The scenario: JSON or TOML, whatever the file is called.
+        The scenario: JSON or TOML, under any file name.
     output:
         The summary, JSON; an older one is replaced once the new one is complete.
     format:
         What to print: a table, or the summary itself as JSON.
     quiet:
-        Print nothing but complaints.
+        Print errors only.
     results_limit:
-        Above this many lookups the summary does not list each result.
+        Largest number of lookups for which the summary lists each result.
     journal:
         A file of hot keys, for selection history: read before the replay, written after it.
     virtual_time:
-        Let time jump from one event to the next: an hour takes seconds, every run is the same.
+        Let time jump from one event to the next: an hour takes seconds, and every run is the same.
     """
     given = overrides.given() if overrides is not None else {}
     job = Job(scenario=input, output=output, overrides=given, results_limit=results_limit, journal=journal)

@@ -1,4 +1,4 @@
-"""``tune``: which settings are worth choosing for the lookups of a scenario."""
+"""The command ``tune``: find good settings for the lookups of a scenario."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ _Whole: Final = Parameter(converter=integer)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuneCommand:
-    """A command line of ``tune`` that was understood: the job, and how to tell of it."""
+    """A tuning; implements `Command`."""
 
     job: TuneJob
     quiet: bool
 
     def progress_bar(self) -> ProgressBar:
-        """Return what shows how many settings were tried."""
+        """Return a bar that counts lookups."""
         return ProgressBar(None if self.quiet else sys.stderr, doing="replaying")
 
     def run(self, progress: Callable[[int, int], None]) -> Tuning:
-        """Do the job."""
+        """Try the settings, and write the files."""
         return anyio.run(run_tuning, self.job, progress)
 
     def tell(self, tuning: Tuning) -> None:
-        """Print what is worth choosing."""
+        """Print the settings worth choosing."""
         print_choices(tuning, sys.stdout)
         if self.written:
             print(self.written)
 
     @property
     def written(self) -> str:
-        """Return what to say of the files that were written, or nothing."""
+        """One line about the written files, or an empty string."""
         paths = [path for path in (self.job.output, self.job.plot) if path is not None]
         return one_line(f"{' and '.join(paths)} written") if paths else ""
 
@@ -66,36 +66,36 @@ def tune(
 ) -> TuneCommand:
     """Replay the lookups of a scenario under many settings, and print the few worth choosing.
 
-    Varied are capacity, eviction, miss_threshold, backfill_batch, selection,
-    successors and max_backfills, around those of the scenario: a coarse grid first, then finer
-    steps around the best. A setting is worth choosing when none makes fewer
+    It varies capacity, eviction, miss_threshold, backfill_batch, selection,
+    successors and max_backfills, starting from those of the scenario: a coarse grid first, then finer
+    steps around the best. A setting is worth choosing when no other makes fewer
     source calls with as little memory, and when it makes at least 2 % fewer
     calls than the next smaller one. Lookups are replayed one at a time and
-    without latency, which changes nothing that is counted.
+    without latency, which changes no count.
 
     A sample keeps all or none of a key's lookups and scales the cache with them
-    (SHARDS). Its figures are estimates, and the error of the hit rates is
-    stated. Batches, budgets and thresholds do not scale exactly: trust a sample
-    for capacity and eviction, and look at the rest with --check.
+    (SHARDS). Its figures are estimates, with the error of the hit rates.
+    Batches, budgets and thresholds do not scale exactly: trust a sample
+    for capacity and eviction, and check the rest with --check.
 
     Parameters
     ----------
     input:
-        The scenario: JSON or TOML, whatever the file is called.
+        The scenario: JSON or TOML, under any file name.
     output:
         The report, JSON; an older one is replaced once the new one is complete.
     plot:
-        A picture of all that was tried, SVG; needs the extra "report".
+        A plot of all trials, SVG; needs the extra "report".
     jobs:
         Replays at the same time, each in a process of its own [the number of processors].
     trials:
-        Settings to try at the most.
+        Largest number of settings to try.
     sample:
         Share of the keys to replay, above 0 and up to 1, such as 0.01 [all keys].
     check:
-        Replay the settings worth choosing in full too, and state by how much the sample was off.
+        Replay the settings worth choosing in full too, and print the error of the sample.
     quiet:
-        Print nothing but complaints.
+        Print errors only.
     """
     job = TuneJob(
         scenario=input,

@@ -1,6 +1,6 @@
-"""The main job: read a scenario, replay its lookups through a cache, write the summary.
+"""The jobs of the command line: replay a scenario, tune its settings, make a journal from logs.
 
-A scenario goes through the modules in this order: `document` (text to plain values), `decode` (plain
-values to a `scenario.Scenario`), `build` (the source and the cache), `replay`, `summary`, `output`.
-`job` is the one function that calls them all, `display` is what a person sees of it.
+A scenario passes through the modules in this order: `document` (text to plain values), `decode` (plain
+values to a `Scenario`), `build` (the source and the cache), `lookups`, `summary`, `output`. Each of
+`replay`, `tuning` and `history` has a `job` that calls the others; `display` shows progress and result.
 """

@@ -1,4 +1,4 @@
-"""What a person sees of a run: a progress bar while it lasts, a short table at the end."""
+"""Terminal output of a run: a progress bar, and a short table at the end."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class ProgressBar:
 
     Nothing is shown when ``stream`` is ``None`` or not a terminal.
 
-    :param doing: what is done, as its first word.
-    :param in_bytes: whether bytes are counted.
+    :param doing: the first word of the bar, such as ``"replaying"``.
+    :param in_bytes: whether the bar counts bytes.
     """
 
     def __init__(self, stream: TextIO | None, *, doing: str = "replaying", in_bytes: bool = False) -> None:
@@ -53,7 +53,7 @@ class ProgressBar:
             self._bar.stop()
 
     def show(self, done: int, total: int) -> None:
-        """Show that ``done`` of ``total`` lookups have begun, or that many bytes are read."""
+        """Show ``done`` of ``total``: lookups begun, or bytes read."""
         if self._stream is None or total <= self._least:
             return
         if self._bar is None:
@@ -71,7 +71,7 @@ class ProgressBar:
 
 
 def print_table(summary: dict[str, Any], stream: TextIO) -> None:
-    """Print the figures of ``summary`` to ``stream``, in two columns: the cache, and its source."""
+    """Print the figures of ``summary`` to ``stream`` in two columns: the cache, and its source."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1))
     for side in ("left", "right"):
         table.add_column(f"{side} name", style="dim")
@@ -95,7 +95,7 @@ def print_table(summary: dict[str, Any], stream: TextIO) -> None:
 
 
 class _Console(Console):
-    """A console that leaves it to its user what a broken pipe means; rich would end the process."""
+    """A console that raises `BrokenPipeError`; rich itself would end the process."""
 
     def on_broken_pipe(self) -> None:
         raise  # noqa: PLE0704 - it is called while the BrokenPipeError is handled

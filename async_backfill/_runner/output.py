@@ -1,4 +1,4 @@
-"""The summary file: refused early when it cannot be written, and replaced whole or not at all."""
+"""Check early that an output file can be written, and write it atomically."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ if TYPE_CHECKING:
 
 
 class OutputError(AsyncBackfillError):
-    """The summary could not be written; what was there before is still there."""
+    """An output file could not be written; the file that was there before is unchanged."""
 
 
 async def check_output(path: str, *, reads: Iterable[Path]) -> None:
-    """Make sure, changing nothing, that a file can be written at ``path``.
+    """Check, without changing anything, that a file can be written at ``path``.
 
-    :param reads: files of this run, which must not be overwritten.
-    :raises ScenarioError: when it cannot; names ``path`` and says why.
+    :param reads: the input files of this run, which must not be overwritten.
+    :raises ScenarioError: when it cannot be written; names ``path`` and the reason.
     """
     await to_thread.run_sync(_check, path, list(reads))
 
 
 async def write_atomically(path: str, content: bytes) -> None:
-    """Put ``content`` at ``path``: written beside it, synced, renamed.
+    """Write ``content`` to ``path`` atomically: to a file beside it, which is synced and renamed.
 
-    A link is followed, and a file that is there keeps its permissions. Whatever goes wrong, a
-    reader finds the old file or the new one, and nothing else is left behind.
+    A link is followed, and an existing file keeps its permissions. After any error a reader finds either the
+    old file or the new one, and nothing else is left behind.
 
     :raises OutputError: when the file system refuses.
     """
     try:
-        # Made here and now, not in a thread that might do it after a cancellation has cleaned up.
+        # Made here, not in a thread, which might do it after a cancellation has cleaned up.
         with AtomicFile(path) as replacement:
             await to_thread.run_sync(replacement.fill, content)
-            # Nothing is awaited from here on, so whoever is cancelled knows that the old file is there.
+            # Nothing is awaited from here on, so after a cancellation the old file is certainly there.
             replacement.put_in_place()
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {reason(error)}") from error
@@ -61,7 +61,7 @@ def _check(path: str, reads: Iterable[Path]) -> None:
 
 
 def _obstacle(path: str, target: Path, reads: Iterable[Path]) -> str | None:
-    """Return why no file may be put at ``target``, as far as looking can tell."""
+    """Return why no file may be written at ``target``, or ``None``, without trying to write."""
     try:
         found = target.stat()
     except FileNotFoundError:
@@ -75,12 +75,12 @@ def _obstacle(path: str, target: Path, reads: Iterable[Path]) -> str | None:
     for read in reads:
         if _is_at(read, found):
             return f"would overwrite {read}, which this run reads"
-    # A rename needs no right to write the file itself, but whoever took that right away meant it.
+    # A rename does not need the right to write the file, but a write-protected file is protected on purpose.
     return None if os.access(target, os.W_OK) else "is write-protected"
 
 
 def _is_at(path: Path, found: os.stat_result) -> bool:
-    # A file that cannot be looked at cannot be read either, and reading it will say so.
+    # A file that cannot be examined cannot be read either, and reading it will raise the error.
     with suppress(OSError, ValueError):
         return os.path.samestat(path.stat(), found)
     return False

@@ -1,4 +1,4 @@
-"""How messages name a place and show a value, so that each stays one short line."""
+"""Helpers for error messages of one short line: show a place in a document, or a value."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Place: TypeAlias = "tuple[Place, str | int] | None"
-"""A place in a document: where its container is, and its name or number there; ``None`` is the whole.
+"""A place in a document: the place of its container, and its name or number there; ``None`` is the root.
 
-Linked, because a document has as many places as values and hardly any is ever put into words.
+A linked list, because each value of a document has a place, and hardly any is ever shown.
 """
 
 _LONGEST: Final = 60
@@ -35,7 +35,7 @@ def path_of(place: Place) -> str:
 
 
 def shown(value: object) -> str:
-    """Return ``value`` as JSON in ASCII, cut off where it gets long."""
+    """Return ``value`` as JSON in ASCII, shortened when it is long."""
     if isinstance(value, str):
         value = value if len(value) <= _LONGEST else f"{value[:_LONGEST]}..."
         return json.dumps(value)
@@ -44,12 +44,12 @@ def shown(value: object) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the one of ``known``, which are in lower case, that is most like ``name``."""
+    """Return the name in ``known``, all in lower case, that is most similar to ``name``."""
     return difflib.get_close_matches(name[:_LONGEST].casefold(), list(known), n=1, cutoff=0.0)[0]
 
 
 def one_line(text: str) -> str:
-    """Return ``text`` with everything escaped that is not printable: line ends, control characters."""
+    """Return ``text`` with unprintable characters escaped, such as line ends and control characters."""
     if text.isprintable():
         return text
     return "".join(

@@ -1,9 +1,15 @@
-"""For tests of programs that use this package: parts under control, and suites for parts of your own.
+"""Test doubles for programs that use this package, and contract tests for parts of your own.
 
-`ManualClock`, `GatedSource`, `MemoryFarStore` and `MemoryPermits` stand in for a clock, a source and
-what a fleet shares. The
-contract suites are classes that a test class of yours inherits from; what they promise is what a cache
-relies on.
+The doubles need no server and no waiting:
+
+- `ManualClock` is a clock that a test moves;
+- `GatedSource` is a source whose calls wait until a test releases them;
+- `MemoryFarStore` is a far tier (L2) in memory, with leases and invalidations, and `NetworkLink` makes the
+  way to it slow or broken;
+- `MemoryPermits` is a backfill budget that several caches share.
+
+A contract suite, such as `SourceContract` or `StoreContract`, is a class of tests for your own source, scan,
+store, far tier or budget: inherit from it in a test class. It tests the promises that a cache relies on.
 """
 
 from async_backfill.testing._far_store_contract import FarStoreContract

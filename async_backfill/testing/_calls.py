@@ -1,4 +1,4 @@
-"""Calls at the same time, and calls that are given up at every moment, for the contract suites."""
+"""Run calls at the same time, or cancel them at many moments, for the contract suites."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PATIENCE: Final = 60.0
-"""Seconds after which a call that does not end fails its test."""
+"""The seconds after which a call that does not end fails its test."""
 
 _STEPS: Final = 10
 _SHARES: Final = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 
 
 async def together(*calls: Callable[[], Coroutine[Any, Any, T]]) -> Sequence[T]:
-    """Make all ``calls`` at the same time; return what they return, in their order."""
+    """Make all ``calls`` at the same time; return their results, in their order."""
     results: dict[int, T] = {}
 
     async def run(number: int, call: Callable[[], Coroutine[Any, Any, T]]) -> None:
@@ -37,7 +37,7 @@ async def together(*calls: Callable[[], Coroutine[Any, Any, T]]) -> Sequence[T]:
 async def moments(
     call: Callable[[], Coroutine[Any, Any, object]],
 ) -> Sequence[Callable[[], Coroutine[Any, Any, object]]]:
-    """Make ``call`` once to see how long it takes; return waits that end at moments of such a call."""
+    """Make ``call`` once to measure it; return functions that wait until different moments of such a call."""
     begin = current_time()
     await call()
     duration = current_time() - begin
@@ -48,7 +48,7 @@ async def moments(
 async def give_up(
     call: Callable[[], Coroutine[Any, Any, object]], moment: Callable[[], Coroutine[Any, Any, object]]
 ) -> None:
-    """Make ``call`` and cancel it at a ``moment``; what it raises besides is raised."""
+    """Make ``call`` and cancel it after ``moment`` has returned; an error of the call is raised."""
     with fail_after(PATIENCE):
         async with create_task_group() as tasks:
             tasks.start_soon(call)

@@ -1,4 +1,4 @@
-"""What every far store must do, as tests that a far store of yours can be put to."""
+"""Contract tests for a far tier's store (L2)."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _LONG = 3600.0
 
 
 class FarStoreContract(Generic[K, V]):
-    r"""The promises of `FarStore`; inherit from it, and give fixtures ``store`` and ``other``.
+    r"""Tests of the promises of `FarStore`; inherit from it, and give the fixtures ``store`` and ``other``.
 
-    Both are empty when a test begins. ``other`` is at the same place in a namespace of its own::
+    Both are empty when a test begins. ``other`` is on the same server, in another namespace::
 
         @pytest.mark.anyio
         class TestMyStore(FarStoreContract[str, object]):
@@ -41,16 +41,16 @@ class FarStoreContract(Generic[K, V]):
     """
 
     items: Mapping[K, V]
-    """Three keys or more, and a value for each, all of them different. One should be ``None``."""
+    """Three keys or more with their values, which all differ. One value should be ``None``."""
 
     odd_keys: Sequence[K] = ()
-    """Keys that a store could stumble over or take for one another."""
+    """Keys that a store could refuse, or confuse with each other."""
 
     ttl: float = 0.05
-    """Seconds, the shortest ttl worth a test; the tests wait as long as that, a few times."""
+    """The shortest useful ttl in seconds; the tests wait for it, a few times."""
 
     resolution: float = 0.01
-    """Seconds that the store's clock and the event loop's may differ by, when they measure a ttl."""
+    """The largest difference in seconds between the store's clock and the event loop's over one ttl."""
 
     async def test_nothing_is_found_in_an_empty_store(self, store: FarStore[K, V]) -> None:
         same(await self._find(store, tuple(self.items)), {}, "an empty store has no key")
@@ -119,7 +119,7 @@ class FarStoreContract(Generic[K, V]):
         await store.set_many(self.items)
         await store.delete_many((first,))
         left = {key: self.items[key] for key in others}
-        same(await self._find(store, tuple(self.items)), left, "who was deleted is gone, and nobody else")
+        same(await self._find(store, tuple(self.items)), left, "deleted keys are gone, and no others")
 
     async def test_keys_that_are_not_there_can_be_deleted(self, store: FarStore[K, V]) -> None:
         first, *others = self.items
@@ -178,7 +178,7 @@ class FarStoreContract(Generic[K, V]):
                 same(await self._find(store, (key,)), {key: expected[key]}, "each call has its own answer")
 
         await together(*(partial(keep_and_find, key) for key in keys * 3))
-        same(await self._find(store, keys), expected, "all are there in the end")
+        same(await self._find(store, keys), expected, "all keys have their values in the end")
 
     async def test_a_cancelled_get_does_not_answer_another_key(self, store: FarStore[K, V]) -> None:
         await store.set_many(self.items)
@@ -223,6 +223,6 @@ class FarStoreContract(Generic[K, V]):
         await anyio.sleep(self.ttl + self.resolution)
 
     def _valued(self, keys: Sequence[K]) -> dict[K, V]:
-        """Return a value for each key, another one than its neighbours have."""
+        """Return a value for each key, different from those of its neighbours."""
         values = tuple(self.items.values())
         return {key: values[number % len(values)] for number, key in enumerate(keys)}

@@ -1,4 +1,4 @@
-"""A source whose loads wait until a test lets them go."""
+"""A source whose loads wait until a test releases them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 
 class GatedSource(Generic[K, V]):
-    """A source whose loads wait until they are let go, one at a time or all from now on.
+    """A source over ``rows`` whose loads wait until a test releases them.
 
-    ``calls`` has the keys of each load, in the order they came. `release` lets the oldest load that
-    still waits go, with the rows as they are then, or with an error. `open` lets all go.
+    `release` releases the oldest waiting load, which answers with the rows of that moment or raises an error;
+    `open` releases all loads, the later ones too. ``calls`` lists the keys of each load, in order, and
+    ``cancelled`` the keys of each load that was cancelled while it waited.
     """
 
     def __init__(self, rows: Mapping[K, V]) -> None:
@@ -28,25 +29,25 @@ class GatedSource(Generic[K, V]):
 
     @property
     def waiting(self) -> int:
-        """How many loads wait to be let go."""
+        """The number of waiting loads."""
         return len(self._waiting)
 
     async def load_many(self, keys: Sequence[K], /) -> Mapping[K, V]:
-        """Wait to be let go, then answer or raise."""
+        """Wait to be released, then answer or raise."""
         self.calls.append(tuple(keys))
         if not self._is_open:
             await self._wait(tuple(keys))
         return {key: self.rows[key] for key in keys if key in self.rows}
 
     def release(self, error: BaseException | None = None) -> None:
-        """Let the oldest waiting load go; it raises ``error`` if there is one."""
+        """Release the oldest waiting load; it raises ``error`` if there is one."""
         gate, errors = self._waiting.pop(0)
         if error is not None:
             errors.append(error)
         gate.set()
 
     def open(self) -> None:
-        """Let all loads go, those that wait and those to come."""
+        """Release all loads, waiting and later ones."""
         self._is_open = True
         while self._waiting:
             self.release()

@@ -1,4 +1,4 @@
-"""What the invalidations of every fleet must do, as tests that invalidations of yours can be put to."""
+"""Contract tests for invalidations between processes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _FIRST_PAUSE: Final = 0.01
 
 
 class InvalidationsContract(Generic[K]):
-    """The promises of `Invalidations`; inherit from it, and give fixtures ``first`` and ``second``.
+    """Tests of the promises of `Invalidations`; inherit from it, and give ``first`` and ``second``.
 
-    They are those of two caches of one fleet. It is used as `FarStoreContract` is. Nobody can know when
-    a listener has begun to hear, so the tests publish until it does.
+    These two fixtures belong to two caches that share invalidations. Use it as `FarStoreContract`. A test
+    cannot know when a listener has begun to receive, so the tests publish until it does.
     """
 
     keys: Sequence[K]
-    """Distinct keys, three or more, odd ones among them."""
+    """Distinct keys, three or more, with unusual ones among them."""
 
     async def test_what_one_publishes_the_other_hears(
         self, first: Invalidations[K], second: Invalidations[K]
@@ -56,7 +56,7 @@ class InvalidationsContract(Generic[K]):
             by_first, by_second = _Heard[K](), _Heard[K]()
             tasks.start_soon(first.listen, by_first.forget)
             tasks.start_soon(second.listen, by_second.forget)
-            # Twice, because whoever begins to listen may be told to forget everything.
+            # Twice, because a new listener may be told to forget everything.
             for _ in range(2):
                 by_first.clear()
                 await by_first.wait_for([ready], second)
@@ -64,7 +64,7 @@ class InvalidationsContract(Generic[K]):
                 by_second.clear()
                 await by_second.wait_for([published], first)
             await by_first.wait_for([marker], second)
-            same(published in by_first.keys, False, "who publishes does not forget for that")
+            same(published in by_first.keys, False, "a publisher does not receive its own message")
             tasks.cancel_scope.cancel()
 
     async def test_who_stopped_listening_can_begin_again(
@@ -91,11 +91,11 @@ class InvalidationsContract(Generic[K]):
                 heard.clear()
                 await heard.wait_for(self.keys[1:], first)
             tasks.cancel_scope.cancel()
-        same(heard.all_keys - set(self.keys), set(), "what nobody published is not heard")
+        same(heard.all_keys - set(self.keys), set(), "no key is received that was not published")
 
 
 class _Heard(Generic[K]):
-    """What a listener was told to forget."""
+    """The keys that one listener received."""
 
     def __init__(self) -> None:
         self.keys: set[K] = set()
@@ -103,12 +103,12 @@ class _Heard(Generic[K]):
         self.is_everything = False
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Forget the keys received so far."""
         self.keys.clear()
         self.is_everything = False
 
     def forget(self, keys: Sequence[K] | None) -> None:
-        """Take note of ``keys``."""
+        """Note ``keys``, or everything for ``None``."""
         if keys is None:
             self.is_everything = True
         else:
@@ -116,7 +116,7 @@ class _Heard(Generic[K]):
             self.all_keys.update(keys)
 
     async def wait_for(self, keys: Sequence[K] | None, sender: Invalidations[K]) -> None:
-        """Have ``sender`` publish ``keys`` until they are heard; who forgets everything forgets them."""
+        """Publish ``keys`` from ``sender`` until they are received; a ``None`` counts as all keys."""
         pause = _FIRST_PAUSE
         with fail_after(PATIENCE):
             while not (self.is_everything or (keys is not None and self.keys.issuperset(keys))):

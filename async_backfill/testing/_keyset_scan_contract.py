@@ -1,4 +1,4 @@
-"""What a scan that goes by keys must do while keys are deleted, as tests for a scan of yours."""
+"""Contract tests for a keyset scan, which misses nothing while keys are deleted."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class KeysetScanContract(ScanContract[K]):
-    """The promises of `Scan`, and that keys may be deleted during one; for sources that can change.
+    """Tests of the promises of `Scan` while keys are deleted; for sources that can change.
 
-    Give a fixture ``delete`` besides: an async function that deletes one key from the source. A scan
-    that counts rows (OFFSET) misses keys here.
+    Give the fixture ``delete`` as well: an async function that deletes one key from the source. A scan
+    that counts rows (OFFSET) fails here, because it misses keys.
     """
 
     async def test_when_the_key_at_the_cursor_is_deleted_no_other_is_missed(

@@ -1,4 +1,4 @@
-"""What the leases of every far store must do, as tests that leases of yours can be put to."""
+"""Contract tests for the leases of a far tier (L2)."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ _RIVALS: Final = 10
 
 
 class LeasesContract(Generic[K, V]):
-    """The promises of `Leases`; inherit from it, and give four fixtures.
+    """Tests of the promises of `Leases`; inherit from it, and give four fixtures.
 
-    ``leases``, ``rival`` and ``brief`` are those of three processes for the keys of the far store
-    ``store``, which is empty when a test begins. The leases of ``brief`` are short, the others are so long
-    that none ends during a test. It is used as `FarStoreContract` is.
+    ``leases``, ``rival`` and ``brief`` belong to three processes that share the far tier's ``store``, which
+    is empty when a test begins. The leases of ``brief`` are short; the others are so long that none expires
+    during a test. Use it as `FarStoreContract`.
     """
 
     items: Mapping[K, V]
-    """Two keys or more, and a value for each, all of them different. One should be ``None``."""
+    """Two keys or more with their values, which all differ. One value should be ``None``."""
 
     brief_lease: float = 0.05
-    """Seconds that a lease of ``brief`` stands; some tests wait until it is over."""
+    """The duration in seconds of a lease of ``brief``; some tests wait until it expires."""
 
     ttl: float = 0.05
-    """Seconds, the shortest ttl worth a test."""
+    """The shortest useful ttl in seconds."""
 
     resolution: float = 0.01
-    """Seconds that the store's clock and the event loop's may differ by, when they measure a lease."""
+    """The largest difference in seconds between the store's clock and the event loop's over one lease."""
 
     async def test_a_key_without_a_value_and_a_lease_is_leased(self, leases: Leases[K, V]) -> None:
         tokens = await leases.acquire_many(tuple(self.items))
@@ -109,9 +109,9 @@ class LeasesContract(Generic[K, V]):
         tokens = await rival.acquire_many((key,))
         same(set(tokens), {key}, "the key can be leased again")
         await brief.release_many(late)
-        same(list(await brief.set_many({key: old}, late)), [], "the old lease keeps nothing")
+        same(list(await brief.set_many({key: old}, late)), [], "the old lease stores nothing")
         same(list(await rival.set_many({key: new}, tokens)), [key], "the new lease still stands")
-        same(list(await brief.set_many({key: old}, late)), [], "the old lease keeps nothing over a value")
+        same(list(await brief.set_many({key: old}, late)), [], "the old lease does not replace a value")
         same(await self._find(store), {key: new}, "the new value is found")
 
     async def test_a_released_key_can_be_leased_by_another(
@@ -120,15 +120,15 @@ class LeasesContract(Generic[K, V]):
         tokens = await leases.acquire_many(tuple(self.items))
         await leases.release_many(tokens)
         same(set(await rival.acquire_many(tuple(self.items))), set(self.items), "another gets the keys")
-        same(list(await leases.set_many(self.items, tokens)), [], "what was released keeps nothing")
+        same(list(await leases.set_many(self.items, tokens)), [], "a released lease stores nothing")
         same(await self._find(store), {}, "a release leaves no value")
 
     async def test_a_put_wins_over_a_lease(self, store: FarStore[K, V], leases: Leases[K, V]) -> None:
         (key, loaded), (_, put) = tuple(self.items.items())[:2]
         tokens = await leases.acquire_many((key,))
         await store.set_many({key: put})
-        same(list(await leases.set_many({key: loaded}, tokens)), [], "what was loaded is not kept")
-        same(await self._find(store), {key: put}, "what was put is found")
+        same(list(await leases.set_many({key: loaded}, tokens)), [], "the loaded value is not stored")
+        same(await self._find(store), {key: put}, "the put value is found")
 
     async def test_a_delete_wins_over_a_lease(
         self, store: FarStore[K, V], leases: Leases[K, V], rival: Leases[K, V]
@@ -193,7 +193,7 @@ class LeasesContract(Generic[K, V]):
     ) -> None:
         tokens = await leases.acquire_many(tuple(self.items))
         await overrule()
-        same(list(await leases.set_many(self.items, tokens)), [], "what was loaded before is not kept")
+        same(list(await leases.set_many(self.items, tokens)), [], "a value loaded before is not stored")
         same(await self._find(store), {}, "nothing is found")
         same(set(await rival.acquire_many(tuple(self.items))), set(self.items), "another gets the leases")
 

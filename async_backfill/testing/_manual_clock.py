@@ -1,4 +1,4 @@
-"""A clock that is turned by hand."""
+"""A clock that only a test moves."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from async_backfill._common.validation import seconds
 
 
 class ManualClock:
-    """A clock that only moves when it is told to; call it for the time in seconds."""
+    """A clock that moves only when `advance` or `sleep` is called; call it for the time in seconds.
+
+    :param start: the time at the start.
+    """
 
     def __init__(self, start: float = 0.0) -> None:
         self._now = seconds("start", start)
@@ -16,9 +19,9 @@ class ManualClock:
         return self._now
 
     def advance(self, duration: float) -> None:
-        """Move on by ``duration`` seconds."""
+        """Move the clock by ``duration`` seconds."""
         self._now += seconds("duration", duration)
 
     async def sleep(self, duration: float) -> None:
-        """Move on by ``duration`` seconds without waiting; stands in for ``anyio.sleep``."""
+        """Move the clock by ``duration`` seconds without waiting; a replacement for ``anyio.sleep``."""
         self.advance(duration)

@@ -1,4 +1,4 @@
-"""A far store in this process, for tests of a fleet: several caches, one shared tier, no server."""
+"""A far tier's store (L2) in memory, for tests with several caches and no server."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
 
 class MemoryFarStore(Generic[K, V]):
-    """Meets `FarStore`; its ``leases`` meet `Leases` and its ``invalidations`` meet `Invalidations`.
+    """A store of a far tier (L2) in memory; implements `FarStore`.
 
-    Each process of a fleet has a store of its own in front of the same values: the first makes the
-    place, `peer` gives the others. It keeps the values themselves, not copies of them. Time is that of
-    the event loop, virtual where that is. ``link`` makes it slow or has it fail::
+    Its ``leases`` implement `Leases`, its ``invalidations`` implement `Invalidations`. Each cache of a test
+    has a store of its own in front of the same values: make the first, and `peer` makes the others. It keeps
+    the values themselves, not copies of them. It uses the time of the event loop, also when that is virtual.
+    ``link``, a `NetworkLink`, makes it slow or broken::
 
         first = MemoryFarStore()
         second = first.peer()
@@ -32,11 +33,11 @@ class MemoryFarStore(Generic[K, V]):
         second.link.fail()
         second.link.recover()
 
-    ``calls`` has the name and keys of each call made here.
+    ``calls`` lists the name and keys of each call of this store.
 
-    :param lease: seconds that a lease stands which is acquired here.
-    :param clock: seconds that never go back; of another clock than the event loop's, waiting for the end
-        of a lease knows nothing.
+    :param lease: the duration in seconds of the leases of this store.
+    :param clock: a function that returns seconds that never go back. Waiting for the end of a lease only
+        works with the clock of the event loop.
     :raises ConfigurationError: when ``lease`` is not above 0.
     """
 
@@ -44,14 +45,14 @@ class MemoryFarStore(Generic[K, V]):
         self._connect(MemoryServer(clock), NetworkLink(), lease)
 
     def __len__(self) -> int:
-        """Return the number of values that are there now."""
+        """Return the number of values that have not expired."""
         return len(self._server)
 
     def peer(self, link: NetworkLink | None = None, *, lease: float | None = None) -> MemoryFarStore[K, V]:
-        """Return the store of another process at the same place.
+        """Return the store of another process, with the same values.
 
-        :param link: the way there; ``None`` for one of its own.
-        :param lease: seconds that its leases stand; ``None`` for as many as the leases of this one.
+        :param link: its network link; ``None`` makes a new one.
+        :param lease: the duration in seconds of its leases; ``None`` is that of this store.
         """
         peer: MemoryFarStore[K, V] = object.__new__(type(self))
         peer._connect(
@@ -60,7 +61,7 @@ class MemoryFarStore(Generic[K, V]):
         return peer
 
     async def get_many(self, keys: Sequence[K], /) -> Mapping[K, FarCopy[V]]:
-        """Return copies of those of ``keys``, distinct and at least one, that are there."""
+        """Return copies of those ``keys``, distinct and at least one, that are stored."""
         self._take_note("get_many", keys)
         await self.link.there()
         found = self._server.find(keys)
@@ -68,7 +69,7 @@ class MemoryFarStore(Generic[K, V]):
         return found
 
     async def set_many(self, items: Mapping[K, V], /, *, ttl: float | None = None) -> None:
-        """Keep ``items``, at least one, for ``ttl`` seconds; ``None`` for ever."""
+        """Store ``items``, at least one, for ``ttl`` seconds; ``None`` is without a limit."""
         positive_seconds_or_none("ttl", ttl)
         self._take_note("set_many", tuple(items))
         await self.link.there()
@@ -76,7 +77,7 @@ class MemoryFarStore(Generic[K, V]):
         await self.link.back()
 
     async def delete_many(self, keys: Sequence[K], /) -> None:
-        """Remove ``keys`` and their leases; those that are not there are ignored."""
+        """Remove ``keys`` and their leases; unknown keys are ignored."""
         self._take_note("delete_many", keys)
         await self.link.there()
         self._server.forget(keys)
@@ -99,5 +100,5 @@ class MemoryFarStore(Generic[K, V]):
 
     def _take_note(self, call: str, keys: Sequence[K]) -> None:
         if not keys or len(set(keys)) < len(keys):
-            raise ValueError(f"{call} of {keys!r}: expected distinct keys, one or more")
+            raise ValueError(f"{call}: must get distinct keys, one or more, not {keys!r}")
         self.calls.append((call, tuple(keys)))

@@ -1,4 +1,4 @@
-"""Invalidations between caches in one process."""
+"""Invalidations between the caches of one process, in memory."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 class MemoryInvalidations(Generic[K]):
-    """Meets `Invalidations` on a `MemoryServer`, over ``link``: what one publishes all others hear.
+    """Invalidations through a `MemoryServer`, over ``link``; implements `Invalidations`.
 
-    A message takes the latency of the sender's link and that of the listener's. While the listener's
-    line is down it hears nothing, and when it is up again it is told to forget every key. ``calls`` has
-    what was published here.
+    A message takes the latency of the sender's link and that of the listener's. While a listener's link is
+    down it receives nothing; when the link is up again, the listener calls ``forget(None)``. ``calls`` lists
+    the published messages.
     """
 
     def __init__(self, server: MemoryServer[K, Any], link: NetworkLink) -> None:
@@ -43,7 +43,7 @@ class MemoryInvalidations(Generic[K]):
         await self._link.back()
 
     async def listen(self, forget: Callable[[Sequence[K] | None], None], /) -> None:
-        """Call ``forget`` with what others publish, and have published before, until cancelled."""
+        """Call ``forget`` with the keys that others publish, or have published before, until cancelled."""
         while True:
             while self._arriving and self._arriving[0][0] <= current_time():
                 forget(self._arriving.popleft()[1])

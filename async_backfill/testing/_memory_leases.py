@@ -1,4 +1,4 @@
-"""Leases of a far store in memory."""
+"""Leases of a far tier (L2) in memory."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from async_backfill.testing._network_link import NetworkLink
 
 _BLIND: Final = 0.05
-"""Seconds between two looks while the link is down and nothing is heard."""
+"""Seconds between two looks while the link is down and no news arrives."""
 
 
 class MemoryLeases(Generic[K, V]):
-    """Meets `Leases` on a `MemoryServer`, over ``link``; ``calls`` has the name and keys of each call.
+    """Leases on a `MemoryServer`, over ``link``; implements `Leases`.
 
-    :param lease: seconds that a lease stands which is acquired here.
+    ``calls`` lists the name and keys of each call.
+
+    :param lease: the duration of a lease in seconds.
     """
 
     def __init__(self, server: MemoryServer[K, V], link: NetworkLink, *, lease: float) -> None:
@@ -43,7 +45,7 @@ class MemoryLeases(Generic[K, V]):
     async def set_many(
         self, items: Mapping[K, V], tokens: Mapping[K, bytes], /, *, ttl: float | None = None
     ) -> Collection[K]:
-        """Keep those of ``items`` whose leases still stand, and end these; return the keys that were kept."""
+        """Store those ``items`` whose leases are still held, and end the leases; return the stored keys."""
         self.calls.append(("set_many", tuple(items)))
         positive_seconds_or_none("ttl", ttl)
         await self._link.there()
@@ -53,7 +55,7 @@ class MemoryLeases(Generic[K, V]):
         return kept
 
     async def release_many(self, tokens: Mapping[K, bytes], /) -> None:
-        """End leases without a value, as far as they still stand."""
+        """End those of the leases that are still held, without a value."""
         self.calls.append(("release_many", tuple(tokens)))
         await self._link.there()
         self._server.end(self._server.standing(tokens))
@@ -61,10 +63,10 @@ class MemoryLeases(Generic[K, V]):
 
     @contextmanager
     def watch(self, keys: Collection[K], /) -> Iterator[Callable[[], Awaitable[None]]]:
-        """Watch ``keys``: what this gives returns once a lease of one of them has ended since.
+        """Watch ``keys`` for the time of ``with``; gives a function that waits for the end of a lease.
 
-        It returns when the link fails or recovers, too, and 20 times a second while it is down. Each
-        return starts anew.
+        It also returns when the link fails or recovers, and 20 times a second while it is down. After each
+        return it can be called again.
         """
         watch = _Watch(self._server, self._link, frozenset(keys))
         self._server.watch(watch.look)
@@ -85,18 +87,18 @@ class _Watch(Generic[K, V]):
         self._woken = Event()
 
     def look(self, ended: Collection[K]) -> None:
-        """Take note that some leases have ended, or that some began."""
+        """Note that some leases have ended, or that some have begun."""
         if self._keys.intersection(ended):
             self._has_ended = True
         self._woken.set()
 
     def end(self) -> None:
-        """Take note that the end of a lease may be missed."""
+        """Note that the end of a lease may have been missed."""
         self._has_ended = True
         self._woken.set()
 
     async def wait(self) -> None:
-        """Return once a lease has ended, or that may have been missed, since this returned last."""
+        """Return once a lease has ended, or its end may have been missed, since the last return."""
         if not self._link.is_up:
             await sleep(_BLIND)
         while self._link.is_up and not self._has_ended:

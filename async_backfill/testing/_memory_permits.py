@@ -1,4 +1,4 @@
-"""Permits that several caches in one process share."""
+"""Backfill permits that several caches in one process share."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from async_backfill._common.validation import whole
 
 
 class MemoryPermits:
-    """Meets `Permits`: give the same one to each cache of a fleet that a test makes.
+    """A backfill budget in memory, for all caches of a test; implements `Permits`.
 
-    :param permits: how many there are at first, 0 or more.
+    :param permits: the number of permits at the start, 0 or more.
     :raises ConfigurationError: for any other number.
     """
 
@@ -18,7 +18,7 @@ class MemoryPermits:
         self._left = whole("permits", permits, least=0)
 
     async def acquire(self) -> tuple[bool, int]:
-        """Spend one permit if there is one; return whether it was spent, and how many are left."""
+        """Spend one permit if there is one; return whether one was spent, and how many are left."""
         await checkpoint()
         if not self._left:
             return False, 0
@@ -33,6 +33,6 @@ class MemoryPermits:
         return self._left
 
     async def left(self) -> int:
-        """Return how many are left."""
+        """Return the number of permits left."""
         await checkpoint()
         return self._left

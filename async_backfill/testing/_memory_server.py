@@ -1,4 +1,4 @@
-"""What the stores of several processes share in a test: values, leases, and who wants to hear of them."""
+"""A simulated server for a far tier (L2): values, leases, and subscriptions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Lease:
 
 
 class MemoryServer(Generic[K, V]):
-    """Keeps values and leases, each until its time is over; all steps are synchronous."""
+    """Keeps values and leases until they expire; all methods are synchronous."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -40,11 +40,11 @@ class MemoryServer(Generic[K, V]):
         self._inboxes: list[Callable[[object, Sequence[K] | None], None]] = []
 
     def __len__(self) -> int:
-        """Return the number of values that are there now."""
+        """Return the number of values that have not expired."""
         return len(self.find(tuple(self._kept)))
 
     def find(self, keys: Iterable[K]) -> Mapping[K, FarCopy[V]]:
-        """Return copies of those of ``keys`` whose time is not over."""
+        """Return copies of those ``keys`` that are stored and have not expired."""
         now = self.clock()
         kept = {key: self._kept[key] for key in keys if key in self._kept}
         return {
@@ -52,21 +52,21 @@ class MemoryServer(Generic[K, V]):
         }
 
     def keep(self, items: Mapping[K, V], ttl: float | None) -> None:
-        """Keep ``items`` and end the leases of their keys."""
+        """Store ``items`` for ``ttl`` seconds, and end the leases of their keys."""
         now = self.clock()
         until = math.inf if ttl is None else now + ttl
         self._kept.update((key, _Kept(value, now, until)) for key, value in items.items())
         self.end(items)
 
     def forget(self, keys: Iterable[K] | None) -> None:
-        """Remove ``keys`` and their leases; ``None`` is everything."""
+        """Remove ``keys`` and their leases; ``None`` means every key."""
         gone = (*self._kept, *self._leases) if keys is None else tuple(keys)
         for key in gone:
             self._kept.pop(key, None)
         self.end(gone)
 
     def grant(self, keys: Iterable[K], lease: float) -> Mapping[K, bytes]:
-        """Return tokens of new leases, of ``lease`` seconds, for what has neither a value nor a lease."""
+        """Return tokens of new leases of ``lease`` seconds, for ``keys`` without a value and a lease."""
         self.end_overdue()
         until = self.clock() + lease
         wanted = tuple(keys)
@@ -74,45 +74,45 @@ class MemoryServer(Generic[K, V]):
         free = [key for key in wanted if key not in there and key not in self._leases]
         for key in free:
             self._leases[key] = _Lease(b"lease %d" % next(self._numbers), until)
-        self._tell(())  # whoever waits must now wait for the end of these as well
+        self._tell(())  # watchers must now wait for the end of these leases too
         return {key: self._leases[key].token for key in free}
 
     def standing(self, tokens: Mapping[K, bytes]) -> Sequence[K]:
-        """Return the keys of those ``tokens`` whose leases still stand."""
+        """Return the keys of those ``tokens`` whose leases are still held."""
         self.end_overdue()
         return [
             key for key, token in tokens.items() if key in self._leases and self._leases[key].token == token
         ]
 
     def end(self, keys: Iterable[K]) -> None:
-        """End the leases of ``keys`` and wake who watches them."""
+        """End the leases of ``keys`` and wake their watchers."""
         ended = [key for key in keys if self._leases.pop(key, None) is not None]
         if ended:
             self._tell(ended)
 
     def end_overdue(self) -> None:
-        """End the leases whose time is over."""
+        """End the leases that have expired."""
         now = self.clock()
         self.end([key for key, lease in self._leases.items() if lease.until <= now])
 
     def next_end(self, keys: Iterable[K]) -> float:
-        """Return when the first lease of ``keys`` ends by itself; infinity when there is none."""
+        """Return the time when the first lease of ``keys`` expires; infinity when there is none."""
         return min((self._leases[key].until for key in keys if key in self._leases), default=math.inf)
 
     def watch(self, watcher: Callable[[Collection[K]], None]) -> None:
-        """Tell ``watcher`` which leases have ended, each time some do; nothing when some began."""
+        """Call ``watcher`` with the keys of leases that end, and with no keys when leases begin."""
         self._watchers.append(watcher)
 
     def unwatch(self, watcher: Callable[[Collection[K]], None]) -> None:
-        """Tell ``watcher`` no more."""
+        """Stop calling ``watcher``."""
         self._watchers.remove(watcher)
 
     def subscribe(self, inbox: Callable[[object, Sequence[K] | None], None]) -> None:
-        """Give ``inbox`` each message and its sender."""
+        """Call ``inbox`` with the sender and the keys of each message."""
         self._inboxes.append(inbox)
 
     def publish(self, sender: object, keys: Sequence[K] | None) -> None:
-        """Give a message to all inboxes."""
+        """Send a message to all inboxes."""
         for inbox in tuple(self._inboxes):
             inbox(sender, keys)
 

@@ -1,4 +1,4 @@
-"""The way from one process to a far store: as slow and as broken as a test wants it."""
+"""A simulated network link between a process and its far tier (L2)."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from anyio.lowlevel import checkpoint
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_ON_PURPOSE: Final = "the far store fails on purpose"
+_ON_PURPOSE: Final = "the network link fails on purpose"
 
 
 class NetworkLink:
-    """Delays calls and fails them on purpose.
+    """A network link with controllable latency and failure.
 
-    ``latency`` is how many seconds a call needs to get there, ``answer_latency`` how many its answer
-    needs to get back; ``math.inf`` has them wait until the link fails, or for ever. What a call does it
-    does in between, so a caller that gives up while the answer is on its way has had its effect.
+    The call takes effect between the two latencies, so a caller that gives up while the answer is on its way
+    has had its effect.
+
+    :param latency: the seconds that a call needs to arrive; ``math.inf`` waits until the link fails.
+    :param answer_latency: the seconds that the answer needs to come back; ``math.inf`` waits as well.
     """
 
     def __init__(self, *, latency: float = 0.0, answer_latency: float = 0.0) -> None:
@@ -32,16 +34,16 @@ class NetworkLink:
 
     @property
     def is_up(self) -> bool:
-        """Whether calls get through."""
+        """Whether the link works."""
         return self._error is None
 
     def fail(self, error: type[Exception] = ConnectionError) -> None:
-        """Have all calls raise ``error`` from now on, those under way included."""
+        """Fail: all calls raise ``error`` from now on, those in progress included."""
         self._error = self._last_error = error
         self._turn()
 
     def recover(self) -> None:
-        """Let calls through again."""
+        """Work again."""
         if self._error is not None:
             self._error = None
             self._turn()
@@ -51,7 +53,7 @@ class NetworkLink:
         self._callbacks.append(callback)
 
     def remove_callback(self, callback: Callable[[], None]) -> None:
-        """Call ``callback`` no more."""
+        """Stop calling ``callback``."""
         self._callbacks.remove(callback)
 
     async def there(self) -> None:
@@ -69,7 +71,7 @@ class NetworkLink:
             turned = self._turned
             with move_on_after(None if math.isinf(duration) else duration):
                 await turned.wait()
-                raise self._last_error(_ON_PURPOSE)  # even if it has recovered since
+                raise self._last_error(_ON_PURPOSE)  # even if the link has recovered since
         if self._error is not None:
             raise self._error(_ON_PURPOSE)
 

@@ -1,4 +1,4 @@
-"""What a source whose keys can fail one by one must do, as tests for a source of yours."""
+"""Contract tests for a source whose keys can fail one by one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class PartialFailureContract(SourceContract[K, V]):
-    """The promises of `Source`, and that a key can fail by itself: with a `Failed` in the answer."""
+    """Tests of the promises of `Source` for keys that fail alone, with a `Failed` in the answer."""
 
     failing: Sequence[K]
     """Keys that the source fails to load, each time: one or more."""

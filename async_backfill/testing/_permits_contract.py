@@ -1,4 +1,4 @@
-"""What the permits of every fleet must do, as tests that permits of yours can be put to."""
+"""Contract tests for backfill permits that processes share."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 class PermitsContract:
-    """The promises of `Permits`; inherit from it, and give fixtures ``permits`` and ``others``.
+    """Tests of the promises of `Permits`; inherit from it, and give the fixtures ``permits`` and ``others``.
 
-    They are those of two processes for one budget. It is used as `FarStoreContract` is.
+    They belong to two processes that share one budget. Use it as `FarStoreContract`.
     """
 
     granted: int
-    """How many permits there are when a test begins: 2 or more."""
+    """The number of permits when a test begins: 2 or more."""
 
     async def test_each_permit_is_spent_once(self, permits: Permits, others: Permits) -> None:
         for left in reversed(range(self.granted)):
@@ -34,7 +34,7 @@ class PermitsContract:
 
     async def test_approved_permits_are_there_for_all(self, permits: Permits, others: Permits) -> None:
         same(await permits.approve(3), self.granted + 3, "approved permits are added")
-        same(await others.left(), self.granted + 3, "everybody has them")
+        same(await others.left(), self.granted + 3, "all processes have them")
         for _ in range(self.granted + 3):
             await others.acquire()
         same(await permits.approve(1), 1, "they can be added when none is left")

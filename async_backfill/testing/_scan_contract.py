@@ -1,4 +1,4 @@
-"""What every scan must do, as tests that a scan of yours can be put to."""
+"""Contract tests for a scan."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _CURSORS: Final = 5
 
 
 class ScanContract(Generic[K]):
-    """The promises of `Scan`; inherit from it, and give a fixture ``scan``.
+    """Tests of the promises of `Scan`; inherit from it, and give the fixture ``scan``.
 
-    It is used as `SourceContract` is, in the same class or in one of its own::
+    Use it as `SourceContract`, in the same class or in one of its own::
 
         @pytest.mark.anyio
         class TestMyScan(ScanContract[str]):
@@ -38,7 +38,7 @@ class ScanContract(Generic[K]):
     async def test_pages_of_any_size_have_each_key_once(self, scan: Scan[K]) -> None:
         for limit in self._limits():
             found = await self._rest(scan, None, limit)
-            same(len(found), len(set(found)), f"no key is there twice, in pages of {limit}")
+            same(len(found), len(set(found)), f"no key comes twice, in pages of {limit}")
             same(set(found), set(self.keys), f"no key is missed, in pages of {limit}")
 
     async def test_no_page_has_more_keys_than_its_limit(self, scan: Scan[K]) -> None:
@@ -95,7 +95,7 @@ class ScanContract(Generic[K]):
             return await scan.scan(cursor, limit)
 
     async def _pages(self, scan: Scan[K], cursor: object | None, limit: int) -> Sequence[Page[K]]:
-        """Return the pages after ``cursor``; a scan that does not end is a failure."""
+        """Return the pages after ``cursor``; fail for a scan that does not end."""
         pages: list[Page[K]] = []
         while not pages or pages[-1].cursor is not None:
             holds(f"{len(pages)} pages of {limit} do not end", kept=len(pages) <= 2 * len(self.keys) + 10)

@@ -1,4 +1,4 @@
-"""What every source must do, as tests that a source of yours can be put to."""
+"""Contract tests for a source."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _SOME: Final = 5
 
 
 class SourceContract(Generic[K, V]):
-    """The promises of `Source`; inherit from it, and give a fixture ``source``.
+    """Tests of the promises of `Source`; inherit from it, and give the fixture ``source``.
 
     Nothing here imports pytest. The tests are plain async methods, so mark your class for the plugin
-    that runs yours, ``anyio`` or ``asyncio``::
+    that runs your async tests, ``anyio`` or ``asyncio``::
 
         @pytest.mark.anyio
         class TestMySource(SourceContract[str, int]):
@@ -38,8 +38,8 @@ class SourceContract(Generic[K, V]):
     """
 
     known: Mapping[K, V]
-    """Keys that the source has, and their values: two or more, better as many as the largest batch that
-    your cache makes. If ``None`` can be a value, let it be one of them: it must not pass for absent."""
+    """Keys that the source has, with their values: two or more, best as many as the largest batch of your
+    cache. If ``None`` can be a value, include it: it must not be taken for absent."""
 
     missing: Sequence[K]
     """Keys that the source does not have: one or more."""
@@ -104,7 +104,7 @@ class SourceContract(Generic[K, V]):
         await self._check(source, tuple(self.known), "the load after many cancelled ones has all values")
 
     def _some(self) -> Sequence[K]:
-        """Return as many keys as are enough for a load that is made again and again."""
+        """Return a few keys, enough for a load that is repeated many times."""
         return tuple(self.known)[:_SOME]
 
     async def _check(self, source: Source[K, V], keys: Sequence[K], promise: str) -> None:
@@ -112,7 +112,7 @@ class SourceContract(Generic[K, V]):
         same(await self._load(source, keys), expected, promise)
 
     async def _load(self, source: Source[K, V], keys: Sequence[K]) -> Mapping[K, V | Failed]:
-        """Return what the source answers to ``keys``; what it says of others is ignored."""
+        """Return the answer of the source for ``keys``; other keys in it are ignored."""
         with fail_after(PATIENCE):
             answer = await source.load_many(keys)
         return {key: answer[key] for key in keys if key in answer}

@@ -1,4 +1,4 @@
-"""What every store in memory must do, as tests that a store of yours can be put to."""
+"""Contract tests for a store in memory, the near tier (L1)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STEPS: Final = 400
 
 
 class StoreContract(Generic[K]):
-    """The promises of `BoundedStore`; inherit from it, and give ``make_store`` and ``keys``.
+    """Tests of the promises of `BoundedStore`; inherit from it, and give ``make_store`` and ``keys``.
 
     Nothing here imports pytest, and no test is async, so no plugin is needed::
 
@@ -27,17 +27,17 @@ class StoreContract(Generic[K]):
             def make_store(self, capacity):
                 return MyStore(capacity)
 
-    A store whose order draws lots must draw the same in each store that is made.
+    A store with a random order must draw the same numbers in each store that is made.
     """
 
     keys: Sequence[K]
     """Distinct keys, twelve or more."""
 
     may_be_limitless: bool = True
-    """Whether there is a store without any limit."""
+    """Whether a store can have no limit."""
 
     def make_store(self, capacity: int | None, /) -> BoundedStore[K, Any]:
-        """Return an empty store of ``capacity`` entries; ``None`` is without a limit."""
+        """Return an empty store for ``capacity`` entries; ``None`` is without a limit."""
         raise NotImplementedError
 
     def test_a_new_store_is_empty(self) -> None:
@@ -51,7 +51,7 @@ class StoreContract(Generic[K]):
     def test_what_was_set_is_found_and_none_is_a_value(self) -> None:
         store = self.make_store(2)
         items = {self.keys[0]: "value", self.keys[1]: None}
-        same(list(store.set_many(items)), [], "a store with room evicts nobody")
+        same(list(store.set_many(items)), [], "a store with room evicts no key")
         same(self._held(store), items, "what was set is found")
         same(len(store), 2, "a store counts its entries")
 
@@ -78,14 +78,14 @@ class StoreContract(Generic[K]):
         store = self.make_store(3)
         store.set_many(dict.fromkeys(self.keys[:3], "old"))
         new = dict.fromkeys(self.keys[:3], "new")
-        same(list(store.set_many(new)), [], "a new value for a key that is there evicts nobody")
+        same(list(store.set_many(new)), [], "a new value for a stored key evicts no key")
         same(self._held(store), new, "the newest values are found")
 
     def test_setting_nothing_changes_nothing(self) -> None:
         store = self._full(2)
         before = self._held(store)
         for evict in (True, False):
-            same(list(store.set_many({}, evict=evict)), [], "nothing evicts nobody")
+            same(list(store.set_many({}, evict=evict)), [], "setting nothing evicts no key")
         same(self._held(store), before, "setting nothing changes nothing")
 
     def test_each_key_that_leaves_a_full_store_is_returned(self) -> None:
@@ -94,32 +94,32 @@ class StoreContract(Generic[K]):
             for key in self.keys[capacity:]:
                 before = self._held(store)
                 evicted = list(store.set_many({key: "new"}))
-                same(len(evicted), 1, "one comes, one leaves")
+                same(len(evicted), 1, "one new key evicts one key")
                 expected = {**before, key: "new"}
                 del expected[evicted[0]]
-                same(self._held(store), expected, "who was returned has left, and nobody else")
+                same(self._held(store), expected, "the returned key has left, and no other")
 
     def test_more_items_than_there_is_room_for_leave_a_full_store(self) -> None:
         for capacity in _CAPACITIES:
             store = self.make_store(capacity)
             evicted = set(store.set_many(dict.fromkeys(self.keys, 1)))
             same(len(store), capacity, "the store is full")
-            same(set(self.keys) - set(self._held(store)), evicted, "who did not stay was returned")
+            same(set(self.keys) - set(self._held(store)), evicted, "each key that left was returned")
 
     def test_without_evict_nobody_leaves_and_who_finds_no_room_is_left_out(self) -> None:
         for capacity in _CAPACITIES:
             store = self.make_store(capacity)
             first, items = self.keys[0], dict.fromkeys(self.keys, "new")
             store.set_many({first: "old"})
-            same(list(store.set_many(items, evict=False)), [], "nobody is evicted")
-            same(self._held(store), dict.fromkeys(self.keys[:capacity], "new"), "who came first has the room")
+            same(list(store.set_many(items, evict=False)), [], "no key is evicted")
+            same(self._held(store), dict.fromkeys(self.keys[:capacity], "new"), "the first keys get the room")
 
     def test_without_evict_a_key_that_is_there_has_its_new_value(self) -> None:
         store = self._full(3)
         same(
-            list(store.set_many({self.keys[5]: 1, self.keys[1]: "new"}, evict=False)), [], "nobody is evicted"
+            list(store.set_many({self.keys[5]: 1, self.keys[1]: "new"}, evict=False)), [], "no key is evicted"
         )
-        same(store.peek(self.keys[1], ABSENT), "new", "a key of a full store has its new value")
+        same(store.peek(self.keys[1], ABSENT), "new", "a stored key has its new value")
         same(store.peek(self.keys[5], ABSENT), ABSENT, "a new key is left out")
 
     def test_as_many_keys_as_there_is_free_room_evict_nobody(self) -> None:
@@ -127,17 +127,17 @@ class StoreContract(Generic[K]):
             for held in range(capacity + 1):
                 store = self.make_store(capacity)
                 store.set_many(dict.fromkeys(self.keys[:held], 1))
-                same(store.free_room(), capacity - held, "the room that is not taken is free")
+                same(store.free_room(), capacity - held, "the rest of the room is free")
                 store.delete_many(self.keys[:1])
                 rest = dict.fromkeys(self.keys[1 : capacity + 1], 1)
-                same(list(store.set_many(rest)), [], "who finds free room evicts nobody")
+                same(list(store.set_many(rest)), [], "keys that find free room evict no key")
                 same(store.free_room(), 0, "no room is left")
 
     def test_a_store_with_room_for_everything_keeps_everything(self) -> None:
         items = {key: number for number, key in enumerate(self.keys)}
         for capacity in [len(items), None] if self.may_be_limitless else [len(items)]:
             store = self.make_store(capacity)
-            same(list(store.set_many(items)), [], "nobody is evicted")
+            same(list(store.set_many(items)), [], "no key is evicted")
             same(self._held(store), items, "everything is kept")
             same(store.free_room(), None if capacity is None else 0, "the room that is left")
 
@@ -150,9 +150,9 @@ class StoreContract(Generic[K]):
             same(
                 list(peeked.set_many({key: 1})),
                 list(left_alone.set_many({key: 1})),
-                "who leaves next is the same with and without a peek",
+                "the next evicted key is the same with and without a peek",
             )
-        same(self._drained(peeked), self._drained(left_alone), "peek does not change who leaves next")
+        same(self._drained(peeked), self._drained(left_alone), "peek does not change the order of eviction")
 
     def test_read_changes_nothing_that_is_held(self) -> None:
         store = self._full(3)
@@ -169,7 +169,7 @@ class StoreContract(Generic[K]):
         store.delete_many(key for key in (*gone, self.keys[11]))
         for key in gone:
             del expected[key]
-        same(self._held(store), expected, "who was deleted is gone, and nobody else")
+        same(self._held(store), expected, "deleted keys are gone, and no others")
         same(store.free_room(), 2, "their room is free")
 
     def test_a_deleted_key_can_come_back_and_leaves_once(self) -> None:
@@ -189,14 +189,14 @@ class StoreContract(Generic[K]):
         fresh = self.make_store(3)
         for key in self.keys:
             evicted = [list(one.set_many({key: 1})) for one in (store, fresh)]
-            same(evicted[0], evicted[1], "after clear the same keys leave as in a new store")
+            same(evicted[0], evicted[1], "after clear the same keys are evicted as in a new store")
 
     def test_evict_oldest_removes_one_key_at_a_time_until_the_store_is_empty(self) -> None:
         store = self._full(7)
         left = self._held(store)
         while left:
             del left[store.evict_oldest()]
-            same(self._held(store), left, "who was returned has left, and nobody else")
+            same(self._held(store), left, "the returned key has left, and no other")
         try:
             key = store.evict_oldest()
         except LookupError:

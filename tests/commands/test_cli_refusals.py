@@ -108,7 +108,7 @@ def test_a_missing_extra_is_refused_with_the_command_that_installs_it(capsys, mo
         (scenario()[:-1] + ', "window": NaN}', "in.json: $.window: NaN is not a JSON number"),
         (scenario()[:-1] + ', "window": 1e999}', "in.json: $.window: 1e999 is not a finite number"),
         (scenario()[:-1] + ', "lookups": []}', "in.json: $.lookups: appears twice"),
-        (scenario(source={"a": "\ud800"}), 'in.json: $.source.a: "\\ud800" holds half a surrogate pair'),
+        (scenario(source={"a": "\ud800"}), 'in.json: $.source.a: "\\ud800" holds half of a surrogate pair'),
         (scenario()[:-1] + f', "window": {"9" * 5000}}}', "in.json: $.window: a whole number of 5000 digits"),
         ('{"source": ' + "[" * 9999, "in.json: nested deeper than 100 levels"),
         ('{"source": {}}', "in.json: $.lookups: is missing"),

@@ -166,13 +166,16 @@ def refusal(capsys, *options):
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (["--pattern", "(a"], "--pattern: is no regular expression: missing ), unterminated subpattern at"),
-        (["--pattern", "a"], "--pattern: has 0 groups, expected one, or one that is named: (?P<key>...)"),
-        (["--pattern", "(a)(b)"], "--pattern: has 2 groups, expected one, or one that is named"),
+        (
+            ["--pattern", "(a"],
+            "--pattern: is not a regular expression: missing ), unterminated subpattern at",
+        ),
+        (["--pattern", "a"], "--pattern: has 0 groups, expected one, or one named key: (?P<key>...)"),
+        (["--pattern", "(a)(b)"], "--pattern: has 2 groups, expected one, or one named key"),
         (["--pattern", "(z+)"], "access.log: no line is one that --pattern matches; the first is "),
-        (["--pattern", "(a)", "--column", "b"], "--pattern: cannot be together with --column or --format"),
-        (["--format", "csv"], "--column: is missing, expected the one of the CSV table that is the key"),
-        (["--format", "log", "--column", "a"], "--column: cannot be together with --format log"),
+        (["--pattern", "(a)", "--column", "b"], "--pattern: cannot be combined with --column or --format"),
+        (["--format", "csv"], "--column: is missing, expected the name of the key column in the CSV table"),
+        (["--format", "log", "--column", "a"], "--column: cannot be combined with --format log"),
         (["--column", "url"], 'access.log:1: no column "url", the nearest is '),
         (["--size", "0"], "--size: 0 is less than 1"),
         (["--half-life", "0.5"], "--half-life: 0.5 is not 1.0 or more"),

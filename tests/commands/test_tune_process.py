@@ -101,7 +101,7 @@ def test_a_worker_that_dies_is_one_line_and_takes_the_others_with_it(running):
     assert running.returncode == 1
     assert printed == ""
     assert complaint == (
-        "error: a worker process ended unexpectedly, perhaps for want of memory: try fewer --jobs\n"
+        "error: a worker process ended unexpectedly, perhaps out of memory: try fewer --jobs\n"
     )
     wait_until(lambda: not members_of(running.pid))
     assert Path("old.json").read_bytes() == OLD

@@ -39,7 +39,7 @@ def test_every_scenario_in_a_document_is_one():
 
 @pytest.mark.parametrize("command", _commands())
 def test_every_command_line_in_a_document_is_understood(command):
-    _app().parse_args(shlex.split(command), exit_on_error=False, print_error=False)
+    _app("async-backfill").parse_args(shlex.split(command), exit_on_error=False, print_error=False)
 
 
 def test_the_sample_prints_what_the_document_says(tmp_path, monkeypatch, capsys):

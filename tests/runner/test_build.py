@@ -153,7 +153,7 @@ async def test_a_setting_outside_its_limits_is_refused_by_name(setting, values):
     ("changed", "problem"),
     [
         ({"count": -1}, "count: -1 is less than 0"),
-        ({"count": 10_000_001}, "count: 10000001 is more than 10000000"),
+        ({"count": 10_000_001}, "count: must be at most 10000000, not 10000001"),
         ({"keys": 0}, "keys: 0 is less than 1"),
         ({"exponent": -0.5}, "exponent: -0.5 is not between 0.0 and 10.0"),
         ({"seed": -1}, "seed: -1 is less than 0"),

@@ -278,7 +278,7 @@ def test_an_unknown_kind_lists_the_kinds_and_says_how_to_write_a_mapping_with_th
 )
 def test_a_simulated_source_has_its_entries_from_one_place(entries, there):
     message = refusal(document(source={"kind": "simulated", **entries}))
-    assert message == f'$.source: expected exactly one of "entries", "table" and "keys", there is {there}'
+    assert message == f'$.source: expected exactly one of "entries", "table" and "keys", got {there}'
 
 
 def test_a_number_too_large_for_a_float_is_refused():

@@ -146,9 +146,9 @@ def test_a_toml_integer_of_thousands_of_digits_is_refused():
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        (r'{"a": "\ud800"}', r'FILE: $.a: "\ud800" holds half a surrogate pair'),
-        (r'{"a": {"\udfff": 1}}', r'FILE: $.a["\udfff"]: "\udfff" holds half a surrogate pair'),
-        (r'{"\udfff": 1}', r'FILE: $["\udfff"]: "\udfff" holds half a surrogate pair'),
+        (r'{"a": "\ud800"}', r'FILE: $.a: "\ud800" holds half of a surrogate pair'),
+        (r'{"a": {"\udfff": 1}}', r'FILE: $.a["\udfff"]: "\udfff" holds half of a surrogate pair'),
+        (r'{"\udfff": 1}', r'FILE: $["\udfff"]: "\udfff" holds half of a surrogate pair'),
     ],
 )
 def test_half_a_surrogate_pair_is_refused_wherever_it_stands(document, message):

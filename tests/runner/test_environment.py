@@ -31,13 +31,13 @@ def test_a_url_without_variables_is_left_as_it_is():
 
 
 def test_a_variable_that_is_not_set_is_named():
-    with pytest.raises(ConfigurationError, match="the environment has no variable PGPASSWORD"):
+    with pytest.raises(ConfigurationError, match="the environment variable PGPASSWORD is not set"):
         expand_url("postgresql://app:${PGPASSWORD}@db/shop", {})
 
 
 @pytest.mark.parametrize("name", ["", "A-B", "1", "A:-default", "$"])
 def test_what_is_no_name_of_a_variable_is_refused(name):
-    with pytest.raises(ConfigurationError, match="the name of a variable"):
+    with pytest.raises(ConfigurationError, match="the name of an environment variable"):
         expand_url(f"redis://{'$'}{{{name}}}@host", {name: "value"})
 
 

@@ -142,7 +142,7 @@ async def test_a_password_comes_from_the_environment_and_is_shown_nowhere(replay
     [
         (
             {"source": {"kind": "http", "url": "http://h/${NO_SUCH}/{key}"}},
-            "$.source.url: the environment has no variable NO_SUCH",
+            "$.source.url: the environment variable NO_SUCH is not set",
         ),
         (
             {"source": NAMES, "store": {"kind": "redis", "url": "http://h"}},
@@ -175,7 +175,7 @@ def test_what_answers_in_real_time_has_no_virtual_time(tmp_path):
     document = {"source": NAMES, "lookups": LOOKUPS, "store": {"kind": "redis", "url": "redis://h"}}
     scenario.write_text(json.dumps(document))
 
-    with pytest.raises(ScenarioError, match=r"\$\.store: answers in real time; leave out --virtual-time"):
+    with pytest.raises(ScenarioError, match=r"\$\.store: works in real time only: leave out --virtual-time"):
         run_in_virtual_time(
             Job(scenario=str(scenario), output=str(Path(tmp_path / "o.json"))), lambda *_: None
         )

@@ -1,5 +1,5 @@
-"""Hot keys from logs: read what was asked for in the past, and write a journal that a cache starts from.
+"""Make a journal of hot keys from logs, for the first start of a cache.
 
-A log goes through the modules in this order: `pieces` (bytes from a file or standard input), `blocks`
-(unpacked, whole lines), `formats` (the keys in them). `job` is the one function that calls them all.
+A log passes through the modules in this order: `pieces` (bytes of a file or of standard input), `blocks`
+(unpacked whole lines), `formats` (the keys in the lines). `job` calls them all.
 """

@@ -1,4 +1,4 @@
-"""From the pieces of a file to blocks of whole lines, in bounded memory; gzip is unpacked."""
+"""Split the bytes of a file into blocks of whole lines, in bounded memory; gzip is unpacked."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _BLOCK: Final = 1 << 20
-_GZIP: Final = 31  # for zlib: a gzip header, and its checksum at the end
+_GZIP: Final = 31  # for zlib: expect a gzip header, and a checksum at the end
 
 
 class LineBlocks:
-    """Cuts what it is fed into blocks of whole lines, each about 1 MiB at the most.
+    """Splits pieces of bytes into blocks of whole lines, each of at most about 1 MiB.
 
-    Whether the file is gzip is told by its first bytes. A byte order mark is left out.
+    The first bytes tell whether the file is gzip. A byte order mark is removed.
 
-    :param name: of the file, for messages.
+    :param name: the name of the file, for error messages.
     """
 
     def __init__(self, name: str) -> None:
@@ -31,9 +31,9 @@ class LineBlocks:
         self._is_first = True
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
-        """Return the blocks that ``piece`` completes.
+        """Yield the blocks that ``piece`` completes.
 
-        :raises ScenarioError: when it cannot be unpacked, or has a line of more than 1 MiB.
+        :raises ScenarioError: when the file cannot be unpacked, or has a line of more than 1 MiB.
         """
         if self._unpack is None:
             self._first += piece
@@ -44,9 +44,9 @@ class LineBlocks:
             yield from self._cut(content)
 
     def finish(self) -> Iterator[bytes]:
-        """Return what is left: the last line, when it has no end.
+        """Yield the rest: the last line, if it has no line end.
 
-        :raises ScenarioError: when the file was cut off.
+        :raises ScenarioError: when the gzip data was cut off.
         """
         piece = self._start() if self._unpack is None else b""
         for content in self._unpacked(piece, at_end=True):
@@ -59,7 +59,7 @@ class LineBlocks:
         return self._first
 
     def _unpacked(self, piece: bytes, *, at_end: bool = False) -> Iterator[bytes]:
-        assert self._unpack is not None  # noqa: S101 - both callers have started it
+        assert self._unpack is not None  # noqa: S101 - both callers have set it
         try:
             yield from self._unpack.feed(piece)
             if at_end:
@@ -94,7 +94,7 @@ class _Plain:
 
 
 class _Gzip:
-    """Unpacks gzip members, one after another, at most a block at a time whatever the ratio."""
+    """Unpacks gzip members one after another, at most one block at a time, at any compression ratio."""
 
     def __init__(self) -> None:
         self._member = zlib.decompressobj(_GZIP)
@@ -103,7 +103,7 @@ class _Gzip:
     def feed(self, piece: bytes) -> Iterator[bytes]:
         while piece:
             if not self._has_begun:
-                piece = piece.lstrip(b"\0")  # the padding that some put between members
+                piece = piece.lstrip(b"\0")  # padding that some programs put between members
                 self._has_begun = bool(piece)
             content = self._member.decompress(piece, _BLOCK)
             if content:

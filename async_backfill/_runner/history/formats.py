@@ -1,4 +1,4 @@
-"""The keys in the lines of a log: access logs, one key a line, CSV, or what a pattern says."""
+"""Formats of logs, which find the key in each line: access log, one key a line, CSV, pattern."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 FormatName: TypeAlias = Literal["log", "keys", "csv"]
 
-# Possessive, so that the time a line takes is bounded by its length; and the rest of the line is taken,
-# or each of its places would be tried as the begin of another.
+# Possessive quantifiers, so that the time for a line grows only with its length. The rest of the line is
+# matched too, or each position in it would be tried as a new start.
 _ACCESS: Final = re.compile(
     r"""^[^ \n]++\ [^ \n]++\ [^\[\n]++\[[^\]\n]++\]\              # host, identity, user, [time]
     "[A-Za-z-]++\ ([^ ?"\\\n]++(?:\\[^\n][^ ?"\\\n]*+)*+)       # "method path
@@ -29,27 +29,27 @@ _LARGEST_ROW: Final = 1 << 20
 
 
 class Format(Protocol):
-    """Finds the key of each line."""
+    """A log format: finds the key in each line."""
 
     @property
     def expected(self) -> str:
-        """What a line should be, for messages."""
+        """The description of a line, for error messages."""
         ...
 
     def keys(self, text: str) -> tuple[Sequence[str], int]:
-        """Return the keys in ``text``, which is whole lines, and how many lines were read for them.
+        """Return the keys in ``text``, which is whole lines, and the number of lines that were read.
 
-        Empty lines do not count. Some lines may stay until the next call.
+        Empty lines do not count. Some lines may wait for the next call.
         """
         ...
 
     def rest(self) -> tuple[Sequence[str], int]:
-        """Return the same for the lines that stayed, at the end."""
+        """Return the same for the lines that still wait, at the end."""
         ...
 
 
 class AccessLog:
-    """Lines of the common or the combined log format; the key is the path, without ``?`` and the query."""
+    """The common or combined log format; the key is the path, without ``?`` and the query."""
 
     expected = "a line of the common or combined log format"
 
@@ -63,7 +63,7 @@ class AccessLog:
 
 
 class KeyLines:
-    """One key a line."""
+    """The format with one key a line."""
 
     expected = "a key"
 
@@ -78,10 +78,10 @@ class KeyLines:
 
 
 class Matches:
-    """What the group of a pattern matches, wherever in the line it does so first.
+    """The format given by a pattern; the key is its group at the first match in the line.
 
-    :param pattern: a regular expression with one group, or one that is named ``key``.
-    :raises ConfigurationError: for anything else.
+    :param pattern: a regular expression with one group, or with a group named ``key``.
+    :raises ConfigurationError: for any other pattern.
     """
 
     expected = "one that --pattern matches"
@@ -89,18 +89,18 @@ class Matches:
     def __init__(self, pattern: str) -> None:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of what a later Python may read differently
+                warnings.simplefilter("ignore")  # about syntax that a later Python may read differently
                 compiled = re.compile(pattern)
         except (re.error, OverflowError, RecursionError) as error:
-            raise ConfigurationError("pattern", f"is no regular expression: {error}") from error
+            raise ConfigurationError("pattern", f"is not a regular expression: {error}") from error
         if "key" not in compiled.groupindex and compiled.groups != 1:
-            problem = f"has {compiled.groups} groups, expected one, or one that is named: (?P<key>...)"
+            problem = f"has {compiled.groups} groups, expected one, or one named key: (?P<key>...)"
             raise ConfigurationError("pattern", problem)
         self._search = compiled.search
         self._group = "key" if "key" in compiled.groupindex else 1
 
     def keys(self, text: str) -> tuple[Sequence[str], int]:
-        """Return what the group matched in each line."""
+        """Return the key of each line that matches."""
         search, group = self._search, self._group
         lines = lines_of(text)
         matches = [match[group] for match in map(search, lines) if match is not None]
@@ -112,10 +112,10 @@ class Matches:
 
 
 class Column:
-    """The column of a CSV table with a header.
+    """The format of a CSV table with a header; the key is one column.
 
-    :param name: of the file, for messages.
-    :param column: as the header has it.
+    :param name: the name of the file, for error messages.
+    :param column: the name of the key column in the header.
     """
 
     expected = "a row as long as the header, with a key"
@@ -128,12 +128,12 @@ class Column:
         self._open = ""
 
     def keys(self, text: str) -> tuple[Sequence[str], int]:
-        """Return the cell of each row in the column.
+        """Return the key of each row.
 
-        :raises ScenarioError: when the header has no such column.
+        :raises ScenarioError: when the header does not have the column.
         """
         text = f"{self._open}\n{text}" if self._open else text
-        # A line end inside of quotes is part of a cell, and the block may end there.
+        # A line end inside quotes is part of a cell, and a block may end there.
         if text.count('"') % 2 and len(text) < _LARGEST_ROW * 2:
             self._open = text
             return (), 0
@@ -141,7 +141,7 @@ class Column:
         return self._rows(text)
 
     def rest(self) -> tuple[Sequence[str], int]:
-        """Return the same for a row whose quotes were never closed."""
+        """Return the same for a last row whose quotes were never closed."""
         text, self._open = self._open, ""
         return self._rows(text)
 
@@ -166,10 +166,10 @@ class Column:
 
 
 def guess(name: str, text: str) -> Format:
-    """Return the format that the first lines of a file are of.
+    """Return the format of a file, guessed from its first lines.
 
-    :param name: of the file, for messages.
-    :raises ScenarioError: when that cannot be told.
+    :param name: the name of the file, for error messages.
+    :raises ScenarioError: when the lines fit no format.
     """
     lines = lines_of(text)[:_LOOKED_AT]
     if 2 * len(_ACCESS.findall("\n".join(lines))) > len(lines):

@@ -1,4 +1,4 @@
-"""One reading of logs, from the first line of the first to the journal."""
+"""Read logs and write the journal of their hot keys."""
 
 from __future__ import annotations
 
@@ -36,18 +36,19 @@ _HALF_LIFE: Final = 15.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryJob:
-    """What to read, how, and where the journal goes.
+    """The logs to read, their format, and the journal to write.
 
     ``inputs``
-        logs in the order of their time, plain or gzip; ``-`` is standard input.
+        the logs, oldest first, plain or gzip; ``-`` is standard input.
     ``format_name``, ``column``, ``pattern``
-        where the keys are; by default each input's first lines tell.
+        where the keys are; by default it is guessed from the first lines of each input.
     ``size``
-        keys remembered at the most.
+        the largest number of keys to remember.
     ``half_life``
-        lookups after which a lookup counts half; ``None`` for fifteen times ``size``.
+        the number of lookups after which a lookup counts half; ``None`` is fifteen times ``size``.
 
-    :raises ConfigurationError: for what cannot be or does not go together; names the option.
+    :raises ConfigurationError: for a value that is not allowed, or options that exclude each other; names
+        the option.
     """
 
     inputs: Sequence[str]
@@ -65,18 +66,18 @@ class HistoryJob:
         if self.pattern is not None:
             Matches(self.pattern)
             if self.column is not None or self.format_name is not None:
-                raise ConfigurationError("pattern", "cannot be together with --column or --format")
+                raise ConfigurationError("pattern", "cannot be combined with --column or --format")
         if self.format_name == "csv" and self.column is None:
             raise ConfigurationError(
-                "column", "is missing, expected the one of the CSV table that is the key"
+                "column", "is missing, expected the name of the key column in the CSV table"
             )
         if self.column is not None and self.format_name not in {"csv", None}:
-            raise ConfigurationError("column", f"cannot be together with --format {self.format_name}")
+            raise ConfigurationError("column", f"cannot be combined with --format {self.format_name}")
 
 
 @dataclass(slots=True)
 class Reading:
-    """What one input held: its ``lines`` that are not empty, and the ``lookups`` in them."""
+    """The counts of one input: its ``lines`` that are not empty, and the ``lookups`` in them."""
 
     name: str
     lines: int = 0
@@ -85,18 +86,18 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """What came of a job: what each input held, and how many ``keys`` the journal has."""
+    """The result of a job: the counts of each input, and the number of ``keys`` in the journal."""
 
     readings: Sequence[Reading]
     keys: int
 
 
 async def write_history(job: HistoryJob, progress: Callable[[int, int], None]) -> History:
-    """Read the inputs of ``job`` and write its journal; nothing is written unless all could be read.
+    """Read the inputs of ``job`` and write its journal; nothing is written unless all inputs could be read.
 
-    :param progress: is called now and then with the bytes read and their number, 0 when unknown.
-    :raises ScenarioError: when an input or the output is unusable, or an input holds no key.
-    :raises OutputError: when writing fails although it looked possible.
+    :param progress: a function that is called now and then with the bytes read and the total, 0 if unknown.
+    :raises ScenarioError: when an input or the output cannot be used, or an input has no key.
+    :raises OutputError: when writing fails in spite of the check before.
     """
     files = [Path(path) for path in job.inputs if path != STANDARD_INPUT]
     await check_output(job.output, reads=files)
@@ -137,7 +138,7 @@ async def _read(
 class _Log:
     """One input while it is read.
 
-    :param note: is told the keys, in their order.
+    :param note: a function that is called with the keys, in order.
     """
 
     def __init__(self, name: str, job: HistoryJob, note: Callable[[Iterable[str]], None]) -> None:
@@ -147,7 +148,7 @@ class _Log:
         self._first_line = ""
 
     def take(self, block: bytes) -> None:
-        """Note the keys of ``block``, which is whole lines."""
+        """Note the keys in ``block``, which is whole lines."""
         text = self._decoded(block)
         if self._format is None or not self._first_line:
             lines = lines_of(text)
@@ -158,9 +159,9 @@ class _Log:
         self._count(*self._format.keys(text))
 
     def finish(self) -> None:
-        """Note what is left.
+        """Note the keys of the last lines.
 
-        :raises ScenarioError: when no line held a key.
+        :raises ScenarioError: when no line of the input has a key.
         """
         if self._format is not None:
             self._count(*self._format.rest())
@@ -178,7 +179,7 @@ class _Log:
         self.reading.lines += lines
 
     def _decoded(self, block: bytes) -> str:
-        """Return the text of ``block``, without the lines that are no UTF-8; those count as lines."""
+        """Return the text of ``block``, without lines that are not UTF-8, which still count as lines."""
         try:
             return block.decode()
         except UnicodeDecodeError:

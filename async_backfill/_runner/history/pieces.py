@@ -1,4 +1,4 @@
-"""The bytes of a file or of standard input, a piece at a time."""
+"""Read a file or standard input piece by piece."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _PIECE: Final = 1 << 18
 
 
 def name_of(path: str) -> str:
-    """Return how a message names ``path``."""
+    """Return ``path`` as error messages show it."""
     return "standard input" if path == STANDARD_INPUT else path
 
 
 async def total_size(paths: Iterable[str]) -> int:
-    """Return how many bytes there are to read, or 0 when nobody can know.
+    """Return the number of bytes to read, or 0 when it cannot be known.
 
-    :raises ScenarioError: for a path where there is nothing.
+    :raises ScenarioError: for a path that does not exist.
     """
     return await to_thread.run_sync(_total_size, list(paths))
 
@@ -47,9 +47,9 @@ def _total_size(paths: list[str]) -> int:
 
 @asynccontextmanager
 async def opened(path: str) -> AsyncIterator[Callable[[], Awaitable[bytes]]]:
-    """Open ``path`` and return what reads the next piece; an empty one is the end.
+    """Open ``path`` for ``with``, which gives a function that reads the next piece; an empty one is the end.
 
-    :raises ScenarioError: when it cannot be opened; what reads raises it, too.
+    :raises ScenarioError: when the file cannot be opened; the function raises it when it cannot be read.
     """
     if path == STANDARD_INPUT:
         yield _read_standard_input
@@ -71,7 +71,7 @@ async def opened(path: str) -> AsyncIterator[Callable[[], Awaitable[bytes]]]:
 
 async def _read_standard_input() -> bytes:
     try:
-        # Waited for without a thread: one that waits for a silent pipe would outlive Ctrl-C.
+        # Wait without a thread, because a thread that waits for a silent pipe would outlive Ctrl-C.
         if sys.platform != "win32" and not stat.S_ISREG(os.fstat(0).st_mode):
             await wait_readable(0)
         return os.read(0, _PIECE)

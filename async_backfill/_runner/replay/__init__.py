@@ -1,1 +1,1 @@
-"""A replay: the lookups of a scenario put to a cache, and the summary of what came of them."""
+"""Replay the lookups of a scenario through a cache, and summarise the result."""

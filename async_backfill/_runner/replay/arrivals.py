@@ -1,4 +1,4 @@
-"""When the lookups of a replay begin, if that does not wait for the lookups before."""
+"""Arrival times of lookups, for a replay at a given rate."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _DECIMALS: Final = 6
-"""Moments are whole microseconds, as those of the virtual clock are."""
+"""Times are whole microseconds, as those of the virtual clock."""
 
 
 def arrival_times(lookups_per_second: float | None, *, seed: int) -> Iterator[float] | None:
-    """Return moments in seconds from the start, without end; ``None`` when there is no rate.
+    """Return endless arrival times in seconds from the start; ``None`` when there is no rate.
 
-    The gaps between them are exponential, so they are a Poisson process: what many independent users
-    make together.
+    The gaps between them are exponential, so they are a Poisson process, like the requests of many
+    independent users.
 
     :raises ConfigurationError: for a rate that is not above 0 and finite, or a negative ``seed``.
     """

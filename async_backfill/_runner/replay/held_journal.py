@@ -1,4 +1,4 @@
-"""A journal that is read before and written after a run, so that the run itself touches no file."""
+"""A journal in memory, read before a replay and written after it, so that the replay uses no file."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ if TYPE_CHECKING:
 
 
 class HeldJournal:
-    """Holds what ``journal`` held and what is saved; a `async_backfill.contracts.Journal`.
+    """A copy of ``journal`` in memory; implements `Journal`.
 
-    Made by `of`; what was saved last reaches ``journal`` with `write`.
+    It is made by `of`; `write` saves the last heats to ``journal``.
     """
+
+    # Virtual time would jump while a thread works on a file: see decision 29 in notes.md.
 
     def __init__(self, journal: Journal[Any], loaded: Heats[Any] | JournalError | None) -> None:
         self._journal = journal
@@ -23,26 +25,26 @@ class HeldJournal:
 
     @classmethod
     async def of(cls, journal: Journal[Any]) -> Self:
-        """Read ``journal``; one that is damaged says so when the cache loads it."""
+        """Read ``journal``; the error of a damaged one is raised when the cache loads it."""
         try:
             return cls(journal, await journal.load())
         except JournalError as error:
             return cls(journal, error)
 
     async def load(self) -> Heats[Any] | None:
-        """Return what the journal held.
+        """Return the heats of the journal.
 
-        :raises JournalError: when it could not be understood.
+        :raises JournalError: when the journal was damaged.
         """
         if isinstance(self._loaded, JournalError):
             raise self._loaded
         return self._loaded
 
     async def save(self, heats: Heats[Any], /) -> None:
-        """Take ``heats`` in place of what was saved before."""
+        """Keep ``heats`` in place of the heats saved before."""
         self._saved = heats
 
     async def write(self) -> None:
-        """Save in the journal what was saved last, if anything was."""
+        """Save the last heats to the journal, if there are any."""
         if self._saved is not None:
             await self._journal.save(self._saved)

@@ -1,4 +1,4 @@
-"""One run of the main job, from the scenario file to the summary file."""
+"""Replay a scenario file and write its summary file."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What to run: the scenario file, the summary file, and what the caller decides instead of the file.
+    """The scenario file to replay, the summary file to write, and settings that override the scenario's.
 
     ``overrides``
-        settings by their name in the scenario; they win over the file.
+        settings by their names in the scenario; they win over the file.
     ``results_limit``
-        lookups up to which the summary lists every result.
+        the largest number of lookups for which the summary lists each result.
     ``journal``
         a file of hot keys, read before the replay and written after it.
     """
@@ -67,18 +67,18 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What came of a job: the summary, and the bytes of it that were written."""
+    """The result of a job: the summary, and its bytes as written."""
 
     summary: dict[str, Any]
     content: bytes
 
 
 async def run(job: Job, progress: Callable[[int, int], None]) -> Report:
-    """Replay the scenario of ``job`` and write its summary; nothing is written unless all went well.
+    """Replay the scenario of ``job`` and write its summary; after an error nothing is written.
 
-    :param progress: is called now and then with the lookups begun and their number.
-    :raises ScenarioError: when the scenario, a file it names, a setting or the output is unusable.
-    :raises OutputError: when writing fails although it looked possible.
+    :param progress: a function that is called now and then with the lookups begun and the total.
+    :raises ScenarioError: when the scenario, a file it names, a setting or the output cannot be used.
+    :raises OutputError: when writing fails in spite of the check before.
     """
     async with AsyncExitStack() as resources:
         prepared = await _read(job, resources)
@@ -86,13 +86,12 @@ async def run(job: Job, progress: Callable[[int, int], None]) -> Report:
 
 
 def run_in_virtual_time(job: Job, progress: Callable[[int, int], None]) -> Report:
-    """Do what `run` does, but on a clock that jumps from one event to the next.
-
-    Files are read and written in an event loop of their own, before and after: a thread at work takes
-    real time, and virtual time would jump over it, differently far on each run.
+    """Do the same as `run` in virtual time, on a clock that jumps from one event to the next.
 
     :raises MissingExtraError: when the extra ``virtual`` is not installed.
     """
+    # Files are read and written in event loops of their own, before and after: virtual time would jump while
+    # a thread works, differently on each run. See decision 29 in notes.md.
     run_virtually = _load_virtual_time()
     prepared = anyio.run(_read, job, None, anyio.current_time)
     summary = run_virtually(_replay_timed, prepared, progress)
@@ -101,7 +100,7 @@ def run_in_virtual_time(job: Job, progress: Callable[[int, int], None]) -> Repor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Prepared:
-    """What a scenario describes, read and checked."""
+    """The parts of a replay, read and checked."""
 
     cache: BackfillCache[str, Any]
     lookups: Sequence[str]
@@ -112,9 +111,10 @@ class _Prepared:
 
 
 async def _read(job: Job, resources: AsyncExitStack | None, virtual_clock: Clock | None = None) -> _Prepared:
-    """Return what the scenario describes.
+    """Return the parts of the replay that the scenario describes.
 
-    :param resources: closes what is opened for it; ``None`` refuses what would have to be opened.
+    :param resources: closes what is opened; ``None`` refuses a scenario that needs something opened.
+    :param virtual_clock: the clock of a replay in virtual time.
     """
     scenario = decode(parse(await read_text(job.scenario), job.scenario), job.scenario)
     folder = Path(job.scenario).parent
@@ -145,7 +145,7 @@ async def _read(job: Job, resources: AsyncExitStack | None, virtual_clock: Clock
 
 
 async def _source_of(scenario: Scenario, folder: Path, resources: AsyncExitStack | None) -> AnySource | Live:
-    """Return the source of ``scenario``, and the store before it, if there is one."""
+    """Return the source of ``scenario``, and the far tier (L2) before it, if there is one."""
     if scenario.store is not None:
         place = "$.store"
     elif isinstance(scenario.source, LiveSpec):
@@ -153,7 +153,7 @@ async def _source_of(scenario: Scenario, folder: Path, resources: AsyncExitStack
     else:
         return await load_source(scenario.source, folder)
     if resources is None:
-        raise ScenarioError(f"{place}: answers in real time; leave out --virtual-time")
+        raise ScenarioError(f"{place}: works in real time only: leave out --virtual-time")
     if isinstance(scenario.source, LiveSpec):
         live = await open_source(scenario.source, folder, resources, load_timeout=LoadPolicy().timeout)
     else:
@@ -205,7 +205,7 @@ async def _write(job: Job, prepared: _Prepared, summary: dict[str, Any]) -> Repo
 
 
 def _place_of(setting: str, job: Job) -> str:
-    """Return where the user gave ``setting``, which is named as in the library."""
+    """Return the option or path where ``setting``, a name of the library, was given."""
     name = name_in_scenario(setting)
     if name in job.overrides:
         return f"--{name.replace('_', '-')}"
@@ -213,9 +213,9 @@ def _place_of(setting: str, job: Job) -> str:
 
 
 def _load_virtual_time() -> RunVirtually:
-    """Return what runs something in an event loop of virtual time.
+    """Return `run_virtually`.
 
-    :raises MissingExtraError: when the library it needs is not installed.
+    :raises MissingExtraError: when looptime is not installed.
     """
     with needed_by("--virtual-time", "virtual", "looptime"):
         from async_backfill._runner.replay.virtual_time import run_virtually  # noqa: PLC0415 - the extra is optional

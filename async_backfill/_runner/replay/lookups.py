@@ -1,4 +1,4 @@
-"""The lookups of a scenario, one after another, so many at a time or at their moments, through a cache."""
+"""Replay lookups through a cache: one by one, concurrently, or at their arrival times."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from async_backfill._cache import BackfillCache
 
 _STRIDE: Final = 2000
-"""Lookups between two reports of progress, which are also the moments when Ctrl-C is noticed."""
+"""The number of lookups between two progress reports, which are also when Ctrl-C is noticed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +39,17 @@ async def replay(
     arrivals: Iterable[float] | None = None,
     took: Callable[[float], object] | None = None,
 ) -> list[object]:
-    """Look up ``lookups`` in order, ``concurrency`` of them in flight, and wait until all is quiet.
+    """Look up ``lookups`` in order, at most ``concurrency`` at once, and wait for all loads and backfills.
 
-    Returns what came of each, in the same order: a value, `ABSENT` or a `LookupFailure`. The list
-    is empty unless ``keep`` is set.
+    Returns the outcomes in the same order: each is a value, `ABSENT` or a `LookupFailure`. The list is empty
+    unless ``keep`` is set.
 
-    :param flush_at: the number of a lookup, from 1, before which the cache is emptied.
-    :param progress: is called now and then with the lookups begun and their number.
-    :param arrivals: when each lookup begins, in seconds from now, never going back; one that finds
-        ``concurrency`` others in flight begins when one of those has ended.
-    :param took: is called with the seconds that each lookup took. They count from its moment in
-        ``arrivals``: who has to wait for a place waits as well.
+    :param flush_at: the number of the lookup, from 1, before which the cache is cleared.
+    :param progress: a function that is called now and then with the lookups begun and the total.
+    :param arrivals: the times when lookups begin, in seconds from now, in ascending order; a lookup that
+        finds ``concurrency`` others in flight begins when one of them has ended.
+    :param took: a function that is called with the latency of each lookup in seconds, counted from its
+        time in ``arrivals``, so that the wait for others counts too (decision 29 in notes.md).
     """
     outcomes: list[object] = [None] * len(lookups) if keep else []
     begins = repeat(None) if arrivals is None else map(current_time().__add__, arrivals)
@@ -88,7 +88,7 @@ async def _look_up(cache: BackfillCache[str, Any], key: str, _: float | None) ->
 
 
 class _Stopwatch:
-    """Looks a key up and tells ``took`` how long that was, from its arrival if it has one."""
+    """Looks up a key and passes the latency to ``took``, counted from its arrival if it has one."""
 
     def __init__(self, took: Callable[[float], object]) -> None:
         self._took = took

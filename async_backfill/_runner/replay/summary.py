@@ -1,4 +1,4 @@
-"""The summary of a replay: what the cache counted, what each lookup returned, what was decided."""
+"""The summary of a replay: counts, the outcome of each lookup, and the audit log."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MICROSECONDS: Final = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VirtualTime:
-    """What only a clock can tell of a replay: its ``seconds``, and those that each lookup took."""
+    """The virtual ``seconds`` of a replay, and the latencies of its lookups."""
 
     seconds: float
     latencies: Sequence[float]
@@ -43,8 +43,8 @@ def summarize(
 
     The same replay gives the same summary: wall-clock times are left out.
 
-    :param results: each key that was looked up and its outcome; ``None`` leaves them out.
-    :param virtual: the times of a replay in virtual time, which are the same each time.
+    :param results: each lookup's key and outcome; ``None`` leaves them out.
+    :param virtual: the times of a replay in virtual time, which are the same on each run.
     """
     summary: dict[str, Any] = {
         "lookups": stats.lookups,
@@ -79,19 +79,19 @@ def summarize(
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
-    """Return the smallest of ``values`` that ``percent`` % of them do not exceed; 0.0 of none."""
+    """Return the nearest-rank percentile of ``values``; 0.0 when there are none."""
     if not values:
         return 0.0
     return sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)]
 
 
 def encode(summary: dict[str, Any]) -> bytes:
-    """Return ``summary`` as the content of its file: indented JSON in UTF-8 with a last line end."""
+    """Return ``summary`` as indented JSON in UTF-8 with a line end."""
     return f"{json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)}\n".encode()
 
 
 def _causes(stats: Stats) -> dict[str, dict[str, int]]:
-    """Return the misses by cause where they are told apart."""
+    """Return the misses by cause, if the cache counts causes."""
     causes = {cause.value: count for cause, count in stats.miss_causes.items()}
     return {"misses_by_cause": causes} if causes else {}
 

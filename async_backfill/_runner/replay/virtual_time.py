@@ -1,8 +1,7 @@
-"""An event loop of asyncio whose clock jumps, with looptime; needs the extra ``virtual``.
+"""Virtual time: an asyncio event loop whose clock jumps, with looptime; needs the extra ``virtual``."""
 
-Asyncio rather than trio with its mock clock: asyncio runs what is ready in the order in which it became
-so, while trio shuffles it, from a generator that only private names can seed.
-"""
+# asyncio and not trio with its mock clock: asyncio runs ready tasks in the order in which they became ready,
+# trio shuffles them with a generator that only private names can seed. See decision 29 in notes.md.
 
 from __future__ import annotations
 
@@ -19,22 +18,22 @@ T = TypeVar("T")
 
 
 class RunVirtually(Protocol):
-    """What `run_virtually` is, for those who must not import this module."""
+    """The type of `run_virtually`, for modules that must not import looptime."""
 
     def __call__(self, work: Callable[[Unpack[Arguments]], Awaitable[T]], /, *arguments: *Arguments) -> T:
-        """Return what ``work`` returns."""
+        """Return the result of ``work``."""
         ...
 
 
 def run_virtually(work: Callable[[Unpack[Arguments]], Awaitable[T]], /, *arguments: *Arguments) -> T:
-    """Return what ``work`` returns in an event loop of its own, whose time begins at 0.0.
+    """Return the result of ``work``, run in an event loop of its own whose time begins at 0.0.
 
-    Time stands still while anything can run, then jumps to the next timer. It knows nothing of
-    threads and sockets: ``work`` must use neither.
+    Time stands still while any task can run, then jumps to the next timer. The clock does not wait for
+    threads or sockets: ``work`` must use neither.
     """
     return anyio.run(work, *arguments, backend_options={"loop_factory": _new_loop})
 
 
 def _new_loop() -> Any:
-    # No idle turns before a jump: they are there for what comes from outside, and nothing does.
+    # No idle turns before a jump: they are for events from outside, and there are none.
     return looptime.new_event_loop(start=0.0, noop_cycles=0)

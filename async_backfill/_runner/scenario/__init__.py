@@ -1,1 +1,1 @@
-"""A scenario: read, decoded, checked, and built into a source and a cache."""
+"""Read and check a scenario, and build its source and cache."""

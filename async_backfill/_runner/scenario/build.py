@@ -1,4 +1,4 @@
-"""A scenario to the things it describes: the lookups, the source and the cache."""
+"""Build the lookups, the source and the cache of a scenario."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def files_of(scenario: Scenario, folder: Path) -> list[Path]:
 async def load_lookups(scenario: Scenario, folder: Path) -> Sequence[str]:
     """Return the keys to look up, in order.
 
-    :raises ScenarioError: when their file cannot be used, or they cannot be made up.
+    :raises ScenarioError: when their file cannot be used, or they cannot be generated.
     """
     if isinstance(scenario.lookups, ZipfSpec):
         try:
@@ -64,19 +64,19 @@ async def load_lookups(scenario: Scenario, folder: Path) -> Sequence[str]:
 
 
 async def load_source(spec: HeldSpec, folder: Path) -> AnySource:
-    """Return the source that ``spec`` describes, which has its entries in memory.
+    """Return the source of ``spec``, with its entries in memory.
 
     :raises ScenarioError: when its table cannot be used.
-    :raises ConfigurationError: when one of its numbers is outside what is allowed.
+    :raises ConfigurationError: when a number of ``spec`` is not allowed.
     """
     return make_source(spec, await load_entries(spec, folder))
 
 
 async def load_entries(spec: HeldSpec, folder: Path) -> Mapping[str, Any]:
-    """Return what the source that ``spec`` describes has.
+    """Return the entries of the source of ``spec``.
 
     :raises ScenarioError: when its table cannot be used.
-    :raises ConfigurationError: when it has more keys than is allowed.
+    :raises ConfigurationError: when it has more keys than allowed.
     """
     if isinstance(spec, MappingSpec):
         return spec.entries
@@ -88,10 +88,10 @@ async def load_entries(spec: HeldSpec, folder: Path) -> Mapping[str, Any]:
 def make_source(
     spec: HeldSpec, entries: Mapping[str, Any], *, sleep: Callable[[float], Awaitable[None]] = anyio.sleep
 ) -> AnySource:
-    """Return a source of the kind that ``spec`` describes and that has ``entries``.
+    """Return a source of the kind of ``spec``, over ``entries``.
 
-    :param sleep: how a simulated source waits.
-    :raises ConfigurationError: when one of its numbers is outside what is allowed.
+    :param sleep: a replacement for ``anyio.sleep`` in a simulated source.
+    :raises ConfigurationError: when a number of ``spec`` is not allowed.
     """
     if not isinstance(spec, SimulatedSpec):
         return MappingSource(entries)
@@ -114,16 +114,16 @@ def make_cache(
     clock: Clock = time.monotonic,
     wall_clock: Clock = time.time,
 ) -> BackfillCache[str, Any]:
-    """Return a cache of ``source``, not yet open.
+    """Return a cache in front of ``source``, not yet open.
 
-    With one lookup at a time a backfill runs inline, before the load of the key that started it.
+    With a concurrency of 1, a backfill runs inline, before the load of the key that started it.
 
-    :param journal: where what is hot is read from and written to.
-    :param clock: seconds that never go back.
-    :param wall_clock: seconds since the epoch.
-    :raises ConfigurationError: when a setting is outside what is allowed.
+    :param journal: the journal of hot keys.
+    :param clock: a function that returns seconds that never go back.
+    :param wall_clock: a function that returns seconds since the epoch.
+    :raises ConfigurationError: when a setting is not allowed.
     """
-    # Here rather than in the cache, which would accept any number that its own setting allows.
+    # Checked here, because the cache has no such setting or allows other numbers.
     whole("concurrency", settings.concurrency, least=1)
     whole("backfill_batch", settings.backfill_batch, least=1)
     whole_or_none("flush_at", settings.flush_at, least=1)
@@ -138,7 +138,7 @@ def make_cache(
         backfill_batch=settings.backfill_batch,
         max_backfills=settings.max_backfills,
         journal=journal,
-        # One backfill is one call of the source, so that source_calls counts decisions.
+        # One backfill is one source call, so that source_calls counts decisions.
         load=LoadPolicy(max_batch=max(_LEAST_LOAD_BATCH, settings.backfill_batch)),
         backfill=BackfillPolicy(
             evicts=settings.backfill_evicts,
@@ -155,7 +155,7 @@ def make_cache(
 
 
 def _freshness(settings: Settings) -> FreshnessPolicy:
-    whole("ttl_seed", settings.ttl_seed, least=0)  # the policy would take None as well
+    whole("ttl_seed", settings.ttl_seed, least=0)  # the policy would accept None as well
     try:
         return FreshnessPolicy(
             ttl=settings.ttl,
@@ -176,7 +176,7 @@ async def _simulated_entries(spec: SimulatedSpec, folder: Path) -> Mapping[str, 
         return spec.entries
     count = whole("keys", spec.keys, least=0)
     if count > _MOST_KEYS:
-        raise ConfigurationError("keys", f"{count} is more than {_MOST_KEYS}")
+        raise ConfigurationError("keys", f"must be at most {_MOST_KEYS}, not {count}")
     return {f"key_{number}": number for number in range(count)}
 
 
@@ -185,7 +185,7 @@ async def _load_table(table: Table, folder: Path, place: str) -> dict[str, Any]:
 
 
 async def _placed(place: str, reading: Awaitable[T]) -> T:
-    """Return what ``reading`` returns; put ``place`` before the message when it fails."""
+    """Return the result of ``reading``; put ``place`` before the message of its error."""
     try:
         return await reading
     except ScenarioError as error:

@@ -1,7 +1,7 @@
-"""A plain document to a typed `Scenario`: names, types and combinations; numbers are judged later.
+"""Decode a plain document into a typed `Scenario`; check names, types and combinations.
 
-The ranges of the settings belong to the library, which checks them wherever they come from; here is
-checked what only a scenario file can get wrong.
+The library checks the ranges of numbers itself. This module checks only what can be wrong in a scenario
+file.
 """
 
 from __future__ import annotations
@@ -67,15 +67,15 @@ _WORDS: Final = MappingProxyType(
 def decode(document: Mapping[str, Any], file: str) -> Scenario:
     """Return the scenario that ``document`` describes.
 
-    :param file: the name that messages begin with.
+    :param file: the name of the file, the start of each error message.
     :raises ScenarioError: for an unknown, missing or contradictory name, or a value of the wrong type;
-        the message holds its path.
+        the message has its path.
     """
     return _Decoder(file).scenario(document)
 
 
 class _Decoder:
-    """Knows the file's name, which every message begins with."""
+    """Decodes one document; each error message begins with the name of the file."""
 
     def __init__(self, file: str) -> None:
         self._file = file
@@ -119,9 +119,9 @@ class _Decoder:
         given = [name for name in _ENTRIES if name in fields]
         self._check_names(fields, place, known=("kind", *SimulatedSpec.__struct_fields__), required=())
         if len(given) != 1:
-            there = " and ".join(map(shown, given)) or "none"
+            given_names = " and ".join(map(shown, given)) or "none"
             raise self._error(
-                place, f'expected exactly one of "entries", "table" and "keys", there is {there}'
+                place, f'expected exactly one of "entries", "table" and "keys", got {given_names}'
             )
         if given == ["table"]:
             fields = {**fields, "table": self._struct(fields["table"], Table, (place, "table"))}
@@ -175,7 +175,7 @@ class _Decoder:
             raise self._mismatch(str(error), value, place) from error
 
     def _mismatch(self, message: str, value: object, place: Place) -> ScenarioError:
-        """Return msgspec's ``message`` about a part of ``value`` in the words of this module."""
+        """Return the error for msgspec's ``message`` about a part of ``value``, in plain words."""
         problem, _, path = message.partition(" - at `$")
         for step in _STEP.finditer(path.removesuffix("`")):
             key: str | int = step["name"] if step["number"] is None else int(step["number"])

@@ -1,9 +1,8 @@
-"""Text to a plain document: JSON or TOML, told apart by content, without anything JSON cannot hold.
+"""Parse JSON or TOML, told apart by content, into plain JSON values.
 
-JSON is read more strictly than `json` does by itself: a name that is there twice, ``NaN``, a number
-beyond the range of float and half a surrogate pair are refused, each with its path. What the parser
-cannot refuse where it stands becomes a `_Flaw` in the tree, and the walk that follows reports the
-first one.
+JSON is read more strictly than by `json` alone: a name that appears twice, ``NaN``, a number beyond the
+range of float and half of a surrogate pair are refused, each with its path. A flaw that the parser cannot
+refuse with its path becomes a `_Flaw` in the tree, and a walk over the tree reports the first one.
 """
 
 from __future__ import annotations
@@ -24,16 +23,16 @@ if TYPE_CHECKING:
     from async_backfill._runner.wording import Place
 
 DEEPEST: Final = 100
-"""Levels of nesting a document may have: the summary must be writable without deep recursion."""
+"""The largest number of nested levels, so that the summary can be written without deep recursion."""
 
 _TOML_PLACE: Final = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
 def parse(text: str, file: str) -> dict[str, Any]:
-    """Return the document in ``text``: an object of plain JSON types, dates as ISO 8601 text.
+    """Return the document in ``text``: an object of plain JSON types, with dates as ISO 8601 text.
 
-    :param file: the name that messages begin with.
-    :raises ScenarioError: for anything else, with line and column or with the path.
+    :param file: the name of the file, the start of each error message.
+    :raises ScenarioError: for any other text; the message has line and column, or the path.
     """
     start = text.lstrip()
     if not start:
@@ -45,18 +44,18 @@ def parse(text: str, file: str) -> dict[str, Any]:
         raise ScenarioError(f"{file}: nested deeper than {DEEPEST} levels") from None
     except _FlawError as error:
         raise ScenarioError(f"{file}: {error}") from None
-    if not isinstance(plain, dict):  # cannot be: both formats were told apart as an object
+    if not isinstance(plain, dict):  # impossible: both parsers return an object
         raise TypeError(type(plain))
     return plain
 
 
 class _FlawError(Exception):
-    """Carries what is wrong at which path up to where the file's name is known."""
+    """A problem with its path; `parse` adds the name of the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Flaw:
-    """Stands in the tree for a value that cannot be used; ``name`` is the part of it at fault."""
+    """A placeholder in the tree for a refused value; ``name`` is the faulty name in it, if any."""
 
     problem: str
     name: str | None = None
@@ -114,7 +113,7 @@ def _int(text: str) -> int | _Flaw:
 
 
 def _plain(value: object, place: Place, depth: int) -> object:
-    """Return ``value`` with dates as text; raise `_FlawError` for the first thing that JSON cannot hold."""
+    """Return ``value`` with dates as text; raise `_FlawError` for the first value that JSON cannot hold."""
     if isinstance(value, str):
         if not value.isascii():
             _check_text(value, place)
@@ -144,4 +143,4 @@ def _check_text(text: str, place: Place) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise _FlawError(f"{path_of(place)}: {shown(text)} holds half a surrogate pair") from None
+        raise _FlawError(f"{path_of(place)}: {shown(text)} holds half of a surrogate pair") from None

@@ -1,4 +1,4 @@
-"""Sources and stores of a scenario that are elsewhere: opened for a replay, and closed after it."""
+"""Open the file, database, service or far tier (L2) of a scenario for the time of a replay."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ZSTD: Final = ".zst"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
-    """What a cache is put in front of: a source, what lists its keys, and a store that processes share."""
+    """The source that a cache is put in front of, the scan of its keys, and its far tier (L2), if any."""
 
     source: Source[str, Any]
     scan: Scan[str] | None
@@ -38,11 +38,11 @@ class Live:
 async def open_source(
     spec: LiveSpec, folder: Path, resources: AsyncExitStack, *, load_timeout: float | None
 ) -> Live:
-    """Return the source that ``spec`` describes, open until ``resources`` is closed.
+    """Return the source of ``spec``, open until ``resources`` is closed.
 
-    :param folder: of the scenario file.
-    :param load_timeout: seconds that a load may take.
-    :raises ScenarioError: when it cannot be used, with the place in the scenario.
+    :param folder: the folder of the scenario file.
+    :param load_timeout: the timeout of a load in seconds.
+    :raises ScenarioError: when it cannot be used; names the place in the scenario.
     :raises MissingExtraError: when a library it needs is not installed.
     """
     try:
@@ -56,9 +56,9 @@ async def open_source(
 
 
 async def open_far(spec: StoreSpec, resources: AsyncExitStack) -> FarTier[str, Any]:
-    """Return the tier that ``spec`` describes, open until ``resources`` is closed.
+    """Return the far tier (L2) of ``spec``, open until ``resources`` is closed.
 
-    Raises what `open_source` does.
+    It raises the same errors as `open_source`.
     """
     with needed_by("$.store", "redis", "redis", "hiredis"):
         from async_backfill.redis.connection import connect  # noqa: PLC0415 - the extra is optional

@@ -1,4 +1,4 @@
-"""The scenario as typed, frozen values: what to look up, in which source, with which settings."""
+"""The typed, frozen values of a scenario: lookups, source, store and settings."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ _OF_THE_SOURCE: Final = frozenset({"latency", "key_latency", "jitter", "error_ra
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Every setting of a replay with its default; the names are those of the scenario file.
+    """All settings of a replay, with the names of the scenario file and their defaults.
 
-    Times are seconds.
+    Times are in seconds.
 
     ``flush_at``
-        the number of a lookup, from 1, before which the cache is emptied, as by a restart.
+        the number of the lookup, from 1, before which the cache is cleared, as by a restart.
     ``lookups_per_second``
-        how often a lookup begins, on average, at moments drawn from ``arrival_seed``, whether or not
-        the one before has ended; no more than ``concurrency`` are in flight. ``None`` begins the next
-        one when there is room.
+        the mean rate of lookups, which begin at random times from ``arrival_seed``, whether or not the one
+        before has ended; at most ``concurrency`` are in flight. ``None`` begins the next lookup as soon as
+        there is room.
     ``ttl``, ``ttl_jitter``, ``stale_for``, ``absent_ttl``
-        how long values stay good, see `FreshnessPolicy`; its draws come from ``ttl_seed``.
+        the freshness of values, see `FreshnessPolicy`; ``ttl_seed`` is its seed.
     """
 
     miss_threshold: float = 0.5
@@ -49,7 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """A CSV or JSON-lines file, its key column, and its value column (``None``: all others)."""
+    """A CSV or JSON-lines file with its key column and its value column (``None``: all others)."""
 
     file: str
     key: str
@@ -57,19 +57,19 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MappingSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A source whose entries are in the scenario itself."""
+    """A source with its entries in the scenario itself."""
 
     entries: dict[str, Any]
 
 
 class TableSpec(Table, frozen=True, kw_only=True):
-    """A source that is a table in a file."""
+    """A source that reads a table from a file into memory."""
 
 
 class SimulatedSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A source with latency and errors; its entries come from exactly one of the last three fields.
+    """A simulated source with latency and errors; exactly one of the last three fields gives its entries.
 
-    Times are seconds. ``keys`` makes that many entries up: ``key_0`` to ``key_{N-1}``, each with its
+    Times are in seconds. ``keys`` generates that number of entries: ``key_0`` to ``key_{N-1}``, each with its
     number as the value.
     """
 
@@ -90,10 +90,10 @@ class KeyFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ZipfSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """``count`` lookups of ``keys`` keys, ``key_0`` to ``key_{N-1}``, of which few are asked for often.
+    """Zipf-distributed lookups: ``count`` lookups of ``keys`` keys, ``key_0`` to ``key_{N-1}``.
 
-    The key of rank r is asked for in proportion to ``1 / r ** exponent``; ranks are dealt out, and keys
-    drawn, from ``seed``.
+    The frequency of the key of rank r is proportional to ``1 / r ** exponent``; ``seed`` decides the ranks of
+    the keys and the order of the lookups.
     """
 
     count: int
@@ -103,9 +103,9 @@ class ZipfSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FileSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A source that is a file, indexed once and read from the disk; ``value`` as in `Table`.
+    """A source that reads a file from disk, through an index; ``value`` as in `Table`.
 
-    A name that ends in ``.parquet`` is that of a Parquet file, in ``.zst`` of one packed with zstd.
+    A name that ends in ``.parquet`` is a Parquet file, one that ends in ``.zst`` is packed with zstd.
     """
 
     file: str
@@ -114,7 +114,7 @@ class FileSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SQLSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A source that is a table of a database; ``url`` may hold ``${NAME}``, a variable of the environment."""
+    """A source that reads a table of a database; ``url`` may hold ``${NAME}``, an environment variable."""
 
     url: str
     table: str
@@ -124,20 +124,20 @@ class SQLSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HTTPSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A source that is a service; ``url`` holds ``{key}``, and may hold ``${NAME}`` as in `SQLSpec`."""
+    """A source that reads a web service; ``url`` holds ``{key}``, and may hold ``${NAME}`` like `SQLSpec`."""
 
     url: str
 
 
 class StoreSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A store that processes share, Redis or Valkey; ``url`` may hold ``${NAME}`` as in `SQLSpec`.
+    """A far tier (L2) in Redis or Valkey; ``url`` may hold ``${NAME}`` as in `SQLSpec`.
 
     ``namespace``
-        which entries are meant; caches that share entries share it.
+        the prefix of the entries; caches that share entries share it.
     ``leases``, ``invalidations``
-        whether a fleet makes one load of a key, and whether its caches tell each other of changes.
+        whether only one process at a time loads a key, and whether processes tell each other of changes.
     ``ttl``, ``timeout``
-        see `FarTier`.
+        as in `FarTier`.
     """
 
     url: str
@@ -164,7 +164,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def name_in_scenario(setting: str) -> str:
-    """Return where ``setting``, which is named as in the library, is in a scenario: ``source.seed``."""
+    """Return the place in a scenario, such as ``source.seed``, of ``setting``, a name of the library."""
     if setting in _OF_THE_SOURCE:
         return f"source.{setting}"
     return "backfill_evicts" if setting == "evicts" else setting

@@ -1,6 +1,6 @@
-"""What-if: the lookups of a scenario under many settings, and which of those are worth choosing.
+"""Replay the lookups of a scenario under many settings, and find those worth choosing.
 
-`grid` says which settings to try, `trial` replays one of them, `workers` does so in processes,
-`front` keeps what is worth choosing. `sampling` makes the scenario smaller, `report` and `table` tell of
-the result, `plot` draws it. `job` is the one function that calls them all.
+`grid` lists the settings to try, `search` orders the trials, `trial` replays one, `workers` runs trials in
+processes, `front` selects the results. `sampling` makes the scenario smaller; `report`, `table` and `plot`
+show the result. `job` calls them all.
 """

@@ -1,4 +1,4 @@
-"""Which of many results are worth choosing: the Pareto front of source calls against memory."""
+"""Select the results worth choosing: the Pareto front of source calls against memory."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ if TYPE_CHECKING:
 
 
 class Costs(Protocol):
-    """What a choice costs: less is better in both."""
+    """The two costs of a choice; less is better in both."""
 
     @property
     def entries(self) -> int:
-        """Keys held at most."""
+        """The largest number of keys held."""
         ...
 
     @property
     def source_calls(self) -> int:
-        """Calls of the source."""
+        """The number of source calls."""
         ...
 
 
@@ -26,13 +26,13 @@ C = TypeVar("C", bound=Costs)
 
 
 def dominates(one: Costs, other: Costs) -> bool:
-    """Return whether ``one`` is no worse than ``other`` in both costs and better in one."""
+    """Return whether ``one`` is no worse than ``other`` in both costs, and better in one."""
     no_worse = one.entries <= other.entries and one.source_calls <= other.source_calls
     return no_worse and (one.entries, one.source_calls) != (other.entries, other.source_calls)
 
 
 def pareto_front(choices: Iterable[C]) -> list[C]:
-    """Return the choices that no other dominates, the one with the least memory first.
+    """Return the choices that no other one dominates, in ascending order of memory.
 
     Of choices with the same costs only the first is kept.
     """
@@ -44,9 +44,9 @@ def pareto_front(choices: Iterable[C]) -> list[C]:
 
 
 def worth_choosing(front: Sequence[C], *, gain: float) -> list[C]:
-    """Return the few of ``front`` that pay for their memory, the one with the least memory first.
+    """Return the few of ``front`` that are worth their memory, in ascending order of memory.
 
-    Each makes at least the share ``gain`` fewer calls than the one before it (epsilon-dominance, here
+    Each makes fewer calls than the one before it, by at least the share ``gain`` (epsilon-dominance, here
     in one cost: Laumanns et al. 2002, Combining Convergence and Diversity in Evolutionary
     Multiobjective Optimization).
     """

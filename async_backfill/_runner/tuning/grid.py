@@ -1,5 +1,8 @@
 """The settings to try: a coarse grid, then sweeps and finer steps around the best so far."""
 
+# The full product of all settings would be hundreds of replays of seconds each, so only capacity and eviction
+# are crossed: see decision 28 in notes.md.
+
 from __future__ import annotations
 
 import math
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How large a scenario is: the source's keys that it looks up, and all keys of the source."""
+    """The size of a scenario: the number of the source's keys that it looks up, and of all its keys."""
 
     wanted: int
     in_source: int
@@ -31,12 +34,13 @@ class Dimension:
     """One setting that is varied.
 
     ``coarse``
-        the values to begin with, for a scenario of some extent; the scenario's own is always one.
+        a function that returns the first values to try, besides the scenario's own.
     ``between``
-        a value between two others, or ``None`` where there is none; without it there are no finer steps.
+        a function that returns a value between two others, or ``None`` when there is none; without this
+        function there are no finer steps.
     ``crossed``
-        whether each value is tried with each value of the other crossed dimensions from the start.
-        The others are only varied around the best so far.
+        whether each value is tried with each value of the other crossed dimensions at the start. The other
+        dimensions are only varied around the best so far.
     """
 
     name: str
@@ -54,7 +58,7 @@ def _capacity_between(low: int, high: int | None, extent: Extent) -> int | None:
 
 
 def _whole_between(low: int | None, high: int | None, _: Extent) -> int | None:
-    """Return the geometric mean, which halves a range of sizes by proportion."""
+    """Return the geometric mean: both halves of the range then span the same factor."""
     if low is None or high is None or not low:
         return None
     middle = round(math.sqrt(low * high))
@@ -75,11 +79,11 @@ DIMENSIONS: Final = (
     Dimension(name="successors", coarse=lambda _: (0, 8)),
     Dimension(name="max_backfills", coarse=lambda _: (0, 10, None), between=_whole_between),
 )
-"""What is varied, in the order in which equally good settings are preferred to be left alone."""
+"""The varied settings, in the order of the columns of table and report."""
 
 
 def coarse(base: Settings, extent: Extent) -> list[Settings]:
-    """Return ``base``, then every combination of the crossed dimensions' coarse values."""
+    """Return ``base``, then each combination of the coarse values of the crossed dimensions."""
     crossed = [dimension for dimension in DIMENSIONS if dimension.crossed]
     combinations = product(*(_values(dimension, base, extent) for dimension in crossed))
     names = [dimension.name for dimension in crossed]
@@ -105,7 +109,7 @@ def sweep(around: Sequence[Settings], base: Settings, extent: Extent) -> list[Se
 def fine(
     around: Sequence[Settings], tried: Iterable[Settings], base: Settings, extent: Extent
 ) -> list[Settings]:
-    """Return ``around`` with each dimension in turn set half way to the nearest values that were tried."""
+    """Return ``around`` with each dimension in turn set half way to the nearest values tried so far."""
     known = list(tried)
     ladders = {
         dimension.name: sorted({getattr(settings, dimension.name) for settings in known}, key=_or_infinite)
@@ -117,7 +121,7 @@ def fine(
 
 
 def changes(settings: Settings, base: Settings) -> int:
-    """Return how many dimensions of ``settings`` are not as in ``base``."""
+    """Return the number of dimensions in which ``settings`` differs from ``base``."""
     return sum(getattr(settings, dimension.name) != getattr(base, dimension.name) for dimension in DIMENSIONS)
 
 
@@ -136,7 +140,7 @@ def _steps(settings: Settings, ladders: dict[str, list[Any]], extent: Extent) ->
 
 
 def _values(dimension: Dimension, base: Settings, extent: Extent) -> list[Any]:
-    """Return the coarse values without repetition, the scenario's own first."""
+    """Return the distinct coarse values, with the scenario's own first."""
     return list(dict.fromkeys([getattr(base, dimension.name), *dimension.coarse(extent)]))
 
 
@@ -145,7 +149,7 @@ def _distinct(tries: Iterable[Settings], base: Settings, extent: Extent) -> list
 
 
 def _as_it_acts(settings: Settings, base: Settings, extent: Extent) -> Settings:
-    """Return ``settings`` with what has no effect as in ``base``, so that no replay is done twice."""
+    """Return ``settings`` with each setting that has no effect as in ``base``, so that no replay repeats."""
     idle: dict[str, Any] = {}
     if settings.capacity is None or settings.capacity >= extent.in_source:
         idle["capacity"], idle["eviction"] = None, base.eviction
@@ -155,7 +159,7 @@ def _as_it_acts(settings: Settings, base: Settings, extent: Extent) -> Settings:
 
 
 def _in_turn(rows: Iterable[Sequence[Settings]]) -> list[Settings]:
-    """Return the first of each row, then the second of each: whoever takes only some neglects no row."""
+    """Return the first of each row, then the second of each, so that a prefix has some of each row."""
     return [settings for column in zip_longest(*rows) for settings in column if settings is not None]
 
 

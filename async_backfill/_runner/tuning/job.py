@@ -1,4 +1,4 @@
-"""One run of `tune`, from the scenario file to the report."""
+"""Tune the settings of a scenario file, and write a report and a plot."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ _NO_ENTRIES: Final = MappingSpec(entries={})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuneJob:
-    """What to tune, how thoroughly, and where the report goes.
+    """The scenario to tune, the effort, and the files to write.
 
     ``output``, ``plot``
-        the files to write, ``None`` for none.
+        the report and the plot; ``None`` writes none.
     ``jobs``, ``trials``
-        worker processes, and settings to try at the most.
+        the number of worker processes, and the largest number of settings to try.
     ``sample``
         the share of the keys to replay, above 0.0; ``None`` replays all.
     ``check``
-        whether the settings worth choosing of a sample are replayed in full.
+        whether the settings worth choosing are also replayed in full, after a sample.
     """
 
     scenario: str
@@ -70,16 +70,16 @@ class TuneJob:
         if self.sample is not None and real("sample", self.sample, least=0.0, most=1.0) == 0.0:
             raise ConfigurationError("sample", "0.0 is not above 0: no key would be in the sample")
         if self.check and self.sample is None:
-            raise ConfigurationError("check", "there is nothing to check without --sample")
+            raise ConfigurationError("check", "needs --sample: without a sample there is nothing to check")
 
 
 async def tune(job: TuneJob, progress: Callable[[int, int], None]) -> Tuning:
-    """Try settings on the lookups of a scenario, write what came of it, and return it.
+    """Try settings on the lookups of a scenario, write the result, and return it.
 
-    :param progress: is called now and then with the lookups replayed and their number so far planned.
-    :raises ScenarioError: when the scenario, a file it names, a setting or an output is unusable.
+    :param progress: a function that is called now and then with the lookups replayed and those planned.
+    :raises ScenarioError: when the scenario, a file it names, a setting or an output cannot be used.
     :raises WorkerError: when a worker process dies.
-    :raises OutputError: when writing fails although it looked possible.
+    :raises OutputError: when writing fails in spite of the check before.
     """
     draw = None if job.plot is None else _load_plot()
     scenario = decode(parse(await read_text(job.scenario), job.scenario), job.scenario)
@@ -96,11 +96,11 @@ async def tune(job: TuneJob, progress: Callable[[int, int], None]) -> Tuning:
 
 
 async def _read(job: TuneJob, scenario: Scenario, folder: Path) -> Workload:
-    """Return the whole scenario as a workload, once it is known that a trial of it could run."""
+    """Return the whole scenario as a workload, after checking that a trial of it can run."""
     spec = scenario.source
     if isinstance(spec, LiveSpec):
         kinds = "a mapping, a table or a simulated source"
-        raise ScenarioError(f"{job.scenario}: $.source.kind: trials need all keys at hand: use {kinds}")
+        raise ScenarioError(f"{job.scenario}: $.source.kind: trials need all keys in memory: use {kinds}")
     try:
         entries = await load_entries(spec, folder)
         make_cache(make_source(spec, entries), scenario.settings)
@@ -110,10 +110,10 @@ async def _read(job: TuneJob, scenario: Scenario, folder: Path) -> Workload:
         raise ScenarioError(f"{job.scenario}: {place}: {error.problem}") from error
     except ScenarioError as error:
         raise ScenarioError(f"{job.scenario}: {error}") from error
-    # One object for each key: less to send, less to keep, and its hash is computed once.
+    # One object for each key: less to send and to keep, and its hash is computed once.
     names = {key: key for key in entries}
     same = [names.setdefault(key, key) for key in lookups]
-    # The entries are sent as the keys they have.
+    # Trials need the keys only, so the entries are not sent.
     bare = msgspec.structs.replace(spec, entries=None) if isinstance(spec, SimulatedSpec) else _NO_ENTRIES
     absent = sum(key not in entries for key in same)
     return Workload(spec=bare, keys=list(entries), lookups=same, share=1.0, total=len(same), absent=absent)
@@ -164,14 +164,14 @@ async def _run(
 
 
 class _Count:
-    """Adds the lookups of one round of trials to those of the rounds before it."""
+    """A running total of lookups over all rounds of trials."""
 
     def __init__(self, progress: Callable[[int, int], None]) -> None:
         self._progress = progress
         self._before = 0
 
     def of(self, trials: int, lookups: int) -> Callable[[int], None]:
-        """Return what reports the trials done of a round of ``trials``, ``lookups`` each."""
+        """Return a function that reports the finished trials of a round of ``trials``, ``lookups`` each."""
         before, self._before = self._before, self._before + trials * lookups
         total = self._before
         self._progress(before, total)
@@ -181,7 +181,9 @@ class _Count:
 def _sampled(workload: Workload, share: float) -> Workload:
     lookups = sampled(workload.lookups, share)
     if workload.lookups and not lookups:
-        raise ScenarioError(f"--sample: no key that is looked up is in a sample of {share:g}: take more")
+        raise ScenarioError(
+            f"--sample: a sample of {share:g} has none of the looked-up keys: use a larger share"
+        )
     return replace(workload, keys=sampled(workload.keys, share), lookups=lookups, share=share)
 
 
@@ -190,7 +192,7 @@ async def _check_outputs(job: TuneJob, reads: Sequence[Path]) -> None:
     for path in outputs:
         await check_output(path, reads=reads)
     if await to_thread.run_sync(_same, outputs):
-        raise ScenarioError(f"{job.plot}: is the file of --output too")
+        raise ScenarioError(f"{job.plot}: is also the file of --output")
 
 
 def _same(paths: Sequence[str]) -> bool:
@@ -198,10 +200,10 @@ def _same(paths: Sequence[str]) -> bool:
 
 
 def _load_plot() -> Callable[[Tuning], bytes]:
-    """Return what draws a `Tuning`.
+    """Return the function that draws a `Tuning`.
 
-    :raises MissingExtraError: when the library it needs is not installed.
+    :raises MissingExtraError: when matplotlib is not installed.
     """
     with needed_by("--plot", "report", "matplotlib"):
-        from async_backfill._runner.tuning.plot import draw  # noqa: PLC0415 - only those who draw need it
+        from async_backfill._runner.tuning.plot import draw  # noqa: PLC0415 - the extra is optional
     return draw

@@ -1,4 +1,4 @@
-"""The trials as a picture: source calls against memory, with the line of those worth choosing."""
+"""Plot the trials: source calls against memory, with a line through those worth choosing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CHOSEN: Final = "#c8432b"
 
 
 def draw(tuning: Tuning) -> bytes:
-    """Return the picture as SVG; the same trials give the same bytes."""
+    """Return the plot of ``tuning`` as SVG; the same trials give the same bytes."""
     picture = BytesIO()
     with rc_context({"svg.hashsalt": "tune", "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(8.0, 5.0), layout="constrained", facecolor="white")

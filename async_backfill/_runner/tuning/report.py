@@ -1,4 +1,4 @@
-"""What came of tuning, as values and as the content of its file."""
+"""The result of tuning, and its JSON report."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _DECIMALS: Final = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """How much of the scenario was replayed.
+    """The sample that was replayed.
 
     ``error``
-        the largest difference between a sampled hit rate and the full one, of the settings worth
-        choosing; ``None`` when they were not replayed in full.
+        the largest difference between the sampled and the full hit rate of a setting worth choosing;
+        ``None`` when they were not replayed in full.
     """
 
     share: float
@@ -33,14 +33,14 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuning:
-    """What came of it.
+    """The result of tuning.
 
     ``own``
         the result of the scenario's own settings.
     ``tried``
-        every result, in the order in which they were tried; with a sample, all are estimates.
+        all results, in the order of the trials; with a sample, all are estimates.
     ``chosen``
-        the few worth choosing, the one with the least memory first; with a check, replayed in full.
+        the few worth choosing, in ascending order of memory; with a check, replayed in full.
     """
 
     lookups: int

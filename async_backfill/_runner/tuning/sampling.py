@@ -1,15 +1,17 @@
-"""A smaller scenario that behaves like the whole: spatially hashed sampling of keys.
+"""Sample the keys of a scenario by hash (SHARDS), and scale the counts up to the whole.
 
-SHARDS: C. Waldspurger, N. Park, A. Garthwaite, I. Ahmad, Efficient MRC Construction with SHARDS, FAST
-2015, sections 3 and 4. A key is in the sample or it is not, by its hash; the cache is scaled with the
-sample; the lookups that the sample has too many or too few of are taken for hits (SHARDS-adj).
-Keys that the source does not have are counted in full instead: each lookup of one is a miss.
+C. Waldspurger, N. Park, A. Garthwaite, I. Ahmad, Efficient MRC Construction with SHARDS, FAST 2015,
+sections 3 and 4. The hash of a key decides whether it is in the sample. The cache is scaled with the sample.
+If the sample has too many or too few lookups, the difference is taken for hits (SHARDS-adj). Keys that the
+source does not have are counted in full: each lookup of one is a miss.
 
-What is not in the paper is the backfill. The window of the trigger is scaled like the lookups, a batch
-like the capacity, and a budget stays, so that as many backfills load the same share of the keys. Where a
-scaled batch would be less than one key, one sampled backfill stands for several, and the budget is
-scaled instead. A sample has fewer misses to start a backfill, so it starts them later than the whole.
+Backfills are not in the paper. The window of the trigger is scaled like the lookups, a batch like the
+capacity, and the budget stays the same, so that the same number of backfills loads the same share of the
+keys. If a scaled batch would be less than one key, one sampled backfill stands for several, and the budget
+is scaled instead. A sample has fewer misses, so its backfills start later than those of the whole.
 """
+
+# Why by key hash, and where the estimate does not hold: see decision 28 in notes.md.
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ _PLACES: Final = 256**_BYTES
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What the whole replay would have counted."""
+    """The estimated counts of a replay of the whole scenario."""
 
     lookups: int
     source_calls: int
@@ -43,13 +45,13 @@ class Estimate:
 
 
 def place_of(key: str) -> float:
-    """Return where in [0.0, 1.0) the hash of ``key`` is; the same in every process."""
+    """Return the hash of ``key`` as a number in [0.0, 1.0), the same in every process."""
     digest = blake2b(key.encode("utf-8", "surrogatepass"), digest_size=_BYTES).digest()
     return int.from_bytes(digest) / _PLACES
 
 
 def sampled(keys: Iterable[str], share: float) -> list[str]:
-    """Return those of ``keys`` that are in the sample, in order: all or none of a key's occurrences."""
+    """Return the ``keys`` in the sample, in order: all occurrences of a key, or none."""
     known: dict[str, bool] = {}
     taken = []
     for key in keys:
@@ -61,7 +63,7 @@ def sampled(keys: Iterable[str], share: float) -> list[str]:
 
 
 def scale_down(settings: Settings, share: float) -> Settings:
-    """Return the settings for a replay of the sample, scaled: all but the threshold and the successors."""
+    """Return ``settings`` scaled for a replay of the sample; threshold and successors stay the same."""
     budget, backfills = settings.max_backfills, _backfills_per_sampled(settings, share)
     return msgspec.structs.replace(
         settings,
@@ -74,10 +76,10 @@ def scale_down(settings: Settings, share: float) -> Settings:
 
 
 def scale_up(stats: Stats, settings: Settings, share: float, *, lookups: int, absent: int) -> Estimate:
-    """Return the estimate for all ``lookups``, from what a replay of the sample counted.
+    """Return the estimate for all ``lookups`` from the counts of a replay of the sample.
 
-    :param settings: those of the whole, not scaled.
-    :param absent: those of the lookups whose key the source does not have.
+    :param settings: the settings of the whole, not scaled.
+    :param absent: the number of lookups of keys that the source does not have.
     """
     factor = _backfills_per_sampled(settings, share)
     entries = round(stats.size / share)
@@ -85,7 +87,7 @@ def scale_up(stats: Stats, settings: Settings, share: float, *, lookups: int, ab
     missing = (stats.source_calls - stats.backfills - stats.absent) / share
     return Estimate(
         lookups=lookups,
-        # A backfill is one call, and is not repeated for the keys that are not in the sample.
+        # A backfill is one call, also for the keys that are not in the sample, so it is not scaled.
         source_calls=round(absent + missing + stats.backfills * factor),
         source_keys=round(stats.source_keys / share),
         entries=entries if settings.capacity is None else min(entries, settings.capacity),
@@ -97,11 +99,11 @@ def scale_up(stats: Stats, settings: Settings, share: float, *, lookups: int, ab
 def margin_of(loads: Mapping[str, int], share: float, lookups: int) -> float:
     """Return three standard errors of a sampled hit rate.
 
-    The misses are a sum over keys of which each is in the sample with the probability ``share``;
-    their variance is that of Horvitz and Thompson 1952 for independent draws. What the
-    scaling of the cache itself gets wrong is not in it.
+    The misses are a sum over keys, each of which is in the sample with the probability ``share``; their
+    variance is that of Horvitz and Thompson 1952 for independent draws. The error from scaling the cache is
+    not included.
 
-    :param loads: how often each key of the sample was loaded from the source, which has it.
+    :param loads: the number of loads of each sampled key that the source has.
     """
     if not lookups:
         return 0.0
@@ -114,5 +116,5 @@ def _scaled(size: int, share: float) -> int:
 
 
 def _backfills_per_sampled(settings: Settings, share: float) -> float:
-    """Return how many backfills of the whole one of the sample stands for; 1 unless batches are tiny."""
+    """Return the number of backfills that one sampled backfill stands for; 1 unless batches are tiny."""
     return max(1.0, 1.0 / (settings.backfill_batch * share))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from async_backfill._runner.tuning.trial import Result
 
 GAIN: Final = 0.02
-"""The share of source calls that a setting must save before its memory is worth it."""
+"""The share of source calls that a setting must save to be worth its memory."""
 
 _SWEEPS: Final = 2
 
@@ -27,11 +27,11 @@ async def search(
     trials: int,
     run: Callable[[Sequence[Settings]], Awaitable[list[Result]]],
 ) -> list[Result]:
-    """Return the result of ``base``, then of what was tried beside it, ``trials`` in all at the most.
+    """Return the results of ``base`` and of the other settings tried, at most ``trials`` in all.
 
-    A sweep may take half of what is left, so that there is something left for the steps after it.
+    A sweep may use half of the remaining trials, so that some remain for the finer steps.
 
-    :param run: gives the results of settings, in their order.
+    :param run: a function that returns the results of settings, in their order.
     """
     tried: dict[Settings, Result] = {}
 
@@ -49,7 +49,7 @@ async def search(
 
 
 def choose(results: Iterable[Result], base: Settings) -> list[Result]:
-    """Return the results worth choosing; of equal ones, the one that changes least in ``base``."""
+    """Return the results worth choosing; of equal results, the one with the fewest changes to ``base``."""
     return worth_choosing(
         pareto_front(sorted(results, key=lambda result: changes(result.settings, base))), gain=GAIN
     )

@@ -1,4 +1,4 @@
-"""The settings worth choosing, as a person reads them."""
+"""Print the settings worth choosing as a table."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FIGURES: Final = ("entries", "source calls", "keys read", "hit rate")
 
 
 def print_choices(tuning: Tuning, stream: TextIO) -> None:
-    """Print what is worth choosing to ``stream``, the least memory first, and what it rests on."""
+    """Print the settings worth choosing to ``stream``, in ascending order of memory, and their basis."""
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
     for number, name in enumerate([*(dimension.name for dimension in DIMENSIONS), *_FIGURES]):
         table.add_column(name.replace("_", " "), justify="left" if number == 1 else "right", no_wrap=True)
@@ -64,7 +64,7 @@ def _shown(value: Any) -> str:
 
 
 class _Console(Console):
-    """A console that leaves it to its user what a broken pipe means; rich would end the process."""
+    """A console that raises `BrokenPipeError`; rich itself would end the process."""
 
     def on_broken_pipe(self) -> None:
         raise  # noqa: PLE0704 - it is called while the BrokenPipeError is handled

@@ -1,4 +1,4 @@
-"""One replay of the scenario with one set of settings, by the production code, in a worker process."""
+"""One trial: replay the scenario with one set of settings, through the production code."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """What every trial replays.
+    """The input of all trials.
 
     ``spec``, ``keys``
-        what kind of source, and the keys it has; values change nothing in a trial, so there are none.
+        the kind of the source, and its keys; values do not matter in a trial, so there are none.
     ``lookups``
-        the keys to look up, those of the sample only.
+        the keys to look up; with a sample, only those in it.
     ``share``
         the share of the keys that was sampled; 1.0 is all.
     ``total``, ``absent``
-        lookups before the sampling, and those of them whose key the source does not have.
+        the number of lookups before sampling, and of those whose key the source does not have.
     """
 
     spec: HeldSpec
@@ -46,10 +46,11 @@ class Workload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What a trial of ``settings`` counted, scaled up to the whole scenario when it was sampled.
+    """The counts of a trial of ``settings``, scaled up to the whole scenario after sampling.
 
     ``entries``
-        keys that the cache held at most: in a replay nothing leaves but to make room, so also at the end.
+        the largest number of keys in the cache, which is also the last: in a replay keys only leave to make
+        room.
     ``margin``
         three standard errors of ``hit_rate``; 0.0 without sampling.
     """
@@ -67,17 +68,17 @@ _workload: Final[ContextVar[Workload]] = ContextVar("_workload")
 
 
 def take(workload: Workload) -> None:
-    """Keep ``workload`` for the trials that this process will run."""
+    """Keep ``workload`` for the trials of this process."""
     _workload.set(workload)
 
 
 def run_taken(settings: Settings) -> Result:
-    """Return the result of ``settings`` for the workload that this process took."""
+    """Return the result of ``settings`` for the workload kept by `take`."""
     return anyio.run(run_trial, _workload.get(), settings)
 
 
 async def run_trial(workload: Workload, settings: Settings) -> Result:
-    """Return the result of ``settings``, which are those of the whole scenario, for ``workload``."""
+    """Return the result of ``settings``, not scaled, for ``workload``."""
     source = make_source(workload.spec, dict.fromkeys(workload.keys), sleep=_at_once)
     if workload.share < 1.0:
         return await _run_sampled(workload, settings, source)
@@ -95,7 +96,7 @@ async def run_trial(workload: Workload, settings: Settings) -> Result:
 
 async def _run_sampled(workload: Workload, settings: Settings, source: AnySource) -> Result:
     share, counted = workload.share, _Counted(source)
-    # It is a source as any other, but has no place in the list of those that a scenario can name.
+    # A source like any other, but not one of the types that a scenario can name.
     stats = await _replayed(cast("AnySource", counted), scale_down(settings, share), workload.lookups)
     estimate = scale_up(stats, settings, share, lookups=workload.total, absent=workload.absent)
     return Result(
@@ -117,7 +118,7 @@ async def _replayed(source: AnySource, settings: Settings, lookups: Sequence[str
 
 
 class _Counted:
-    """A source that counts how often it delivered each key."""
+    """A source that counts the loads of each key."""
 
     def __init__(self, source: AnySource) -> None:
         self._source = source
@@ -136,7 +137,7 @@ class _Counted:
 
 
 async def _at_once(_: float) -> None:
-    """Take no time: with one lookup in flight the source's latency changes nothing that is counted."""
+    """Take no time: with one lookup in flight, the latency of the source changes no count."""
 
 
 def _ignore(_: int, __: int) -> None:

@@ -1,4 +1,4 @@
-"""Trials in parallel processes: each takes the workload once, and none outlives its use."""
+"""Run trials in worker processes, which receive the workload once and always end with their parent."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ if TYPE_CHECKING:
 
 
 class WorkerError(AsyncBackfillError):
-    """A worker process ended in the middle of its work."""
+    """A worker process ended before its work was done, or could not be started."""
 
 
 class Workers:
-    """Processes that run trials; made by `open_workers`."""
+    """A pool of processes that run trials; made by `open_workers`."""
 
     def __init__(self, executor: ProcessPoolExecutor) -> None:
         self._executor = executor
 
     async def run(self, settings: Sequence[Settings], progress: Callable[[int], None]) -> list[Result]:
-        """Return the result of each of ``settings``, in their order, whichever is ready first.
+        """Return the result of each of ``settings``, in their order.
 
-        :param progress: is called now and then with the trials done.
-        :raises WorkerError: when a worker process dies.
+        :param progress: a function that is called now and then with the number of finished trials.
+        :raises WorkerError: when a worker process dies or cannot be started.
         """
         try:
             trials = self._submit(settings)
             waiting = set(trials)
             while waiting:
-                # A thread that is left behind by Ctrl-C ends with the workers it waits for.
+                # A thread abandoned after Ctrl-C ends with the workers it waits for.
                 done, waiting = await to_thread.run_sync(
                     partial(wait, waiting, return_when=FIRST_COMPLETED), abandon_on_cancel=True
                 )
@@ -55,7 +55,7 @@ class Workers:
             return [trial.result() for trial in trials]
         except BrokenProcessPool as error:
             raise WorkerError(
-                "a worker process ended unexpectedly, perhaps for want of memory: try fewer --jobs"
+                "a worker process ended unexpectedly, perhaps out of memory: try fewer --jobs"
             ) from error
 
     def _submit(self, settings: Sequence[Settings]) -> list[Future[Result]]:
@@ -68,7 +68,7 @@ class Workers:
 
 @asynccontextmanager
 async def open_workers(workload: Workload, *, jobs: int) -> AsyncIterator[Workers]:
-    """Give ``jobs`` processes that hold ``workload``; they have ended when the block has."""
+    """Start ``jobs`` processes with ``workload`` for ``with``; they have ended when the block has ended."""
     others = set(active_children())
     executor = ProcessPoolExecutor(
         jobs, mp_context=get_context("spawn"), initializer=_begin, initargs=(workload,)
@@ -85,13 +85,13 @@ async def open_workers(workload: Workload, *, jobs: int) -> AsyncIterator[Worker
 
 
 def _begin(workload: Workload) -> None:
-    """Make this process a worker."""
+    """Initialise this worker process."""
     take(workload)
     Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """End this process when its parent does: one that was killed could not say that there is no more work."""
+    """End this process when its parent ends: a killed parent cannot stop its workers."""
     if (parent := parent_process()) is not None:
         wait_for_end([parent.sentinel])
         os._exit(1)
@@ -99,9 +99,9 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def _ctrl_c_held_back() -> Iterator[None]:
-    """Start processes that never hear of Ctrl-C, which a terminal sends to them too; the parent ends them.
+    """Start processes that ignore Ctrl-C, which a terminal sends to them too; the parent ends them.
 
-    A process inherits what is blocked, so it is deaf from its first instruction on.
+    A process inherits blocked signals, so it ignores Ctrl-C from its first instruction on.
     """
     if sys.platform == "win32":
         yield
