@@ -70,7 +70,7 @@ def test_commands_of_the_documents_are_understood_and_name_files_that_exist():
     ours = [(name_of(document), words) for document, words in COMMANDS if _arguments(words) is not None]
     for document, words in ours:
         arguments = _arguments(words)
-        _app().parse_args(arguments, exit_on_error=False, print_error=False)
+        _app("async-backfill").parse_args(arguments, exit_on_error=False, print_error=False)
         inputs = [word for word in arguments if word.startswith("data/") and "output" not in word]
         assert [path for path in inputs if not (PROJECT / path).is_file()] == [], document
     assert ours != []
