@@ -1,4 +1,4 @@
-"""The scenarios and command lines in the documents: understood, and the sample prints what they say."""
+"""The scenarios in the documents are understood, and the sample prints what they say."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ import shlex
 import shutil
 from pathlib import Path
 
-import pytest
-
-from async_backfill._commands.cli import _app, main
+from async_backfill._commands.cli import main
 from async_backfill._runner.scenario.decode import decode
 from async_backfill._runner.scenario.document import parse
 
 PROJECT = Path(__file__).parents[2]
 DOCUMENTS = [PROJECT / "README.md", *sorted(PROJECT.glob("docs/*.md"))]
-COMMAND = "python -m async_backfill "
 SAMPLE = "--input data/sample_input.txt --output data/output_summary.json"
 
 
@@ -24,22 +21,12 @@ def _fences(*languages):
     return [match["content"] for path in DOCUMENTS for match in fence.finditer(path.read_text("utf-8"))]
 
 
-def _commands():
-    lines = "".join(_fences("sh")).splitlines()
-    return sorted({line.partition(COMMAND)[2] for line in lines if COMMAND in line})
-
-
 def test_every_scenario_in_a_document_is_one():
     scenarios = [content for content in _fences("json", "toml") if "lookups" in content]
     for content in scenarios:
         decode(parse(content, "document"), "document")
 
     assert scenarios != []
-
-
-@pytest.mark.parametrize("command", _commands())
-def test_every_command_line_in_a_document_is_understood(command):
-    _app("async-backfill").parse_args(shlex.split(command), exit_on_error=False, print_error=False)
 
 
 def test_the_sample_prints_what_the_document_says(tmp_path, monkeypatch, capsys):
