@@ -47,13 +47,22 @@ async def profile(
     async with workload() as work:
         await work()
         alone = await _repeat(work, seconds * _SHARE_WITHOUT)
-        sampler = Profiler(interval=_EVERY, async_mode="disabled", use_timing_thread=True)
-        sampler.start()
-        try:
-            watched = await _repeat(work, seconds)
-        finally:
-            session = sampler.stop()
+        watched, session = await _sampled(work, seconds)
+        while not session.frame_records:  # on a busy machine the sampler may not come to look in a short time
+            seconds *= 2
+            watched, session = await _sampled(work, seconds)
     return Profile(name, alone, watched / alone, session.sample_count, _own_shares(session))
+
+
+async def _sampled(work: Work, seconds: float) -> tuple[float, Session]:
+    """Repeat ``work`` under the sampler; return the nanoseconds of a lookup, and what was seen."""
+    sampler = Profiler(interval=_EVERY, async_mode="disabled", use_timing_thread=True)
+    sampler.start()
+    try:
+        nanoseconds = await _repeat(work, seconds)
+    finally:
+        session = sampler.stop()
+    return nanoseconds, session
 
 
 async def _repeat(work: Work, seconds: float) -> float:
