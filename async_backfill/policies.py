@@ -143,7 +143,7 @@ class BackfillPolicy:
 
     @property
     def is_guarded(self) -> bool:
-        """Whether backfilled keys are kept apart until they are read; ``probation`` resolved."""
+        """Whether backfilled keys stand apart until they are read."""
         if self.probation is None:
             return self.selection != "source" or self.successors > 0
         return self.probation

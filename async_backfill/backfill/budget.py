@@ -45,7 +45,7 @@ class BackfillBudget:
         return self._left != 0
 
     async def refresh(self) -> None:
-        """Do nothing: no other process spends these permits; see `FleetBudget`."""
+        """Do nothing: no other process spends these permits."""
 
     async def acquire(self) -> bool:
         """Do what `acquire_nowait` does."""
