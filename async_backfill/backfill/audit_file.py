@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class AuditFile:
-    """A `async_backfill.contracts.AuditSink` that appends to the file at ``path``; needs asyncio.
+    """An `async_backfill.contracts.AuditSink` that appends to the file at ``path``; needs asyncio.
 
     One JSON object per line. Each write opens, appends, syncs and closes the file, so it can be rotated
     at any time. An unfinished line after a crash stays a line of its own. Among the lines of one

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class JournalFile:
-    """A `async_backfill.contracts.Journal` in the file at ``path``.
+    """An `async_backfill.contracts.Journal` in the file at ``path``.
 
     Keys of these types are kept: ``str``, ``int``, ``float``, ``bool``, ``None``, and tuples of these,
     nested at most 100 deep. Keys of other types, subclasses included, are left out.
