@@ -103,8 +103,8 @@ async def _run(trace: Trace, capacity: int, eviction: Eviction, way: Way) -> Run
     table = sorted(set(trace.requests))
     random.Random(1).shuffle(table)  # an order of the source that knows nothing of the requests
     source = MappingSource(dict.fromkeys(table, True))
-    shelf = _MemoryJournal()
-    make = partial(_make_cache, source, capacity, eviction, way, shelf)
+    journal = _MemoryJournal()
+    make = partial(_make_cache, source, capacity, eviction, way, journal)
     meter = _Meter()
     async with make() as cache:
         await meter.replay(cache, before)
@@ -115,7 +115,7 @@ async def _run(trace: Trace, capacity: int, eviction: Eviction, way: Way) -> Run
 
 
 def _make_cache(
-    source: MappingSource[str, bool], capacity: int, eviction: Eviction, way: Way, shelf: _MemoryJournal
+    source: MappingSource[str, bool], capacity: int, eviction: Eviction, way: Way, journal: _MemoryJournal
 ) -> BackfillCache[str, bool]:
     backfills = way in {"source order", "history"}
     return BackfillCache(
@@ -128,7 +128,7 @@ def _make_cache(
         max_backfills=None if backfills else 0,
         load=LoadPolicy(max_batch=BATCH),
         backfill=BackfillPolicy(inline=True, selection="history" if way == "history" else "source"),
-        journal=shelf if way == "history" else None,
+        journal=journal if way == "history" else None,
     )
 
 
