@@ -1,1 +1,1 @@
-"""Benchmarks: one package or module a question, all run by ``python -m benchmarks``."""
+"""Benchmarks, one package for each question; all are run by ``python -m benchmarks``."""

@@ -21,7 +21,7 @@ class Wakeups:
     """Wakes the watchers of a key's digest when a message on ``channel`` has it.
 
     A message is a sequence of digests of ``digest`` bytes each. A task holds the subscription as long as
-    there is a watcher; a watcher that is older than the subscription is woken once when it stands.
+    there is a watcher; a watcher that is older than the subscription is woken once when it is ready.
     """
 
     # One subscription for all, as each would take a connection of its own. It only makes waiting shorter: a

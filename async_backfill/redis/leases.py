@@ -88,7 +88,7 @@ class RedisLeases(Generic[K, V]):
     """Leases for the keys of ``store``; implements `Leases`.
 
     A process that is killed, stopped or cut off keeps others from loading its leased keys until the lease
-    expires by the server's clock; a later write of it is refused. Leases save work, they are no mutual
+    expires by the server's clock; a later write of it is refused. Leases save work, but they are not mutual
     exclusion: a load that takes longer than its lease is also made by another process, and a load may be made
     twice when the server lost its memory or failed over to a lagging replica. Only one result is kept.
 

@@ -133,9 +133,7 @@ class FarStoreContract(Generic[K, V]):
         await store.clear()
         same(await self._find(store, tuple(self.items)), {}, "nothing is left")
         await store.set_many(self.items)
-        same(
-            await self._find(store, tuple(self.items)), dict(self.items), "what was set after clear is found"
-        )
+        same(await self._find(store, tuple(self.items)), dict(self.items), "values set after clear are found")
 
     async def test_two_namespaces_do_not_see_each_other(
         self, store: FarStore[K, V], other: FarStore[K, V]
@@ -215,11 +213,11 @@ class FarStoreContract(Generic[K, V]):
     async def _find(self, store: FarStore[K, V], keys: Sequence[K]) -> dict[K, V]:
         with anyio.fail_after(PATIENCE):
             copies = await store.get_many(keys)
-        same(set(copies) - set(keys), set(), "a store answers with what it was asked for only")
+        same(set(copies) - set(keys), set(), "a store returns only the keys it was asked for")
         return {key: copy.value for key, copy in copies.items()}
 
     async def _outlive(self) -> None:
-        """Wait until what was kept for the short ttl must be gone."""
+        """Wait until values stored with the short ttl must have expired."""
         await anyio.sleep(self.ttl + self.resolution)
 
     def _valued(self, keys: Sequence[K]) -> dict[K, V]:

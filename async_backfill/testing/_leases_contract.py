@@ -69,7 +69,7 @@ class LeasesContract(Generic[K, V]):
     ) -> None:
         tokens = await leases.acquire_many(tuple(self.items))
         same(set(await leases.set_many(self.items, tokens)), set(self.items), "all are kept")
-        same(await self._find(store), dict(self.items), "what was kept is found")
+        same(await self._find(store), dict(self.items), "the stored values are found")
         await store.delete_many(tuple(self.items))
         again = await rival.acquire_many(tuple(self.items))
         same(set(again), set(self.items), "once there is no value, the keys can be leased again")
@@ -90,7 +90,11 @@ class LeasesContract(Generic[K, V]):
         for wrong in (b"", b"0", bytes([tokens[key][0] ^ 1]) + tokens[key][1:]):
             kept = await rival.set_many({key: self.items[key]}, {key: wrong})
             same((list(kept), await self._find(store)), ([], {}), "a wrong token keeps nothing")
-        same(list(await leases.set_many({key: self.items[key]}, tokens)), [key], "the right one still stands")
+        same(
+            list(await leases.set_many({key: self.items[key]}, tokens)),
+            [key],
+            "the right lease is still held",
+        )
 
     async def test_a_lease_ends_by_itself_and_what_comes_too_late_is_not_kept(
         self, store: FarStore[K, V], brief: Leases[K, V]
@@ -110,7 +114,7 @@ class LeasesContract(Generic[K, V]):
         same(set(tokens), {key}, "the key can be leased again")
         await brief.release_many(late)
         same(list(await brief.set_many({key: old}, late)), [], "the old lease stores nothing")
-        same(list(await rival.set_many({key: new}, tokens)), [key], "the new lease still stands")
+        same(list(await rival.set_many({key: new}, tokens)), [key], "the new lease is still held")
         same(list(await brief.set_many({key: old}, late)), [], "the old lease does not replace a value")
         same(await self._find(store), {key: new}, "the new value is found")
 
@@ -147,7 +151,7 @@ class LeasesContract(Generic[K, V]):
         tokens = await leases.acquire_many(tuple(self.items))
         await store.delete_many((first,))
         same(set(await leases.set_many(self.items, tokens)), set(others), "all but the one are kept")
-        same(await self._find(store), {key: self.items[key] for key in others}, "what was kept is found")
+        same(await self._find(store), {key: self.items[key] for key in others}, "the stored values are found")
 
     async def test_who_watches_hears_when_a_lease_ends(
         self, store: FarStore[K, V], leases: Leases[K, V], rival: Leases[K, V]

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 class PartialFailureContract(SourceContract[K, V]):
     """Tests of the promises of `Source` for keys that fail alone, with a `Failed` in the answer."""
 
+    # An ability that only some sources have is a suite of its own, never a skip: see decision 42 in notes.md.
+
     failing: Sequence[K]
     """Keys that the source fails to load, each time: one or more."""
 

@@ -64,7 +64,7 @@ class ScanContract(Generic[K]):
             seen = [key for page in pages[: number + 1] for key in page.keys]
             for _ in range(2):
                 rest = await self._rest(scan, pages[number].cursor, 2)
-                same([*seen, *rest], order, "what follows a cursor is the rest")
+                same([*seen, *rest], order, "the rest of the keys follows a cursor")
 
     async def test_a_scan_begins_anew_without_a_cursor(self, scan: Scan[K]) -> None:
         first = await self._page(scan, None, 2)

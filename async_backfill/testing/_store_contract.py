@@ -52,7 +52,7 @@ class StoreContract(Generic[K]):
         store = self.make_store(2)
         items = {self.keys[0]: "value", self.keys[1]: None}
         same(list(store.set_many(items)), [], "a store with room evicts no key")
-        same(self._held(store), items, "what was set is found")
+        same(self._held(store), items, "the set values are found")
         same(len(store), 2, "a store counts its entries")
 
     def test_peek_and_read_return_the_default_for_a_key_that_is_not_there(self) -> None:
@@ -66,11 +66,11 @@ class StoreContract(Generic[K]):
         key = self.keys[0]
         for look in (store.read, store.peek):
             store.set_many({key: 1})
-            same(look(key, ABSENT), 1, "it finds what was set later")
+            same(look(key, ABSENT), 1, "it finds values set later")
             store.clear()
             same(look(key, ABSENT), ABSENT, "it finds nothing after clear")
             store.set_many({key: 2})
-            same(look(key, ABSENT), 2, "it finds what was set after clear")
+            same(look(key, ABSENT), 2, "it finds values set after clear")
             store.delete_many((key,))
             same(look(key, ABSENT), ABSENT, "it finds nothing that was deleted")
 

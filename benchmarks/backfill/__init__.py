@@ -1,1 +1,1 @@
-"""How fast rows of PostgreSQL get into Redis, beside the practical limit and a naive copy."""
+"""The speed of copying rows from PostgreSQL to Redis, beside the practical limit and a naive copy."""

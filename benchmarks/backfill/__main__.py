@@ -33,7 +33,7 @@ def benchmark(
     quick: bool = False,
     output_dir: Path | None = None,
 ) -> None:
-    """Copy a table of PostgreSQL into Redis: as fast as can be, as one writes it first, and with copy_rows.
+    """Copy a table of PostgreSQL into Redis in three ways: the practical limit, a naive copy, copy_rows.
 
     Parameters
     ----------

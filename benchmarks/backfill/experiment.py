@@ -1,4 +1,4 @@
-"""The copies in turns, each into an empty Redis, with what the servers used meanwhile."""
+"""The copies in turns, each into an empty Redis, with the processor time of the servers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ATTEMPTS: Final = 3
 
 
 class WrongCopyError(Exception):
-    """What a copy left in Redis is not what it should have; the text is one line."""
+    """A copy left wrong data in Redis; the text is one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Run:
 
 @dataclass(slots=True)
 class Results:
-    """The runs of each contender, round by round, and that of ours with many more rows.
+    """The runs of each contender, round by round, and one run of ours with many more rows.
 
     ``measured`` is of how many rounds these are the least disturbed.
     """
@@ -136,7 +136,7 @@ def _others(copying: Copying, *servers: float | None) -> float | None:
 
 
 def check(contender: Contender, copying: Copying, place: Place) -> None:
-    """Make sure that all rows are in Redis and have a ttl.
+    """Check that all rows are in Redis and have a ttl.
 
     :raises WrongCopyError: when not.
     """

@@ -1,4 +1,4 @@
-"""The practical limit: ``psql -c "COPY ..." | redis-cli --pipe``, with commands that the server makes."""
+"""The practical limit: ``psql -c "COPY ..." | redis-cli --pipe``; PostgreSQL builds the commands."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ _BUFFER: Final = 1 << 20
 
 
 async def copy(place: Place) -> int:
-    """Copy the table; return the number of answers that said it went well."""
+    """Copy the table; return the number of replies without an error."""
     return await to_thread.run_sync(_copy, place)
 
 
 def receiver() -> str:
-    """Return the name of what puts the commands into the server here."""
+    """Return the name of the program that sends the commands to Redis here."""
     return "redis-cli --pipe" if shutil.which("redis-cli") else "splice"
 
 
@@ -60,7 +60,7 @@ def _copy(place: Place) -> int:
 
 
 def _postgres(url: str) -> Mapping[str, str]:
-    """Return the environment that says to ``psql`` where the server is."""
+    """Return the environment variables with which ``psql`` finds the server."""
     parts = urlsplit(url)
     found = {
         "PGHOST": parts.hostname,
@@ -91,7 +91,7 @@ def _redis_cli(client: str, url: str, commands: IO[bytes]) -> int:
 
 
 def _splice(place: Place, commands: IO[bytes]) -> int:
-    """Move the bytes within the kernel, and count those of the answers, which are all alike."""
+    """Move the bytes within the kernel, and count the bytes of the replies, which are all alike."""
     parts = urlsplit(place.redis_url)
     with socket.create_connection((parts.hostname or "127.0.0.1", parts.port or 6379)) as server:
         opening = [["SELECT", parts.path.strip("/") or "0"]]

@@ -1,4 +1,4 @@
-"""One copy, timed from its first connection to its last answer, in a process of its own."""
+"""Time one copy, from its first connection to its last reply, in a process of its own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CONTENDERS: Final[tuple[Contender, ...]] = ("limit", "naive", "ours")
 
 @dataclass(frozen=True, slots=True)
 class Copying:
-    """How long a copy took, and what it used: seconds of processor time, its own and of programs it ran.
+    """The duration of a copy, and its processor time in seconds, with that of the programs it ran.
 
     ``machine_seconds`` is what all processes of the machine used meanwhile.
     """
@@ -35,7 +35,7 @@ class Copying:
 
 
 async def timed(contender: Contender, place: Place) -> Copying:
-    """Copy the table as ``contender`` does; what Python takes to start is not counted."""
+    """Copy the table like ``contender``; the start of Python is not counted."""
     copy = importlib.import_module(f"benchmarks.backfill.{contender}").copy
     machine, used, programs, began = machine_seconds(), time.process_time(), _programs(), time.perf_counter()
     rows = await copy(place)

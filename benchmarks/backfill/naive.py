@@ -1,4 +1,4 @@
-"""What one writes first: a page of rows, a pipeline of single commands, the next page."""
+"""The naive copy: read a page of rows, send a pipeline of single commands, read the next page."""
 
 from __future__ import annotations
 

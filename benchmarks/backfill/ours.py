@@ -1,4 +1,4 @@
-"""The copy of this project: pages of a source, into the store that processes share."""
+"""The copy of this project: pages of a source, written to the far tier (L2)."""
 
 from __future__ import annotations
 

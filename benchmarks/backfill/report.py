@@ -1,4 +1,4 @@
-"""The results as a table, as goals that are reached or not, and as JSON."""
+"""The results as a table, as reached or missed goals, and as JSON."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _WIDTH: Final = 150
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What was asked for, what was measured, and whether it is enough."""
+    """A goal, the measured figure, and whether it is enough."""
 
     text: str
     measured: float

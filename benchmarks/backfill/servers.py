@@ -1,4 +1,4 @@
-"""The two servers: from wheels, on free ports of loopback, data in a temporary folder; or URLs."""
+"""The two servers: given by URLs, or started from wheels on free loopback ports with temporary data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where a server is, and its process if it was started here."""
+    """The address of a server, and its process if it was started here."""
 
     url: str
     process: int | None = None
@@ -27,7 +27,7 @@ class Server:
 
 @contextmanager
 def postgres(url: str | None = None) -> Iterator[Server]:
-    """Start PostgreSQL, inside ``with``; or take that at ``url``.
+    """Start PostgreSQL for ``with``, or use the server at ``url``.
 
     :raises NoServerError: when its programs are missing or do not start.
     """
@@ -41,7 +41,7 @@ def postgres(url: str | None = None) -> Iterator[Server]:
 
 @contextmanager
 def redis(url: str | None = None) -> Iterator[Server]:
-    """Start Valkey without persistence, inside ``with``; or take the server at ``url``.
+    """Start Valkey without persistence for ``with``, or use the server at ``url``.
 
     :raises NoServerError: when its program is missing or does not start.
     """

@@ -1,4 +1,4 @@
-"""The table that is copied: a key of 16 bytes, a value of 100, both text, as many rows as asked for."""
+"""The table to copy: text keys of 16 bytes and text values of 100 bytes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FILL: Final = f"""
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where to copy from and to, and how many rows there are."""
+    """The two servers, and the number of rows."""
 
     postgres_url: str
     redis_url: str
@@ -39,7 +39,7 @@ class Place:
 
 @asynccontextmanager
 async def filled(postgres_url: str, rows: int) -> AsyncIterator[None]:
-    """Make the table with ``rows`` rows, inside ``async with``; it is dropped at the end.
+    """Make the table with ``rows`` rows for ``async with``; it is dropped at the end.
 
     :raises NoServerError: when there is one of this name already; it is left alone.
     """

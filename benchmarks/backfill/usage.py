@@ -1,4 +1,4 @@
-"""What processes use: seconds of processor time, and the most memory they had."""
+"""The processor time and the peak memory of processes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _PROC: Final = Path("/proc")
 
 
 def processor_seconds(process: int | None) -> float | None:
-    """Return the seconds that ``process`` and all that it ever started have used; ``None`` if not known."""
+    """Return the processor seconds of ``process`` and of all it ever started; ``None`` if not known."""
     if process is None or not (_PROC / str(process)).exists():
         return None
     # proc(5): utime, stime, and those of children that have ended; the name in brackets may have spaces.
@@ -32,7 +32,7 @@ def machine_seconds() -> float | None:
 
 
 def peak_memory() -> int | None:
-    """Return the most bytes that were ever resident for this process; ``None`` where it is not known."""
+    """Return the peak resident memory of this process in bytes; ``None`` if not known."""
     status = _PROC / "self" / "status"
     if not status.exists():
         return None

@@ -1,1 +1,1 @@
-"""What it costs a hit that the cache keeps a record of what is hot."""
+"""The cost of a hit for keeping a record of the hot keys."""

@@ -23,7 +23,7 @@ _QUIET: Final = 10**9
 
 
 def benchmark(*, quick: bool = False, output_dir: Path | None = None) -> None:
-    """Show what history costs a lookup, where none, 1 % and 10 % of the lookups miss.
+    """Show the cost of history for a lookup when 0 %, 1 % and 10 % of the lookups miss.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def benchmark(*, quick: bool = False, output_dir: Path | None = None) -> None:
 
 
 async def _ratios(every: int, rounds: int) -> list[float]:
-    """Return the time of a round with history over that of the round without it before."""
+    """Return the time of each round with history over that of the round without it before."""
     keys = range(_KEYS)
     source = MappingSource(dict.fromkeys(keys, True))
     plain = BackfillCache(source, capacity=_KEYS)

@@ -1,1 +1,1 @@
-"""Which eviction order hits how often, beside the figures of a simulator where there are any."""
+"""The hit ratio of each eviction order, beside the figures of other simulators."""

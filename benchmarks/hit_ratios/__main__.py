@@ -26,7 +26,7 @@ _QUICK_REQUESTS: Final = 5_000
 
 
 def benchmark(*, traces: Path | None = None, quick: bool = False, output_dir: Path | None = None) -> None:
-    """Show how often a cache is hit under each eviction order.
+    """Show the hit ratio of a cache under each eviction order.
 
     Parameters
     ----------

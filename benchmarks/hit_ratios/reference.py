@@ -1,4 +1,4 @@
-"""Hit ratios that others measured, to compare with."""
+"""Hit ratios of other simulators, to compare with."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class References:
     cases: Mapping[_Case, Mapping[str, float]]
 
     def of(self, replay: Replay) -> Mapping[str, float]:
-        """Return the hit ratio that each simulator came to for the very same requests."""
+        """Return the hit ratio of each simulator for the same requests."""
         case = (replay.trace, replay.capacity, replay.eviction, replay.requests, replay.unique)
         return self.cases.get(case, {})
 
 
 def read_references(folder: Path) -> References:
-    """Return what `FILE_NAME` in ``folder`` says; nothing when there is no such file.
+    """Return the references in `FILE_NAME` of ``folder``; none when there is no such file.
 
     Rows that a simulator could not work out, or only for want of room, are left out.
 

@@ -1,4 +1,4 @@
-"""A trace replayed through a `MemoryStore` under each eviction order, at several capacities."""
+"""Replay a trace through a `MemoryStore` under each eviction order, at several capacities."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FRACTIONS: Final = (0.001, 0.01, 0.1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """Keys in the order in which they were asked for."""
+    """The keys of a trace, in the order of the requests."""
 
     name: str
     requests: Sequence[str]
@@ -30,7 +30,7 @@ class Trace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """How often a trace was hit in a cache of ``capacity`` keys, ``fraction`` of those that there are."""
+    """The hits of a trace in a cache of ``capacity`` keys, which is ``fraction`` of all its keys."""
 
     trace: str
     requests: int
@@ -79,7 +79,7 @@ def replays(trace: Trace) -> Iterator[Replay]:
 
 
 def count_hits(requests: Iterable[str], capacity: int, eviction: Eviction) -> int:
-    """Return how many of ``requests`` find their key; each of the others adds it."""
+    """Return the number of hits of ``requests``; each miss adds its key."""
     store: MemoryStore[str, bool] = MemoryStore(capacity, eviction=eviction)
     read, set_many = store.read, store.set_many
     hits = 0

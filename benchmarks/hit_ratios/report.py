@@ -1,4 +1,4 @@
-"""The results as a table for people and as JSON for programs; the same results give the same bytes."""
+"""The results as a table and as JSON; the same results give the same bytes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WIDTH: Final = 120
 
 
 def print_trace(replays: Sequence[Replay], references: References, stream: TextIO) -> None:
-    """Print the hit ratios of one trace as a table, as wide on every terminal."""
+    """Print the hit ratios of one trace as a table, with the same width on every terminal."""
     first = replays[0]
     table = Table(
         title=f"{first.trace}: {first.requests:,} requests for {first.unique:,} keys",
@@ -47,7 +47,7 @@ def print_trace(replays: Sequence[Replay], references: References, stream: TextI
 
 
 def print_largest(replays: Iterable[Replay], references: References, stream: TextIO) -> None:
-    """Print how far from the references each eviction order gets at the most; nothing without any."""
+    """Print the largest difference of each eviction order from the references; nothing without references."""
     by_order = {eviction: [one for one in replays if one.eviction == eviction] for eviction in EVICTIONS}
     for eviction, own in by_order.items():
         difference = largest_difference(own, references)
@@ -60,7 +60,7 @@ def print_largest(replays: Iterable[Replay], references: References, stream: Tex
 
 
 def largest_difference(replays: Iterable[Replay], references: References) -> float | None:
-    """Return how far a hit ratio is from a reference at the most; ``None`` when there are none."""
+    """Return the largest difference of a hit ratio from a reference; ``None`` without references."""
     return max(
         (abs(replay.hit_ratio - ratio) for replay in replays for ratio in references.of(replay).values()),
         default=None,
@@ -68,7 +68,7 @@ def largest_difference(replays: Iterable[Replay], references: References) -> flo
 
 
 def encode(replays: Iterable[Replay], references: References) -> str:
-    """Return the results as JSON, without anything of the machine."""
+    """Return the results as JSON, with no figure that depends on the machine."""
     traces: dict[str, list[dict[str, Any]]] = {}
     for replay in replays:
         traces.setdefault(replay.trace, []).append(_facts(replay, references))

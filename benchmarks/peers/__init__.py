@@ -1,1 +1,1 @@
-"""How close the cache is to the limit, and how it compares with other caches for asyncio."""
+"""The cost of the cache beside the least possible cost, and beside other caches for asyncio."""

@@ -23,7 +23,7 @@ _RESULTS: Final = Path(__file__).parents[1] / "results"
 
 
 def benchmark(*, only: tuple[Name, ...] = (), quick: bool = False, output_dir: Path | None = None) -> None:
-    """Compare with other caches for asyncio, and with what no cache can do without.
+    """Compare with other caches for asyncio, and with the least possible cost.
 
     Parameters
     ----------

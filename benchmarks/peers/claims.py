@@ -1,4 +1,4 @@
-"""What can be said about the figures of a workload, each kind a class that judges itself."""
+"""Kinds of claims about the figures of a workload; each can judge a result."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What was measured, in words, and whether it is enough."""
+    """A measured figure as text, and whether it is enough."""
 
     text: str
     is_held: bool
 
 
 class Claim(Protocol):
-    """One thing that a goal says about a workload."""
+    """One claim of a goal about a workload."""
 
     @property
     def workload(self) -> str:
@@ -26,7 +26,7 @@ class Claim(Protocol):
         ...
 
     def judge(self, result: Result) -> Judgement | None:
-        """Return what ``result`` says; nothing if a row is absent."""
+        """Return the judgement of ``result``; ``None`` if a row is absent."""
         ...
 
 
@@ -54,7 +54,7 @@ class AtMostTimes:
 
 @dataclass(frozen=True)
 class AtLeastAsFast:
-    """``title`` does at least ``limit`` times as much in the same time as ``against``."""
+    """``title`` does at least ``limit`` times as much as ``against`` in the same time."""
 
     workload: str
     title: str

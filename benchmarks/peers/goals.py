@@ -1,4 +1,4 @@
-"""What the cache should reach, as data: each row is judged from the figures of one run."""
+"""The goals of the cache, as data; each is judged from the figures of one run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DECORATOR: Final = "async_backfill decorator"
 
 @dataclass(frozen=True)
 class Goal:
-    """A row of the README's table.
+    """One goal: a row of the table in the README.
 
     ``rivals``
         the workload whose best peer is named; none has what the row is about if it is ``None``.
@@ -37,7 +37,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A goal, what was measured, the best of the others, and whether it is held.
+    """A goal, its measured figures, the best peer, and whether it is reached.
 
     ``is_held`` is ``None`` where not all that the goal speaks of was measured.
     """
@@ -50,7 +50,7 @@ class Verdict:
 
 
 def _both_hits(limit: float, *titles: str) -> Sequence[Claim]:
-    """Return the claim that a hit of each of ``titles`` is within ``limit``, uniform and skewed."""
+    """Return the claims that a hit of each of ``titles`` costs at most ``limit``, uniform and skewed."""
     return [AtMostTimes(name, title, limit) for title in titles for name in ("hits", "hits-zipf")]
 
 
@@ -128,7 +128,7 @@ GOALS: Final[Sequence[Goal]] = (
 
 
 def judge(results: Iterable[Result], goals: Iterable[Goal] = GOALS) -> list[Verdict]:
-    """Return a verdict for each goal; one that was not measured in whole is neither held nor lost."""
+    """Return a verdict for each goal; one that was not fully measured is neither reached nor missed."""
     by_name = {result.workload: result for result in results}
     return [_verdict(goal, by_name) for goal in goals]
 
@@ -147,7 +147,7 @@ def _verdict(goal: Goal, results: Mapping[str, Result]) -> Verdict:
 
 
 def best_peer(result: Result) -> str:
-    """Return the name and the figure of the fastest peer, and of the fastest that is a cache with a bound."""
+    """Return name and figure of the fastest peer, and of the fastest cache with a limited size."""
     peers = [row for row in result.ranked() if not row.is_ours and not row.is_floor]
     bounded = [row for row in peers if not row.remark]
     # The first peer, and the first with a bound, which are often the same one.

@@ -1,4 +1,4 @@
-"""Where the figures were made."""
+"""A description of the machine of the figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a workload asks of a cache, whoever made it."""
+"""The interface between a workload and a cache to compare."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Peer:
-    """A cache in front of ``source``; used inside ``async with``.
+    """A cache in front of ``source``, used inside ``async with``.
 
     An adapter is a class like this whose ``__init__`` or ``__aenter__`` sets ``get`` to the very thing
     that users of the package await, without a layer of its own where the package allows it. Its
@@ -62,7 +62,7 @@ class Peer:
         return None
 
     async def fill(self, keys: Iterable[int]) -> None:
-        """Have the values of ``keys`` in the cache, as far as they fit."""
+        """Fill the cache with the values of ``keys``, as far as they fit."""
         get = self.get
         for key in keys:
             await get(key)

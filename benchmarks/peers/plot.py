@@ -1,4 +1,4 @@
-"""All workloads in one picture: a panel each, a bar for each contender."""
+"""Plot all workloads: one panel for each, one bar for each contender."""
 
 from __future__ import annotations
 

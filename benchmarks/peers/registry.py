@@ -1,4 +1,4 @@
-"""Who is compared. A new peer is one class in ``adapters``, and its name here."""
+"""The compared peers. A new peer is one class in ``adapters``, and its name here."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ADAPTERS: Final = (
 
 @dataclass(frozen=True)
 class Missing:
-    """A peer that cannot take part, and why."""
+    """A peer that cannot take part, with the reason."""
 
     adapter: str
     reason: str
@@ -53,7 +53,7 @@ def import_peer(adapter: str) -> type[Peer]:
 
 
 def find_peers(adapters: Iterable[str] = ADAPTERS) -> tuple[list[type[Peer]], list[Missing]]:
-    """Return the peers that can take part, and those that cannot."""
+    """Return the peers that can take part, and the missing ones."""
     peers: list[type[Peer]] = []
     missing: list[Missing] = []
     for adapter in adapters:

@@ -25,7 +25,7 @@ _SCALES: Final[Mapping[Unit, tuple[float, str]]] = {
 
 
 def print_result(result: Result, stream: TextIO) -> None:
-    """Print one workload: a line for each contender, fastest first, and who was left out."""
+    """Print one workload: a line for each contender, fastest first, then the absent ones."""
     scale, unit = _SCALES[result.unit]
     table = Table(box=None, pad_edge=False, padding=(0, 1))
     table.add_column("", no_wrap=True)
@@ -51,12 +51,12 @@ def print_result(result: Result, stream: TextIO) -> None:
 
 
 def print_missing(missing: Sequence[Missing], stream: TextIO) -> None:
-    """Print the peers that cannot take part, and why."""
+    """Print the peers that cannot take part, with the reasons."""
     stream.writelines(f"{each.adapter}: {each.reason}\n" for each in missing)
 
 
 def print_verdicts(verdicts: Sequence[Verdict], stream: TextIO) -> None:
-    """Print the table of the goals as Markdown, with every row, also those lost."""
+    """Print the table of goals as Markdown, with all rows, also the missed ones."""
     headings = ("workload", "goal", "measured: median (quartiles)", "best peer in this run", "held")
     stream.write(f"\n| {' | '.join(headings)} |\n")
     stream.write("|---|---|---|---|---|\n")

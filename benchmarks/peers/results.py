@@ -1,4 +1,4 @@
-"""What a workload found: costs in rounds, and facts."""
+"""The results of a workload: costs by round, and counts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Unit: TypeAlias = Literal["seconds a lookup", "seconds", "bytes an entry", "obje
 
 @dataclass(frozen=True)
 class Sample:
-    """One trial: what it cost, and what was counted."""
+    """One trial: its cost and its counts."""
 
     cost: float
     facts: Mapping[str, float] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Row:
-    """All trials of one contender; the first was in the first round, and so on.
+    """All trials of one contender, one for each round.
 
     ``remark``
         what it lacks to be a cache with a bound.
@@ -54,12 +54,12 @@ class Row:
         return spread([sample.cost for sample in self.samples])
 
     def times(self, other: Row) -> Spread:
-        """Return the cost in that of ``other``, round for round."""
+        """Return the cost as a multiple of the cost of ``other``, by round."""
         pairs = zip(self.samples, other.samples, strict=False)
         return spread([mine.cost / theirs.cost for mine, theirs in pairs])
 
     def fact(self, name: str) -> float:
-        """Return what was counted under ``name``: the median of the rounds."""
+        """Return the count ``name``: the median of the rounds."""
         return statistics.median(sample.facts[name] for sample in self.samples)
 
     @property
@@ -70,7 +70,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Result:
-    """A workload and its rows; ``absent`` says why a contender has none."""
+    """A workload and its rows; ``absent`` has the reason why a contender has no row."""
 
     workload: str
     summary: str
@@ -84,12 +84,12 @@ class Result:
         return next((row for row in self.rows if row.title == title), None)
 
     def times(self, row: Row) -> Spread | None:
-        """Return the cost of ``row`` in that of the baseline."""
+        """Return the cost of ``row`` as a multiple of the baseline's."""
         baseline = None if self.baseline is None else self.row(self.baseline)
         return None if baseline is None else row.times(baseline)
 
     def ranked(self) -> list[Row]:
-        """Return the rows, the one with the lowest cost first: in times of the baseline, if there is one."""
+        """Return the rows in ascending order of cost, relative to the baseline if there is one."""
         baseline = None if self.baseline is None else self.row(self.baseline)
         if baseline is None:
             return sorted(self.rows, key=lambda row: row.cost.median)

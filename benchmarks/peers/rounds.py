@@ -1,4 +1,4 @@
-"""Measuring in rounds: each contender once a round, in another order each time.
+"""Measure in rounds: each contender once a round, in another order each time.
 
 A machine that others use is slow at times. What is compared must be slow together, so a figure is a
 ratio within a round, and the median of the rounds is what counts.
@@ -20,7 +20,7 @@ Trial: TypeAlias = Callable[[], Awaitable["Sample"]]
 
 @dataclass(frozen=True)
 class Plan:
-    """How often to measure.
+    """The number of rounds to measure.
 
     ``rounds``
         rounds at the most.
@@ -35,7 +35,7 @@ class Plan:
 async def interleave(
     trials: Mapping[str, Trial], plan: Plan
 ) -> tuple[dict[str, list[Sample]], dict[str, str]]:
-    """Return the samples of each contender, and what went wrong with those that failed.
+    """Return the samples of each contender, and the errors of those that failed.
 
     The garbage collector is on, as it is for users, and has just run when a trial begins.
     """

@@ -1,4 +1,4 @@
-"""How much of everything: for figures, and for a look whether it works."""
+"""The sizes of all workloads: for real figures, and for a quick test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.peers.rounds import Plan
 
 @dataclass(frozen=True)
 class Sizes:
-    """The sizes of all workloads; the defaults are those of the figures.
+    """The sizes of all workloads; the defaults are for real figures.
 
     ``short``
         rounds of trials that take milliseconds.

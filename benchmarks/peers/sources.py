@@ -1,4 +1,4 @@
-"""Where the values come from: each source counts how often and for how many keys it is asked."""
+"""Sources for the workloads; each counts its calls and keys."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ if TYPE_CHECKING:
 
 
 def value_of(key: int) -> int:
-    """Return the value that belongs to ``key``."""
+    """Return the value of ``key``."""
     return key + 1
 
 
 class Source:
-    """Answers at once, without giving way to other tasks."""
+    """A source that answers at once, without yielding to other tasks."""
 
     def __init__(self) -> None:
         self.calls = 0
         self.keys = 0
 
     async def load(self, key: int) -> int:
-        """Return the value of one key: what a cache without batches calls."""
+        """Return the value of one key, for a cache without batches."""
         self.calls += 1
         self.keys += 1
         return key + 1
 
     async def load_many(self, keys: Sequence[int]) -> dict[int, int]:
-        """Return the value of each key: what a cache with batches calls."""
+        """Return the value of each key, for a cache with batches."""
         self.calls += 1
         self.keys += len(keys)
         return {key: key + 1 for key in keys}
 
 
 class SleepingSource(Source):
-    """Takes ``seconds`` a call, however many keys and calls; with 0 seconds it only gives way once."""
+    """A source whose calls take ``seconds`` each, at any load; with 0 seconds each call only yields once."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class SleepingSource(Source):
 
 
 class LimitedSource(Source):
-    """Takes ``seconds`` a call, answers ``at_once`` calls at once, and refuses more than ``at_most`` keys."""
+    """A source with calls of ``seconds``, ``at_once`` of them at a time, of at most ``at_most`` keys each."""
 
     def __init__(self, seconds: float, *, at_once: int, at_most: int) -> None:
         super().__init__()

@@ -1,1 +1,1 @@
-"""Where the time of each kind of work goes."""
+"""Profiles: the functions that take the time of each kind of work."""

@@ -27,7 +27,7 @@ _KEPT: Final = 30
 
 
 def benchmark(*, quick: bool = False, output_dir: Path | None = None) -> None:
-    """Show which functions the time of a hit, of a miss and of a crowd goes to.
+    """Show the functions that take the time of a hit, a miss and a crowd.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def benchmark(*, quick: bool = False, output_dir: Path | None = None) -> None:
 
 
 def print_profiles(profiles: Sequence[Profile], stream: TextIO) -> None:
-    """Print the functions that took the most time themselves."""
+    """Print the functions with the most time of their own."""
     table = Table(box=None, pad_edge=False, padding=(0, 1))
     for heading in ("workload", "ns a lookup", "sampled", "own time", "module:function"):
         table.add_column(

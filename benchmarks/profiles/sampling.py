@@ -1,4 +1,4 @@
-"""Where a workload is found by a sampler that looks a thousand times a second."""
+"""Profile a workload with a sampler, a thousand times a second."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SHARE_WITHOUT: Final = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The share of the time that each function took itself, the largest first.
+    """The share of each function's own time, in descending order.
 
     What is written in C stands by itself too, as ``<built-in>``. ``nanoseconds`` is what a lookup takes;
     ``slowdown`` is how many times as long it took under the sampler, which has to see every call.
@@ -40,7 +40,7 @@ class Profile:
 async def profile(
     name: str, workload: Callable[[], AbstractAsyncContextManager[Work]], *, seconds: float
 ) -> Profile:
-    """Return the profile of ``workload``, repeated for ``seconds``; opening and warming up are left out.
+    """Return the profile of ``workload``, repeated for ``seconds``; opening and warming up do not count.
 
     It runs without the sampler first, for a quarter of that time, to tell what the sampler costs.
     """
@@ -66,7 +66,7 @@ async def _sampled(work: Work, seconds: float) -> tuple[float, Session]:
 
 
 async def _repeat(work: Work, seconds: float) -> float:
-    """Do ``work`` again and again for ``seconds``, once at least; return the nanoseconds of a lookup."""
+    """Repeat ``work`` for ``seconds``, at least once; return the nanoseconds per lookup."""
     lookups = 0
     began = now = time.perf_counter_ns()
     while not lookups or now - began < seconds * 1e9:

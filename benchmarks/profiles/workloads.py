@@ -1,4 +1,4 @@
-"""The kinds of work that are profiled: each opens a cache, and hands out a piece of work to repeat."""
+"""The profiled kinds of work: each opens a cache and yields a function to repeat."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _KEYS: Final = 50_000
 
 
 class _Source:
-    """Answers every key with itself, after ``seconds``."""
+    """A source that returns each key as its value, after ``seconds``."""
 
     def __init__(self, seconds: float | None = None) -> None:
         self._seconds = seconds
@@ -121,7 +121,7 @@ async def _mixed() -> AsyncIterator[Work]:
 
 
 async def _together(callers: Sequence[Callable[[], Awaitable[object]]]) -> None:
-    """Run each of ``callers`` in a task of its own."""
+    """Run each of ``callers`` in its own task."""
 
     async def one(caller: Callable[[], Awaitable[object]]) -> None:
         await caller()

@@ -1,1 +1,1 @@
-"""Whether a cache that was restarted gets back to where it was, and what that costs its source."""
+"""The recovery of a cache after a restart, and its cost for the source."""

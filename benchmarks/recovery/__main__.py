@@ -36,7 +36,7 @@ def benchmark(
     quick: bool = False,
     output_dir: Path | None = None,
 ) -> None:
-    """Show what a restart costs the source of a cache, and how history brings it back.
+    """Show the cost of a restart for the source, and the recovery by history.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def _shortened(trace: Trace) -> Trace:
 
 
 def _worth_drawing(results: list[Restart]) -> list[Restart]:
-    """Return one result of each trace, those first where a cache helps, in the default order of eviction."""
+    """Return one result of each trace with the default eviction, first those where a cache helps."""
     large = [result for result in results if result.fraction == max(FRACTIONS)]
     chosen: dict[str, Restart] = {}
     for result in sorted(large, key=lambda result: (not result.helps, EVICTIONS.index(result.eviction))):

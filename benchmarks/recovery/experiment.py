@@ -1,4 +1,4 @@
-"""A trace whose cache is restarted at half time: what each way of backfilling makes of it."""
+"""Replay a trace with a restart half way, for each way of backfilling."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SHOWN: Final = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What one way made of a trace: calls and hit rate up to each moment after the restart.
+    """One way's result for a trace: calls and hit rate at several moments after the restart.
 
     ``p99`` is the simulated latency, in seconds, of the lookups between two moments, where a source
     call takes 20 ms and a hit nothing. ``hit_rates`` are those of each 500 lookups from 5,000 before the
@@ -53,7 +53,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restart:
-    """All ways for one trace, capacity and eviction order."""
+    """The results of all ways for one trace, capacity and eviction order."""
 
     trace: str
     fraction: float
@@ -66,19 +66,19 @@ class Restart:
         return next(run for run in self.runs if run.way == way)
 
     def times(self, way: Way, moment: int = 5_000) -> float | None:
-        """Return the calls of ``way`` in those of the cache that was never restarted."""
+        """Return the calls of ``way`` as a multiple of those without a restart."""
         calls, base = self.run(way).calls, self.run("never restarted").calls
         return calls[moment] / base[moment] if base.get(moment) else None
 
     @property
     def helps(self) -> bool:
-        """Whether a cache helps here at all."""
+        """Whether a warm cache needs clearly fewer calls than a cold one."""
         never, cold = self.run("never restarted").calls, self.run("no backfill").calls
         return never.get(5_000, 1) <= HELPS * cold.get(5_000, 0)
 
 
-class _Shelf:
-    """A journal in memory: what one process leaves to the next."""
+class _MemoryJournal:
+    """A journal in memory, passed from one process to the next."""
 
     def __init__(self) -> None:
         self.heats: Heats[str] | None = None
@@ -91,7 +91,7 @@ class _Shelf:
 
 
 def restart(trace: Trace, fraction: float, eviction: Eviction) -> Restart:
-    """Return what each way makes of ``trace``; the same arguments give the same result."""
+    """Return the results of all ways for ``trace``; the same arguments give the same result."""
     capacity = max(1, int(trace.unique * fraction))
     runs = [anyio.run(partial(_run, trace, capacity, eviction, way)) for way in WAYS]
     return Restart(trace=trace.name, fraction=fraction, capacity=capacity, eviction=eviction, runs=runs)
@@ -103,8 +103,8 @@ async def _run(trace: Trace, capacity: int, eviction: Eviction, way: Way) -> Run
     table = sorted(set(trace.requests))
     random.Random(1).shuffle(table)  # an order of the source that knows nothing of the requests
     source = MappingSource(dict.fromkeys(table, True))
-    shelf = _Shelf()
-    make = partial(_make_cache, source, capacity, eviction, way, shelf)
+    journal = _MemoryJournal()
+    make = partial(_make_cache, source, capacity, eviction, way, journal)
     meter = _Meter()
     async with make() as cache:
         await meter.replay(cache, before)
@@ -115,7 +115,7 @@ async def _run(trace: Trace, capacity: int, eviction: Eviction, way: Way) -> Run
 
 
 def _make_cache(
-    source: MappingSource[str, bool], capacity: int, eviction: Eviction, way: Way, shelf: _Shelf
+    source: MappingSource[str, bool], capacity: int, eviction: Eviction, way: Way, journal: _MemoryJournal
 ) -> BackfillCache[str, bool]:
     backfills = way in {"source order", "history"}
     return BackfillCache(
@@ -128,12 +128,12 @@ def _make_cache(
         max_backfills=None if backfills else 0,
         load=LoadPolicy(max_batch=BATCH),
         backfill=BackfillPolicy(inline=True, selection="history" if way == "history" else "source"),
-        journal=shelf if way == "history" else None,
+        journal=journal if way == "history" else None,
     )
 
 
 class _Meter:
-    """Looks keys up one after another, and notes how each went."""
+    """Looks up keys one after another, and records the outcomes."""
 
     def __init__(self) -> None:
         self._lately: deque[bool] = deque(maxlen=10 * STRIDE)
@@ -150,7 +150,7 @@ class _Meter:
                 self._lately.append(cache.stats.hits > hits)
 
     async def measure(self, way: Way, cache: BackfillCache[str, bool], keys: Sequence[str]) -> Run:
-        """Look up ``keys``, and return what that took."""
+        """Look up ``keys``, and return the run of ``way``."""
         begin = last = cache.stats
         rates = [sum(self._at(start)) / STRIDE for start in range(0, len(self._lately) - STRIDE + 1, STRIDE)]
         calls: dict[int, int] = {}

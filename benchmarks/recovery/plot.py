@@ -1,4 +1,4 @@
-"""The hit rate before and after a restart, one panel a trace."""
+"""Plot the hit rate before and after a restart, one panel for each trace."""
 
 from __future__ import annotations
 

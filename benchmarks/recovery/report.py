@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def print_restarts(results: Sequence[Restart], stream: TextIO) -> None:
-    """Print the calls of each way in the 5,000 lookups after the restart, in those of a cache without one."""
+    """Print the calls of each way in the 5,000 lookups after the restart, relative to no restart."""
     table = Table(box=None, pad_edge=False, padding=(0, 1))
     for heading in ("trace", "capacity", "order", "helps", "never", *WAYS[1:], "hit rate after 1,000"):
         table.add_column(heading, justify="left" if heading in {"trace", "order"} else "right")

@@ -1,1 +1,1 @@
-"""What a lookup costs as the cache, and the crowd in front of it, grow."""
+"""The cost of a lookup as the cache, and the number of callers, grow."""

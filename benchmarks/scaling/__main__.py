@@ -29,7 +29,7 @@ _BYTES_AN_ENTRY: Final = 1_000
 
 
 def benchmark(*, quick: bool = False, output_dir: Path | None = None) -> None:
-    """Show what a lookup costs as the entries, the tasks that wait, and the keys of a call become more.
+    """Show the cost of a lookup for more entries, more waiting tasks, and more keys in a call.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def benchmark(*, quick: bool = False, output_dir: Path | None = None) -> None:
 
 
 def measure(plan: Plan) -> Results:
-    """Return what ``plan`` asks for, each size from a process of its own."""
+    """Return the results of ``plan``, each size measured in a process of its own."""
     results = Results()
     for size in plan.entries:
         for order in EVICTIONS:
@@ -61,7 +61,7 @@ def measure(plan: Plan) -> Results:
 
 
 def _entries(plan: Plan, order: Eviction, size: int, results: Results) -> None:
-    """Measure an order at a size, where there is memory for it."""
+    """Measure an eviction order at a size, if there is enough memory."""
     free = free_memory()
     if free is not None and free < size * _BYTES_AN_ENTRY:
         results.skipped.append(

@@ -1,4 +1,4 @@
-"""One eviction from a cache of which every entry was hit: the worst that can be asked of an order."""
+"""One eviction from a cache with every entry hit: the worst case of an eviction order."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LONE: Final = 100
 
 
 async def all_hit(order: Eviction, size: int, *, times: int) -> Tail:
-    """Return the tail of evictions by an order that gives what was hit another chance.
+    """Return the tail of evictions by an order that gives hit entries a second chance.
 
     :param times: evictions, each from a cache that is filled anew.
     """

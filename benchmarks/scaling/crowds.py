@@ -1,4 +1,4 @@
-"""Many tasks that wait for one key, and other work while many keys are loading."""
+"""Many tasks waiting for one key, and other work while many keys are loading."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SOME: Final = 1_000
 
 
 class _Gated(Echo):
-    """Answers when its gate is open."""
+    """A source that answers once its gate is open."""
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
@@ -33,7 +33,7 @@ class _Gated(Echo):
 
 
 async def waiters(size: int, *, rounds: int) -> Point:
-    """Return the cost of each of ``size`` tasks that wait for one cold key; the floor is a shared future."""
+    """Return the cost for each of ``size`` tasks that wait for one cold key; the floor is a shared future."""
     source = _Gated()
     async with BackfillCache(source, capacity=1) as cache:
 
@@ -54,7 +54,7 @@ async def waiters(size: int, *, rounds: int) -> Point:
 
 
 async def others_load(size: int, *, rounds: int) -> list[Point]:
-    """Return what a put and an invalidation cost while ``size`` other keys are loading.
+    """Return the cost of a put and of an invalidation while ``size`` other keys are loading.
 
     The floor is a coroutine around the same operation of a dict.
     """

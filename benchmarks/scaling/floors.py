@@ -1,4 +1,4 @@
-"""What the cache is held against: the least that Python can do of the same work."""
+"""Floors: the least that Python needs for the same work."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Echo:
 
 
 class NaiveCache:
-    """A dict and a queue in front of a source: first in, first out, and nothing else.
+    """A dict and a queue in front of a source: FIFO eviction, and nothing else.
 
     It counts nothing and shares no load: what it costs is what the dict, the queue and the call cost.
     (Without the queue it would be slower: the first key of a dict that lost many is looked for among
@@ -54,7 +54,7 @@ class NaiveCache:
         return {key: value for key, value in found.items() if value is not None}
 
     def fill(self, keys: Iterable[int]) -> None:
-        """Hold ``keys``, which must be new."""
+        """Store ``keys``, which must be new."""
         for key in keys:
             self._add(key, key)
 
@@ -71,7 +71,7 @@ class NaiveCache:
 
 
 def bare(entries: dict[int, int]) -> Callable[[int], Awaitable[int | None]]:
-    """Return a coroutine function around ``entries.get``: what an awaited lookup costs at least."""
+    """Return a coroutine function around ``entries.get``: the least cost of an awaited lookup."""
 
     async def get(key: int) -> int | None:
         return entries.get(key)

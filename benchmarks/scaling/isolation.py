@@ -1,4 +1,4 @@
-"""Each size is measured in a process of its own, where nothing of the last one is left."""
+"""Measure each size in a process of its own, with nothing left of the one before."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MEMORY: Final = Path("/proc/meminfo")
 def in_a_process(
     measure: Callable[P, Coroutine[Any, Any, T]], *arguments: P.args, **settings: P.kwargs
 ) -> T | None:
-    """Return what ``measure`` returns in a new process; ``None`` when the process did not live that long.
+    """Return the result of ``measure`` in a new process; ``None`` when the process dies.
 
     That is what happens to a process that takes more memory than there is.
     """
@@ -35,7 +35,7 @@ def in_a_process(
 
 
 def free_memory() -> int | None:
-    """Return the bytes that a process can still have; ``None`` where the system does not tell."""
+    """Return the bytes of memory available to a process; ``None`` when the system does not tell."""
     if not _MEMORY.exists():
         return None
     fields = dict(line.split(":") for line in _MEMORY.read_text(encoding="ascii").splitlines())

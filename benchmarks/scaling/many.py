@@ -1,4 +1,4 @@
-"""``get_many`` of few and of many keys."""
+"""The cost of ``get_many`` for few and for many keys."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BATCH: Final = 500
 
 
 async def many(size: int, *, rounds: int) -> list[Point]:
-    """Return what each of ``size`` keys costs in one ``get_many``, missing and cached.
+    """Return the cost of each of ``size`` keys in one ``get_many``, missing and cached.
 
     The floor is a naive cache that calls the source for as many keys at once.
     """
@@ -49,7 +49,7 @@ async def many(size: int, *, rounds: int) -> list[Point]:
 
 
 async def _timed(get_many: Callable[[], Awaitable[object]], size: int) -> float:
-    """Return the nanoseconds of each of ``size`` keys."""
+    """Return the nanoseconds for each of ``size`` keys."""
     began = time.perf_counter_ns()
     await get_many()
     return (time.perf_counter_ns() - began) / size

@@ -1,4 +1,4 @@
-"""How much is measured."""
+"""The plan of a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The sizes, and how often something is done at each.
+    """The sizes, and the repetitions at each.
 
     ``entries``
         in the cache.
@@ -31,11 +31,11 @@ class Plan:
     work: int
 
     def crowd_rounds(self, size: int) -> int:
-        """Return the rounds for a crowd of ``size``: three at least, which make a median."""
+        """Return the number of rounds for a crowd of ``size``: at least three, for a median."""
         return max(3, min(self.rounds, self.work // size))
 
     def times_all_hit(self, size: int) -> int:
-        """Return how often a cache of ``size`` entries is filled and hit everywhere for one eviction."""
+        """Return the number of times to fill a cache of ``size`` entries and hit each, for one eviction."""
         return max(1, min(3, self.work // size))
 
 

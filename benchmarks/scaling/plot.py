@@ -1,4 +1,4 @@
-"""One panel for each kind of work: nanoseconds an operation over the size, beside the floor."""
+"""Plot nanoseconds per operation over the size, beside the floor; one panel for each kind of work."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _draw(
     costs: Sequence[tuple[str, int, float]],
     floors: Sequence[tuple[int, float]],
 ) -> None:
-    """Draw a line for each who in ``costs``, and one for the median of ``floors`` at each size."""
+    """Draw a line for each contender in ``costs``, and one for the median of ``floors``."""
     panel.set_title(title, fontsize=8)
     panel.set_xscale("log")
     panel.set_yscale("log")

@@ -22,7 +22,7 @@ _ENOUGH: Final = 1_000
 
 @dataclass(slots=True)
 class Results:
-    """All that was measured, and in a line each what was not."""
+    """All measurements, and one line for each that is missing."""
 
     points: list[Point] = field(default_factory=list)
     tails: list[Tail] = field(default_factory=list)
@@ -30,7 +30,7 @@ class Results:
 
 
 def print_results(results: Results, stream: TextIO) -> None:
-    """Print the cost of each operation at each size, and of the slowest ones."""
+    """Print the cost of each operation at each size, and the slowest operations."""
     console = Console(file=stream, highlight=False, width=160)
     for sizes in sorted({_sizes(results.points, what) for what in _distinct(results.points)}):
         console.print(_means(results.points, sizes))
@@ -59,7 +59,7 @@ def duration(nanoseconds: float) -> str:
 
 
 def _means(points: Sequence[Point], sizes: tuple[int, ...]) -> Table:
-    """Return the table of what was measured at ``sizes``."""
+    """Return the table of the costs at ``sizes``."""
     table = Table(box=None, pad_edge=False, padding=(0, 1), title_justify="left")
     table.title = (
         "one operation: its time, and in times of the floor; growth: the last of these over the least"
@@ -81,7 +81,7 @@ def _means(points: Sequence[Point], sizes: tuple[int, ...]) -> Table:
 
 
 def _slowest(tails: Sequence[Tail], title: str, figure: Callable[[Slowest], float]) -> Table:
-    """Return the table of ``figure`` at each size, with that of the floor in brackets."""
+    """Return the table of ``figure`` at each size, with the floor's in brackets."""
     sizes = sorted({tail.size for tail in tails})
     table = Table(box=None, pad_edge=False, padding=(0, 1), title_justify="left")
     table.title = title

@@ -1,4 +1,4 @@
-"""Two ways of doing the same thing, timed in turns, so that a busy machine slows both down."""
+"""Time two ways of the same work in turns, so that a busy machine slows both down."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What one operation costs at one size, in nanoseconds, beside the floor of the same rounds."""
+    """The cost of one operation at one size in nanoseconds, beside the floor of the same rounds."""
 
     what: str
     who: str

@@ -1,4 +1,4 @@
-"""A hit, a lone miss into free room, and one that evicts, in a cache of some size."""
+"""The cost of a hit, of a single miss into free room, and of one that evicts, at a given size."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CHUNK: Final = 10_000
 
 @dataclass(slots=True)
 class _Fresh:
-    """Hands out keys that were never asked for."""
+    """A generator of new keys."""
 
     following: int
 
@@ -34,7 +34,7 @@ class _Fresh:
 
 
 async def at_size(order: Eviction, size: int, *, rounds: int, hits: int, misses: int) -> list[Point]:
-    """Return what the three cost in a cache of ``size`` entries.
+    """Return the three costs in a cache of ``size`` entries.
 
     Misses into free room fill the last tenth of it: a dict does not grow there at a power of ten.
 
@@ -89,7 +89,7 @@ async def fill(cache: BackfillCache[int, int], keys: Sequence[int]) -> None:
 
 
 async def _each(get: Callable[[int], Awaitable[object]], keys: Sequence[int]) -> float:
-    """Return the nanoseconds that each of ``keys`` took."""
+    """Return the nanoseconds for each of ``keys``."""
     began = time.perf_counter_ns()
     for key in keys:
         await get(key)

@@ -1,4 +1,4 @@
-"""The slowest single operations in a cache of some size: what a mean would hide."""
+"""The slowest single operations in a cache of a given size, which a mean would hide."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def tails(order: Eviction, size: int, *, misses: int) -> list[Tail]:
 async def time_each(
     get: Callable[[int], Awaitable[object]], keys: Iterable[int], durations: array[int]
 ) -> None:
-    """Add what each of ``keys`` took: processor time, so that what else the machine did does not count."""
+    """Add the processor time of each of ``keys``, so that other work of the machine does not count."""
     clock = time.thread_time_ns
     for key in keys:
         began = clock()
@@ -87,7 +87,7 @@ async def time_each(
 
 
 def slowest(durations: array[int]) -> Slowest:
-    """Return the figures of what `time_each` found."""
+    """Return the summary of the times of `time_each`."""
     ordered = sorted(durations)
     last = len(ordered) - 1
     return Slowest(len(ordered), ordered[last // 2], ordered[round(last * 0.999)], ordered[last])
@@ -104,7 +104,7 @@ def _grows_near(size: int) -> int:
 
 @contextmanager
 def no_collections() -> Iterator[None]:
-    """Put garbage collections off."""
+    """Switch garbage collection off for ``with``."""
     gc.disable()
     try:
         yield

@@ -1,1 +1,1 @@
-"""What backfills and successors do to a cache in steady traffic: what they gain, and that they do no harm."""
+"""The gain of backfills and successors in steady traffic, and a check that they do no harm."""

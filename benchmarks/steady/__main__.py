@@ -32,7 +32,7 @@ _QUICK_REQUESTS: Final = 6_000
 
 
 def benchmark(*, traces: Path | None = None, quick: bool = False, output_dir: Path | None = None) -> None:
-    """Show what successors gain in steady traffic, and that nothing does harm.
+    """Show the gain of successors in steady traffic, and check that nothing does harm.
 
     Parameters
     ----------

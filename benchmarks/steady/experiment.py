@@ -1,4 +1,4 @@
-"""A trace in one piece, with each way of loading more than is asked for."""
+"""Replay a trace without a restart, with each way of loading more keys than asked for."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _POLICIES: Final[dict[Way, BackfillPolicy]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What one way made of a trace; ``late`` is the hit ratio of its second half, ``keys`` those read."""
+    """One way's result for a trace; ``late`` is the hit ratio of the second half, ``keys`` the keys read."""
 
     way: Way
     hit_ratio: float
@@ -46,7 +46,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steady:
-    """All ways for one trace, capacity and eviction order; the first one loads nothing more."""
+    """The results of all ways for one trace, capacity and eviction order; the first loads no more keys."""
 
     trace: str
     fraction: float
@@ -55,14 +55,14 @@ class Steady:
     runs: Sequence[Run]
 
     def harms(self, run: Run) -> bool:
-        """Return whether ``run`` loses more than it may, or reads more without a gain."""
+        """Return whether ``run`` loses more than allowed, or reads more keys without a gain."""
         nothing = self.runs[0]
         gain = run.hit_ratio - nothing.hit_ratio
         return gain < -MOST_LOSS or (gain <= 0.0 and run.keys > MOST_READS * nothing.keys)
 
 
 def steady(trace: Trace, fraction: float, eviction: Eviction) -> Steady:
-    """Return what each way makes of ``trace``; the same arguments give the same result."""
+    """Return the results of all ways for ``trace``; the same arguments give the same result."""
     capacity = max(1, int(trace.unique * fraction))
     runs = [anyio.run(partial(_run, trace, capacity, eviction, way)) for way in WAYS]
     return Steady(trace=trace.name, fraction=fraction, capacity=capacity, eviction=eviction, runs=runs)

@@ -1,1 +1,1 @@
-"""What a backfill costs that starts too easily, or that may push out what is in use."""
+"""The cost of backfills that start too easily, or may evict keys in use."""

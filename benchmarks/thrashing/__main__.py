@@ -1,4 +1,4 @@
-"""``python -m benchmarks.thrashing``: measure, print, and write the results and their picture."""
+"""``python -m benchmarks.thrashing``: measure, print, and write the results and their plot."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _QUICK_LOOKUPS: Final = 5_000
 
 
 def benchmark(*, trace: Path | None = None, quick: bool = False, output_dir: Path | None = None) -> None:
-    """Show what a backfill costs that starts too easily, or may push out what is in use.
+    """Show the cost of backfills that start too easily, or may evict keys in use.
 
     Parameters
     ----------

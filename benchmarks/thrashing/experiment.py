@@ -1,4 +1,4 @@
-"""One stream, replayed through a cold cache once for each threshold and each rule of eviction."""
+"""Replay one stream through a cold cache, once for each threshold and rule of eviction."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MILLISECONDS: Final = 1000.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What all runs have in common.
+    """The settings of all runs.
 
     ``capacity_share``
         keys that the cache holds, as a share of the table.
@@ -41,13 +41,13 @@ class Settings:
     key_latency: float = 0.00005
 
     def capacity(self, stream: Stream) -> int:
-        """Return how many keys the cache of ``stream`` holds."""
+        """Return the capacity of the cache for ``stream``."""
         return max(1, int(len(stream.table) * self.capacity_share))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """What one run tries: ``threshold`` ``None`` is a cache without backfills, the baseline."""
+    """The settings of one run; with ``threshold`` ``None`` it is the baseline, without backfills."""
 
     threshold: float | None
     evicts: bool = False
@@ -58,7 +58,7 @@ BASELINE: Final = Case(threshold=None)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What one run came to.
+    """The result of one run.
 
     ``scan_pages`` are calls of the source, too, to list keys; they are not in ``source_calls``.
     ``evicted_by_backfill`` are keys pushed out by backfills. Latencies are those of all lookups,
@@ -81,7 +81,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """What all runs of one stream came to, those with backfills in the order they were run."""
+    """The results of all runs of one stream; those with backfills are in the order of the runs."""
 
     stream: Stream
     capacity: int
@@ -171,5 +171,5 @@ class _CountedScan:
 
 
 def _percentile(ordered: Sequence[float], share: float) -> float:
-    """Return the smallest value that at least ``share`` of the values do not exceed."""
+    """Return the nearest-rank percentile of the values at ``share``."""
     return ordered[math.ceil(share * len(ordered)) - 1]

@@ -1,4 +1,4 @@
-"""The results as a picture: hit rate above, keys read of the source below, one column a stream."""
+"""Plot the results: hit rate above, keys read from the source below, one column for each stream."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _draw_lines(panel: Axes, comparison: Comparison, figure_of: Callable[[Result
 
 
 def _annotate(panel: Axes, height: float, text: str, color: str = _EVICTING, *, below: bool = False) -> None:
-    """Write ``text`` beside what is drawn at the first threshold."""
+    """Write ``text`` beside the point at the first threshold."""
     panel.annotate(
         text,
         (0, height),

@@ -1,4 +1,4 @@
-"""The results as tables for people and as JSON for programs; the same results give the same bytes."""
+"""The results as tables and as JSON; the same results give the same bytes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _COLUMNS: Final = (
 
 
 def print_comparison(comparison: Comparison, stream: TextIO) -> None:
-    """Print the results for one stream as a table, as wide on every terminal."""
+    """Print the results for one stream as a table, with the same width on every terminal."""
     table = Table(title=_heading(comparison), title_justify="left", box=None, pad_edge=False)
     for name in _COLUMNS:
         table.add_column(name, justify="right", no_wrap=True)
@@ -53,14 +53,14 @@ def print_comparison(comparison: Comparison, stream: TextIO) -> None:
 
 
 def encode(comparisons: Iterable[Comparison], settings: Settings) -> str:
-    """Return the results and the settings that led to them as JSON, without anything of the machine."""
+    """Return the results and their settings as JSON, with no figure that depends on the machine."""
     streams = {comparison.stream.name: _facts(comparison) for comparison in comparisons}
     document = {"settings": asdict(settings), "streams": streams}
     return json.dumps(document, indent=2, sort_keys=True) + "\n"
 
 
 def times(result: Result, baseline: Result) -> float:
-    """Return how many times as many keys ``result`` read of the source as ``baseline`` did."""
+    """Return the keys that ``result`` read from the source, as a multiple of those of ``baseline``."""
     return result.source_keys / baseline.source_keys
 
 

@@ -1,4 +1,4 @@
-"""The streams of lookups, each with the table that it asks."""
+"""The streams of lookups, each with the table of its source."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Stream:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skew:
-    """What a synthetic stream is like.
+    """The parameters of a synthetic stream.
 
     ``exponent``
         the key of rank r is asked for in proportion to ``1 / r ** exponent``; 0.99 is what the
@@ -46,7 +46,7 @@ class Skew:
 
 
 def skewed_stream(skew: Skew) -> Stream:
-    """Return a stream in which few keys are asked for often and most hardly ever.
+    """Return a stream of a few frequent and many rare keys.
 
     Popularity is dealt out at random: where a key stands in the table says nothing about it.
     """

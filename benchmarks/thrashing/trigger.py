@@ -11,7 +11,7 @@ class EveryMiss:
         self._lookups = 0
 
     def observe_miss(self, lookup: int, /) -> bool:
-        """Take note that lookup number ``lookup`` missed; the answer is always to backfill."""
+        """Note the miss of lookup number ``lookup``; the answer is always to backfill."""
         self._misses += 1
         self._lookups = lookup
         return True

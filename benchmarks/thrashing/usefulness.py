@@ -1,4 +1,4 @@
-"""Whether backfilled keys were read before they left, and what backfills pushed out for them."""
+"""The share of backfilled keys that were read before they left, and the keys that backfills evicted."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Usefulness:
         self._just_evicted = 0
 
     def __call__(self, event: Event) -> None:
-        """Take note of what the cache tells."""
+        """Note one event of the cache."""
         if isinstance(event, KeysEvicted):
             self._unread.difference_update(event.keys)
             self._just_evicted += len(event.keys)
@@ -48,12 +48,12 @@ class Usefulness:
             self._just_evicted = 0
 
     def hit(self, key: Hashable) -> None:
-        """Take note that ``key`` was found in the cache."""
+        """Note a hit of ``key``."""
         if key in self._unread:
             self._unread.remove(key)
             self.useful += 1
 
     @property
     def share(self) -> float | None:
-        """The useful share of the backfilled keys; ``None`` before there are any."""
+        """The useful share of the backfilled keys; ``None`` when there are none."""
         return self.useful / self.backfilled if self.backfilled else None

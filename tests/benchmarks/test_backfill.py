@@ -1,4 +1,4 @@
-"""The benchmark of copying copies what it says, in all its ways, and leaves nothing behind."""
+"""The benchmark of copying copies all rows, in each of its ways, and leaves nothing behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The benchmark of the eviction orders counts right, compares only what is alike, and says so."""
+"""The benchmark of eviction orders counts right, and compares only equal conditions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The comparison with other caches answers right, leaves nobody out in silence, and judges every goal."""
+"""The comparison with other caches checks values, names each absent peer, and judges each goal."""
 
 from __future__ import annotations
 

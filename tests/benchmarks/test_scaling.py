@@ -1,4 +1,4 @@
-"""The benchmark of growth measures each kind of work at each size, and never fails for want of memory."""
+"""The benchmark of growth measures each kind of work at each size, and never runs out of memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: what it prints, which settings it takes, what its help says."""
+"""The command line: its output, its settings, and its help."""
 
 from __future__ import annotations
 

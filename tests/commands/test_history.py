@@ -1,4 +1,4 @@
-"""``history``: from logs to a journal, as a user calls it."""
+"""``history``: make a journal from logs, through the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A source that fails twice of three times keeps the promises of `Source` when it is retried."""
+"""A source that fails two of three calls keeps the promises of `Source` when it is retried."""
 
 from __future__ import annotations
 

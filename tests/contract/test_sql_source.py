@@ -1,4 +1,4 @@
-"""The source that is a table of a database keeps the promises of a source and of a scan by keys."""
+"""The source that reads a database table keeps the promises of `Source` and of a keyset scan."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process that takes leases, says so, and writes under them when it is told to: for tests that stop it."""
+"""A process that acquires leases, reports them, and writes on command, for tests that stop it."""
 
 from __future__ import annotations
 

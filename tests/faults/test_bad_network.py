@@ -1,4 +1,4 @@
-"""A network before Redis that is slow, loses, cuts off and garbles what it carries."""
+"""A network before Redis that is slow, or loses, cuts off or garbles data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process that dies, or sleeps, while it holds leases."""
+"""Processes that die or sleep while they hold leases."""
 
 from __future__ import annotations
 

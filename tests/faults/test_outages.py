@@ -1,4 +1,4 @@
-"""Redis is killed and comes back, under load: nobody notices but the source, and that only so much."""
+"""Redis is killed and restarted under load: only the source notices, by a bounded number of loads."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ async def work(cache, draws, wrong):
 
 
 async def ask_for_new_keys(cache):
-    """Give the far store something to do also while memory holds all of ``KEYS``."""
+    """Keep the far tier (L2) busy also while memory holds all of ``KEYS``."""
     for number in itertools.count():
         await cache.get(f"new {number}")
         await anyio.sleep(0.01)

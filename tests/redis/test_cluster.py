@@ -1,4 +1,4 @@
-"""Hash slots: where a key is in a cluster."""
+"""Hash slots: the server of a key in a cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""zstd in envelopes: large values are small, and what would unpack to too much is not unpacked."""
+"""zstd in envelopes: large values get smaller, and a decompression bomb is refused."""
 
 from __future__ import annotations
 

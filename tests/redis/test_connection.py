@@ -1,4 +1,4 @@
-"""The connection: each answer belongs to its command, whatever was cancelled, lost or refused."""
+"""The connection: each reply belongs to its command, also after a cancellation, a loss or a refusal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A cluster: commands go where their keys are, also when these move."""
+"""A cluster: commands go to the server of their keys, also when the keys move."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Envelopes: what was put in comes out, and whatever else is found is a miss with a reason."""
+"""Envelopes: values come back unchanged, and any other data is a miss with a reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What caches tell each other, beyond the contract: splitting, what cannot be read, and silence."""
+"""Invalidations in Redis, beyond the contract: large messages, unreadable messages, and silence."""
 
 from __future__ import annotations
 

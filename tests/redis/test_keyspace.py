@@ -1,4 +1,4 @@
-"""Names in Redis: no two keys share one, and a key comes back as it was."""
+"""Names in Redis: no two keys share a name, and a key comes back unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The permits of a fleet in Redis, beyond the contract."""
+"""Backfill permits in Redis, beyond the contract."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store in Redis: what was kept is found, and what is there and not ours is a miss."""
+"""The store in Redis: stored values are found, and foreign data is a miss."""
 
 from __future__ import annotations
 

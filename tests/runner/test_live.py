@@ -1,4 +1,4 @@
-"""Scenarios whose source or store is elsewhere: a file on the disk, a database, a service, Redis."""
+"""Scenarios with a source or far tier (L2) outside of the process: file, database, service, Redis."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ async def test_the_content_is_on_the_disk_before_it_takes_the_place_of_the_old(t
 
 @pytest.mark.parametrize("turns", range(8))
 async def test_a_cancelled_write_left_the_old_file_as_it_was(target, turns):
-    """Cancelled as Ctrl-C does it, after so many turns of the event loop."""
+    """Cancelled as by Ctrl-C, after a given number of turns of the event loop."""
     writing = asyncio.create_task(write_atomically(str(target), b"new" * 100_000))
     for _ in range(turns):
         await asyncio.sleep(0)
@@ -173,7 +173,7 @@ async def test_a_link_to_nowhere_is_refused(tmp_path):
     assert await refusal(tmp_path / "link") == f"the folder {tmp_path}/no does not exist"
 
 
-async def test_links_in_a_circle_are_refused(tmp_path):
+async def test_links_in_a_cycle_are_refused(tmp_path):
     (tmp_path / "link").symlink_to("link")
     assert (await refusal(tmp_path / "link")).startswith("cannot be written: too many levels")
 

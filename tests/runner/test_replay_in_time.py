@@ -1,4 +1,4 @@
-"""A replay whose lookups begin at their moments, on each backend in virtual time."""
+"""A replay with arrival times, on each backend in virtual time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs in virtual time: the same bytes each time, and what only a clock can bring about."""
+"""Runs in virtual time: the same bytes each time, and effects of the clock."""
 
 from __future__ import annotations
 

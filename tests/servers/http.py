@@ -1,4 +1,4 @@
-"""An HTTP server on loopback, in a thread of its own: uvicorn, and answers that a test lays out."""
+"""An HTTP server on loopback, in a thread of its own: uvicorn, with the answers that a test gives."""
 
 from __future__ import annotations
 

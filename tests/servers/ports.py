@@ -1,4 +1,4 @@
-"""Ports of loopback for the servers of the tests."""
+"""Free loopback ports for the servers of the tests."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ class TcpProxy:
             self._listen()
 
     async def wait(self) -> None:
-        """Hold a piece for as long as is told, or until there are no delays any more."""
+        """Hold a piece for the given delay, or until delays end."""
         seconds, jitter = self.seconds
         if seconds or jitter:
             with suppress(TimeoutError):

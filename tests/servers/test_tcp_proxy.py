@@ -1,4 +1,4 @@
-"""The proxy of the tests: each of its faults, against a server that sends back what it gets."""
+"""The TCP proxy of the tests: each of its faults, against an echo server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of SQLite in a file and of a real PostgreSQL, for tests: each of its own name, gone at the end."""
+"""Tables for tests, in an SQLite file and in a real PostgreSQL, with unique names, dropped at the end."""
 
 from __future__ import annotations
 

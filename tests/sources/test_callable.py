@@ -1,4 +1,4 @@
-"""A plain function for one key as a source of many: bounded, and each key fails alone."""
+"""A function for one key as a source: bounded concurrency, and each key fails alone."""
 
 from __future__ import annotations
 

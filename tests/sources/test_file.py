@@ -1,4 +1,4 @@
-"""A file of rows that is indexed once: what is found in it, and when it is damaged or changes."""
+"""`FileSource`: rows by key, damaged files, and files that change."""
 
 from __future__ import annotations
 

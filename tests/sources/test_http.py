@@ -1,4 +1,4 @@
-"""A service over HTTP as a source, against a real server: what its answers come to, key by key."""
+"""`HTTPSource` against a real server: the result of each kind of answer, key by key."""
 
 from __future__ import annotations
 

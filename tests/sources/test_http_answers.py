@@ -1,4 +1,4 @@
-"""What the headers and statuses of an answer mean."""
+"""The meaning of statuses and headers of an answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sending a request again: how often, how late, and never past the time left; in virtual time."""
+"""Retries: how often, how late, and never past the deadline; in virtual time."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ async def test_a_pause_that_was_asked_for_is_no_failed_attempt():
     assert len(service.times) == 11
 
 
-async def test_a_service_that_says_zero_seconds_is_not_asked_in_a_circle():
+async def test_a_service_that_says_zero_seconds_is_not_asked_in_a_loop():
     service = Service(*[busy(0.0)] * 10_000)
     with move_on_after(30), pytest.raises(StatusError):
         await attempts(wait_initial=0.1, wait_max=5.0).ask(service, PLACE)

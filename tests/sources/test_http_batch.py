@@ -1,4 +1,4 @@
-"""Many keys in one request: how it is made, read, and what fails alone."""
+"""Batch requests: how they are made and read, and which keys fail alone."""
 
 from __future__ import annotations
 

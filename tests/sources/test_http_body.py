@@ -1,4 +1,4 @@
-"""The body of an answer: bounded while it comes, unpacked, and whole or refused."""
+"""The body of an answer: limited in size, unpacked, and complete or refused."""
 
 from __future__ import annotations
 

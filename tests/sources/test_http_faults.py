@@ -1,4 +1,4 @@
-"""A service whose connections break: what a load comes to, and that the next one works."""
+"""A service whose connections break: the result of a load, and the success of the next one."""
 
 from __future__ import annotations
 

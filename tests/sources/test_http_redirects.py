@@ -1,4 +1,4 @@
-"""Redirects: how many, where to, and what goes along."""
+"""Redirects: how many, where to, and with which headers."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ async def test_no_more_redirects_are_followed_than_allowed(server, allowed):
     assert len(server.seen) == allowed + 1
 
 
-async def test_a_circle_of_redirects_ends(server):
+async def test_a_redirect_cycle_ends(server):
     server.lay_out("/items/a", to("/items/a"))
     async with source(server) as opened:
         assert isinstance(await answer(opened), Failed)

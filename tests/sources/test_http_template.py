@@ -1,4 +1,4 @@
-"""The URL of a key: one segment, whatever the key is, and no secret in what errors show."""
+"""The URL of a key: any key stays in one segment, and errors show no secret."""
 
 from __future__ import annotations
 

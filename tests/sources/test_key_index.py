@@ -1,4 +1,4 @@
-"""Where the row of each key is: nothing is lost, however many hashes are alike."""
+"""The index from keys to rows: nothing is lost when hashes collide."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A mapping as a source: what it has, what it has not, and its keys page by page."""
+"""`MappingSource`: known keys, unknown keys, and keys page by page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parquet: what is found in it, page by page, and when it is damaged or changes."""
+"""`ParquetSource`: rows by key, pages, damaged files, and files that change."""
 
 from __future__ import annotations
 

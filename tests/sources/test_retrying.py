@@ -1,4 +1,4 @@
-"""A source that is asked again: only for errors that may pass, a few times, and never past a cancellation."""
+"""`RetryingSource`: retries only errors that may pass, a few times, and never after a cancellation."""
 
 from __future__ import annotations
 

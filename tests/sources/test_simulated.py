@@ -1,4 +1,4 @@
-"""A source as slow and as unreliable as it is told to be, the same way from the same seed."""
+"""`SimulatedSource`: the given latency and error rate, repeatable from the seed."""
 
 from __future__ import annotations
 

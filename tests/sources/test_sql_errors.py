@@ -1,4 +1,4 @@
-"""What a database, or who sets one up, can do wrong: one clear line."""
+"""Errors of a database and of its settings: one clear line each."""
 
 from __future__ import annotations
 

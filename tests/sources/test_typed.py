@@ -1,4 +1,4 @@
-"""Keys told apart by their type: none answers for another that Python takes for equal."""
+"""Typed keys: no key gets the answer of another one that Python takes for equal."""
 
 from __future__ import annotations
 

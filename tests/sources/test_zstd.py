@@ -1,4 +1,4 @@
-"""zstd: what is whole is read, and what is not is refused."""
+"""zstd: complete data is read, damaged data is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Puts a part to a contract suite without pytest, and says which tests it fails."""
+"""Run a contract suite without pytest, and list the failed tests."""
 
 from __future__ import annotations
 

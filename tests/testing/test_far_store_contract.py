@@ -1,4 +1,4 @@
-"""The suites for what a fleet shares: each way to break a contract fails a test of it."""
+"""The suites for a far tier (L2): each way to break a contract fails a test."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class ClearsNothing(MemoryFarStore):
 
 
 class AnswersOutOfStep(MemoryFarStore):
-    """One connection, and whoever reads next gets the next answer: also that to a call that was given up."""
+    """One connection, on which the next reader gets the next reply, also that to a cancelled call."""
 
     answers = ()
 
@@ -191,7 +191,7 @@ def test_two_stores_that_are_one_fail_the_names_of_namespaces():
 
 
 class Leases:
-    """The leases of a far store in memory, of which a test spoils one part."""
+    """The leases of a `MemoryFarStore`, of which a test breaks one part."""
 
     def __init__(self, store):
         self._leases = store.leases
@@ -310,7 +310,7 @@ def test_leases_that_break_a_promise_fail_the_test_of_it(leases, test):
 
 
 class Invalidations:
-    """The invalidations of a far store in memory, of which a test spoils one part."""
+    """The invalidations of a `MemoryFarStore`, of which a test breaks one part."""
 
     def __init__(self, store):
         self._invalidations = store.invalidations

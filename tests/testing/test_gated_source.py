@@ -1,4 +1,4 @@
-"""A source whose loads wait until they are let go."""
+"""A source whose loads wait until a test releases them."""
 
 from __future__ import annotations
 

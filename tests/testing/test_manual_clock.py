@@ -1,4 +1,4 @@
-"""A clock that is turned by hand."""
+"""A clock that only a test moves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A far store in this process: what a fleet shares, over lines that are slow or broken on purpose."""
+"""A far tier (L2) in memory, over network links that are slow or broken on purpose."""
 
 from __future__ import annotations
 

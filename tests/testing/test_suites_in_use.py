@@ -1,4 +1,4 @@
-"""The contract suites in a test file of a user's, run by the plugins that run async tests."""
+"""The contract suites in a user's test file, run by the plugins for async tests."""
 
 from __future__ import annotations
 

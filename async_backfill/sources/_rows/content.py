@@ -85,6 +85,8 @@ class Identity:
 class PlainContent:
     """The bytes of a plain file, which is opened for each read: no file stays open in between."""
 
+    # An open file would be served on after it was replaced: see decision 36 in notes.md.
+
     def __init__(self, path: AnyPath) -> None:
         self._path = path
 
@@ -107,6 +109,8 @@ class PlainContent:
 
 class UnpackedContent:
     """The unpacked bytes of a packed file, in a private temporary file that `close` removes."""
+
+    # gzip has no positions to seek to, and zstd only if it was packed for that: see decision 36 in notes.md.
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

@@ -156,7 +156,7 @@ async def _close(indexed: Indexed[K, V]) -> None:
 
 
 def _answer(path: AnyPath, indexed: Indexed[K, V], question: Callable[[Indexed[K, V]], T]) -> T:
-    """Return what ``question`` reads, after checking before and after that the file has not changed."""
+    """Return the result of ``question``; check before and after that the file has not changed."""
     indexed.check()
     try:
         answer = question(indexed)

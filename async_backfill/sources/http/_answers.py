@@ -12,7 +12,7 @@ from typing import Final
 from async_backfill.errors import AsyncBackfillError
 
 VALUE: Final = frozenset({HTTPStatus.OK, HTTPStatus.NON_AUTHORITATIVE_INFORMATION})
-"""Statuses whose body is the value; 202, 204 and 206 succeed with no value, or with a part of it."""
+"""Statuses whose body is the value; 202, 204 and 206 succeed without a value, or with a part of it."""
 
 GONE: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 """Statuses that mean that the key does not exist."""

@@ -1,1 +1,1 @@
-"""One file for each package that is compared; see `benchmarks.peers.registry`."""
+"""Adapters, one file for each compared package; see `benchmarks.peers.registry`."""

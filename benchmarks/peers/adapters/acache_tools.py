@@ -1,4 +1,4 @@
-"""acachetools."""
+"""Adapters for acachetools."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""aiocache."""
+"""Adapters for aiocache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""aiodataloader."""
+"""Adapters for aiodataloader."""
 
 from __future__ import annotations
 

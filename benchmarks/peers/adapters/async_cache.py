@@ -1,4 +1,4 @@
-"""async-cache."""
+"""Adapters for async-cache."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Batching(Peer):
         self.get = get
 
     async def fill(self, keys: Iterable[int]) -> None:
-        """Ask for many at once: one after another, each would wait for the window to end."""
+        """Ask for many keys at once: one after another, each would wait for the end of the window."""
         pending = iter(keys)
         while part := list(islice(pending, 500)):
             await asyncio.gather(*map(self.get, part))

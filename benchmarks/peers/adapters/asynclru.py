@@ -1,4 +1,4 @@
-"""async-lru."""
+"""Adapters for async-lru."""
 
 from __future__ import annotations
 

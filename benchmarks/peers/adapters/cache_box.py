@@ -1,4 +1,4 @@
-"""cachebox."""
+"""Adapters for cachebox."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class CachedFifo(Peer):
-    """``cached`` around a ``FIFOCache``, all else as it comes: one lock for each key that misses."""
+    """``cached`` around a ``FIFOCache`` with its defaults: one lock for each key that misses."""
 
     title = "cachebox FIFO"
     package = "cachebox"
@@ -23,7 +23,7 @@ class CachedFifo(Peer):
 
 
 class CachedLru(Peer):
-    """``cached`` around an ``LRUCache``, all else as it comes."""
+    """``cached`` around an ``LRUCache`` with its defaults."""
 
     title = "cachebox LRU"
     package = "cachebox"
@@ -33,7 +33,7 @@ class CachedLru(Peer):
 
 
 class CachedTtl(Peer):
-    """``cached`` around a ``TTLCache`` of an hour, all else as it comes."""
+    """``cached`` around a ``TTLCache`` of an hour with its defaults."""
 
     title = "cachebox TTL"
     package = "cachebox"
@@ -47,7 +47,7 @@ def _only_key(key: int) -> int:
 
 
 class CachedLruTuned(Peer):
-    """``cached`` around an ``LRUCache`` with what its parameters can save.
+    """``cached`` around an ``LRUCache`` with the parameters that make it fastest.
 
     The key is the argument itself, and values are returned as they are: by default each goes through a
     function that copies lists, dicts and sets.

@@ -1,4 +1,4 @@
-"""cashews."""
+"""Adapters for cashews."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Simple(Peer):
-    """The decorator of a cache in memory, with a time to live, which it demands, of an hour.
+    """The decorator of a cache in memory, with a time to live, which is required, of an hour.
 
     ``protected``, its guard against stampedes, is on by default.
     """

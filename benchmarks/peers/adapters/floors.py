@@ -1,4 +1,4 @@
-"""What no cache can do without: the figures of all others are taken in these."""
+"""Floors, the least possible cost of each kind of work; all other figures are multiples of these."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class BareDict(Peer):
-    """An ``async def`` around ``dict.get``: what a hit costs that does nothing but find."""
+    """An ``async def`` around ``dict.get``: the cost of a hit that only finds the value."""
 
     title = "bare dict.get"
     package = "async-backfill"
@@ -31,12 +31,12 @@ class BareDict(Peer):
         self.get = get
 
     async def fill(self, keys: Iterable[int]) -> None:
-        """Put the values of ``keys`` in."""
+        """Store the values of ``keys``."""
         self._values.update((key, value_of(key)) for key in keys)
 
 
 class NaiveDict(Peer):
-    """A dict and a load: no bound, and each concurrent miss of a key loads it again."""
+    """A dict and a load, without a limit; each concurrent miss of a key loads it again."""
 
     title = "naive dict"
     package = "async-backfill"
@@ -57,7 +57,7 @@ class NaiveDict(Peer):
 
 
 class SharedFutures(Peer):
-    """One load for all that ask for a key at the same time, and nothing is kept."""
+    """One load for all concurrent callers of a key, and nothing is kept."""
 
     title = "shared futures"
     package = "async-backfill"

@@ -1,4 +1,4 @@
-"""oneflight."""
+"""Adapters for oneflight."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This project's cache, as its README shows it, with each eviction order."""
+"""Adapters for this project's cache, as its README shows it, with each eviction order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Fifo(Peer):
-    """The default: FIFO, values good for ever, the source asked in batches."""
+    """The default: FIFO, values without a ttl, source calls in batches."""
 
     title = "async_backfill FIFO"
     package = "async-backfill"
@@ -50,28 +50,28 @@ class Fifo(Peer):
 
 
 class FifoTtl(Fifo):
-    """FIFO with values that expire, an hour later."""
+    """FIFO with a ttl of an hour."""
 
     title = "async_backfill FIFO, ttl"
     ttl = 3600.0
 
 
 class Lru(Fifo):
-    """The least recently used leaves."""
+    """LRU: the least recently used key leaves first."""
 
     title = "async_backfill LRU"
     eviction = "lru"
 
 
 class Sieve(Fifo):
-    """SIEVE: what was not visited leaves."""
+    """SIEVE: an unvisited key leaves first."""
 
     title = "async_backfill SIEVE"
     eviction = "sieve"
 
 
 class S3Fifo(Fifo):
-    """S3-FIFO: what was asked for once leaves quickly."""
+    """S3-FIFO: a key asked for only once leaves quickly."""
 
     title = "async_backfill S3-FIFO"
     eviction = "s3-fifo"

@@ -1,4 +1,4 @@
-"""This project's decorator."""
+"""Adapter for this project's decorator."""
 
 from __future__ import annotations
 

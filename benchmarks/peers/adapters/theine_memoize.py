@@ -1,4 +1,4 @@
-"""theine."""
+"""Adapters for theine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Memoized(Peer):
-    """``Memoize`` with a key function, the mode that it recommends, and ``nolock``: there is one thread."""
+    """``Memoize`` with a key function, as it recommends, and ``nolock``, as there is one thread."""
 
     title = "theine"
     package = "theine"

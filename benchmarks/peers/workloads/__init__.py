@@ -1,4 +1,4 @@
-"""One file a workload; here are their names."""
+"""The workloads, one file for each, and their names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""5,000 distinct cold keys at once, from a source that can answer 500 in a call, and 10 calls at once."""
+"""5,000 distinct cold keys at once, from a source that answers 500 keys a call and 10 calls at once."""
 
 from __future__ import annotations
 

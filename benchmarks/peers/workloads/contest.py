@@ -1,4 +1,4 @@
-"""What all workloads share: who takes part, and rows out of samples."""
+"""Shared parts of all workloads: the contenders, and rows made from samples."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class WrongAnswerError(Exception):
-    """A peer answered with something else than the value of the key."""
+    """A peer returned a wrong value for a key."""
 
 
 def rows_of(
@@ -33,7 +33,7 @@ def rows_of(
 
 
 def check(answers: Iterable[int], expected: Iterable[int]) -> None:
-    """Raise `WrongAnswerError` unless all ``answers`` are those that were expected."""
+    """Raise `WrongAnswerError` unless all ``answers`` are the expected ones."""
     for answer, right in zip(answers, expected, strict=True):
         if answer != right:
             raise WrongAnswerError(f"{answer!r} in place of {right!r}")

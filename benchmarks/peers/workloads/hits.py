@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 
 def uniform(peers: Sequence[type[Peer]], sizes: Sizes) -> Result:
-    """Read each key as often as every other."""
+    """Read all keys equally often."""
     keys = list(range(sizes.hit_keys))
     random.Random(5).shuffle(keys)
     return asyncio.run(_measure("hits", f"{len(keys):,} cached keys, each as often", keys, peers, sizes))
 
 
 def skewed(peers: Sequence[type[Peer]], sizes: Sizes) -> Result:
-    """Read few keys often."""
+    """Read a few keys often."""
     keys = zipf_keys(sizes.hit_keys, sizes.hit_keys)
     return asyncio.run(_measure("hits-zipf", f"{len(keys):,} cached keys, Zipf(0.99)", keys, peers, sizes))
 
@@ -78,7 +78,7 @@ async def _measure(
 async def _affordable(
     get: Callable[[int], Awaitable[int]], lookups: Sequence[int], seconds: float
 ) -> Sequence[int]:
-    """Return as many of the lookups as take about ``seconds``, 100 at least."""
+    """Return as many lookups as take about ``seconds``, at least 100."""
     probe = lookups[:500]
     began = perf_counter()
     for key in probe:

@@ -1,4 +1,4 @@
-"""What is left of 200,000 keys that went through a cache with room for 1,000."""
+"""Objects left behind by 200,000 keys that passed through a cache with room for 1,000."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CAPACITY: Final = 1_000
 
 
 def measure(peers: Sequence[type[Peer]], sizes: Sizes) -> Result:
-    """Count objects and blocks of memory, less those of a cache that has only ever seen what it can hold.
+    """Count objects and memory blocks, minus those of a cache that has seen only as many keys as it holds.
 
     Objects are those that the garbage collector knows, after it has run. Blocks are all that Python
     has allocated for small things, so numbers and strings too.
@@ -41,7 +41,7 @@ def measure(peers: Sequence[type[Peer]], sizes: Sizes) -> Result:
 
 
 def left(adapter: str, keys: int) -> Sample:
-    """Return what is left of ``keys`` that went through the cache of ``adapter``."""
+    """Return the objects and blocks left by ``keys`` that passed through the cache of ``adapter``."""
     return asyncio.run(_left(import_peer(adapter), keys))
 
 

@@ -1,4 +1,4 @@
-"""Misses one after another, in front of a source that answers at once, each with an eviction.
+"""Single misses one after another, from a source that answers at once, each with an eviction.
 
 A trial is the fastest of some passes, each over keys of its own.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def measure(peers: Sequence[type[Peer]], sizes: Sizes) -> Result:
-    """Ask a full cache for keys that it has never seen."""
+    """Ask a full cache for new keys."""
     absent = {peer.title: "has no bound" for peer in peers if not peer.is_bounded}
     contenders: list[type[Peer]] = [NaiveDict, SharedFutures, *(peer for peer in peers if peer.is_bounded)]
     trials = {peer.title: partial(_trial, peer, sizes) for peer in contenders}

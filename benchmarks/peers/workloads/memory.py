@@ -1,4 +1,4 @@
-"""What an entry costs in memory: 1 M int to int, each contender in a process of its own."""
+"""Memory per entry: a million int to int, each contender in a process of its own."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _GLIBC: Final = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "6
 
 
 def measure(peers: Sequence[type[Peer]], sizes: Sizes) -> Result:
-    """Fill each cache by ``get``, and those that have a ``put_many`` with that as well.
+    """Fill each cache by ``get``, and those with ``put_many`` also by that.
 
     A cache that is too slow is filled with an eighth: tables that double are then as full as with all.
     """
@@ -53,7 +53,7 @@ def measure(peers: Sequence[type[Peer]], sizes: Sizes) -> Result:
 
 @contextmanager
 def _returning_memory() -> Iterator[None]:
-    """Have processes started in here give what they free back to the system, so that it is not counted.
+    """Make processes started here return freed memory to the system, so that it is not counted.
 
     By default glibc keeps a table that a growing dict has left.
     """
@@ -70,7 +70,7 @@ def _returning_memory() -> Iterator[None]:
 
 
 def grown(adapter: str | None, entries: int, way: str, seconds: float) -> tuple[int, int]:
-    """Return by how many bytes this process grows when the cache of ``adapter``, else a dict, is filled.
+    """Return the bytes by which this process grows when it fills the cache of ``adapter``, or a dict.
 
     And with how many entries. It is what the system has given to the process, since ``tracemalloc`` does
     not see what a cache written in Rust or C takes.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def measure(peers: Sequence[type[Peer]], sizes: Sizes) -> Result:
-    """Let workers share a list of lookups, in front of a source that gives way once a call."""
+    """Let workers share a list of lookups, from a source that yields once a call."""
     requests = zipf_keys(sizes.population, sizes.requests)
     absent = {peer.title: "has no bound" for peer in peers if not peer.is_bounded}
     absent |= {peer.title: "holds nothing" for peer in peers if not peer.holds}

@@ -1,4 +1,4 @@
-"""Contenders that must not disturb each other: each in a process of its own, two at a time."""
+"""Run contenders in separate processes, two at a time, so that they do not disturb each other."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Ts = TypeVarTuple("Ts")
 def run_apart(
     function: Callable[[*Ts], T], jobs: Mapping[str, tuple[*Ts]]
 ) -> tuple[dict[str, T], dict[str, str]]:
-    """Return what ``function`` returns for the arguments of each job, and why others failed."""
+    """Return the results of ``function`` for each job, and the errors of the failed jobs."""
     found: dict[str, T] = {}
     failed: dict[str, str] = {}
     spawn = multiprocessing.get_context("spawn")
@@ -33,5 +33,5 @@ def run_apart(
 
 
 def adapter_of(peer: type[Peer]) -> str:
-    """Return the name under which another process finds ``peer``."""
+    """Return the name by which another process imports ``peer``."""
     return f"{peer.__module__.rpartition('.')[2]}:{peer.__name__}"

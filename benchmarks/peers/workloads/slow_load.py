@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def measure(peers: Sequence[type[Peer]], sizes: Sizes) -> Result:
-    """Ask for one key from many tasks; all contenders wait at once, since nothing is timed finely."""
+    """Ask for one key from many tasks; all contenders run at once, as the timing need not be fine."""
     samples, failed = asyncio.run(_all([SharedFutures, *peers], sizes))
     rows = rows_of(samples, peers, floors=[SharedFutures.title])
     summary = f"{sizes.slow_callers} tasks, one cold key, {sizes.slow_seconds:g} s a source call"

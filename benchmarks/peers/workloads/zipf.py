@@ -1,4 +1,4 @@
-"""Lookups of skewed popularity."""
+"""Zipf-distributed lookups."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import accumulate
 
 
 def zipf_keys(keys: int, count: int, *, exponent: float = 0.99, seed: int = 5) -> list[int]:
-    """Return ``count`` draws of the numbers below ``keys``, by rank to the power of minus ``exponent``."""
+    """Return ``count`` draws of the numbers below ``keys``; a rank's weight is ``rank ** -exponent``."""
     draws = random.Random(seed)
     by_rank = list(range(keys))
     draws.shuffle(by_rank)

@@ -1,4 +1,4 @@
-"""Blocks of whole lines: nothing lost, nothing cut, whatever the pieces and however it is packed."""
+"""Blocks of whole lines: nothing is lost or cut, for any pieces and any packing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Pareto front: what is on it, what is not, and the few of it that pay for their memory."""
+"""The Pareto front: which results are on it, and which of them are worth their memory."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def test_what_has_no_effect_is_not_tried_in_variants():
     assert {(each.miss_threshold, each.backfill_batch) for each in quiet} == {(0.5, 10)}
 
 
-def test_whoever_takes_only_the_first_of_a_sweep_takes_some_around_each():
+def test_the_first_settings_of_a_sweep_include_some_around_each():
     base = replace(BASE, capacity=7)
     around = [replace(base, capacity=100, eviction=eviction) for eviction in EVICTIONS]
     first = sweep(around, base, EXTENT)[: len(around)]
