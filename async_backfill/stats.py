@@ -1,15 +1,15 @@
-"""The counters of a cache, and the snapshot of them that users see."""
+"""Statistics of a cache, as frozen snapshots."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from async_backfill.outcomes import LoadCause, MissCause
-from async_backfill.records import BudgetState, CircuitState, Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from async_backfill.outcomes import MissCause
+    from async_backfill.records import BudgetState, CircuitState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,90 +103,3 @@ class Stats:
     circuit: CircuitState | None
     audit_dropped: int
     far: FarStats | None = None
-
-
-@dataclass(slots=True)
-class Counters:
-    """The counters behind `Stats`; they only increase, except that a miss may move to another cause."""
-
-    hits: int = 0
-    misses: int = 0
-    led: int = 0
-    stale: int = 0
-    absent: int = 0
-    failed: int = 0
-    source_calls: int = 0
-    evictions: int = 0
-    backfills_failed: int = 0
-    backfills_skipped: int = 0
-    backfills_denied: int = 0
-    causes: dict[MissCause, int] | None = None
-    keys: dict[LoadCause, int] = field(default_factory=lambda: dict.fromkeys(LoadCause, 0))
-
-    @property
-    def lookups(self) -> int:
-        """The number of hits and misses."""
-        return self.hits + self.misses
-
-    def count_cause(self, cause: MissCause, instead_of: MissCause | None = None) -> None:
-        """Count a miss under ``cause``, no longer under ``instead_of``, if causes are recorded."""
-        if self.causes is not None:
-            self.causes[cause] += 1
-            if instead_of is not None:
-                self.causes[instead_of] -= 1
-
-    def count_decision(self, status: Status) -> None:
-        """Count a decision about a backfill, or its result."""
-        match status:
-            case Status.SKIPPED:
-                self.backfills_skipped += 1
-            case Status.DENIED:
-                self.backfills_denied += 1
-            case Status.FAILED:
-                self.backfills_failed += 1
-
-
-def snapshot(  # noqa: PLR0913 - each is a fact of its own
-    counters: Counters,
-    *,
-    size: int,
-    in_flight: int,
-    backfills: int,
-    permits_left: int | None,
-    budget: BudgetState,
-    circuit: CircuitState | None,
-    audit_dropped: int,
-    far: FarStats | None,
-) -> Stats:
-    """Return a snapshot of ``counters``, with the facts that are looked up rather than counted."""
-    lookups = counters.lookups
-    return Stats(
-        lookups=lookups,
-        hits=counters.hits,
-        misses=counters.misses,
-        led=counters.led,
-        joined=counters.misses - counters.led,
-        stale=counters.stale,
-        absent=counters.absent,
-        failed=counters.failed,
-        hit_rate=counters.hits / lookups if lookups else 0.0,
-        miss_rate=counters.misses / lookups if lookups else 0.0,
-        miss_causes=dict(counters.causes or {}),
-        source_calls=counters.source_calls,
-        source_keys=sum(counters.keys.values()),
-        miss_keys=counters.keys[LoadCause.MISS],
-        refresh_keys=counters.keys[LoadCause.REFRESH],
-        backfill_keys=counters.keys[LoadCause.BACKFILL],
-        backfills=backfills,
-        backfills_failed=counters.backfills_failed,
-        backfills_skipped=counters.backfills_skipped,
-        backfills_denied=counters.backfills_denied,
-        evictions=counters.evictions,
-        size=size,
-        in_flight=in_flight,
-        permits_left=permits_left,
-        budget=budget,
-        circuit=circuit,
-        audit_dropped=audit_dropped,
-        far=far,
-    )

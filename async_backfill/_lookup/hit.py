@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
     from typing import Any, TypeAlias
 
+    from async_backfill._lookup.counters import Counters
     from async_backfill.contracts import Clock
-    from async_backfill.stats import Counters
     from async_backfill.stores._reading import Entries
 
     Touch: TypeAlias = Callable[[K], object]

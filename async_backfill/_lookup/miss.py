@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from async_backfill._loading.batch import Batch
     from async_backfill._loading.loader import Loader
+    from async_backfill._lookup.counters import Counters
     from async_backfill._lookup.miss_watch import MissWatch
     from async_backfill._lookup.slow_paths import SlowPaths
     from async_backfill.backfill._history.recorder import HeatRecorder
-    from async_backfill.stats import Counters
 
 
 class Misses(Generic[K, V]):

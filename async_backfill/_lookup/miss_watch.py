@@ -9,11 +9,11 @@ from async_backfill.backfill._receipts.departures import CURABLE
 from async_backfill.contracts import K
 
 if TYPE_CHECKING:
+    from async_backfill._lookup.counters import Counters
     from async_backfill.backfill._backfiller import Backfiller
     from async_backfill.backfill._receipts.usefulness import Usefulness
     from async_backfill.contracts import Trigger
     from async_backfill.outcomes import MissCause
-    from async_backfill.stats import Counters
 
 INCURABLE: Final = "no backfill cures these misses: keys that were evicted or invalidated, or do not exist"
 

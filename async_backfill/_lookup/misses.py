@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from async_backfill._loading.loader import Loader
+    from async_backfill._lookup.counters import Counters
     from async_backfill._lookup.miss_watch import MissWatch
     from async_backfill._lookup.slow_paths import SlowPaths
     from async_backfill.outcomes import MissCause
-    from async_backfill.stats import Counters
 
 
 class ManyMisses(Generic[K, V]):

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from async_backfill._loading.batch import Batch
+    from async_backfill._lookup.counters import Counters
     from async_backfill.backfill._receipts.usefulness import Usefulness
     from async_backfill.contracts import BoundedStore, Clock
     from async_backfill.events import Event
     from async_backfill.policies import BackfillPolicy, FreshnessPolicy
-    from async_backfill.stats import Counters
     from async_backfill.stores._probation import ProbationStore
 
 _LOGGER: Final = logging.getLogger("async_backfill")

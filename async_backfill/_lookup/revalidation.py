@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from async_backfill._loading.batch import Batch
     from async_backfill._loading.loader import Loader
+    from async_backfill._lookup.counters import Counters
     from async_backfill._lookup.near_tier import NearTier
     from async_backfill.contracts import Trigger
-    from async_backfill.stats import Counters
     from async_backfill.stores._fresh import FreshStore
 
 

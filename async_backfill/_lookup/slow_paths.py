@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from async_backfill._loading.batch import Batch
     from async_backfill._loading.loader import Loader
+    from async_backfill._lookup.counters import Counters
     from async_backfill._lookup.near_tier import NearTier
     from async_backfill._lookup.revalidation import Revalidation
     from async_backfill.backfill._history.recorder import HeatRecorder
-    from async_backfill.stats import Counters
 
 
 class SlowPaths(Generic[K, V]):

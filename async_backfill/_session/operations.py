@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, Self
 
 from async_backfill._common.validation import text
+from async_backfill._lookup.counters import snapshot
 from async_backfill._lookup.hit import CLOSED
 from async_backfill._session.opening import Opening, open_engine
 from async_backfill._session.parts import build_parts
 from async_backfill.contracts import K, V
 from async_backfill.errors import CacheClosedError, ConfigurationError
 from async_backfill.records import Status
-from async_backfill.stats import Stats, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from async_backfill._session.settings import Settings
     from async_backfill.outcomes import Absent
     from async_backfill.records import AuditRecord
+    from async_backfill.stats import Stats
 
 
 class Operations(Generic[K, V]):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic
 
 from async_backfill._far.guarded_calls import GuardedCalls
+from async_backfill._lookup.counters import Counters
 from async_backfill._lookup.hit import HitPath, make_hit_path
 from async_backfill._lookup.near_tier import NearTier
 from async_backfill._session.reports import Reports
@@ -21,7 +22,6 @@ from async_backfill.contracts import K, V
 from async_backfill.errors import ConfigurationError
 from async_backfill.events import FarStoreFailed
 from async_backfill.outcomes import MissCause
-from async_backfill.stats import Counters
 from async_backfill.stores._probation import ProbationStore
 from async_backfill.stores.memory import MemoryStore
 from async_backfill.stores.weighed import WeighedStore

@@ -10,10 +10,10 @@ from async_backfill.events import BackfillAudited
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from async_backfill._lookup.counters import Counters
     from async_backfill.backfill._audit.writer import AuditWriter
     from async_backfill.events import Event, Observer
     from async_backfill.records import AuditRecord
-    from async_backfill.stats import Counters
 
 _LOGGER: Final = logging.getLogger("async_backfill")
 

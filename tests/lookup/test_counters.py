@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from async_backfill import BudgetState, CircuitState, Stats, Status
+from async_backfill._lookup.counters import Counters, snapshot
 from async_backfill.outcomes import LoadCause, MissCause
-from async_backfill.stats import Counters, FarStats, snapshot
+from async_backfill.stats import FarStats
 
 counts = st.integers(0, 10**12)
 
