@@ -1,4 +1,4 @@
-"""The far store in memory, its leases, its invalidations and the permits keep their promises."""
+"""The far tier's store in memory, its leases, its invalidations and the permits keep their promises."""
 
 from __future__ import annotations
 
