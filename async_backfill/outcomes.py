@@ -41,7 +41,7 @@ ELSEWHERE: Final = Elsewhere.ELSEWHERE
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The ``error`` of one key, in place of its value in the answer of ``load_many``; other keys are fine."""
+    """The ``error`` of one key, in place of its value in the answer of ``load_many``."""
 
     error: BaseException
 

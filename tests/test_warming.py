@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Shelf:
-    """A far store of which only the writing is used; ``before`` is awaited before each write."""
+    """A far tier's store that is only written to; ``before`` is awaited before each write."""
 
     def __init__(self, before=None):
         self.rows = {}

@@ -1,6 +1,7 @@
-"""The one module that knows zstd: the standard library's of Python 3.14, its backport before; extra ``zstd``.
+"""Zstandard compression: from the standard library since Python 3.14, from its backport before.
 
-The more common ``zstandard`` returns what there is of a frame that is cut off, and raises nothing.
+Needs the extra ``zstd``. The more common package ``zstandard`` is not used: it returns a part of a truncated
+frame without an error. See decision 36 in notes.md.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ def compress(data: bytes, level: int) -> bytes:
 
 
 def decompress(data: bytes, limit: int) -> bytes:
-    """Return what the frame ``data`` holds, if that is at most ``limit`` bytes; needs not much more memory.
+    """Return the content of the frame ``data``, of at most ``limit`` bytes; it needs little more memory.
 
-    :raises ValueError: when it is more, or ``data`` is not one whole frame.
+    :raises ValueError: when the content is longer, or ``data`` is not one complete frame.
     """
     window = {int(zstd.DecompressionParameter.window_log_max): min(max(limit.bit_length(), 10), 27)}
     unpacker = zstd.ZstdDecompressor(options=window)

@@ -28,7 +28,10 @@ class Change(enum.Enum):
 
 
 class Confirmation:
-    """The result that a caller of put, invalidate or clear waits for, for ``left`` changes."""
+    """The result that a caller of put, invalidate or clear waits for, of ``left`` changes.
+
+    Callers wait because a change that did not arrive must not pass for done: decision 39 in notes.md.
+    """
 
     __slots__ = ("done", "error", "left")
 

@@ -52,10 +52,10 @@ class OpenTier(Generic[K, V]):
         self._spawn = spawn
         self.writes: FarWrites[K, V] = FarWrites(tier, calls, ttl=self._ttl, spawn=spawn)
 
-    def before(self, calling: BatchCalls[K, V]) -> ReadThrough[K, V]:
-        """Return what loads batches: from the far tier first, then through ``calling`` from the source."""
+    def before(self, source_calls: BatchCalls[K, V]) -> ReadThrough[K, V]:
+        """Return what loads batches: from the far tier first, the rest from the source."""
         return ReadThrough(
-            calling,
+            source_calls,
             self._tier,
             self._calls,
             self.writes,

@@ -33,13 +33,13 @@ _BETWEEN_LOOKS: Final = 0.05
 
 
 class ReadThrough(Generic[K, V]):
-    """Loads batches from the far tier ``tier`` first, then through ``calling`` what is not there.
+    """Loads batches from the far tier ``tier`` first, then through ``source_calls`` what is not there.
 
-    It takes the place of ``calling`` in the loader, inside the key locks: so the batch that the locks
+    It takes the place of ``source_calls`` in the loader, inside the key locks: so the batch that the locks
     made is read in one call (decision 37 in notes.md). A failing or slow far tier is never an error,
     and costs at most its timeout.
 
-    :param calling: calls the source.
+    :param source_calls: calls the source.
     :param calls: calls the tier's store, with a timeout and a circuit breaker.
     :param writes: writes to the far tier, and knows the keys whose copies there may be stale.
     :param ttl: seconds for which the far tier keeps a value; ``None`` for ever.
@@ -49,7 +49,7 @@ class ReadThrough(Generic[K, V]):
 
     def __init__(
         self,
-        calling: BatchCalls[K, V],
+        source_calls: BatchCalls[K, V],
         tier: FarTier[K, V],
         calls: GuardedCalls,
         writes: FarWrites[K, V],
@@ -58,7 +58,7 @@ class ReadThrough(Generic[K, V]):
         seconds_left: Callable[[K], float] | None,
         patience: float | None,
     ) -> None:
-        self._calling = calling
+        self._source_calls = source_calls
         self._store = tier.store
         self._leases = tier.leases
         self._calls = calls
@@ -70,7 +70,7 @@ class ReadThrough(Generic[K, V]):
     @property
     def circuit(self) -> CircuitState | None:
         """The state of the source's circuit; ``None`` when there is none."""
-        return self._calling.circuit
+        return self._source_calls.circuit
 
     @property
     def may_begin(self) -> bool:
@@ -81,13 +81,13 @@ class ReadThrough(Generic[K, V]):
         self, batch: Batch[K, V], worker: Worker[Any], steps: EagerSteps
     ) -> Ended[K, V] | Rest[dict[K, V | Failed]] | Raised:
         """Do what `BatchCalls.begin` does."""
-        return self._calling.begin(batch, worker, steps)
+        return self._source_calls.begin(batch, worker, steps)
 
     async def load(self, batch: Batch[K, V], scope: CancelScope) -> Answer[K, V] | Ended[K, V]:
         """Load ``batch`` from the far tier, and the rest from the source; see `BatchCalls.load`."""
         if not batch.is_landed:
             batch.state = BatchState.LOADING
-        course = _Course(batch, scope, self._calling, self._writes)
+        progress = _Progress(batch, scope, self._source_calls, self._writes)
         keys = tuple(batch.keys)
         # A key whose explicit change is not confirmed is not read from the far tier, which may still
         # hold its old value: decision 39 in notes.md.
@@ -100,34 +100,34 @@ class ReadThrough(Generic[K, V]):
         tokens: Mapping[K, bytes] | None = None
         rest: Sequence[K] = ()
         with _interruptible(batch):
-            rest = await self._read(course, keys)
+            rest = await self._read(progress, keys)
             if batch.cause is not LoadCause.REFRESH:
-                tokens = await self._acquire(course, rest)
+                tokens = await self._acquire(progress, rest)
         mine = rest if tokens is None else [key for key in rest if key in tokens]
-        await course.ask((*unsettled, *mine), tokens or {})
+        await progress.ask((*unsettled, *mine), tokens or {})
         if tokens is not None and len(mine) < len(rest):
-            await self._wait_for_others(course, [key for key in rest if key not in tokens])
-        return course.answer()
+            await self._wait_for_others(progress, [key for key in rest if key not in tokens])
+        return progress.answer()
 
-    async def _read(self, course: _Course[K, V], keys: Sequence[K]) -> Sequence[K]:
+    async def _read(self, progress: _Progress[K, V], keys: Sequence[K]) -> Sequence[K]:
         """Read ``keys`` from the far tier; return those that must be loaded."""
         if not keys:
             return keys
         try:
             copies = await self._calls.call("get", lambda: self._store.get_many(keys))
         except StoreError:
-            course.store_failed = True
+            progress.store_failed = True
             return keys
         # A refresh takes only a copy that is clearly younger, or an early refresh would find its own
         # value again, for ever: decision 37 in notes.md.
-        is_refresh = course.batch.cause is LoadCause.REFRESH
+        is_refresh = progress.batch.cause is LoadCause.REFRESH
         for key in keys:
             copy = copies.get(key)
             left = -math.inf if copy is None else self._ttl - copy.age
             if copy is not None and left > 0.0 and not (is_refresh and self._is_no_newer(key, left)):
-                course.found[key] = copy.value
-                course.copies[key] = left
-        found = len(keys) - (len(rest := [key for key in keys if key not in course.found]))
+                progress.found[key] = copy.value
+                progress.copies[key] = left
+        found = len(keys) - (len(rest := [key for key in keys if key not in progress.found]))
         self._calls.hits += found
         self._calls.misses += len(rest)
         return rest
@@ -138,10 +138,10 @@ class ReadThrough(Generic[K, V]):
             return False
         return left <= self._seconds_left(key) + _A_TENTH * self._ttl
 
-    async def _acquire(self, course: _Course[K, V], keys: Sequence[K]) -> Mapping[K, bytes] | None:
+    async def _acquire(self, progress: _Progress[K, V], keys: Sequence[K]) -> Mapping[K, bytes] | None:
         """Return the tokens of the leases acquired; ``None`` without leases, or when the far tier failed."""
         leases = self._leases
-        if leases is None or course.store_failed:
+        if leases is None or progress.store_failed:
             return None
         if not keys:
             return {}
@@ -150,7 +150,7 @@ class ReadThrough(Generic[K, V]):
         except StoreError:
             return None
 
-    async def _wait_for_others(self, course: _Course[K, V], keys: Sequence[K]) -> None:
+    async def _wait_for_others(self, progress: _Progress[K, V], keys: Sequence[K]) -> None:
         """Wait for ``keys`` that other processes load; load those they give up, or all if they take long."""
         if self._leases is None:
             return
@@ -158,12 +158,12 @@ class ReadThrough(Generic[K, V]):
         # looked up again, after the first looks at most once in 50 ms: decision 38 in notes.md.
         until, looks = current_time() + self._patience, 0
         with self._leases.watch(keys) as changed:
-            while keys and course.goes_on:
+            while keys and progress.goes_on:
                 tokens: Mapping[K, bytes] | None = None
                 looked = current_time()
-                with _interruptible(course.batch):
-                    keys = await self._read(course, keys)
-                    tokens = await self._acquire(course, keys)
+                with _interruptible(progress.batch):
+                    keys = await self._read(progress, keys)
+                    tokens = await self._acquire(progress, keys)
                     if tokens is not None and not tokens and keys:
                         looks += 1
                         with CancelScope(deadline=until):
@@ -171,24 +171,24 @@ class ReadThrough(Generic[K, V]):
                             if looks > _EAGER_LOOKS:
                                 await sleep_until(looked + _BETWEEN_LOOKS)
                 if tokens is None or current_time() >= until:
-                    await course.ask(keys, tokens or {})
+                    await progress.ask(keys, tokens or {})
                     return
-                await course.ask([key for key in keys if key in tokens], tokens)
+                await progress.ask([key for key in keys if key in tokens], tokens)
                 keys = [key for key in keys if key not in tokens]
 
 
-class _Course(Generic[K, V]):
+class _Progress(Generic[K, V]):
     """The progress of one batch: what was found in the far tier, and the source calls."""
 
     def __init__(
-        self, batch: Batch[K, V], scope: CancelScope, calling: BatchCalls[K, V], writes: FarWrites[K, V]
+        self, batch: Batch[K, V], scope: CancelScope, source_calls: BatchCalls[K, V], writes: FarWrites[K, V]
     ) -> None:
         self.batch = batch
         self.found: dict[K, V | Failed] = {}
         self.copies: dict[K, float] = {}
         self.store_failed = False
         self._scope = scope
-        self._calling = calling
+        self._source_calls = source_calls
         self._writes = writes
         self._asked: list[tuple[Sequence[K], Answer[K, V] | Ended[K, V]]] = []
 
@@ -206,7 +206,7 @@ class _Course(Generic[K, V]):
         values: dict[K, V] = {}
         try:
             if keys and self.goes_on:
-                answer = await self._calling.load(self.batch, self._scope, keys)
+                answer = await self._source_calls.load(self.batch, self._scope, keys)
                 self._asked.append((keys, answer))
                 if answer.error is None:
                     for key in tokens:

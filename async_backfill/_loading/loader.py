@@ -30,7 +30,7 @@ _CLOSED: Final = "the cache closed before the load ended"
 
 
 class Loader(Generic[K, V]):
-    """Calls the source for the batches of its queue, and hands each outcome to those who wait.
+    """Calls the source for the batches of its queue, and hands each outcome to its waiters.
 
     :param policy: how the source is called.
     :param landed: called with a batch that has landed and those of its keys whose lock it still holds;

@@ -47,7 +47,7 @@ class FleetBudget:
 
     @property
     def state(self) -> BudgetState:
-        """`NEEDS_APPROVAL` when no permit is known to be left, else `OPEN`."""
+        """``NEEDS_APPROVAL`` when no permit is known to be left, else ``OPEN``."""
         return BudgetState.OPEN if self._left else BudgetState.NEEDS_APPROVAL
 
     @property

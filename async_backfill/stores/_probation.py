@@ -65,7 +65,7 @@ class ProbationStore(Generic[K, V]):
         """Return the value of ``key`` if it is unread, and move it to the keys that have been read."""
         value: V | Absent = self._unread.pop(key, ABSENT)
         if value is not ABSENT:
-            # Admitted as proven, or a scan would push out what history brought back: decision 25.
+            # As proven, or a scan would push out what history brought back: decision 25 in notes.md.
             self._store.admit(key, value)
             self._resolved(key, True)
         return value
@@ -104,7 +104,8 @@ class ProbationStore(Generic[K, V]):
                     continue
                 evicted.append(self._evict_for_unread())
             self._unread[key] = value
-            if first_out:  # items come hottest first, and the coldest must be evicted first: decision 24
+            # Items come hottest first, and the coldest must be evicted first: decision 24 in notes.md.
+            if first_out:
                 self._unread.move_to_end(key, last=False)
         return evicted
 

@@ -1,4 +1,4 @@
-"""What stands for an object in a key: the same while it lives, nobody else's after that."""
+"""The identity of an object in a key: the same while it lives, never that of another object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The far tier (L2) in memory, its leases, invalidations and permits keep their promises."""
+"""The far tier's store in memory, its leases, its invalidations and the permits keep their promises."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A store that the caches of one test share, with every ability there is, and a network that can fail."""
+"""A far tier (L2) for the caches of one test, with every ability there is, on a network that can fail."""
 
 from __future__ import annotations
 

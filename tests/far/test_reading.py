@@ -1,4 +1,4 @@
-"""A missed key is read from the store that processes share before the source is asked."""
+"""A missed key is read from the far tier (L2) before the source is asked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One source call and its time: how long it may take, and what is told when it was stopped."""
+"""One source call and its timeout: how long it may take, and which error says that it was stopped."""
 
 from __future__ import annotations
 

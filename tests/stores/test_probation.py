@@ -1,4 +1,4 @@
-"""Unread keys beside the others: one place each, never more than fit, and each is told of once."""
+"""Unread keys beside the others: one place each, never more than fit, and each is reported once."""
 
 from __future__ import annotations
 

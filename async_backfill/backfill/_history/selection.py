@@ -88,7 +88,7 @@ class HottestFirst(Generic[K]):
         ):
             self._make_plan()
             self._skip_what_is_there()
-            if self._place == len(self._plan):  # nothing to gain before an entry is removed
+            if self._place == len(self._plan):  # until an entry is removed, only a miss makes a key hot
                 self._covered_at = self._removals()
 
     def _make_plan(self) -> None:

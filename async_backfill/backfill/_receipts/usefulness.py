@@ -1,4 +1,4 @@
-"""The usefulness of backfills: who read the backfilled keys, and which misses a backfill can prevent."""
+"""The usefulness of backfills: whether their keys are read, and which misses a backfill can prevent."""
 
 from __future__ import annotations
 
