@@ -55,7 +55,7 @@ def pack(command: Command) -> bytes:
 
 
 class Dialer:
-    """Opens connections to the server of ``url``, or to others of its cluster.
+    """A factory of connections to the server of ``url``, or to others of its cluster.
 
     :param connect_timeout: seconds for opening a connection and logging in.
     :raises ConfigurationError: for a URL that cannot be used; no text shows a password.

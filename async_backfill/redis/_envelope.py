@@ -64,7 +64,7 @@ class Compression(Protocol):
 
 
 class Envelopes(Generic[V]):
-    """Encodes values as envelopes and decodes them again; counts the ones it cannot use.
+    """An encoder and decoder of envelopes, which counts the ones it cannot use.
 
     :param value_type: the type of a decoded value, any type that msgspec supports; ``Any`` gives plain types.
     :param max_bytes: the largest size of an envelope, and of its decompressed payload; 1 or more.

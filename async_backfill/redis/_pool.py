@@ -35,7 +35,7 @@ class Link(Protocol):
 
 
 class LinkPool:
-    """Lends connections: at most ``size`` at a time, the most recently returned one first.
+    """A pool that lends at most ``size`` connections at a time, the most recently returned one first.
 
     :param dial: opens a connection, with a timeout of its own; raises `RedisUnavailableError` or
         `RedisReplyError`.

@@ -18,7 +18,7 @@ _LEAST_WAIT: Final = 0.05
 
 
 class Wakeups:
-    """Wakes the watchers of a key's digest when a message on ``channel`` has it.
+    """Watchers of keys, woken when a message on ``channel`` has the digest of their key.
 
     A message is a sequence of digests of ``digest`` bytes each. A task holds the subscription as long as
     there is a watcher; a watcher that is older than the subscription is woken once when it is ready.

@@ -31,7 +31,7 @@ _LOGGER: Final = logging.getLogger("async_backfill.far")
 
 
 class RedisInvalidations(Generic[K]):
-    """Publishes and receives invalidations on a channel of Redis; implements `Invalidations`.
+    """Invalidations on a channel of Redis; implements `Invalidations`.
 
     While the connection is up, a message arrives once, after the latency of the network. When the connection
     is lost, also silently, `listen` calls ``forget(None)``, which means every key: within ``bound`` seconds,

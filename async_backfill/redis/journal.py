@@ -18,7 +18,7 @@ __all__ = ["RedisJournal"]
 
 
 class RedisJournal:
-    """Keeps the heats of the hot keys in one value in Redis; implements `Journal`.
+    """A journal of hot keys in one Redis value; implements `Journal`.
 
     Caches that save under the same name replace each other's heats. That does no harm where requests are
     spread over the processes at random: all heats are then alike.

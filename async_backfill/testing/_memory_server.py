@@ -29,7 +29,7 @@ class _Lease:
 
 
 class MemoryServer(Generic[K, V]):
-    """Keeps values and leases until they expire; all methods are synchronous."""
+    """A store of values and leases, each until it expires; all methods are synchronous."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock

@@ -16,7 +16,7 @@ _CALLS: Final = ("set_many", "set_many", "add", "read", "read", "delete_many", "
 
 
 class StoreCourse(Generic[K]):
-    """Makes random calls to ``store``, the same ones each time, and checks its promises after each."""
+    """A sequence of random calls to ``store``, always the same, with a check of its promises after each."""
 
     def __init__(self, store: BoundedStore[K, Any], keys: Sequence[K]) -> None:
         self._store = store

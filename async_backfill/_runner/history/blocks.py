@@ -16,7 +16,7 @@ _GZIP: Final = 31  # for zlib: expect a gzip header, and a checksum at the end
 
 
 class LineBlocks:
-    """Splits pieces of bytes into blocks of whole lines, each of at most about 1 MiB.
+    """A splitter of bytes into blocks of whole lines, each of at most about 1 MiB.
 
     The first bytes tell whether the file is gzip. A byte order mark is removed.
 
@@ -94,7 +94,7 @@ class _Plain:
 
 
 class _Gzip:
-    """Unpacks gzip members one after another, at most one block at a time, at any compression ratio."""
+    """An unpacker of gzip members, at most one block at a time, at any compression ratio."""
 
     def __init__(self) -> None:
         self._member = zlib.decompressobj(_GZIP)

@@ -88,7 +88,7 @@ async def _look_up(cache: BackfillCache[str, Any], key: str, _: float | None) ->
 
 
 class _Stopwatch:
-    """Looks up a key and passes the latency to ``took``, counted from its arrival if it has one."""
+    """A lookup that passes its latency to ``took``, counted from its arrival if it has one."""
 
     def __init__(self, took: Callable[[float], object]) -> None:
         self._took = took

@@ -75,7 +75,7 @@ def decode(document: Mapping[str, Any], file: str) -> Scenario:
 
 
 class _Decoder:
-    """Decodes one document; each error message begins with the name of the file."""
+    """A decoder of one document; each error message begins with the name of the file."""
 
     def __init__(self, file: str) -> None:
         self._file = file

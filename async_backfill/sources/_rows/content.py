@@ -31,7 +31,7 @@ _GAP: Final = 1 << 14
 _LONGEST_READ: Final = 1 << 20
 
 Unpack: TypeAlias = "Callable[[BinaryIO], AbstractContextManager[Reader]]"
-"""Opens packed bytes; its reader raises `OSError`, `EOFError` or `ValueError` when they are damaged."""
+"""A function that opens packed bytes; damaged ones raise `OSError`, `EOFError` or `ValueError`."""
 
 
 class Reader(Protocol):

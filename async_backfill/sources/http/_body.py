@@ -12,7 +12,7 @@ _FIRST_OF_NUMBERS: Final = tuple(b"-0123456789"[at : at + 1] for at in range(11)
 
 
 class Body:
-    """Collects the pieces of one body.
+    """A body under construction, piece by piece.
 
     :param most: the largest allowed size in bytes, as sent and unpacked.
     :param encoding: the ``Content-Encoding`` header; gzip is accepted (RFC 1952, also several members).

@@ -70,7 +70,7 @@ async def open_database(url: str | sa.URL, **options: Any) -> AsyncIterator[Asyn
 
 
 class Database:
-    """Runs queries on ``engine``, each in a transaction of its own."""
+    """A database behind ``engine``, with each query in a transaction of its own."""
 
     def __init__(self, engine: AsyncEngine, timeout: float | None) -> None:
         if not isinstance(engine, AsyncEngine):  # a URL given instead would show its password
