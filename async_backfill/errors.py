@@ -23,6 +23,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
+__all__ = [
+    "AsyncBackfillError",
+    "CacheClosedError",
+    "CircuitOpenError",
+    "ConfigurationError",
+    "JournalError",
+    "KeyNotFoundError",
+    "LoadCycleError",
+    "LoadError",
+    "LoadTimeoutError",
+    "MissingExtraError",
+    "ScenarioError",
+    "StoreError",
+]
+
 
 class AsyncBackfillError(Exception):
     """The base of every error that this package raises on purpose."""

@@ -10,6 +10,8 @@ from async_backfill.errors import StoreError
 from async_backfill.outcomes import LoadCause
 from async_backfill.records import AuditRecord
 
+__all__ = ["BackfillAudited", "Event", "FarStoreFailed", "KeysEvicted", "LoadFinished", "Observer"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadFinished:
@@ -59,6 +61,7 @@ class FarStoreFailed:
 
 
 Event: TypeAlias = LoadFinished | KeysEvicted | BackfillAudited | FarStoreFailed
-"""What happened, as one of these."""
+"""Any event of a cache."""
+
 Observer: TypeAlias = Callable[[Event], None]
-"""Is called with each event, in the order in which they happen."""
+"""A function that is called with each event, in the order in which they happen."""

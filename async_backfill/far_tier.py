@@ -13,6 +13,8 @@ from async_backfill.policies import CircuitPolicy
 if TYPE_CHECKING:
     from async_backfill.contracts import FarStore, Invalidations, Leases
 
+__all__ = ["FarTier"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FarTier(Generic[K, V]):

@@ -10,6 +10,8 @@ import enum
 from dataclasses import dataclass
 from typing import Final, Literal
 
+__all__ = ["ABSENT", "ELSEWHERE", "Absent", "Elsewhere", "Failed", "LoadCause", "MissCause"]
+
 
 class Absent(enum.Enum):
     """The type of `ABSENT`, so that type checkers can narrow ``value is ABSENT``."""

@@ -17,6 +17,16 @@ from async_backfill._common.validation import (
 )
 from async_backfill.errors import ConfigurationError
 
+__all__ = [
+    "SELECTIONS",
+    "BackfillPolicy",
+    "CircuitPolicy",
+    "FreshnessPolicy",
+    "HistoryPolicy",
+    "LoadPolicy",
+    "SelectionName",
+]
+
 SelectionName: TypeAlias = Literal["source", "history"]
 SELECTIONS: Final[tuple[SelectionName, ...]] = get_args(SelectionName)
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+__all__ = ["LEGAL_CHANGES", "AuditRecord", "BackfillCause", "BudgetState", "CircuitState", "Status"]
+
 
 class Status(enum.StrEnum):
     """The decision about a backfill, or its result."""

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from async_backfill.outcomes import MissCause
     from async_backfill.records import BudgetState, CircuitState
 
+__all__ = ["FarStats", "Stats"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FarStats:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     _Sending: TypeAlias = MemoryObjectSendStream[tuple[int, Mapping[K, V]]]
     _Receiving: TypeAlias = MemoryObjectReceiveStream[tuple[int, Mapping[K, V]]]
 
+__all__ = ["CopyError", "CopyProgress", "copy_rows"]
+
 
 @dataclass(frozen=True, slots=True)
 class CopyProgress(Generic[K_co]):

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from async_backfill.records import AuditRecord
 
+__all__ = ["AuditFile"]
+
 
 class AuditFile:
     """An `async_backfill.contracts.AuditSink` that appends to the file at ``path``; needs asyncio.

@@ -6,6 +6,8 @@ from async_backfill._common.validation import whole, whole_or_none
 from async_backfill.errors import ConfigurationError
 from async_backfill.records import BudgetState
 
+__all__ = ["BackfillBudget"]
+
 
 class BackfillBudget:
     """Hands out ``max_backfills`` permits, then none until a person approves more.

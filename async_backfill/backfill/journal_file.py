@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from async_backfill.contracts import Heats
 
+__all__ = ["JournalFile"]
+
 
 class JournalFile:
     """An `async_backfill.contracts.Journal` in the file at ``path``.

@@ -7,8 +7,10 @@ from typing import Final
 
 from async_backfill._common.validation import real, whole
 
-LEAST_THRESHOLD: Final = 0.01
-MOST_THRESHOLD: Final = 1.0
+__all__ = ["MissRateTrigger"]
+
+_LEAST_THRESHOLD: Final = 0.01
+_MOST_THRESHOLD: Final = 1.0
 _WHY: Final = (
     " (at 0 every single miss would start a backfill: the cache reads the source without end and thrashes)"
 )
@@ -28,7 +30,7 @@ class MissRateTrigger:
 
     def __init__(self, threshold: float, *, window: int = 1000, min_lookups: int = 3) -> None:
         self._threshold = real(
-            "miss_threshold", threshold, least=LEAST_THRESHOLD, most=MOST_THRESHOLD, why=_WHY
+            "miss_threshold", threshold, least=_LEAST_THRESHOLD, most=_MOST_THRESHOLD, why=_WHY
         )
         self._window = whole("window", window, least=1)
         self._min_lookups = whole("min_lookups", min_lookups, least=1)

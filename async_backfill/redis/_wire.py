@@ -1,9 +1,11 @@
-"""Types of the Redis protocol: commands, their arguments, and replies."""
+"""The Redis protocol: types of commands, their arguments and replies, and how a ttl is sent."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
+
+from async_backfill._common.validation import positive_seconds_or_none
 
 Argument: TypeAlias = bytes | str | int | float
 """An argument of a command: ``float`` is sent as its shortest text, ``str`` as UTF-8."""
@@ -13,3 +15,11 @@ Command: TypeAlias = Sequence[Argument]
 
 Reply: TypeAlias = Any
 """A reply: ``bytes``, ``int``, ``None``, a list of replies, or a `RedisReplyError`."""
+
+_LONGEST_TTL: Final = 10.0**10  # seconds; the server cannot represent much later times
+
+
+def milliseconds(ttl: float | None) -> int | None:
+    """Return ``ttl`` in whole milliseconds, 1 or more."""
+    seconds = positive_seconds_or_none("ttl", ttl)
+    return None if seconds is None else max(int(min(seconds, _LONGEST_TTL) * 1000.0), 1)

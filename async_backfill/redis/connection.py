@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from async_backfill.redis._pool import Link
     from async_backfill.redis._wire import Argument, Command, Reply
 
+__all__ = ["RedisConnection", "connect"]
+
 
 def connect(url: str, *, max_connections: int = 8, connect_timeout: float = 2.0) -> RedisConnection:
     """Return a connection to the server at ``url``; nothing is sent before the first command.

@@ -20,8 +20,8 @@ from async_backfill._common.validation import positive_seconds
 from async_backfill.contracts import K, V
 from async_backfill.redis._envelope import LEASE
 from async_backfill.redis._wakeups import Wakeups
+from async_backfill.redis._wire import milliseconds
 from async_backfill.redis.errors import RedisReplyError
-from async_backfill.redis.store import milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
@@ -36,7 +36,7 @@ _DIGEST: Final = 8
 _LONGEST_WAIT: Final = 1.0
 _LATE: Final = 0.002  # seconds by which the server's clock may lag behind
 
-ACQUIRE: Final = """
+_ACQUIRE: Final = """
 local answers = {}
 for i = 1, #KEYS do
     local kind = redis.call('TYPE', KEYS[i])['ok']
@@ -62,7 +62,7 @@ It returns for each key 1 (leased), minus the milliseconds left of another's lea
 another Redis type, or with a lease that never expires, counts as free.
 """
 
-END: Final = """
+_END: Final = """
 local kept = {}
 for i = 1, #KEYS do
     local value = redis.pcall('GET', KEYS[i])
@@ -153,7 +153,7 @@ class RedisLeases(Generic[K, V]):
         names = self._store.keyspace.redis_keys(list(keys))
         self._watched.update(names)
         try:
-            with self._wakeups.watch([digest_of(name) for name in names]) as woken:
+            with self._wakeups.watch([_digest_of(name) for name in names]) as woken:
                 yield lambda: woken(self._time_to_wait(names))
         finally:
             self._watched.subtract(names)
@@ -179,7 +179,7 @@ class RedisLeases(Generic[K, V]):
         answers: list[Reply] = [None] * len(names)
         for group in await self._store.connection.groups(names):
             args: list[Argument] = [LEASE + token, self._milliseconds, *(known[place] for place in group)]
-            got = await self._store.connection.script(ACQUIRE, [names[place] for place in group], args)
+            got = await self._store.connection.script(_ACQUIRE, [names[place] for place in group], args)
             for place, answer in zip(group, got, strict=True):
                 answers[place] = answer
         return answers
@@ -194,12 +194,12 @@ class RedisLeases(Generic[K, V]):
         ended = [False] * len(names)
         refusal: RedisReplyError | None = None
         for group in await self._store.connection.groups(names):
-            digests = b"".join(digest_of(names[place]) for place in group)
+            digests = b"".join(_digest_of(names[place]) for place in group)
             args: list[Argument] = ["" if ttl is None else ttl, self._channel, digests]
             for place in group:
                 args += [LEASE + tokens[place], values[place]]
             try:
-                got = await self._store.connection.script(END, [names[place] for place in group], args)
+                got = await self._store.connection.script(_END, [names[place] for place in group], args)
             except RedisReplyError as error:
                 refusal = error
                 continue
@@ -210,6 +210,6 @@ class RedisLeases(Generic[K, V]):
         return ended
 
 
-def digest_of(name: bytes) -> bytes:
+def _digest_of(name: bytes) -> bytes:
     """Return the digest of a Redis key for a message; a collision only wakes a watcher once too often."""
     return blake2b(name, digest_size=_DIGEST).digest()

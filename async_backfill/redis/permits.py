@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RedisPermits"]
 
-SPEND: Final = """
+_SPEND: Final = """
 local left = tonumber(redis.call('GET', KEYS[1]) or ARGV[1])
 local spent = 0
 if left > 0 then
@@ -23,7 +23,7 @@ return {spent, left}
 """
 """A Lua script that spends a permit if there is one."""
 
-ADD: Final = """
+_ADD: Final = """
 local left = tonumber(redis.call('GET', KEYS[1]) or ARGV[1]) + ARGV[2]
 redis.call('SET', KEYS[1], string.format('%.0f', left))
 return left
@@ -53,7 +53,7 @@ class RedisPermits:
 
         :raises RedisError: when no server answered, or the value in Redis is not a number.
         """
-        spent, left = await self._connection.script(SPEND, [self._name], [self._initial])
+        spent, left = await self._connection.script(_SPEND, [self._name], [self._initial])
         return spent == 1, left
 
     async def approve(self, permits: int, /) -> int:
@@ -62,7 +62,7 @@ class RedisPermits:
         :raises RedisError: as `acquire` does; the permits may have been added nevertheless.
         """
         added = whole("permits", permits, least=1)
-        return cast("int", await self._connection.script(ADD, [self._name], [self._initial, added]))
+        return cast("int", await self._connection.script(_ADD, [self._name], [self._initial, added]))
 
     async def left(self) -> int:
         """Return the number of permits left.

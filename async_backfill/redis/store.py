@@ -6,10 +6,10 @@ import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic
 
-from async_backfill._common.validation import positive_seconds_or_none
 from async_backfill.contracts import FarCopy, K, V
 from async_backfill.redis._envelope import Envelopes
 from async_backfill.redis._keyspace import Keyspace
+from async_backfill.redis._wire import milliseconds
 from async_backfill.redis.errors import RedisReplyError
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["RedisStore"]
 
 _MOST: Final = 500  # keys of one command: more would block the server for long, and cost more for each key
-_LONGEST_TTL: Final = 10.0**10  # seconds; the server cannot represent much later times
 _PAGE: Final = 1_000
 
 
@@ -173,9 +172,3 @@ class RedisStore(Generic[K, V]):
             if isinstance(reply, RedisReplyError):
                 raise reply
         return replies
-
-
-def milliseconds(ttl: float | None) -> int | None:
-    """Return ``ttl`` in whole milliseconds, 1 or more."""
-    seconds = positive_seconds_or_none("ttl", ttl)
-    return None if seconds is None else max(int(min(seconds, _LONGEST_TTL) * 1000.0), 1)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from async_backfill.contracts import EvictionOrder
 
+__all__ = ["MemoryStore"]
+
 
 class MemoryStore(Generic[K, V]):
     """A dict with a capacity; when it is full, it evicts the key that is next in its eviction order.

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from async_backfill.stores._eviction.orders import Eviction
 
+__all__ = ["WeighedStore"]
+
 
 class WeighedStore(MemoryStore[K, V]):
     """A `MemoryStore` whose entries weigh at most ``max_weight`` together.

@@ -1,0 +1,154 @@
+"""What is public: the modules without a leading underscore, and the names that each of them exports.
+
+A name that is added here is a promise from then on; one that leaves needs a deprecation first.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import re
+from pathlib import Path
+from types import ModuleType
+
+import async_backfill
+
+# Each module at the start of a line, and below it its names, sorted as ``__all__`` is.
+PUBLIC = """
+async_backfill
+  AsyncBackfillError AuditRecord BackfillCache BackfillCause BackfillPolicy BudgetState
+  CacheClosedError CircuitOpenError CircuitPolicy CircuitState ConfigurationError Failed FarTier
+  FreshnessPolicy HistoryPolicy JournalError KeyNotFoundError LoadCycleError LoadError LoadPolicy
+  LoadTimeoutError MappingSource MemoryStore MissCause MissingExtraError ScenarioError SimulatedSource
+  Stats Status StoreError WeighedStore cached each
+async_backfill.backfill
+async_backfill.backfill.audit_file
+  AuditFile
+async_backfill.backfill.budget
+  BackfillBudget
+async_backfill.backfill.journal_file
+  JournalFile
+async_backfill.backfill.trigger
+  MissRateTrigger
+async_backfill.contracts
+  AuditSink BoundedStore Clock EvictionOrder FarCopy FarStore Heats Invalidations Journal K K_co
+  Leases OrderState Page Permits Room Scan Selection Source Spawn Store Trigger V V_co V_contra
+async_backfill.errors
+  AsyncBackfillError CacheClosedError CircuitOpenError ConfigurationError JournalError
+  KeyNotFoundError LoadCycleError LoadError LoadTimeoutError MissingExtraError ScenarioError
+  StoreError
+async_backfill.events
+  BackfillAudited Event FarStoreFailed KeysEvicted LoadFinished Observer
+async_backfill.far_tier
+  FarTier
+async_backfill.outcomes
+  ABSENT ELSEWHERE Absent Elsewhere Failed LoadCause MissCause
+async_backfill.policies
+  SELECTIONS BackfillPolicy CircuitPolicy FreshnessPolicy HistoryPolicy LoadPolicy SelectionName
+async_backfill.records
+  LEGAL_CHANGES AuditRecord BackfillCause BudgetState CircuitState Status
+async_backfill.redis
+  RedisConnection RedisError RedisInvalidations RedisJournal RedisLeases RedisPermits RedisReplyError
+  RedisStore RedisUnavailableError Zstd connect
+async_backfill.redis.compression
+  Zstd
+async_backfill.redis.connection
+  RedisConnection connect
+async_backfill.redis.errors
+  RedisError RedisReplyError RedisUnavailableError
+async_backfill.redis.invalidations
+  RedisInvalidations
+async_backfill.redis.journal
+  RedisJournal
+async_backfill.redis.leases
+  RedisLeases
+async_backfill.redis.permits
+  RedisPermits
+async_backfill.redis.store
+  RedisStore
+async_backfill.sources
+async_backfill.sources.callable
+  each
+async_backfill.sources.file
+  FileSource
+async_backfill.sources.http
+  AnswerError Batch BatchRequest HTTPSource HTTPSourceError KeyTextError NoAnswerError RetryPolicy
+  StatusError get_keys post_keys
+async_backfill.sources.mapping
+  MappingSource
+async_backfill.sources.parquet
+  ParquetSource
+async_backfill.sources.retrying
+  RetryingSource
+async_backfill.sources.simulated
+  SimulatedError SimulatedSource
+async_backfill.sources.sql
+  QueryError SQLSource StatementSource open_database
+async_backfill.sources.typed
+  TypedKey TypedScan TypedSource
+async_backfill.sources.zstd
+  unpack_zstd
+async_backfill.stats
+  FarStats Stats
+async_backfill.stores
+async_backfill.stores.memory
+  MemoryStore
+async_backfill.stores.weighed
+  WeighedStore
+async_backfill.testing
+  FarStoreContract GatedSource InvalidationsContract KeysetScanContract LeasesContract ManualClock
+  MemoryFarStore MemoryPermits NetworkLink PartialFailureContract PermitsContract ScanContract
+  SourceContract StoreContract
+async_backfill.warming
+  CopyError CopyProgress copy_rows
+"""
+
+
+def listed():
+    """Return the names that ``PUBLIC`` has for each module."""
+    blocks = [block.split() for block in re.split(r"\n(?=\w)", PUBLIC.strip())]
+    return {module: names for module, *names in blocks}
+
+
+def public_modules():
+    modules = pkgutil.walk_packages(async_backfill.__path__, "async_backfill.")
+    names = ["async_backfill", *(module.name for module in modules)]
+    return [name for name in names if not any(part.startswith("_") for part in name.split(".")[1:])]
+
+
+def test_the_public_modules_are_those_that_are_listed():
+    assert sorted(public_modules()) == list(listed())
+
+
+def test_each_public_module_exports_what_is_listed():
+    assert {name: importlib.import_module(name).__all__ for name in public_modules()} == listed()
+
+
+def test_each_public_class_and_function_says_what_it_is():
+    exported = [
+        getattr(importlib.import_module(module), name) for module, names in listed().items() for name in names
+    ]
+    documented = [value for value in exported if inspect.isclass(value) or inspect.isfunction(value)]
+
+    assert len(documented) > 80
+    assert [value for value in documented if not inspect.getdoc(value)] == []
+
+
+def test_a_module_defines_nothing_public_that_it_does_not_export():
+    hidden = [
+        f"{name}.{defined}"
+        for name in public_modules()
+        for defined, value in vars(importlib.import_module(name)).items()
+        if getattr(value, "__module__", None) == name and not defined.startswith("_")
+        if defined not in importlib.import_module(name).__all__ and not isinstance(value, ModuleType)
+    ]
+
+    assert hidden == []
+
+
+def test_the_top_level_has_at_most_15_entries_without_an_underscore():
+    (folder,) = async_backfill.__path__
+    entries = [entry.name for entry in Path(folder).iterdir() if not entry.name.startswith("_")]
+
+    assert len(entries) <= 15, entries
