@@ -118,6 +118,7 @@ def lowest(session: nox.Session) -> None:
     session.run("uv", "pip", "compile", *compiled, "pyproject.toml")
     session.run("uv", "pip", "install", "--quiet", "--requirements", versions)
     session.run("uv", "pip", "install", "--quiet", "--no-deps", ".")
+    session.run("uv", "pip", "install", "--quiet", "pyparsing<3.3")  # of a newer one old matplotlib warns
     tests = session.posargs or _OF_LIBRARIES
     session.run("python", "-m", "pytest", "-n", "2", "--dist", "loadfile", *tests)
 
