@@ -58,7 +58,7 @@ class BackfillCache(Operations[K, V]):
     :param backfill: when and how a backfill runs.
     :param history: what is remembered of which keys are hot, for ``selection="history"``.
     :param journal: keeps that beyond this process; it is read when the cache is opened first.
-    :param far: a store that processes share, behind this cache's memory and before the source.
+    :param far: the far tier (L2), such as Redis: a store that several processes share.
     :param trigger: decides when to backfill, in place of ``miss_threshold`` and of the window in
         ``backfill``.
     :param store: where copies are, in place of a `MemoryStore` of ``capacity``.

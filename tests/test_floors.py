@@ -96,6 +96,21 @@ def forbidden_imports(imports, contract):
     )
 
 
+def cycles(imports):
+    """Return the groups of modules each of which reaches all others of its group by imports."""
+    reached = {name: set() for name in imports}
+    for name, met in reached.items():
+        ahead = [name]
+        while ahead:
+            new = imports.get(ahead.pop(), set()) - met
+            met |= new
+            ahead += new
+    groups = {
+        frozenset(other for other in met if name in reached.get(other, ())) for name, met in reached.items()
+    }
+    return sorted(map(set, groups - {frozenset()}), key=sorted)
+
+
 def build(root, files):
     """Write a package below ``root``: the source of each of its ``files``."""
     for name, source in files.items():
@@ -123,6 +138,21 @@ def test_a_module_that_a_contract_names_is_there(contract):
 def test_every_room_with_a_floor_is_there(contract):
     (container,) = contract["containers"]
     assert {room_of(name, container) for name in graph()} - {None} == set(floors(contract))
+
+
+def test_no_module_imports_itself_by_way_of_others_types_included():
+    assert cycles(graph()) == []
+
+
+def test_a_cycle_of_imports_is_found():
+    imports = {"a": {"b"}, "b": {"c", "asyncio"}, "c": {"a"}, "d": {"a"}}
+
+    assert cycles(imports) == [{"a", "b", "c"}]
+
+
+def test_no_file_of_the_package_has_more_than_260_lines():
+    files = (ROOT / PACKAGE).rglob("*.py")
+    assert [file.name for file in files if file.read_text("utf-8").count("\n") > 260] == []
 
 
 def test_the_package_has_at_most_twelve_floors():

@@ -159,7 +159,7 @@ RowReader: TypeAlias = JsonLines | CsvLines
 
 
 def row_reader(path: AnyPath, file: BinaryIO, wanted: Sequence[str], longest: int) -> RowReader:
-    """Return a reader for the format of ``file``, which is told by its content.
+    """Return a reader for the format of ``file``, which shows in its content.
 
     A file whose first character, after blanks, is ``{`` is JSON lines; any other is CSV with a header.
 

@@ -1,6 +1,6 @@
 """Read a table or a list of keys from a file into memory: CSV, JSON lines or plain lines, also gzip.
 
-The format is told by the content of a file, never by its name. Reading goes through aiofiles and
+The format is recognised by the content of a file, never by its name. Reading goes through aiofiles and
 parsing through a worker thread, so a large table does not block the event loop.
 """
 
