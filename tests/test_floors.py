@@ -101,7 +101,7 @@ def build(root, files):
         path.write_text(source, "utf-8")
 
 
-def test_an_import_goes_down_the_floors_and_rooms_on_one_floor_do_not_know_each_other():
+def test_an_import_goes_down_the_floors_and_never_to_a_room_on_the_same_floor():
     assert breaches(graph(), LAYERS) == []
 
 
@@ -178,7 +178,7 @@ def test_an_import_that_is_forbidden_is_found(tmp_path):
     ]
 
 
-def test_an_import_that_a_contract_makes_an_exception_of_is_allowed_there_and_nowhere_else(tmp_path):
+def test_an_import_that_a_contract_excepts_is_allowed_there_and_nowhere_else(tmp_path):
     sources = {"left/deep.py": "import stamina", "low.py": "from stamina import retry"}
     build(tmp_path, sources)
     contract = {
