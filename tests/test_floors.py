@@ -218,7 +218,7 @@ def test_an_import_that_is_forbidden_is_found(tmp_path):
     ]
 
 
-def test_an_import_that_a_contract_makes_an_exception_of_is_allowed_there_and_nowhere_else(tmp_path):
+def test_an_import_that_a_contract_excepts_is_allowed_there_and_nowhere_else(tmp_path):
     sources = {"left/deep.py": "import stamina", "low.py": "from stamina import retry"}
     build(tmp_path, sources)
     contract = {
