@@ -103,7 +103,7 @@ def cycles(imports):
         ahead = [name]
         while ahead:
             new = imports.get(ahead.pop(), set()) - met
-            met |= new
+            met.update(new)
             ahead += new
     groups = {
         frozenset(other for other in met if name in reached.get(other, ())) for name, met in reached.items()
