@@ -12,10 +12,10 @@ from async_backfill._lookup.misses import ManyMisses
 from async_backfill._lookup.revalidation import Revalidation
 from async_backfill._lookup.slow_paths import SlowPaths
 from async_backfill.backfill._backfiller import Backfiller
-from async_backfill.backfill._history.readiness import Readiness
+from async_backfill.backfill._history.readiness import Warming
 from async_backfill.backfill._history.selection import HottestFirst
 from async_backfill.backfill._source_order import SourceOrder
-from async_backfill.outcomes import LoadCause
+from async_backfill.outcomes import ABSENT, LoadCause
 from async_backfill.records import CircuitState
 
 if TYPE_CHECKING:
@@ -162,14 +162,24 @@ def make_misses(
     )
 
 
-def make_readiness(parts: Parts[K, V], backfiller: Backfiller[K] | None) -> Readiness[K]:
-    """Return what knows whether the cache is warm."""
-    return Readiness(
-        parts.hot,
+def make_warming(
+    parts: Parts[K, V], backfiller: Backfiller[K] | None, selection: Selection[K] | None, spawn: Spawn
+) -> Warming[K]:
+    """Return what warms the cache, and knows whether it is warm."""
+    near, heat, evicts = parts.near, parts.heat, parts.settings.backfill.evicts
+    hottest_first = selection if isinstance(selection, HottestFirst) else None
+    return Warming(
+        parts.settings.readiness,
+        None if hottest_first is None else parts.hot,
         backfiller,
         parts.budget,
-        capacity=parts.near.store.capacity,
-        is_known=parts.near.knows,
+        capacity=near.store.capacity,
+        has_history=lambda: heat is not None and heat.has_history,
+        has_value=lambda key: near.peek(key, ABSENT) is not ABSENT,
+        is_absent=near.knows,
+        is_full=lambda: not evicts and near.store.free_room() == 0,
+        use_ranking=lambda ranking: None if hottest_first is None else hottest_first.use(ranking),
+        spawn=spawn,
     )
 
 
