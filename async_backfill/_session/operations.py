@@ -144,6 +144,7 @@ class Operations(Generic[K, V]):
             circuit=None if opening is None else opening.engine.loader.calling.circuit,
             audit_dropped=parts.audit.dropped,
             far=None if parts.far_calls is None else parts.far_calls.stats(),
+            scan=parts.scan,
         )
 
     @property

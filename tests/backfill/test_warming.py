@@ -61,7 +61,7 @@ async def test_a_ranking_is_that_of_sorting_and_is_made_in_steps():
         tasks.cancel_scope.cancel()
 
     assert found == sorted(heats, key=heats.__getitem__, reverse=True)
-    assert turns.most <= 2 * STEP
+    assert turns.most <= 4 * STEP
 
 
 @pytest.mark.parametrize("batch", [10, 500, MANY])
@@ -91,6 +91,6 @@ async def test_looks_are_few_in_one_turn_and_no_more_than_a_multiple_of_the_keys
             assert warming.is_ready(1.0)
         tasks.cancel_scope.cancel()
 
-    assert turns.most <= 2000
+    assert turns.most <= 4000
     assert turns.total == in_all
     assert in_all <= 2 * MANY + (MANY // batch) * (batch + 64)
