@@ -2,6 +2,7 @@
 
 from async_backfill._cache import BackfillCache
 from async_backfill._cached.decorator import cached
+from async_backfill.backfill.readiness import Readiness, ReadinessPolicy, ReadinessState
 from async_backfill.errors import (
     AsyncBackfillError,
     CacheClosedError,
@@ -59,6 +60,9 @@ __all__ = [
     "MemoryStore",
     "MissCause",
     "MissingExtraError",
+    "Readiness",
+    "ReadinessPolicy",
+    "ReadinessState",
     "ScenarioError",
     "SimulatedSource",
     "Stats",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar, overload
 
 from async_backfill._session.operations import Operations
 from async_backfill._session.settings import Settings
+from async_backfill.backfill.readiness import ReadinessPolicy
 from async_backfill.contracts import K, V
 from async_backfill.errors import KeyNotFoundError
 from async_backfill.outcomes import ABSENT
@@ -58,6 +59,7 @@ class BackfillCache(Operations[K, V]):
     :param backfill: when and how a backfill runs.
     :param history: what is remembered of which keys are hot, for ``selection="history"``.
     :param journal: keeps that beyond this process; it is read when the cache is opened first.
+    :param readiness: when the cache counts as warm, and who begins to warm it.
     :param far: the far tier (L2), such as Redis: a store that several processes share.
     :param trigger: decides when to backfill, in place of ``miss_threshold`` and of the window in
         ``backfill``.
@@ -87,6 +89,7 @@ class BackfillCache(Operations[K, V]):
         backfill: BackfillPolicy | None = None,
         history: HistoryPolicy | None = None,
         journal: Journal[K] | None = None,
+        readiness: ReadinessPolicy | None = None,
         far: FarTier[K, V] | None = None,
         trigger: Trigger | None = None,
         store: BoundedStore[K, V] | None = None,
@@ -111,6 +114,7 @@ class BackfillCache(Operations[K, V]):
                 backfill=backfill or BackfillPolicy(),
                 history=history or HistoryPolicy(),
                 journal=journal,
+                readiness=readiness or ReadinessPolicy(),
                 far=far,
                 trigger=trigger,
                 store=store,

@@ -62,6 +62,9 @@ class Stats:
         backfills that have started, and those of them that failed.
     ``backfills_skipped``, ``backfills_denied``
         backfills that did not start because there were no keys or no free room, or no permit.
+    ``scans``, ``scans_failed``, ``scanned_keys``
+        pages of its keys that the source was asked for by backfills, those of them that failed, and the keys
+        on them.
     ``evictions``
         keys that were evicted to make room.
     ``size``, ``in_flight``
@@ -105,3 +108,6 @@ class Stats:
     circuit: CircuitState | None
     audit_dropped: int
     far: FarStats | None = None
+    scans: int = 0
+    scans_failed: int = 0
+    scanned_keys: int = 0

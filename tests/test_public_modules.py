@@ -20,8 +20,8 @@ async_backfill
   AsyncBackfillError AuditRecord BackfillCache BackfillCause BackfillPolicy BudgetState
   CacheClosedError CircuitOpenError CircuitPolicy CircuitState ConfigurationError Failed FarTier
   FreshnessPolicy HistoryPolicy JournalError KeyNotFoundError LoadCycleError LoadError LoadPolicy
-  LoadTimeoutError MappingSource MemoryStore MissCause MissingExtraError ScenarioError SimulatedSource
-  Stats Status StoreError WeighedStore cached each
+  LoadTimeoutError MappingSource MemoryStore MissCause MissingExtraError Readiness ReadinessPolicy
+  ReadinessState ScenarioError SimulatedSource Stats Status StoreError WeighedStore cached each
 async_backfill.backfill
 async_backfill.backfill.audit_file
   AuditFile
@@ -29,6 +29,8 @@ async_backfill.backfill.budget
   BackfillBudget
 async_backfill.backfill.journal_file
   JournalFile
+async_backfill.backfill.readiness
+  Readiness ReadinessPolicy ReadinessState
 async_backfill.backfill.trigger
   MissRateTrigger
 async_backfill.contracts

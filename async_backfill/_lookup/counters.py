@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from async_backfill.outcomes import LoadCause, MissCause
 from async_backfill.records import BudgetState, CircuitState, Status
 from async_backfill.stats import FarStats, Stats
+
+if TYPE_CHECKING:
+    from async_backfill.backfill._counted_scan import CountedScan
 
 
 @dataclass(slots=True)
@@ -61,6 +65,7 @@ def snapshot(  # noqa: PLR0913 - each is a fact of its own
     circuit: CircuitState | None,
     audit_dropped: int,
     far: FarStats | None,
+    scan: CountedScan[Any] | None,
 ) -> Stats:
     """Return a snapshot of ``counters``, with the facts that are looked up rather than counted."""
     lookups = counters.lookups
@@ -93,4 +98,7 @@ def snapshot(  # noqa: PLR0913 - each is a fact of its own
         circuit=circuit,
         audit_dropped=audit_dropped,
         far=far,
+        scans=0 if scan is None else scan.pages,
+        scans_failed=0 if scan is None else scan.failures,
+        scanned_keys=0 if scan is None else scan.keys,
     )

@@ -11,8 +11,8 @@ from async_backfill._session.wiring import (
     make_backfiller,
     make_loader,
     make_misses,
-    make_readiness,
     make_selection,
+    make_warming,
     open_far,
 )
 from async_backfill.backfill._audit.writer import AuditWriter
@@ -47,7 +47,7 @@ class Engine(Generic[K, V]):
         self._hottest = selection if isinstance(selection, HottestFirst) else None
         self.backfiller = make_backfiller(parts, self.loader, selection, spawn)
         self.misses, self.many_misses = make_misses(parts, self.loader, self.backfiller)
-        self.readiness = make_readiness(parts, self.backfiller)
+        self.warming = make_warming(parts, self.backfiller, selection, spawn)
         sink = parts.settings.audit_sink
         self.writer = None if sink is None else AuditWriter(sink, interval=_AUDIT_INTERVAL, spawn=spawn)
 
@@ -62,6 +62,12 @@ class Engine(Generic[K, V]):
         await parts.budget.refresh()
         if parts.usefulness is not None:
             parts.usefulness.receipts.wake()
+        await self._restore()
+        if parts.settings.readiness.warm_on_open:
+            self.warming.begin()
+
+    async def _restore(self) -> None:
+        parts = self._parts
         journal, heat = parts.settings.journal, parts.heat
         if journal is None or heat is None:
             return
@@ -82,7 +88,7 @@ class Engine(Generic[K, V]):
         if self._parts.usefulness is not None:
             self._parts.usefulness.write_receipts()
         self.loader.stop()
-        self.readiness.stop()
+        self.warming.stop()
         if self.backfiller is not None:
             self.backfiller.stop()
         if self.far is not None:
@@ -155,4 +161,4 @@ class Engine(Generic[K, V]):
             self._parts.heat.flushed()
         if self._hottest is not None:
             self._hottest.start_again()
-        self.readiness.flushed()
+        self.warming.flushed()

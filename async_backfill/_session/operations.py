@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from async_backfill._session.engine import Engine
     from async_backfill._session.settings import Settings
+    from async_backfill.backfill.readiness import Readiness
     from async_backfill.outcomes import Absent
     from async_backfill.records import AuditRecord
     from async_backfill.stats import Stats
@@ -83,11 +84,12 @@ class Operations(Generic[K, V]):
             no ``max_backfills``.
         :raises StoreError: when the permits of a fleet cannot be reached.
         """
-        self._open()
+        engine = self._open()
         by, reason, parts = text("by", by), text("reason", reason), self._parts
         await parts.budget.grant(n)
         if parts.usefulness is not None:
             parts.usefulness.receipts.wake()
+        engine.warming.approved()
         return parts.audit.add(
             Status.APPROVED,
             lookup=parts.counters.lookups,
@@ -97,22 +99,32 @@ class Operations(Generic[K, V]):
             reason=reason,
         )
 
-    def is_ready(self, coverage: float = 0.9) -> bool:
-        """Return whether ``coverage`` of the hot keys are cached, or no permit is left to load the others.
+    def is_ready(self, coverage: float | None = None) -> bool:
+        """Return whether the cache may take traffic: ``coverage`` of the hot keys were cached, or it gave up.
 
-        Which keys are hot is taken when this is first asked after the cache was opened or cleared. For a
-        readiness probe; with nothing known to be hot a cache is ready.
+        For a readiness probe, in constant time. The first question begins to load what was hot, in the
+        background, and once it is ``True`` it stays so until the cache is emptied or opened anew; with
+        nothing known to be hot it is ``True`` at once. `readiness` says more.
+
+        :param coverage: share of the hot keys, 0.0 to 1.0; ``None`` for that of the setting ``readiness``.
+        :raises ConfigurationError: when the selection is not ``"history"``.
+        """
+        return self._open().warming.is_ready(coverage)
+
+    async def ready(self, coverage: float | None = None) -> None:
+        """Wait until `is_ready`; at the latest after ``ReadinessPolicy.within`` it gives up, and returns.
 
         :raises ConfigurationError: when the selection is not ``"history"``.
         """
-        return self._open().readiness.is_ready(coverage)
+        await self._open().warming.wait(coverage)
 
-    async def ready(self, coverage: float = 0.9) -> None:
-        """Wait until `is_ready`, and start backfills until it is, so that a probe need not wait for traffic.
+    @property
+    def readiness(self) -> Readiness:
+        """Whether the cache is warming, ready, or gave up, and why; asking is what `is_ready` is.
 
         :raises ConfigurationError: when the selection is not ``"history"``.
         """
-        await self._open().readiness.wait(coverage)
+        return self._open().warming.readiness()
 
     async def settle(self) -> None:
         """Wait until nothing loads or backfills, and the audit log has been written."""
@@ -132,6 +144,7 @@ class Operations(Generic[K, V]):
             circuit=None if opening is None else opening.engine.loader.calling.circuit,
             audit_dropped=parts.audit.dropped,
             far=None if parts.far_calls is None else parts.far_calls.stats(),
+            scan=parts.scan,
         )
 
     @property

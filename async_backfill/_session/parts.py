@@ -11,6 +11,7 @@ from async_backfill._lookup.hit import HitPath, make_hit_path
 from async_backfill._lookup.near_tier import NearTier
 from async_backfill._session.reports import Reports
 from async_backfill.backfill._audit.log import AuditLog
+from async_backfill.backfill._counted_scan import CountedScan
 from async_backfill.backfill._fleet_budget import FleetBudget
 from async_backfill.backfill._history.hot_keys import HotKeys
 from async_backfill.backfill._history.recorder import HeatRecorder
@@ -46,6 +47,8 @@ class Parts(Generic[K, V]):
         accounts of what backfills were good for; ``None`` without probation.
     ``hot``, ``heat``
         which keys are hot, and what records it; ``None`` without history.
+    ``scan``
+        the scan of the source's keys, counted; ``None`` without one.
     ``far_calls``
         the calls of the far tier (L2); ``None`` without one.
     """
@@ -63,6 +66,7 @@ class Parts(Generic[K, V]):
     hot: HotKeys[K] | None
     heat: HeatRecorder[K] | None
     far_calls: GuardedCalls | None
+    scan: CountedScan[K] | None
     successors: Successors[K] | None
     budget: BackfillBudget | FleetBudget
 
@@ -136,6 +140,7 @@ def build_parts(settings: Settings[K, V]) -> Parts[K, V]:
         hot=hot,
         heat=heat,
         far_calls=_far_calls(settings, reports),
+        scan=None if settings.scan is None else CountedScan(settings.scan),
         successors=_successors(settings, near),
         budget=BackfillBudget(settings.max_backfills)
         if permits is None

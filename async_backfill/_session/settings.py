@@ -10,6 +10,7 @@ from async_backfill.contracts import K, V
 from async_backfill.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from async_backfill.backfill.readiness import ReadinessPolicy
     from async_backfill.contracts import (
         AuditSink,
         BoundedStore,
@@ -48,6 +49,7 @@ class Settings(Generic[K, V]):
     backfill: BackfillPolicy
     history: HistoryPolicy
     journal: Journal[K] | None
+    readiness: ReadinessPolicy
     far: FarTier[K, V] | None
     trigger: Trigger | None
     store: BoundedStore[K, V] | None
@@ -64,5 +66,7 @@ class Settings(Generic[K, V]):
             raise ConfigurationError(
                 "max_backfills", "belongs to the permits; set it there, not here as well"
             )
+        if self.readiness.warm_on_open and self.backfill.selection != "history":
+            raise ConfigurationError("warm_on_open", "needs BackfillPolicy(selection='history')")
         whole("audit_keep", self.audit_keep, least=1)
         whole("backfill_batch", self.backfill_batch, least=1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 from async_backfill._far.open_tier import OpenTier
 from async_backfill._loading.loader import Loader
@@ -12,19 +14,24 @@ from async_backfill._lookup.misses import ManyMisses
 from async_backfill._lookup.revalidation import Revalidation
 from async_backfill._lookup.slow_paths import SlowPaths
 from async_backfill.backfill._backfiller import Backfiller
-from async_backfill.backfill._history.readiness import Readiness
+from async_backfill.backfill._free_scan import FreeScan
+from async_backfill.backfill._history.readiness import Warming
 from async_backfill.backfill._history.selection import HottestFirst
 from async_backfill.backfill._source_order import SourceOrder
-from async_backfill.outcomes import LoadCause
+from async_backfill.outcomes import ABSENT, LoadCause
 from async_backfill.records import CircuitState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from async_backfill._loading.batch import Batch
     from async_backfill._loading.timed_call import Ended
     from async_backfill._session.parts import Parts
     from async_backfill.contracts import K, Selection, Spawn, V
+
+_PAGES_OF_A_FREE_SCAN: Final[Mapping[str, Any]] = MappingProxyType(
+    {"first_page": 1000, "wrap_after": math.inf}  # what is held in memory does not change
+)
 
 
 def open_far(parts: Parts[K, V], spawn: Spawn) -> OpenTier[K, V] | None:
@@ -77,9 +84,13 @@ def make_selection(parts: Parts[K, V], loader: Loader[K, V]) -> Selection[K] | N
     settings, store = parts.settings, parts.near.store
     known, loading = parts.near.knows, loader.locks.__contains__
     in_order = None
-    if settings.scan is not None:
+    if parts.scan is not None:
         in_order = SourceOrder(
-            settings.scan, is_cached=known, is_loading=loading, removals=lambda: store.removals
+            parts.scan,
+            is_cached=known,
+            is_loading=loading,
+            removals=lambda: store.removals,
+            **_PAGES_OF_A_FREE_SCAN if isinstance(settings.scan, FreeScan) else {},
         )
     hot, heat = parts.hot, parts.heat
     if settings.backfill.selection == "source" or hot is None or heat is None:
@@ -120,6 +131,7 @@ def make_backfiller(
         lookups=lambda: parts.counters.lookups,
         reading=parts.trigger.reading,
         spawn=spawn,
+        scans_freely=isinstance(parts.settings.scan, FreeScan),
         goes_on=lambda asked: _is_below_normal(parts, asked),
         receipts=None if parts.usefulness is None else parts.usefulness.receipts,
     )
@@ -162,14 +174,24 @@ def make_misses(
     )
 
 
-def make_readiness(parts: Parts[K, V], backfiller: Backfiller[K] | None) -> Readiness[K]:
-    """Return what knows whether the cache is warm."""
-    return Readiness(
-        parts.hot,
+def make_warming(
+    parts: Parts[K, V], backfiller: Backfiller[K] | None, selection: Selection[K] | None, spawn: Spawn
+) -> Warming[K]:
+    """Return what warms the cache, and knows whether it is warm."""
+    near, heat, evicts = parts.near, parts.heat, parts.settings.backfill.evicts
+    hottest_first = selection if isinstance(selection, HottestFirst) else None
+    return Warming(
+        parts.settings.readiness,
+        None if hottest_first is None else parts.hot,
         backfiller,
         parts.budget,
-        capacity=parts.near.store.capacity,
-        is_known=parts.near.knows,
+        capacity=near.store.capacity,
+        has_history=lambda: heat is not None and heat.has_history,
+        has_value=lambda key: near.peek(key, ABSENT) is not ABSENT,
+        is_absent=near.knows,
+        is_full=lambda: not evicts and near.store.free_room() == 0,
+        use_ranking=lambda ranking: None if hottest_first is None else hottest_first.use(ranking),
+        spawn=spawn,
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Generic
 from anyio import CancelScope, current_time
 
 from async_backfill._common.attempt import attempt
+from async_backfill.backfill._backoff import Backoff
 from async_backfill.backfill._episode import Episode, is_value, judged, one_line
 from async_backfill.contracts import K
 from async_backfill.errors import CacheClosedError
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from async_backfill.backfill.budget import BackfillBudget
     from async_backfill.contracts import Selection, Source, Spawn
 
+_SCAN_FAILED: Final = "the scan failed, and it is tried again after a pause"
+_FIRST_PAUSE: Final = 1.0
+_LONGEST_PAUSE: Final = 60.0
 _AT_REST: Final = "at rest: hardly a key of the last two backfills was read"
 
 
@@ -29,7 +33,8 @@ class Backfiller(Generic[K]):
     """Takes up offers of a backfill, at most ``concurrent`` at once, and audits what becomes of them.
 
     A backfill never raises: its failure is a record. It loads through ``load``, which in a cache is
-    the loader, so it never repeats live traffic.
+    the loader, so it never repeats live traffic. Without a permit nothing is selected, because that may
+    scan the source; and after a scan that failed there is a growing pause: 1 s, then up to 60 s.
 
     :param limit: the number of keys that a backfill may load right now.
     :param timeout: seconds that a selection may take; ``None`` for no limit.
@@ -37,6 +42,7 @@ class Backfiller(Generic[K]):
     :param reading: the misses and lookups that the trigger saw.
     :param goes_on: whether another automatic backfill should follow at once, given the number of keys
         that were asked for so far.
+    :param scans_freely: whether a selection costs nothing, and needs no permit.
     :param receipts: records which backfilled keys are read; ``None`` without probation.
     :param spawn: starts a task that the cache owns.
     """
@@ -54,9 +60,12 @@ class Backfiller(Generic[K]):
         lookups: Callable[[], int],
         reading: Callable[[], tuple[int, int]],
         spawn: Spawn,
+        scans_freely: bool = False,
         goes_on: Callable[[int], bool] = lambda _: False,
         receipts: Receipts[K] | None = None,
     ) -> None:
+        self._scans_freely = scans_freely
+        self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         self._goes_on = goes_on
         self._receipts = receipts
         self._selection = selection
@@ -101,13 +110,17 @@ class Backfiller(Generic[K]):
             self.decline(_AT_REST)
             return None
         outlook = self._selection.outlook() if self._limit() else False
+        status, reason = None, None
         if outlook is False:
-            self._record(Status.SKIPPED, cause)
-            return None
-        if outlook is True and not self._budget.is_worth_asking:
-            self._record(Status.DENIED, cause)
-            return None
-        return self._start(Episode(cause, None, None))
+            status = Status.SKIPPED
+        elif not (self._budget.is_worth_asking or (outlook is None and self._scans_freely)):
+            status = Status.DENIED
+        elif outlook is None and not self._backoff.is_over:
+            status, reason = Status.SKIPPED, _SCAN_FAILED
+        if status is None:
+            return self._start(Episode(cause, None, None))
+        self._record(status, cause, reason=reason)
+        return None
 
     def decline(self, reason: str) -> None:
         """Audit that no backfill was started although the threshold was reached, and why."""
@@ -149,7 +162,7 @@ class Backfiller(Generic[K]):
     def _is_followed(self, episode: Episode) -> bool:
         record = episode.record
         return (
-            episode.cause is not BackfillCause.MANUAL
+            not episode.needs_no_permit
             and record is not None
             and record.status is Status.COMPLETED
             and record.loaded > 0
@@ -161,14 +174,21 @@ class Backfiller(Generic[K]):
     async def _run(self, episode: Episode) -> None:
         if self._budget.permits_left == 0:
             await self._budget.refresh()
+            if not (self._budget.permits_left or self._scans_freely or episode.needs_no_permit):
+                episode.record = self._record(Status.DENIED, episode.cause, episode)
+                return
         selected = await attempt(lambda: self._select(), self._scope())  # noqa: PLW0108
         keys = selected.result or ()
         failure = selected.error
         if selected.stopped:
             failure = TimeoutError(f"the selection took longer than {self._timeout} s")
+        if failure is None:
+            self._backoff.succeeded()
+        else:
+            self._backoff.failed()
         if not keys and failure is None:
             episode.record = self._record(Status.SKIPPED, episode.cause, episode)
-        elif episode.cause is not BackfillCause.MANUAL and not await self._budget.acquire():
+        elif not episode.needs_no_permit and not await self._budget.acquire():
             episode.record = self._record(Status.DENIED, episode.cause, episode)
         elif failure is not None:
             number = self._audit.next_backfill()

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from anyio import CancelScope, Event
 
 from async_backfill.outcomes import ELSEWHERE, Failed
-from async_backfill.records import Status
+from async_backfill.records import BackfillCause, Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from async_backfill.contracts import K
-    from async_backfill.records import AuditRecord, BackfillCause
+    from async_backfill.records import AuditRecord
 
 
 class Episode:
@@ -32,6 +32,11 @@ class Episode:
         self.done = Event()
         self.scope = CancelScope()
         self.record: AuditRecord | None = None
+
+    @property
+    def needs_no_permit(self) -> bool:
+        """Whether a person asked for it."""
+        return self.cause is BackfillCause.MANUAL
 
 
 def judged(answers: Mapping[K, object]) -> tuple[Status, int, str | None]:

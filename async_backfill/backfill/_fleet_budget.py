@@ -39,6 +39,12 @@ class FleetBudget:
         self._clock = clock
         self._left = 0
         self._next_look = -math.inf
+        self._is_known = False
+
+    @property
+    def is_known(self) -> bool:
+        """Whether ``permits_left`` is what the fleet said: ``False`` while it cannot be asked."""
+        return self._is_known
 
     @property
     def permits_left(self) -> int:
@@ -60,16 +66,18 @@ class FleetBudget:
         self._next_look = self._clock() + _BETWEEN_LOOKS
         try:
             self._left = await _within_time(self._permits.left)
+            self._is_known = True
         except StoreError as error:
-            self._left = 0
+            self._left, self._is_known = 0, False
             _LOGGER.warning("no backfill is started: %s", error)
 
     async def acquire(self) -> bool:
         """Spend a permit and return ``True``; return ``False`` when none is left or none can be reached."""
         try:
             is_spent, self._left = await _within_time(self._permits.acquire)
+            self._is_known = True
         except StoreError as error:
-            self._left, self._next_look = 0, self._clock() + _BETWEEN_LOOKS
+            self._left, self._is_known, self._next_look = 0, False, self._clock() + _BETWEEN_LOOKS
             _LOGGER.warning("no backfill is started: %s", error)
             return False
         return is_spent

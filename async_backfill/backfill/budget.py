@@ -42,6 +42,11 @@ class BackfillBudget:
         return True
 
     @property
+    def is_known(self) -> bool:
+        """Whether ``permits_left`` is known: always, because no other process spends these permits."""
+        return True
+
+    @property
     def is_worth_asking(self) -> bool:
         """Whether a permit is left."""
         return self._left != 0

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +22,7 @@ from async_backfill import (
     KeyNotFoundError,
     LoadError,
     LoadPolicy,
+    ReadinessPolicy,
 )
 from async_backfill.backfill.journal_file import JournalFile
 from async_backfill.sources.sql import SQLSource
@@ -46,15 +46,13 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             max_backfills=30,
             backfill=BackfillPolicy(selection="history"),
             journal=JournalFile(os.environ.get("JOURNAL", "hot.journal")),
+            readiness=ReadinessPolicy(warm_on_open=True, within=30.0),
             freshness=FreshnessPolicy(ttl=60.0, jitter=0.1, stale_for=600.0, absent_ttl=10.0),
             load=LoadPolicy(timeout=5.0, circuit=CircuitPolicy(failures=5, open_for=5.0)),
         ) as cache,
     ):
         app.state.cache = cache
-        warming = asyncio.create_task(cache.ready())
         yield
-        warming.cancel()
-        await asyncio.gather(warming, return_exceptions=True)
 
 
 app = FastAPI(lifespan=lifespan)
@@ -86,11 +84,12 @@ async def invalidate(product_id: str, cache: Cache) -> None:
 
 
 @app.get("/ready")
-async def ready(cache: Cache) -> dict[str, int]:
-    """Answer the readiness probe: 503 until nine of ten hot products are cached, or the budget is spent."""
-    if not cache.is_ready(coverage=0.9):
-        raise HTTPException(503, f"{cache.stats.size} products are cached, that is not enough")
-    return {"cached": cache.stats.size}
+async def ready(cache: Cache) -> dict[str, str]:
+    """Answer the readiness probe: 503 while the cache is warming."""
+    readiness = cache.readiness
+    if not readiness.may_take_traffic:
+        raise HTTPException(503, readiness.reason)
+    return {"state": readiness.state, "reason": readiness.reason}
 
 
 class Approval(BaseModel):

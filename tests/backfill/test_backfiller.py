@@ -41,7 +41,9 @@ class UnreliableScan(MappingSource):
 class Rig:
     """A backfiller among real parts; ``cached`` is what it loaded, as a store would keep it."""
 
-    def __init__(self, spawn, *, rows, max_backfills=None, limit=3, concurrent=1, timeout=30.0):
+    def __init__(
+        self, spawn, *, rows, max_backfills=None, limit=3, concurrent=1, timeout=30.0, scans_freely=False
+    ):
         self.scan = UnreliableScan(rows)
         self.source = GatedSource(rows)
         self.cached = set()
@@ -65,6 +67,7 @@ class Rig:
             timeout=timeout,
             lookups=lambda: self.lookups,
             reading=lambda: (2, 5),
+            scans_freely=scans_freely,
             spawn=spawn,
         )
 
@@ -191,12 +194,50 @@ async def test_without_a_permit_an_offer_is_denied_once_the_scan_has_seen_what_i
 
 
 @pytest.mark.anyio
-async def test_without_a_permit_an_empty_source_is_skipped_all_the_same():
-    async with backfilling(rows={}, max_backfills=0) as (rig, _):
-        for _ in range(2):
-            await offer(rig)
+async def test_without_a_permit_the_source_is_not_scanned_whatever_it_holds():
+    for rows in ({}, ROWS):
+        async with backfilling(rows=rows, max_backfills=0) as (rig, _):
+            for _ in range(2):
+                await offer(rig)
 
-        assert (rig.statuses, rig.audit.records[0].repeats) == (["skipped"], 2)
+            assert (rig.statuses, rig.audit.records[0].repeats, rig.scan.pages) == (["denied"], 2, 0)
+
+
+@pytest.mark.anyio
+async def test_without_a_permit_a_scan_that_costs_nothing_tells_what_is_empty():
+    for rows, status in (({}, "skipped"), (ROWS, "denied")):
+        async with backfilling(rows=rows, max_backfills=0, scans_freely=True) as (rig, _):
+            for _ in range(2):
+                await offer(rig)
+
+            assert (rig.statuses, rig.audit.records[0].repeats) == ([status], 2)
+
+
+@pytest.mark.anyio
+async def test_a_scan_that_fails_is_tried_again_less_and_less_often():
+    async with backfilling() as (rig, _):
+        rig.scan.error = OSError("disk gone")
+        for _ in range(6000):
+            await offer(rig)
+            await sleep(0.1)
+
+        assert rig.scan.pages == 6 + 9  # after 1, 2, 4, 8, 16 and 32 s, then once a minute
+        assert rig.statuses.count("failed") == rig.scan.pages
+        assert "the scan failed" in rig.audit.records[1].reason
+
+
+@pytest.mark.anyio
+async def test_after_a_scan_that_succeeded_the_pause_begins_anew():
+    async with backfilling(limit=1) as (rig, _):
+        for error in (OSError("gone"), OSError("gone"), None, OSError("gone")):
+            rig.scan.error = error
+            rig.backfiller._selection._start_again()
+            await sleep(10.0)
+            await offer(rig)
+        await sleep(1.0)
+        await offer(rig)
+
+        assert rig.statuses[-1] == "failed"
 
 
 @pytest.mark.anyio
@@ -317,6 +358,7 @@ async def test_a_scan_that_fails_spends_one_permit_and_loads_nothing():
         rig.scan.error = OSError("disk gone")
         for _ in range(2):
             await offer(rig)
+            await sleep(1.0)
 
         assert (rig.budget.permits_left, rig.source.calls, rig.audit.backfills) == (1, [], 2)
         assert [(record.status, record.backfill, record.error) for record in rig.audit.records] == [
@@ -351,6 +393,7 @@ async def test_after_a_scan_that_hung_the_next_backfill_works():
         rig.scan.pause = 1e6
         await offer(rig)
         rig.scan.pause = 0.0
+        await sleep(1.0)
         await offer(rig)
 
         assert rig.source.calls == [("a", "b", "c")]
@@ -383,6 +426,7 @@ async def test_a_scan_or_a_load_that_cancels_itself_fails_and_cancels_nobody(whe
         assert (episode.record.status, bystander.outcome) == (Status.FAILED, PENDING)
         rig.scan.error = None
         rig.source.open()
+        await sleep(1.0)
         await offer(rig)
         assert rig.statuses[-2:] == ["started", "completed"]
 
@@ -394,7 +438,7 @@ def test_an_exception_that_ends_the_process_is_audited_and_goes_on(backend, erro
     rigs = []
 
     async def main():
-        async with backfilling(max_backfills=max_backfills) as (rig, _):
+        async with backfilling(max_backfills=max_backfills, scans_freely=True) as (rig, _):
             rigs.append(rig)
             rig.scan.error = error()
             rig.backfiller.offer()

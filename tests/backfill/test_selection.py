@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from anyio import create_task_group, sleep, wait_all_tasks_blocked
+from anyio.lowlevel import checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,16 +25,21 @@ class CountingScan:
         self.rows = MappingSource(dict.fromkeys(keys))
         self.pause = pause
         self.pages = 0
+        self.starts = 0
+        self.listed = 0
         self.at_once = 0
         self.most_at_once = 0
 
     async def scan(self, cursor, limit):
         self.pages += 1
+        self.starts += cursor is None
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         await sleep(self.pause)
         self.at_once -= 1
-        return await self.rows.scan(cursor, limit)
+        page = await self.rows.scan(cursor, limit)
+        self.listed += len(page.keys)
+        return page
 
 
 class Rig:
@@ -45,7 +51,7 @@ class Rig:
         self.store = MemoryStore(capacity)
         self.loading = set()
         self.dropped = set()
-        self.removals_seen = 0
+        self.selected = 0
         self.selection = SourceOrder(
             self.scan,
             is_cached=self.is_cached,
@@ -58,8 +64,6 @@ class Rig:
         return self.store.peek(key, ABSENT) is not ABSENT
 
     def expected(self):
-        if self.removals_seen != self.store.removals:
-            self.dropped.clear()
         return [
             key
             for key in self.keys
@@ -67,9 +71,12 @@ class Rig:
         ]
 
     async def select(self, limit):
-        expected = self.expected()[:limit]
-        self.removals_seen = self.store.removals
-        return list(await self.selection.select(limit)), expected
+        starts = self.scan.starts
+        found = list(await self.selection.select(limit))
+        if self.scan.starts > starts:
+            self.dropped.clear()
+        self.selected += len(found)
+        return found, self.expected()[:limit]
 
 
 some_keys = st.sets(st.sampled_from(KEYS), min_size=1)
@@ -106,6 +113,7 @@ async def test_a_selection_is_what_looking_at_the_whole_source_would_find(keys, 
                 found, expected = await rig.select(what)
                 assert found == expected
                 assert outlook in {None, bool(expected)}
+                assert rig.scan.listed <= len(rig.keys) + 2 * rig.selected
                 if step == "select and drop":
                     rig.selection.drop(found[::2])
                     rig.dropped.update(found[::2])
@@ -160,18 +168,90 @@ async def test_what_left_the_cache_is_selected_again_at_its_place_in_the_source(
     assert list(await rig.selection.select(6)) == []
     rig.store.delete_many(("e", "b"))
 
-    assert rig.selection.outlook() is None
+    assert rig.selection.outlook() is True
     assert await rig.selection.select(6) == ["b", "e"]
+    assert rig.scan.pages == 1
 
 
-async def test_a_dropped_key_is_not_selected_until_the_scan_starts_again():
+async def test_a_dropped_key_is_not_selected_until_the_scan_wraps_around():
     rig = Rig("abc")
     rig.store.set_many({"c": 1})
     rig.selection.drop(await rig.selection.select(1))
     assert await rig.selection.select(3) == ["b"]
     rig.store.delete_many("c")
+    assert await rig.selection.select(1) == ["b"]
+    rig.store.set_many({"b": 1, "c": 1})
+    assert (rig.selection.outlook(), await rig.selection.select(3)) == (False, [])
+    await sleep(60.0)
 
-    assert await rig.selection.select(3) == ["a", "b", "c"]
+    assert await rig.selection.select(3) == ["a"]
+
+
+async def test_after_removals_what_was_listed_is_not_listed_again():
+    rig = Rig(range(20_000))
+    while keys := await rig.selection.select(500):
+        rig.store.set_many(dict.fromkeys(keys))
+    listed = rig.scan.listed
+    for number in range(200):
+        rig.store.delete_many((number * 97,))
+        assert await rig.selection.select(10) == [number * 97]
+        rig.store.set_many({number * 97: 1})
+
+    assert rig.scan.listed - listed <= 2 * 200
+    assert listed <= 2 * 20_000
+
+
+async def test_a_key_that_was_added_before_the_cursor_is_found_once_the_scan_wraps_around():
+    rows = dict.fromkeys(range(10, 20))
+    rig = Rig(rows)
+    rig.store.set_many(dict.fromkeys(await rig.selection.select(10)))
+    rig.scan.rows = MappingSource(dict.fromkeys([5, *rows]))
+
+    assert rig.selection.outlook() is False
+    await sleep(60.0)
+    assert rig.selection.outlook() is None
+    assert await rig.selection.select(10) == [5]
+    assert rig.selection.outlook() is True
+
+
+async def test_keys_that_the_source_lists_and_does_not_have_do_not_make_it_list_again():
+    rig = Rig(range(100))
+    while keys := await rig.selection.select(10):
+        rig.selection.drop(keys)
+
+    assert (rig.scan.starts, rig.selection.outlook()) == (1, False)
+
+
+async def test_a_few_keys_are_listed_for_a_few_keys_and_more_where_all_are_cached():
+    rig = Rig(range(10_000))
+    await rig.selection.select(10)
+    assert rig.scan.listed == 100
+    rig.store.set_many(dict.fromkeys(range(9000)))
+    await rig.selection.select(10)
+
+    assert rig.scan.pages < 20
+
+
+async def test_a_selection_among_many_listed_keys_lets_others_run():
+    rig = Rig(range(20_000))
+    rig.store.set_many(dict.fromkeys(range(20_000)))
+    await rig.selection.select(1)
+    rig.store.delete_many((19_999,))
+    turns = 0
+
+    async def count():
+        nonlocal turns
+        while True:
+            await checkpoint()
+            turns += 1
+
+    async with create_task_group() as tasks:
+        tasks.start_soon(count)
+        assert rig.selection.outlook() is None
+        assert await rig.selection.select(1) == [19_999]
+        tasks.cancel_scope.cancel()
+
+    assert turns >= 10
 
 
 async def test_dropping_what_was_never_selected_changes_nothing():

@@ -25,6 +25,7 @@ from async_backfill import (
     BackfillPolicy,
     BudgetState,
     CacheClosedError,
+    CircuitPolicy,
     ConfigurationError,
     LoadError,
     LoadPolicy,
@@ -561,11 +562,66 @@ async def test_a_scan_that_fails_costs_one_permit_and_no_caller_notices():
     cache, source = scanned(**AT_EVERY_MISS, max_backfills=2)
     async with cache:
         source.scan_error = OSError("disk gone")
-        assert [await cache.get(key) for key in "abc"] == ["A", "B", "C"]
+        for key in "abc":
+            assert await cache.get(key) == key.upper()
+            await sleep(2.0)
 
         assert statuses(cache) == ["failed", "failed", "denied"]
         assert (cache.stats.backfills, cache.stats.backfills_failed) == (2, 2)
+        assert (cache.stats.scans, cache.stats.scans_failed, cache.stats.scanned_keys) == (2, 2, 0)
         assert cache.stats.budget is BudgetState.NEEDS_APPROVAL
+
+
+async def test_without_a_permit_nothing_is_listed_however_often_keys_are_removed():
+    rows = {number: number for number in range(5000)}
+    cache, _ = scanned(Source(rows), **AT_EVERY_MISS, max_backfills=0)
+    async with cache:
+        await cache.get_many(range(5000))
+        for key in range(200):
+            await cache.invalidate(key)
+            await cache.get(key)
+
+        assert (cache.stats.scans, cache.stats.scanned_keys) == (0, 0)
+
+
+async def test_the_keys_listed_are_few_beside_the_keys_loaded_also_after_removals():
+    rows = {number: number for number in range(5000)}
+    cache, _ = scanned(Source(rows), **AT_EVERY_MISS, backfill_batch=100)
+    async with cache:
+        for key in range(4999, -1, -1):
+            await cache.get(key)
+        loaded = cache.stats.backfill_keys
+        for key in range(200):
+            await cache.invalidate(key)
+            await cache.get(5001)
+
+        assert cache.stats.backfill_keys == loaded + 200
+        assert cache.stats.scanned_keys <= 5000 + 2 * 200
+
+
+async def test_a_failing_scan_is_asked_at_few_of_a_thousand_misses():
+    cache, source = scanned(**AT_EVERY_MISS)
+    async with cache:
+        source.scan_error = OSError("disk gone")
+        for number in range(1000):
+            await cache.get(number)
+
+        assert (source.pages, cache.stats.backfills) == (1, 1)
+
+
+async def test_nothing_is_scanned_while_the_circuit_is_open():
+    load = LoadPolicy(circuit=CircuitPolicy(failures=1, open_for=1e6))
+    cache, source = scanned(**AT_EVERY_MISS, load=load)
+    async with cache:
+        await cache.get("x")
+        pages, source.error = source.pages, ConnectionError("down")
+        for key in ("y", "z"):
+            await cache.clear()
+            with pytest.raises(LoadError):
+                await cache.get(key)
+
+        assert cache.stats.circuit == "open"
+        assert source.pages == pages
 
 
 async def test_a_scan_that_hangs_is_given_up_after_the_timeout_and_costs_one_permit():

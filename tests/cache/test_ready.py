@@ -126,7 +126,7 @@ async def test_it_needs_history():
             cache.is_ready()
 
 
-@pytest.mark.parametrize("coverage", [-0.1, 1.1, True, "1", None])
+@pytest.mark.parametrize("coverage", [-0.1, 1.1, True, "1"])
 async def test_a_share_that_makes_no_sense_is_refused(coverage):
     async with cache_of(opened()) as cache:
         with pytest.raises(ConfigurationError, match="coverage"):

@@ -146,7 +146,7 @@ def test_the_service_is_ready_once_what_was_hot_is_cached(service_that_was_warm)
     while (answer := ask(f"{service_that_was_warm}/ready"))[0] == 503 and time.monotonic() < patience:
         time.sleep(0.02)
 
-    assert answer == (200, {"cached": 2})
+    assert answer == (200, {"state": "ready", "reason": "2 of 2 hot keys have been cached"})
     assert ask(f"{service_that_was_warm}/stats")[1]["source_calls"] == 1
 
 

@@ -28,6 +28,7 @@ from async_backfill._runner.scenario.decode import decode
 from async_backfill._runner.scenario.document import parse
 from async_backfill._runner.scenario.live import Live, open_far, open_source
 from async_backfill._runner.scenario.model import LiveSpec, name_in_scenario
+from async_backfill.backfill._free_scan import FreeScan
 from async_backfill.backfill.journal_file import JournalFile
 from async_backfill.errors import ConfigurationError, ScenarioError
 from async_backfill.policies import LoadPolicy
@@ -158,7 +159,7 @@ async def _source_of(scenario: Scenario, folder: Path, resources: AsyncExitStack
         live = await open_source(scenario.source, folder, resources, load_timeout=LoadPolicy().timeout)
     else:
         held = await load_source(scenario.source, folder)
-        live = Live(source=held, scan=held)
+        live = Live(source=held, scan=FreeScan(held))
     far = None if scenario.store is None else await open_far(scenario.store, resources)
     return replace(live, far=far)
 

@@ -20,6 +20,7 @@ from async_backfill._runner.scenario.model import (
     ZipfSpec,
 )
 from async_backfill._runner.scenario.zipf import zipf_keys
+from async_backfill.backfill._free_scan import FreeScan
 from async_backfill.errors import ConfigurationError, ScenarioError
 from async_backfill.policies import BackfillPolicy, FreshnessPolicy, LoadPolicy
 from async_backfill.sources._rows.tables import read_keys, read_table
@@ -127,7 +128,7 @@ def make_cache(
     whole("concurrency", settings.concurrency, least=1)
     whole("backfill_batch", settings.backfill_batch, least=1)
     whole_or_none("flush_at", settings.flush_at, least=1)
-    live = source if isinstance(source, Live) else Live(source=source, scan=source)
+    live = source if isinstance(source, Live) else Live(source=source, scan=FreeScan(source))
     return BackfillCache(
         live.source,
         scan=live.scan,

@@ -107,6 +107,10 @@ class HotKeys(Generic[K]):
         else:  # the growth would overflow a float: shrink the old heats instead, down to 0.0
             self._rescale(2.0 ** -min(halvings, _FEW * 3) / self._now)
 
+    def heat(self, key: K) -> float:
+        """Return the heat of ``key``, on a scale of its own; 0.0 for a key that is not hot."""
+        return self._heats.get(key, 0.0)
+
     def hottest(self) -> list[K]:
         """Return the keys, hottest first."""
         return sorted(self._heats, key=self._heats.__getitem__, reverse=True)

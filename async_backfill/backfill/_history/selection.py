@@ -41,7 +41,7 @@ class HottestFirst(Generic[K]):
         self._is_cached = is_cached
         self._is_loading = is_loading
         self._removals = removals
-        self._plan: list[K] = []
+        self._plan: Sequence[K] = ()
         self._place = 0
         self._planned_at = -1
         self._covered_at = -1
@@ -51,7 +51,8 @@ class HottestFirst(Generic[K]):
         if not self._has_history():
             return () if self._otherwise is None else await self._otherwise.select(limit)
         self._bring_up_to_date()
-        missing = filter(self._is_missing, islice(self._plan, self._place, None))
+        places = range(self._place, len(self._plan))  # an islice would pass over all places before these
+        missing = filter(self._is_missing, map(self._plan.__getitem__, places))
         return list(islice(missing, limit))
 
     def outlook(self) -> bool | None:
@@ -66,6 +67,12 @@ class HottestFirst(Generic[K]):
         self._hot.drop(keys)
         if self._otherwise is not None:
             self._otherwise.drop(keys)
+
+    def use(self, ranking: Sequence[K]) -> None:
+        """Take ``ranking``, which somebody has just made of the hot keys, in place of one of its own."""
+        self._plan = ranking
+        self._place = 0
+        self._planned_at = self._hot.lookups
 
     def start_again(self) -> None:
         """Rank the keys again before the next selection, because the cache was cleared."""
@@ -92,9 +99,7 @@ class HottestFirst(Generic[K]):
                 self._covered_at = self._removals()
 
     def _make_plan(self) -> None:
-        self._plan = self._hot.hottest()
-        self._place = 0
-        self._planned_at = self._hot.lookups
+        self.use(self._hot.hottest())
 
     def _skip_what_is_there(self) -> None:
         while self._place < len(self._plan) and not self._is_missing(self._plan[self._place]):
