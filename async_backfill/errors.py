@@ -4,6 +4,7 @@
 
     AsyncBackfillError
     ├─ ConfigurationError (ValueError)   a setting is outside what is allowed
+    │  └─ KeyRefusedError                a key cannot be told apart outside of this process
     ├─ ScenarioError                     a file given to the runner cannot be used
     ├─ JournalError                      a journal of hot keys is damaged, or of a newer version
     ├─ MissingExtraError (ImportError)   an optional library is not installed
@@ -30,6 +31,7 @@ __all__ = [
     "ConfigurationError",
     "JournalError",
     "KeyNotFoundError",
+    "KeyRefusedError",
     "LoadCycleError",
     "LoadError",
     "LoadTimeoutError",
@@ -53,6 +55,17 @@ class ConfigurationError(AsyncBackfillError, ValueError):
 
     def __str__(self) -> str:
         return f"{self.setting}: {self.problem}"
+
+
+class KeyRefusedError(ConfigurationError):
+    """Some keys cannot leave this process: nobody else could tell them apart, or make them again.
+
+    ``keys`` are those that were refused; what was asked for other keys was done.
+    """
+
+    def __init__(self, setting: str, problem: str, *, keys: tuple[Hashable, ...] = ()) -> None:
+        super().__init__(setting, problem)
+        self.keys = keys
 
 
 class ScenarioError(AsyncBackfillError):

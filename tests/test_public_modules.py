@@ -34,12 +34,12 @@ async_backfill.backfill.readiness
 async_backfill.backfill.trigger
   MissRateTrigger
 async_backfill.contracts
-  AuditSink BoundedStore Clock EvictionOrder FarCopy FarStore Heats Invalidations Journal K K_co
+  AuditSink BoundedStore Clock EvictionOrder FarCopy FarStore Heats Invalidations Journal K K_co KeyType
   Leases OrderState Page Permits Room Scan Selection Source Spawn Store Trigger V V_co V_contra
 async_backfill.errors
   AsyncBackfillError CacheClosedError CircuitOpenError ConfigurationError JournalError
-  KeyNotFoundError LoadCycleError LoadError LoadTimeoutError MissingExtraError ScenarioError
-  StoreError
+  KeyNotFoundError KeyRefusedError LoadCycleError LoadError LoadTimeoutError MissingExtraError
+  ScenarioError StoreError
 async_backfill.events
   BackfillAudited Event FarStoreFailed KeysEvicted LoadFinished Observer
 async_backfill.far_tier

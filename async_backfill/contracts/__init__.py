@@ -5,6 +5,7 @@ An optional ability is a Protocol of its own and is passed explicitly; no object
 
 from async_backfill.contracts._backfill import AuditSink, Heats, Journal, Selection, Trigger
 from async_backfill.contracts._fleet import FarCopy, FarStore, Invalidations, Leases, Permits
+from async_backfill.contracts._keys import KeyType
 from async_backfill.contracts._sources import Page, Scan, Source
 from async_backfill.contracts._stores import BoundedStore, EvictionOrder, OrderState, Room, Store
 from async_backfill.contracts._types import Clock, K, K_co, Spawn, V, V_co, V_contra
@@ -21,6 +22,7 @@ __all__ = [
     "Journal",
     "K",
     "K_co",
+    "KeyType",
     "Leases",
     "OrderState",
     "Page",

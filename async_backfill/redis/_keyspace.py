@@ -1,43 +1,50 @@
-"""Names in Redis: a namespace, and any key that msgspec can encode; keys of different types differ.
+"""Names in Redis: a namespace, and a key in the encoding of keys that all tiers share.
 
-A key is packed with MessagePack, whose forms of ``1``, ``True``, ``1.0``, ``"1"`` and ``b"1"`` differ;
-a plain text stays readable in ``redis-cli``, after its first byte.
+Text stays readable in ``redis-cli``: ``namespace:k:text``.
 """
 
 from __future__ import annotations
 
+import logging
+import math
 import re
+import time
+from collections import Counter
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, Generic, cast
 
-import msgspec
-
+from async_backfill._common.key_codec import KeyCodec
+from async_backfill._common.key_scalars import SHORT
 from async_backfill._common.validation import text
 from async_backfill.contracts import K
-from async_backfill.errors import ConfigurationError
+from async_backfill.errors import ConfigurationError, KeyRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
 LONGEST: Final = 200
-"""The largest packed key, in bytes, that is used in a Redis key; a longer one is replaced by its digest."""
+"""The largest encoded key, in bytes, that is used in a Redis key; a longer one is replaced by its digest."""
 
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DIGEST: Final = 32  # bytes; two keys with one digest would share an entry, so no collision may ever be found
-_TEXT: Final = 1  # a text that UTF-8 cannot encode: it has lone surrogates
-_WHOLE: Final = 2  # a whole number beyond 64 bits
+_ALL_TEXT: Final = frozenset({str})
+_ALL_WHOLE: Final = frozenset({int})
+_BETWEEN_LINES: Final = 1.0
+_LOGGER: Final = logging.getLogger("async_backfill.far")
 
 
 class Keyspace(Generic[K]):
     """The Redis names of one cache: ``namespace:...`` for entries, ``namespace!...`` for all else.
 
     :param namespace: 1 to 64 letters, digits, ``.``, ``_`` or ``-``; caches that share entries share it.
-    :param key_type: the type of a key that `unpack` returns, any type that msgspec supports; with ``Any``,
-        only plain types and tuples of them come back unchanged.
-    :raises ConfigurationError: for any other namespace, or a type that msgspec does not support.
+    :param key_type: the classes of keys that are no standard types; see `RedisStore`.
+    :param clock: a monotonic clock, in seconds, for the log.
+    :raises ConfigurationError: for any other namespace, or a class that cannot be that of a key.
     """
 
-    def __init__(self, namespace: str, key_type: type[K] | Any = Any) -> None:
+    def __init__(
+        self, namespace: str, key_type: type[K] | Any = Any, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         if not _NAMESPACE.fullmatch(text("namespace", namespace)):
             raise ConfigurationError(
                 "namespace", f"must be 1 to 64 letters, digits, '.', '_' or '-', not {namespace!r}"
@@ -45,14 +52,14 @@ class Keyspace(Generic[K]):
         self.namespace = namespace
         self._prefix = f"{namespace}:k".encode()
         self._long_prefix = f"{namespace}:h".encode()
-        self._key_type = key_type
-        # Sets and mappings in a key are encoded in the same order by all processes.
-        self._encode = msgspec.msgpack.Encoder(order="deterministic").encode
-        try:
-            self._decode = msgspec.msgpack.Decoder(key_type, ext_hook=_unwrap).decode
-        except TypeError as error:
-            raise ConfigurationError("key_type", str(error)) from None
-        self._decode_any = msgspec.msgpack.Decoder(ext_hook=_unwrap).decode
+        self._text_prefix = f"{namespace}:k:"
+        self._number_format = f"{namespace}:k#%d".encode()
+        self._longest = len(self._prefix) + LONGEST
+        self._codec = KeyCodec(key_type)
+        self._clock = clock
+        self._next_line = -math.inf
+        self.refused: Counter[str] = Counter()
+        """The number of keys left out by `names`, by class."""
 
     @property
     def pattern(self) -> bytes:
@@ -66,103 +73,91 @@ class Keyspace(Generic[K]):
     def redis_key(self, key: K) -> bytes:
         """Return the Redis key of the entry of ``key``.
 
-        :raises ConfigurationError: for a key that msgspec cannot encode.
+        :raises KeyRefusedError: for a key that could not be told apart from others.
         """
-        packed = self.pack(key)
+        packed = self._codec.encode(key)
         if len(packed) > LONGEST:
             return self._long_prefix + blake2b(packed, digest_size=_DIGEST).digest()
         return self._prefix + packed
 
     def redis_keys(self, keys: Iterable[K]) -> list[bytes]:
-        """Return the `redis_key` of each of ``keys``, in order."""
-        encode, prefix, longest = self._encode, self._prefix, LONGEST
+        """Return the `redis_key` of each of ``keys``, in order; raises as that does."""
+        some: tuple[Any, ...] = tuple(keys)
+        # What `KeyCodec` does with text and short numbers, for many at once.
+        kinds = set(map(type, some))
+        if kinds == _ALL_TEXT:
+            start = self._text_prefix
+            try:
+                names = [(start + key).encode() for key in some]
+            except UnicodeEncodeError:
+                return list(map(self.redis_key, some))
+            if max(map(len, names)) <= self._longest:
+                return names
+        elif kinds == _ALL_WHOLE and min(some) > -SHORT and max(some) < SHORT:
+            number = self._number_format
+            return [number % key for key in some]
+        return list(map(self.redis_key, some))
+
+    def names(self, keys: Collection[K]) -> tuple[Collection[K], list[bytes]]:
+        """Return those of ``keys`` that have a Redis key, and these, in order.
+
+        The others are counted in `refused` and logged, at most one line per second.
+        """
         try:
-            packed = [encode(key) for key in keys]
-        except (TypeError, ValueError, OverflowError):
-            return [self.redis_key(key) for key in keys]
-        if all(len(one) <= longest for one in packed):
-            return [prefix + one for one in packed]
-        return [self.redis_key(key) for key in keys]
+            return keys, self.redis_keys(keys)
+        except KeyRefusedError:
+            pass
+        told: list[K] = []
+        names: list[bytes] = []
+        for key in keys:
+            try:
+                names.append(self.redis_key(key))
+                told.append(key)
+            except KeyRefusedError as refusal:
+                self._refuse(key, refusal)
+        return told, names
+
+    def _refuse(self, key: K, refusal: KeyRefusedError) -> None:
+        self.refused[type(key).__name__] += 1
+        now = self._clock()
+        if now >= self._next_line:
+            self._next_line = now + _BETWEEN_LINES
+            _LOGGER.warning(
+                "a key is not shared through %s, only its process has it: %s", self.namespace, refusal.problem
+            )
 
     def pack(self, key: K) -> bytes:
-        """Return the complete ``key`` as bytes, for a message; `unpack` is its inverse.
+        """Return the complete ``key`` as bytes, for a message; `unpack` returns one that is equal.
 
-        :raises ConfigurationError: for a key that msgspec cannot encode.
+        :raises KeyRefusedError: for a key that could not be told apart from others, or not made again.
         """
-        try:
-            return self._encode(key)
-        except (TypeError, ValueError, OverflowError):
-            pass
-        try:
-            return self._encode(
-                _wrap(msgspec.to_builtins(key, builtin_types=(bytes,), order="deterministic"))
-            )
-        except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise ConfigurationError("key", f"a {type(key).__name__} cannot be encoded: {error}") from error
-
-    def pack_for_others(self, key: K) -> bytes:
-        """Return ``key`` packed, if `unpack` returns the same key again.
-
-        :raises ConfigurationError: for any other key: a receiver would take it for another one.
-        """
-        # A UUID without its key_type would be received as text: see decision 39 in notes.md.
-        packed = self.pack(key)
-        try:
-            comes_back: object = self.unpack(packed)
-        except ValueError:
-            comes_back = None
-        if comes_back != key:
+        packed = self._codec.encode(key)
+        if type(key) is not str and type(key) is not int and not self._codec.comes_back(key, packed):
             kind = type(key).__name__
-            raise ConfigurationError("key_type", f"others cannot decode {key!r}: set key_type={kind}")
+            raise KeyRefusedError(
+                "key_type", f"others cannot decode {key!r}: set key_type={kind}", keys=(key,)
+            )
         return packed
 
+    def packed(self, keys: Sequence[K]) -> tuple[list[bytes], KeyRefusedError | None]:
+        """Return those of ``keys`` that can be packed, and one error for the others, if there are any."""
+        packed: list[bytes] = []
+        refusals: list[KeyRefusedError] = []
+        for key in keys:
+            try:
+                packed.append(self.pack(key))
+            except KeyRefusedError as refusal:
+                refusals.append(refusal)
+        if not refusals:
+            return packed, None
+        first = refusals[0]
+        refused = tuple([key for refusal in refusals for key in refusal.keys])
+        more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
+        return packed, KeyRefusedError(first.setting, first.problem + more, keys=refused)
+
     def unpack(self, packed: bytes) -> K:
-        """Return the key that `pack` made into ``packed``.
+        """Return a key that is equal to the one that `pack` made into ``packed``.
 
-        :raises ValueError: when it is not of ``key_type``, is not hashable, or is damaged.
+        :raises ValueError: when it is damaged, or of a class that was not given.
         """
-        try:
-            key = self._decode(packed)
-        except (ValueError, RecursionError):
-            key = self._unpack_wrapped(packed)
-        if type(key) is list:
-            key = _hashable(key)
-        try:
-            hash(key)
-        except TypeError as error:  # such as a mapping: only ``key_type`` tells its class
-            raise ValueError(f"not a key of {self.namespace}: {error} (set key_type)") from None
-        return cast(K, key)
-
-    def _unpack_wrapped(self, packed: bytes) -> object:
-        try:
-            return msgspec.convert(self._decode_any(packed), self._key_type, builtin_types=(bytes,))
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"not a key of {self.namespace}: {error}") from error
-
-
-def _wrap(key: Any) -> Any:
-    """Return ``key`` with MessagePack extensions in place of values that MessagePack cannot hold."""
-    if isinstance(key, str):
-        try:
-            key.encode()
-        except UnicodeEncodeError:
-            return msgspec.msgpack.Ext(_TEXT, key.encode("utf-8", "surrogatepass"))
-    elif isinstance(key, int) and not -(2**63) <= key < 2**64:
-        return msgspec.msgpack.Ext(_WHOLE, key.to_bytes(key.bit_length() // 8 + 1, "big", signed=True))
-    elif isinstance(key, list | tuple):
-        return [_wrap(part) for part in key]
-    elif isinstance(key, dict):
-        return {_wrap(name): _wrap(part) for name, part in key.items()}
-    return key
-
-
-def _hashable(key: Any) -> Any:
-    return tuple([_hashable(part) for part in key]) if isinstance(key, list) else key
-
-
-def _unwrap(code: int, data: memoryview) -> Any:
-    if code == _TEXT:
-        return bytes(data).decode("utf-8", "surrogatepass")
-    if code == _WHOLE:
-        return int.from_bytes(data, "big", signed=True)
-    raise ValueError(f"it has an unknown extension {code}")
+        return cast("K", self._codec.decode(packed))

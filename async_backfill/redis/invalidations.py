@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["RedisInvalidations"]
 
 _SENDER: Final = 8
+_VERSION: Final = b"\x02"
 _MOST_BYTES: Final = 500_000
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 1.0
@@ -42,8 +43,8 @@ class RedisInvalidations(Generic[K]):
 
     :param connection: a connection made by `async_backfill.redis.connect`; the caller closes it.
     :param namespace: the namespace of the caches that share invalidations, as for `RedisStore`.
-    :param key_type: the type of the keys, any type that msgspec supports; needed where they are not plain
-        types or tuples of them.
+    :param key_type: the classes of keys that are no standard types, as for `RedisStore`. Needed for named
+        tuples only where a cache relies on getting them; for enums, data classes and Structs always.
     :param bound: the longest time in seconds for which the loss of the connection can go unnoticed.
     :raises ConfigurationError: when a setting is not allowed.
     """
@@ -69,12 +70,15 @@ class RedisInvalidations(Generic[K]):
         """Tell all other caches to forget ``keys``; ``None`` means every key.
 
         :raises RedisError: when the server did not accept the message.
-        :raises ConfigurationError: for a key that the others could not decode with ``key_type``.
+        :raises KeyRefusedError: for keys that the others could not decode; the rest was published.
         """
-        messages: Iterable[list[bytes] | None] = (None,) if keys is None else self._messages(keys)
+        packed, refusal = ([], None) if keys is None else self._keyspace.packed(keys)
+        messages: Iterable[list[bytes] | None] = (None,) if keys is None else _messages(packed)
         for message in messages:
-            payload = self._sender + msgspec.msgpack.encode(message)
+            payload = self._sender + _VERSION + msgspec.msgpack.encode(message)
             await self._connection.execute("PUBLISH", self._channel, payload)
+        if refusal is not None:
+            raise refusal
 
     async def listen(self, forget: Callable[[Sequence[K] | None], None], /) -> NoReturn:
         """Call ``forget`` with the keys that others publish, until cancelled; with ``None`` after a loss.
@@ -116,22 +120,23 @@ class RedisInvalidations(Generic[K]):
         if payload[:_SENDER] == self._sender:
             return
         try:
-            packed = msgspec.msgpack.decode(payload[_SENDER:], type=list[bytes] | None)
-            keys = None if packed is None else [self._keyspace.unpack(key) for key in packed]
+            packed = msgspec.msgpack.decode(payload[len(self._sender + _VERSION) :], type=list[bytes] | None)
+            is_ours = payload[_SENDER : _SENDER + 1] == _VERSION
+            keys = None if packed is None or not is_ours else [self._keyspace.unpack(key) for key in packed]
         except ValueError:
             keys = None
         forget(keys)
 
-    def _messages(self, keys: Sequence[K]) -> Iterator[list[bytes]]:
-        """Yield the messages for ``keys``: as few as possible, each of at most about 500 kB."""
-        message: list[bytes] = []
-        size = 0
-        for key in keys:
-            packed = self._keyspace.pack_for_others(key)
-            if message and size + len(packed) > _MOST_BYTES:
-                yield message
-                message, size = [], 0
-            message.append(packed)
-            size += len(packed)
-        if message:
+
+def _messages(packed: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Yield the messages for ``packed`` keys: as few as possible, each of at most about 500 kB."""
+    message: list[bytes] = []
+    size = 0
+    for key in packed:
+        if message and size + len(key) > _MOST_BYTES:
             yield message
+            message, size = [], 0
+        message.append(key)
+        size += len(key)
+    if message:
+        yield message

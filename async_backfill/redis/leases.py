@@ -108,11 +108,15 @@ class RedisLeases(Generic[K, V]):
     async def acquire_many(self, keys: Sequence[K], /) -> Mapping[K, bytes]:
         """Return the tokens of new leases for those of ``keys`` that have neither a value nor a lease.
 
-        A value that this store cannot use counts as none.
+        A value that this store cannot use counts as none. A key that it cannot tell apart from others is
+        leased without the server: each process loads it for itself.
         """
         # An unusable value is replaced by a lease, or its key could never be loaded: decision 38 in notes.md.
-        names = self._store.keyspace.redis_keys(keys)
+        told, names = self._store.keyspace.names(keys)
         token = secrets.token_bytes(_TOKEN)
+        alone = {key: token for key in keys if key not in told} if len(told) < len(keys) else {}
+        if not names:
+            return alone
         answers = await self._acquire(names, token, {})
         useless = self._useless(names, answers)
         if useless:
@@ -123,7 +127,7 @@ class RedisLeases(Generic[K, V]):
         for name, answer in zip(names, answers, strict=True):
             if isinstance(answer, int) and answer <= 0 and name in self._watched:
                 self._ends[name] = now - answer / 1000.0 + _LATE
-        return {key: token for key, answer in zip(keys, answers, strict=True) if answer == 1}
+        return alone | {key: token for key, answer in zip(told, answers, strict=True) if answer == 1}
 
     async def set_many(
         self, items: Mapping[K, V], tokens: Mapping[K, bytes], /, *, ttl: float | None = None
@@ -132,16 +136,16 @@ class RedisLeases(Generic[K, V]):
 
         A value that is too large, or cannot be encoded, ends its lease and is not stored.
         """
-        names = self._store.keyspace.redis_keys(items)
-        sealed = self._store.envelopes.seal_many(names, items.values())
+        keys, names = self._store.keyspace.names(items)
+        sealed = self._store.envelopes.seal_many(names, [items[key] for key in keys])
         values = [b"" if envelope is None else envelope for envelope in sealed]
-        ended = await self._end(names, [tokens[key] for key in items], values, milliseconds(ttl))
-        return [key for key, was_kept, value in zip(items, ended, values, strict=True) if was_kept and value]
+        ended = await self._end(names, [tokens[key] for key in keys], values, milliseconds(ttl))
+        return [key for key, was_kept, value in zip(keys, ended, values, strict=True) if was_kept and value]
 
     async def release_many(self, tokens: Mapping[K, bytes], /) -> None:
         """End those of the leases that are still held, without a value."""
-        names = self._store.keyspace.redis_keys(tokens)
-        await self._end(names, list(tokens.values()), [b""] * len(names), None)
+        keys, names = self._store.keyspace.names(tokens)
+        await self._end(names, [tokens[key] for key in keys], [b""] * len(names), None)
 
     @contextmanager
     def watch(self, keys: Collection[K], /) -> Iterator[Callable[[], Awaitable[None]]]:
@@ -150,7 +154,7 @@ class RedisLeases(Generic[K, V]):
         It also returns when an end may have been missed, when a lease that blocked `acquire_many` expires,
         and after a second at the latest: the caller must look again.
         """
-        names = self._store.keyspace.redis_keys(list(keys))
+        _, names = self._store.keyspace.names(keys)
         self._watched.update(names)
         try:
             with self._wakeups.watch([_digest_of(name) for name in names]) as woken:
@@ -192,6 +196,8 @@ class RedisLeases(Generic[K, V]):
         ttl: int | None,
     ) -> list[bool]:
         ended = [False] * len(names)
+        if not names:
+            return ended
         refusal: RedisReplyError | None = None
         for group in await self._store.connection.groups(names):
             digests = b"".join(_digest_of(names[place]) for place in group)

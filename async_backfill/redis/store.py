@@ -28,14 +28,17 @@ _PAGE: Final = 1_000
 class RedisStore(Generic[K, V]):
     """A store of copies in Redis for the far tier (L2); implements `FarStore`.
 
+    Keys that are equal in Python, with the same hash, have one entry, and others never do. A key that it
+    cannot tell apart from others is neither read nor written, counts in `refused`, and disturbs no other.
+
     Each copy has a header with its key and time, and a checksum or signature. Data that cannot be used is a
     miss, counted by reason in `rejected`: it is never executed and raises nothing. Errors of the network and
     the server are raised: `RedisUnavailableError`, `RedisReplyError`. No call has a deadline of its own.
 
     :param connection: a connection made by `async_backfill.redis.connect`; the caller closes it.
     :param namespace: the prefix of this store's entries: 1 to 64 letters, digits, ``.``, ``_`` or ``-``.
-    :param key_type: the type of the keys, any type that msgspec supports; needed only where keys
-        are read back from the server and are not plain types or tuples of them.
+    :param key_type: the classes of keys that are no standard types: a class, a type annotation such as
+        ``tuple[str, Seat]``, a `KeyType`, or a tuple of these. A store itself needs it only for a `KeyType`.
     :param value_type: the type of a decoded value, any type that msgspec supports; ``Any`` gives plain types.
     :param max_value_bytes: the largest size of a value; a larger one is neither written nor used when read.
     :param signing_key: a secret of 16 bytes or more, the same in all processes; a copy without its signature
@@ -84,9 +87,19 @@ class RedisStore(Generic[K, V]):
         """The number of values not stored, because too large or not encodable, by reason; a live view."""
         return MappingProxyType(self.envelopes.unkept)
 
+    @property
+    def refused(self) -> Mapping[str, int]:
+        """The number of keys that were neither read nor written because nobody else could tell them apart.
+
+        By the name of their class; a live view. One log line a second says why.
+        """
+        return MappingProxyType(self.keyspace.refused)
+
     async def get_many(self, keys: Sequence[K], /) -> Mapping[K, FarCopy[V]]:
         """Return copies of those ``keys`` that are stored, in one round trip."""
-        names = self.keyspace.redis_keys(keys)
+        told, names = self.keyspace.names(keys)
+        if not names:
+            return {}
         found: list[object] = [None] * len(names)
         groups = await self._groups(names)
         commands: list[Command] = [("MGET", *[names[place] for place in group]) for group in groups]
@@ -95,26 +108,29 @@ class RedisStore(Generic[K, V]):
             for place, value in zip(group, values, strict=True):
                 found[place] = value
         copies = self.envelopes.open_many(names, found)
-        return {key: copy for key, copy in zip(keys, copies, strict=True) if copy is not None}
+        return {key: copy for key, copy in zip(told, copies, strict=True) if copy is not None}
 
     async def set_many(self, items: Mapping[K, V], /, *, ttl: float | None = None) -> None:
         """Store ``items`` for ``ttl`` seconds, above 0.0, in one round trip; ``None`` is without a limit.
 
         An item that is too large, or cannot be encoded, is not stored, and its older copy is removed.
         """
-        names = self.keyspace.redis_keys(items)
-        sealed = self.envelopes.seal_many(names, items.values())
+        keys, names = self.keyspace.names(items)
+        values = items.values() if keys is items else [items[key] for key in keys]
+        sealed = self.envelopes.seal_many(names, values)
         unkept = [name for name, envelope in zip(names, sealed, strict=True) if envelope is None]
         if unkept:
             await self._unlink(unkept)
             names = [name for name, envelope in zip(names, sealed, strict=True) if envelope is not None]
-            if not names:
-                return
+        if not names:
+            return
         await self._set([envelope for envelope in sealed if envelope is not None], names, milliseconds(ttl))
 
     async def delete_many(self, keys: Sequence[K], /) -> None:
         """Remove ``keys`` and their leases; unknown keys are ignored."""
-        await self._unlink(self.keyspace.redis_keys(keys))
+        _, names = self.keyspace.names(keys)
+        if names:
+            await self._unlink(names)
 
     async def clear(self) -> None:
         """Remove every key of the namespace that exists when the call begins, and every lease.

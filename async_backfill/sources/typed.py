@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic
 
+from async_backfill._common.typed_key import TypedKey
 from async_backfill.contracts import K, Page, Scan, Source, V
 
 if TYPE_CHECKING:
@@ -13,29 +13,6 @@ if TYPE_CHECKING:
     from async_backfill.outcomes import Failed
 
 __all__ = ["TypedKey", "TypedScan", "TypedSource"]
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class TypedKey(Generic[K]):
-    """A wrapper around ``key`` that is equal only to a wrapped key of the same type.
-
-    Only the type of the key itself counts: ``(1,)`` and ``(True,)`` are still one key.
-    """
-
-    # A wrapper and not a setting, so that a cache without typed keys pays nothing: decision 13 in notes.md.
-
-    key: K
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, TypedKey):
-            return NotImplemented
-        return type(self.key) is type(other.key) and bool(self.key == other.key)
-
-    def __hash__(self) -> int:
-        return hash((type(self.key), self.key))
-
-    def __repr__(self) -> str:
-        return f"TypedKey({self.key!r})"
 
 
 class TypedSource(Generic[K, V]):

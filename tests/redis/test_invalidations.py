@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from uuid import UUID
 
 import anyio
@@ -11,8 +12,10 @@ import pytest
 
 pytest.importorskip("redis", reason="needs the extra redis")
 from async_backfill import ConfigurationError
+from async_backfill.errors import KeyRefusedError
 from async_backfill.redis.connection import connect
 from async_backfill.redis.invalidations import RedisInvalidations
+from tests.common.key_values import Markup, Point, are_one
 from tests.servers.tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.anyio
@@ -60,8 +63,9 @@ async def test_many_keys_are_several_messages(valkey_url, namespace):
 @pytest.mark.parametrize(
     "message",
     [
-        *(b"", b"\xc1" * 20, b"x" * 8 + b"\x81\x01\x02"),
-        *(b"x" * 8 + msgspec.msgpack.encode([packed]) for packed in (b"\xc1", b"\x80", b"\x92\x00\x80")),
+        *(b"", b"\xc1" * 20, b"x" * 8 + b"\x81\x01\x02", b"x" * 8 + b"\x02", b"x" * 8 + b"\x02\x81\x01\x02"),
+        *(b"x" * 8 + b"\x02" + msgspec.msgpack.encode([packed]) for packed in (b"\xc1", b"", b"(9:n")),
+        *(b"x" * 8 + version + msgspec.msgpack.encode([b":a"]) for version in (b"", b"\x01", b"\x03")),
     ],
 )
 async def test_a_message_that_cannot_be_read_means_every_key(valkey_url, namespace, message):
@@ -77,13 +81,35 @@ async def test_a_message_that_cannot_be_read_means_every_key(valkey_url, namespa
     assert heard.keys == [None, None]
 
 
-@pytest.mark.parametrize("key", [UUID(int=7), frozenset({1}), Seat("A", 7), ("a", UUID(int=7))])
-async def test_a_key_of_which_others_would_make_another_one_is_not_published(valkey_url, namespace, key):
-    async with connect(valkey_url) as redis:
-        with pytest.raises(
-            ConfigurationError, match=rf"key_type.*cannot decode .*: set key_type={type(key).__name__}"
-        ):
-            await RedisInvalidations(redis, namespace=namespace).publish([key])
+@pytest.mark.parametrize("key", [Seat("A", 7), ("a", Seat("A", 7)), object()])
+async def test_a_key_that_others_could_not_make_again_is_refused_and_the_rest_is_heard(
+    valkey_url, namespace, key
+):
+    heard = Heard()
+    async with connect(valkey_url) as redis, anyio.create_task_group() as tasks:
+        listener = RedisInvalidations(redis, namespace=namespace)
+        tasks.start_soon(listener.listen, heard.forget)
+        await heard.count(1)
+        with pytest.raises(KeyRefusedError) as refused:
+            await RedisInvalidations(redis, namespace=namespace).publish(["a", key, "b"])
+        await heard.count(2)
+        tasks.cancel_scope.cancel()
+
+    assert refused.value.keys == (key,)
+    assert heard.keys == [None, ["a", "b"]]
+
+
+@pytest.mark.parametrize("key", [Markup("a"), UUID(int=7), True, Decimal("0.1"), frozenset({1}), Point(1, 2)])
+async def test_a_key_is_heard_as_one_that_is_equal_without_its_type_being_said(valkey_url, namespace, key):
+    heard = Heard()
+    async with connect(valkey_url) as redis, anyio.create_task_group() as tasks:
+        tasks.start_soon(RedisInvalidations(redis, namespace=namespace).listen, heard.forget)
+        await heard.count(1)
+        await RedisInvalidations(redis, namespace=namespace).publish([key])
+        await heard.count(2)
+        tasks.cancel_scope.cancel()
+
+    assert are_one(heard.keys[1][0], key)
 
 
 @pytest.mark.parametrize(

@@ -157,11 +157,11 @@ async def test_hostile_keys_are_keys_like_any_other(store):
     assert await values(store, *items) == {key: items[key] for key in HOSTILE_KEYS[1::2]}
 
 
-async def test_keys_that_are_equal_in_python_and_differ_by_type_have_values_of_their_own(store):
+async def test_keys_that_are_equal_in_python_have_one_value(store):
     for key in (1, True, 1.0):
         await store.set_many({key: repr(key)})
 
-    assert [await values(store, key) for key in (1, True, 1.0)] == [{1: "1"}, {1: "True"}, {1: "1.0"}]
+    assert [await values(store, key) for key in (1, True, 1.0)] == [{1: "1.0"}] * 3
 
 
 class Bomb:
