@@ -33,7 +33,8 @@ async_backfill.backfill.trigger
   MissRateTrigger
 async_backfill.contracts
   AuditSink BoundedStore Clock EvictionOrder FarCopy FarStore Heats Invalidations Journal K K_co
-  Leases OrderState Page Permits Room Scan Selection Source Spawn Store Trigger V V_co V_contra
+  Leases OrderState Page Permits Room Scan Sealing Selection Source Spawn Store Trigger V V_co
+  V_contra ValueCodec
 async_backfill.errors
   AsyncBackfillError CacheClosedError CircuitOpenError ConfigurationError JournalError
   KeyNotFoundError LoadCycleError LoadError LoadTimeoutError MissingExtraError ScenarioError
@@ -49,8 +50,10 @@ async_backfill.policies
 async_backfill.records
   LEGAL_CHANGES AuditRecord BackfillCause BudgetState CircuitState Status
 async_backfill.redis
-  RedisConnection RedisError RedisInvalidations RedisJournal RedisLeases RedisPermits RedisReplyError
-  RedisStore RedisUnavailableError Zstd connect
+  FunctionCodec PydanticCodec RedisConnection RedisError RedisInvalidations RedisJournal RedisLeases
+  RedisPermits RedisReplyError RedisStore RedisUnavailableError Zstd connect
+async_backfill.redis.codecs
+  FunctionCodec PydanticCodec
 async_backfill.redis.compression
   Zstd
 async_backfill.redis.connection

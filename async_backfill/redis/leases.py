@@ -26,6 +26,7 @@ from async_backfill.redis.errors import RedisReplyError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 
+    from async_backfill.redis._envelope import Sealed
     from async_backfill.redis._wire import Argument, Reply
     from async_backfill.redis.store import RedisStore
 
@@ -126,7 +127,7 @@ class RedisLeases(Generic[K, V]):
         return {key: token for key, answer in zip(keys, answers, strict=True) if answer == 1}
 
     async def set_many(
-        self, items: Mapping[K, V], tokens: Mapping[K, bytes], /, *, ttl: float | None = None
+        self, items: Mapping[K, V | Sealed], tokens: Mapping[K, bytes], /, *, ttl: float | None = None
     ) -> Collection[K]:
         """Store those of ``items`` whose leases are still held, and end these leases; return the stored keys.
 

@@ -6,7 +6,8 @@ import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic
 
-from async_backfill.contracts import FarCopy, K, V
+from async_backfill.contracts import FarCopy, K, Sealing, V
+from async_backfill.errors import ConfigurationError
 from async_backfill.redis._envelope import Envelopes
 from async_backfill.redis._keyspace import Keyspace
 from async_backfill.redis._wire import milliseconds
@@ -15,7 +16,8 @@ from async_backfill.redis.errors import RedisReplyError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from async_backfill.redis._envelope import Compression
+    from async_backfill.contracts import ValueCodec
+    from async_backfill.redis._envelope import Compression, Sealed
     from async_backfill.redis._wire import Argument, Command, Reply
     from async_backfill.redis.connection import RedisConnection
 
@@ -25,18 +27,24 @@ _MOST: Final = 500  # keys of one command: more would block the server for long,
 _PAGE: Final = 1_000
 
 
-class RedisStore(Generic[K, V]):
-    """A store of copies in Redis for the far tier (L2); implements `FarStore`.
+class RedisStore(Sealing[K, V], Generic[K, V]):
+    """A store of copies in Redis for the far tier (L2); implements `FarStore` and `Sealing`.
 
-    Each copy has a header with its key and time, and a checksum or signature. Data that cannot be used is a
-    miss, counted by reason in `rejected`: it is never executed and raises nothing. Errors of the network and
+    Each copy has a header with its key, time and codec, and a checksum or signature. Data that cannot be used
+    is a miss, counted by reason in `rejected`: it is never executed and raises nothing. A value comes back in
+    the types that it had, or is refused when it is written: it is then counted by reason in `unkept`, and the
+    logger ``async_backfill.redis`` has a line for each type. Errors of the network and
     the server are raised: `RedisUnavailableError`, `RedisReplyError`. No call has a deadline of its own.
 
     :param connection: a connection made by `async_backfill.redis.connect`; the caller closes it.
     :param namespace: the prefix of this store's entries: 1 to 64 letters, digits, ``.``, ``_`` or ``-``.
     :param key_type: the type of the keys, any type that msgspec supports; needed only where keys
         are read back from the server and are not plain types or tuples of them.
-    :param value_type: the type of a decoded value, any type that msgspec supports; ``Any`` gives plain types.
+    :param value_type: the type of the values, any type that msgspec supports, such as a dataclass; all stores
+        of a namespace should have the same. ``Any`` takes None, bool, int, float, str, bytes, list, tuple,
+        dict, set, frozenset, Decimal, date, time, datetime, timedelta and UUID, and no subclass of them.
+    :param codec: makes bytes of values and values of bytes, in place of ``value_type``, such as
+        `PydanticCodec` or `FunctionCodec`.
     :param max_value_bytes: the largest size of a value; a larger one is neither written nor used when read.
     :param signing_key: a secret of 16 bytes or more, the same in all processes; a copy without its signature
         is not used. Without a key, anybody who can write to the server can forge values.
@@ -49,13 +57,14 @@ class RedisStore(Generic[K, V]):
     # MSETEX sets many keys with a ttl in one command; older servers get pipelined SETs. Both beat redis-py's
     # pipeline, and a Lua script would be limited to one hash slot: see decision 40 in notes.md.
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the settings users name are flat
         self,
         connection: RedisConnection,
         *,
         namespace: str,
         key_type: type[K] | Any = Any,
         value_type: type[V] | Any = Any,
+        codec: ValueCodec[V] | None = None,
         max_value_bytes: int = 1_000_000,
         signing_key: bytes | None = None,
         compression: Compression | None = None,
@@ -65,6 +74,7 @@ class RedisStore(Generic[K, V]):
         self.keyspace: Keyspace[K] = Keyspace(namespace, key_type)
         self.envelopes: Envelopes[V] = Envelopes(
             value_type,
+            codec=codec,
             max_bytes=max_value_bytes,
             signing_key=signing_key,
             compression=compression,
@@ -84,6 +94,26 @@ class RedisStore(Generic[K, V]):
         """The number of values not stored, because too large or not encodable, by reason; a live view."""
         return MappingProxyType(self.envelopes.unkept)
 
+    def seal(self, items: Mapping[K, V], /) -> Mapping[K, V | Sealed]:
+        """Return ``items`` encoded, for `set_many` here and in `RedisLeases`.
+
+        One that is too large, or cannot be encoded, is left out.
+        """
+        names: dict[K, bytes] = {}
+        sealed: dict[K, V | Sealed] = {}
+        try:
+            names = dict(zip(items, self.keyspace.redis_keys(items), strict=True))
+        except ConfigurationError:
+            for key, value in items.items():
+                try:
+                    names[key] = self.keyspace.redis_key(key)
+                except ConfigurationError:
+                    sealed[key] = value  # refused when it is written, for the sake of its key
+        values = (items[key] for key in names)
+        envelopes = zip(names, self.envelopes.seal_many(names.values(), values), strict=True)
+        sealed.update((key, envelope) for key, envelope in envelopes if envelope is not None)
+        return sealed
+
     async def get_many(self, keys: Sequence[K], /) -> Mapping[K, FarCopy[V]]:
         """Return copies of those ``keys`` that are stored, in one round trip."""
         names = self.keyspace.redis_keys(keys)
@@ -97,7 +127,7 @@ class RedisStore(Generic[K, V]):
         copies = self.envelopes.open_many(names, found)
         return {key: copy for key, copy in zip(keys, copies, strict=True) if copy is not None}
 
-    async def set_many(self, items: Mapping[K, V], /, *, ttl: float | None = None) -> None:
+    async def set_many(self, items: Mapping[K, V | Sealed], /, *, ttl: float | None = None) -> None:
         """Store ``items`` for ``ttl`` seconds, above 0.0, in one round trip; ``None`` is without a limit.
 
         An item that is too large, or cannot be encoded, is not stored, and its older copy is removed.
