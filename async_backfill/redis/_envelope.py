@@ -45,10 +45,13 @@ _SHA256: Final = 32
 _LEAST_SECRET: Final = 16
 
 
-class Sealed(bytes):
+class Sealed:
     """The envelope of a value, ready to be written; in place of the value, it is kept as it is."""
 
-    __slots__ = ()
+    __slots__ = ("envelope",)
+
+    def __init__(self, envelope: bytes) -> None:
+        self.envelope = envelope
 
 
 class Compression(Protocol):
@@ -96,9 +99,8 @@ class Envelopes(Generic[V]):
         chosen = choose_codec(value_type, codec)
         self._encode, self._decode = chosen.encode, chosen.decode
         self._codec = codec_label(chosen)
-        self._notices = Notices()
-        self._refusals = Refusals(self._notices)
-        self._max_bytes = whole("max_value_bytes", max_bytes, least=1)
+        self._refusals = Refusals(Notices())
+        self.max_bytes = whole("max_value_bytes", max_bytes, least=1)
         self._signature = _signature(signing_key)
         self._compression = compression
         self._now = wall_clock
@@ -107,21 +109,21 @@ class Envelopes(Generic[V]):
         self.unkept: Counter[str] = self._refusals.counts
         """The number of values that could not be encoded or were too large, by reason."""
 
-    def seal_many(self, keys: Iterable[bytes], values: Iterable[V | Sealed]) -> list[Sealed | None]:
+    def seal_many(self, keys: Iterable[bytes], values: Iterable[V | Sealed]) -> list[bytes | None]:
         """Return envelopes of ``values``, loaded now, for the Redis ``keys``; ``None`` where none fits.
 
         A value that is sealed already stays as it is. One that is refused spoils no other.
         """
         now = self._now()
         plain = self._signature is None and self._compression is None
-        encode, most, codec, pack, crc = self._encode, self._max_bytes, self._codec, _HEADER.pack, crc32
+        encode, most, codec, pack, crc = self._encode, self.max_bytes, self._codec, _HEADER.pack, crc32
         start = _STARTS[0]
         seed = crc(start)
         most -= len(start) + _CRC.size + _HEADER.size + len(codec)
-        sealed: list[Sealed | None] = []
+        sealed: list[bytes | None] = []
         for key, value in zip(keys, values, strict=True):
             if type(value) is Sealed:
-                sealed.append(value)
+                sealed.append(value.envelope)
                 continue
             try:
                 payload = _bytes(encode(value))
@@ -132,11 +134,11 @@ class Envelopes(Generic[V]):
             if not plain:
                 sealed.append(self._seal(key, value, payload, now))
             elif len(payload) > most:
-                self._refusals.too_large(value, len(payload), self._max_bytes)
+                self._refusals.too_large(value, len(payload), self.max_bytes)
                 sealed.append(None)
             else:
                 rest = pack(crc(key), now) + codec + payload
-                sealed.append(Sealed(start + _CRC.pack(crc(rest, seed)) + rest))
+                sealed.append(start + _CRC.pack(crc(rest, seed)) + rest)
         return sealed
 
     def open_many(self, keys: Iterable[bytes], found: Iterable[object]) -> list[FarCopy[V] | None]:
@@ -147,19 +149,19 @@ class Envelopes(Generic[V]):
             for key, data in zip(keys, found, strict=True)
         ]
 
-    def _seal(self, key: bytes, value: object, payload: bytes, now: float) -> Sealed | None:
+    def _seal(self, key: bytes, value: object, payload: bytes, now: float) -> bytes | None:
         flags = 0 if self._signature is None else _SIGNED
         size = len(payload)
-        fits = size <= self._max_bytes  # a larger one would be refused when it is decompressed
+        fits = size <= self.max_bytes  # a larger one would be refused when it is decompressed
         if fits and self._compression is not None and size > self._compression.above:
             smaller = self._compression.compress(payload)
             if len(smaller) < size:
                 payload, flags = smaller, flags | _COMPRESSED
         rest = _HEADER.pack(crc32(key), now) + self._codec + payload
-        envelope = Sealed(_STARTS[flags] + self._make_seal(key, flags, rest) + rest)
-        if fits and len(envelope) <= self._max_bytes:
+        envelope = _STARTS[flags] + self._make_seal(key, flags, rest) + rest
+        if fits and len(envelope) <= self.max_bytes:
             return envelope
-        self._refusals.too_large(value, size, self._max_bytes)
+        self._refusals.too_large(value, size, self.max_bytes)
         return None
 
     def _open(self, key: bytes, data: bytes, now: float) -> FarCopy[V] | None:
@@ -178,7 +180,7 @@ class Envelopes(Generic[V]):
 
     def _unseal(self, key: bytes, data: bytes) -> tuple[bytes, float]:
         """Return payload and load time of a verified envelope of ``key``."""
-        if len(data) > self._max_bytes:
+        if len(data) > self.max_bytes:
             raise _RejectedError("too_large")
         if not data.startswith(_START):
             raise _RejectedError(
@@ -202,20 +204,14 @@ class Envelopes(Generic[V]):
         return (self._decompress(payload) if flags & _COMPRESSED else payload), loaded
 
     def _other_codec(self, rest: bytes) -> _RejectedError:
-        length = rest[_HEADER.size]
-        codec = rest[_HEADER.size + 1 : _HEADER.size + 1 + length]
-        self._notices.tell(
-            f"codec {codec!r}",
-            f"values that the codec {codec!r} wrote are not used, this store's is {self._codec[1:]!r}; "
-            "give all stores of a namespace the same value_type or codec",
-        )
+        self._refusals.other_codec(rest[_HEADER.size + 1 :][: rest[_HEADER.size]], self._codec[1:])
         return _RejectedError("other_codec")
 
     def _decompress(self, payload: bytes) -> bytes:
         if self._compression is None:
             raise _RejectedError("compressed")
         try:
-            return self._compression.decompress(payload, self._max_bytes)
+            return self._compression.decompress(payload, self.max_bytes)
         except ValueError as error:
             raise _RejectedError("damaged") from error
 

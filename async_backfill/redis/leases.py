@@ -41,7 +41,7 @@ _ACQUIRE: Final = """
 local answers = {}
 for i = 1, #KEYS do
     local kind = redis.call('TYPE', KEYS[i])['ok']
-    local value = kind == 'string' and redis.call('GET', KEYS[i])
+    local value = kind == 'string' and redis.call('GETRANGE', KEYS[i], 0, ARGV[#ARGV])
     local left = -1
     if value and string.sub(value, 1, 1) == 'L' then
         left = redis.call('PTTL', KEYS[i])
@@ -180,6 +180,7 @@ class RedisLeases(Generic[K, V]):
         answers: list[Reply] = [None] * len(names)
         for group in await self._store.connection.groups(names):
             args: list[Argument] = [LEASE + token, self._milliseconds, *(known[place] for place in group)]
+            args.append(self._store.envelopes.max_bytes)  # one byte more is read, and is too long
             got = await self._store.connection.script(_ACQUIRE, [names[place] for place in group], args)
             for place, answer in zip(group, got, strict=True):
                 answers[place] = answer

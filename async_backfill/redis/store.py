@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic
 
 from async_backfill.contracts import FarCopy, K, Sealing, V
 from async_backfill.errors import ConfigurationError
-from async_backfill.redis._envelope import Envelopes
+from async_backfill.redis._bounded import TextTooLongError
+from async_backfill.redis._envelope import Envelopes, Sealed
 from async_backfill.redis._keyspace import Keyspace
 from async_backfill.redis._wire import milliseconds
 from async_backfill.redis.errors import RedisReplyError
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from async_backfill.contracts import ValueCodec
-    from async_backfill.redis._envelope import Compression, Sealed
+    from async_backfill.redis._envelope import Compression
     from async_backfill.redis._wire import Argument, Command, Reply
     from async_backfill.redis.connection import RedisConnection
 
@@ -111,19 +112,16 @@ class RedisStore(Sealing[K, V], Generic[K, V]):
                     sealed[key] = value  # refused when it is written, for the sake of its key
         values = (items[key] for key in names)
         envelopes = zip(names, self.envelopes.seal_many(names.values(), values), strict=True)
-        sealed.update((key, envelope) for key, envelope in envelopes if envelope is not None)
+        sealed.update((key, Sealed(envelope)) for key, envelope in envelopes if envelope is not None)
         return sealed
 
     async def get_many(self, keys: Sequence[K], /) -> Mapping[K, FarCopy[V]]:
         """Return copies of those ``keys`` that are stored, in one round trip."""
         names = self.keyspace.redis_keys(keys)
-        found: list[object] = [None] * len(names)
-        groups = await self._groups(names)
-        commands: list[Command] = [("MGET", *[names[place] for place in group]) for group in groups]
-        lengths = [len(group) for group in groups]
-        for group, values in zip(groups, await self._pipeline(commands, lengths=lengths), strict=True):
-            for place, value in zip(group, values, strict=True):
-                found[place] = value
+        try:
+            found = await self._read(names)
+        except TextTooLongError:
+            found = await self._read_bounded(names)
         copies = self.envelopes.open_many(names, found)
         return {key: copy for key, copy in zip(keys, copies, strict=True) if copy is not None}
 
@@ -162,6 +160,31 @@ class RedisStore(Sealing[K, V], Generic[K, V]):
                 if cursor == b"0":
                     break
 
+    async def _read(self, names: Sequence[bytes]) -> list[object]:
+        """Return what is stored under ``names``, unless one of them is longer than a value may be."""
+        found: list[object] = [None] * len(names)
+        groups = await self._groups(names)
+        commands: list[Command] = [("MGET", *[names[place] for place in group]) for group in groups]
+        answers = await self._pipeline(
+            commands, lengths=[len(group) for group in groups], most=self.envelopes.max_bytes
+        )
+        for group, values in zip(groups, answers, strict=True):
+            for place, value in zip(group, values, strict=True):
+                found[place] = value
+        return found
+
+    async def _read_bounded(self, names: Sequence[bytes]) -> list[object]:
+        """Return the beginning of what is stored under ``names``: one byte more than a value may have."""
+        # A command a key: MGET and a script that looks at the lengths first takes 2.6 times as long for 500
+        # keys of 100 bytes, which is too much for what hardly ever happens.
+        replies = await self.connection.pipeline(
+            [("GETRANGE", name, 0, self.envelopes.max_bytes) for name in names], keys=names
+        )
+        for reply in replies:
+            if isinstance(reply, RedisReplyError) and reply.code != "WRONGTYPE":
+                raise reply
+        return [reply or None for reply in replies]
+
     async def _set(self, sealed: list[bytes], names: list[bytes], ttl: int | None) -> None:
         if ttl is not None and not (await self.connection.facts()).msetex:
             await self._pipeline(
@@ -193,11 +216,12 @@ class RedisStore(Sealing[K, V], Generic[K, V]):
         commands: Sequence[Command],
         keys: Sequence[bytes] | None = None,
         lengths: Sequence[int] = (),
+        most: int | None = None,
     ) -> list[Reply]:
         """Send ``commands``, each to the server of its key, by default the first argument."""
         if keys is None:
             keys = [command[1] for command in commands if isinstance(command[1], bytes)]
-        replies = await self.connection.pipeline(commands, keys=keys, lengths=lengths)
+        replies = await self.connection.pipeline(commands, keys=keys, lengths=lengths, most=most)
         for reply in replies:
             if isinstance(reply, RedisReplyError):
                 raise reply

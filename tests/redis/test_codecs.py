@@ -267,6 +267,24 @@ def test_what_a_codec_raises_or_returns_wrongly_refuses_that_value_only(failing)
     assert [copy.value for copy in envelopes.open_many([KEY] * 2, sealed[::2])] == ["a", "b"]
 
 
+class UnprintableError(Exception):
+    def __str__(self):
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("error", [UnprintableError(), ValueError("x" * 10_000), ValueError("a\nb")])
+def test_an_error_with_a_text_that_fails_or_is_long_makes_one_short_line(error, caplog):
+    def refuse(_):
+        raise error
+
+    envelopes = Envelopes(codec=of_functions(refuse, bytes.decode))
+
+    assert envelopes.seal_many([KEY, KEY], ["a", "b"]) == [None, None]
+    (line,) = caplog.messages
+    assert len(line) < 600
+    assert "\n" not in line
+
+
 def test_what_a_codec_raises_when_it_reads_is_a_counted_miss():
     written = Envelopes(codec=of_functions(str.encode, bytes.decode)).seal_many([KEY], ["a"])
     envelopes = Envelopes(codec=of_functions(str.encode, lambda _: 1 / 0))
@@ -320,7 +338,7 @@ def test_refused_values_are_told_at_most_once_a_second_and_each_type_once(caplog
     notices = Notices(lambda: now[0])
     for at, kind in [(0.0, "a"), (0.5, "b"), (0.9, "a"), (1.0, "b"), (2.5, "a"), (2.5, "c"), (9.0, "b")]:
         now[0] = at
-        notices.tell(kind, f"{kind} at {at}")
+        notices.tell(kind, lambda text=f"{kind} at {at}": text)
 
     assert caplog.messages == ["a at 0.0", "b at 1.0", "c at 2.5"]
 
@@ -330,7 +348,7 @@ def test_a_program_that_makes_classes_as_it_runs_does_not_fill_the_log(caplog):
     notices = Notices(lambda: now[0])
     for number in range(1_000):
         now[0] = 2.0 * number
-        notices.tell(str(number), "a line")
+        notices.tell(str(number), lambda: "a line")
 
     assert len(caplog.messages) == 100
 
