@@ -99,9 +99,13 @@ def _tagged(value: Any) -> Any:
     if kind in _TAGS:
         return _TAGS[kind](value)
     raise TypeError(
-        f"{kind.__module__}.{kind.__qualname__} would come back as another type; "
+        f"{_name(kind)} would come back as another type; "
         f"what comes back as it was is {_KEPT}: set value_type, or a codec"
     )
+
+
+def _name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
 
 
 def _text(value: str) -> object:
@@ -147,9 +151,8 @@ def _zone(zone: tzinfo | None) -> object:
         return [offset.days, offset.seconds, offset.microseconds, *name]
     if type(zone) is ZoneInfo and zone.key is not None:
         return zone.key
-    kind = type(zone)
     raise TypeError(
-        f"a time zone of {kind.__module__}.{kind.__qualname__} would not come back as it was; "
+        f"a time zone of {_name(type(zone))} would not come back as it was; "
         "use datetime.timezone or zoneinfo.ZoneInfo"
     )
 
