@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, TypeVar, overload
 
+from async_backfill._lookup.copies import copies
 from async_backfill._session.operations import Operations
 from async_backfill._session.settings import Settings
 from async_backfill.backfill.readiness import ReadinessPolicy
@@ -14,7 +15,7 @@ from async_backfill.outcomes import ABSENT
 from async_backfill.policies import BackfillPolicy, FreshnessPolicy, HistoryPolicy, LoadPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from async_backfill.contracts import (
         AuditSink,
@@ -44,6 +45,9 @@ class BackfillCache(Operations[K, V]):
     must be used from one event loop at a time. Keys are told apart as in any ``dict``, by ``==``
     and ``hash``.
 
+    All readers of a key get the same object, as from a ``dict``: who changes what he got changes it for all.
+    Take immutable values, or set ``copy``.
+
     :param source: where the truth is.
     :param scan: lists the source's keys for backfills, often the same object as ``source``;
         without it nothing is backfilled.
@@ -63,6 +67,8 @@ class BackfillCache(Operations[K, V]):
     :param far: the far tier (L2), such as Redis: a store that several processes share.
     :param trigger: decides when to backfill, in place of ``miss_threshold`` and of the window in
         ``backfill``.
+    :param copy: makes the copy of a value that a reader gets, and the one that is kept of a value put, such
+        as ``copy.deepcopy``; ``None`` hands out the value itself.
     :param store: where copies are, in place of a `MemoryStore` of ``capacity``.
     :param audit_sink: keeps the audit log beyond this process.
     :param audit_keep: audit records held in memory, 1 or more.
@@ -93,6 +99,7 @@ class BackfillCache(Operations[K, V]):
         far: FarTier[K, V] | None = None,
         trigger: Trigger | None = None,
         store: BoundedStore[K, V] | None = None,
+        copy: Callable[[V], V] | None = None,
         audit_sink: AuditSink | None = None,
         audit_keep: int = 1000,
         observers: Iterable[Observer] = (),
@@ -118,6 +125,7 @@ class BackfillCache(Operations[K, V]):
                 far=far,
                 trigger=trigger,
                 store=store,
+                copy=copy,
                 audit_sink=audit_sink,
                 audit_keep=audit_keep,
                 observers=tuple(observers),
@@ -166,7 +174,9 @@ class BackfillCache(Operations[K, V]):
             heat.hit([key for key, value in found.items() if value is not ABSENT])
         if missing:
             found.update(await engine.many_misses.answer(missing))
-        return {key: value for key, value in found.items() if value is not ABSENT}
+        values = {key: value for key, value in found.items() if value is not ABSENT}
+        copy = self._parts.settings.copy
+        return values if copy is None else copies(values, copy)
 
     @overload
     def peek(self, key: K) -> V | None: ...
@@ -189,7 +199,8 @@ class BackfillCache(Operations[K, V]):
 
         :raises StoreError: when they are cached here, but the far tier (L2) did not take them.
         """
-        await self._open().put_many(items)
+        copy = self._parts.settings.copy
+        await self._open().put_many(items if copy is None else copies(items, copy))
 
     async def invalidate(self, key: K) -> None:
         """Remove ``key``; a load under way serves those who wait for it, but is not stored.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic
 
 from async_backfill._common.validation import positive_seconds, positive_seconds_or_none, whole
-from async_backfill.contracts import K, V
+from async_backfill.contracts import K, Sealing, V
 from async_backfill.errors import ConfigurationError
 from async_backfill.policies import CircuitPolicy
 
@@ -25,7 +25,8 @@ class FarTier(Generic[K, V]):
     written there before they return.
 
     ``store``
-        where the copies are, such as `async_backfill.redis.RedisStore`.
+        where the copies are, such as `async_backfill.redis.RedisStore`. If its class inherits from `Sealing`,
+        a value is written as it was when it was loaded or put, whatever callers do to it.
     ``leases``
         makes one load of a key for the whole fleet. It also stops a value that was loaded before a put or
         an invalidation in another process from being written after it. With ``None`` each process loads
@@ -61,3 +62,9 @@ class FarTier(Generic[K, V]):
             kind = type(self.circuit).__name__
             raise ConfigurationError("circuit", f"must be a CircuitPolicy, not {self.circuit!r} (a {kind})")
         whole("max_queued", self.max_queued, least=1)
+
+    @property
+    def sealing(self) -> Sealing[K, V] | None:
+        """The store, if its class inherits from `Sealing`."""
+        store: object = self.store
+        return store if Sealing in type(store).__mro__ else None  # type: ignore[return-value] # declared, not probed for

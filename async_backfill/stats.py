@@ -23,8 +23,8 @@ class FarStats:
     ``failures``
         calls that failed or timed out. Calls that were not made while the circuit was open do not count.
     ``written``, ``unwritten``
-        values that were written there, and values that were not: the call failed, too many values waited,
-        or their lease had ended.
+        values that were written there, and values that were not: the store could not keep them as they
+        were, the call failed, too many values waited, or their lease had ended.
     ``circuit``
         whether the far tier is called.
     """

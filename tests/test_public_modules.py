@@ -34,8 +34,9 @@ async_backfill.backfill.readiness
 async_backfill.backfill.trigger
   MissRateTrigger
 async_backfill.contracts
-  AuditSink BoundedStore Clock EvictionOrder FarCopy FarStore Heats Invalidations Journal K K_co KeyType
-  Leases OrderState Page Permits Room Scan Selection Source Spawn Store Trigger V V_co V_contra
+  AuditSink BoundedStore Clock EvictionOrder FarCopy FarStore Heats Invalidations Journal K K_co
+  KeyType Leases OrderState Page Permits Room Scan Sealing Selection Source Spawn Store Trigger V V_co
+  V_contra ValueCodec
 async_backfill.errors
   AsyncBackfillError CacheClosedError CircuitOpenError ConfigurationError JournalError
   KeyNotFoundError KeyRefusedError LoadCycleError LoadError LoadTimeoutError MissingExtraError
@@ -51,8 +52,10 @@ async_backfill.policies
 async_backfill.records
   LEGAL_CHANGES AuditRecord BackfillCause BudgetState CircuitState Status
 async_backfill.redis
-  RedisConnection RedisError RedisInvalidations RedisJournal RedisLeases RedisPermits RedisReplyError
-  RedisStore RedisUnavailableError Zstd connect
+  FunctionCodec PydanticCodec RedisConnection RedisError RedisInvalidations RedisJournal RedisLeases
+  RedisPermits RedisReplyError RedisStore RedisUnavailableError Zstd connect
+async_backfill.redis.codecs
+  FunctionCodec PydanticCodec
 async_backfill.redis.compression
   Zstd
 async_backfill.redis.connection

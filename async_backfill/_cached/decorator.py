@@ -64,6 +64,7 @@ def cached(
     load: LoadPolicy | None = None,
     freshness: FreshnessPolicy | None = None,
     concurrency: int = 10,
+    copy: Callable[[Any], Any] | None = None,
 ) -> Callable[[Callable[P, Awaitable[R]]], Cached[P, R]]:
     """Put a `BackfillCache` in front of an async function or method; concurrent equal calls become one.
 
@@ -96,6 +97,8 @@ def cached(
     :param load: how the function is called.
     :param freshness: how long results stay good; by default for ever.
     :param concurrency: calls of the function at once, for keys that are loaded together.
+    :param copy: makes the copy of a result that a caller gets, such as ``copy.deepcopy``; with ``None`` all
+        get the result itself.
     :raises ConfigurationError: when a setting is outside what is allowed, or the function takes no
         arguments or is a classmethod; and later, from a call, when an instance cannot be held weakly.
     """
@@ -108,7 +111,7 @@ def cached(
         ) -> tuple[BackfillCache[Any, R], MemoryStore[Any, R]]:
             store: MemoryStore[Any, R] = MemoryStore(capacity, eviction=eviction)
             source = each(call, concurrency=concurrency)
-            return BackfillCache(source, store=store, load=load, freshness=freshness), store
+            return BackfillCache(source, store=store, load=load, freshness=freshness, copy=copy), store
 
         if is_in_a_class(function):
             return cast("Cached[P, R]", CachedMethod(function, arguments, make_cache))

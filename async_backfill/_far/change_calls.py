@@ -33,7 +33,7 @@ class ChangeCalls(Generic[K, V]):
         """Write ``pending``; return the failures of those that failed."""
         store, leases = self._tier.store, self._tier.leases
         failures: dict[K, StoreError] = {}
-        deleted = [key for key, item in pending.items() if item.change is Change.DELETED]
+        deleted = [key for key, item in pending.items() if item.removes]
         if deleted:
             failure = await self._call("delete", lambda: store.delete_many(deleted))
             failures.update(dict.fromkeys(deleted, failure) if failure else {})

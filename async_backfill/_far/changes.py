@@ -18,7 +18,10 @@ class Change(enum.Enum):
     """The kinds of change of a key in the far tier."""
 
     LOADED = enum.auto()
-    """The key was loaded: write its value, if there is room in the queue."""
+    """The key was loaded: write its value, if there is room in the queue.
+
+    Without a value, which the store could not keep, an older one is removed.
+    """
 
     LEASED = enum.auto()
     """The key was loaded under a lease: write its value if the lease is still valid, and end the lease."""
@@ -58,6 +61,11 @@ class PendingChange(Generic[V]):
         self.value = value
         self.token = token
         self.told: list[Confirmation] = []
+
+    @property
+    def removes(self) -> bool:
+        """Whether this change removes the key from the store."""
+        return self.value is ABSENT and self.change is not Change.LEASED
 
     def settle(self, error: Exception | None) -> None:
         """Confirm to the waiting callers that the change was written, or failed with ``error``."""

@@ -107,6 +107,12 @@ class GuardedCalls:
         self._failed(error)
         raise error
 
+    def report(self, what: str, cause: Exception) -> None:
+        """Count, log and notify that ``what``, which is no call, failed because of ``cause``."""
+        error = StoreError(f"{what}: {type(cause).__name__}: {cause}")
+        error.__cause__ = cause
+        self._failed(error)
+
     def _failed(self, error: StoreError) -> None:
         self.failures += 1
         if self._notify is not None:

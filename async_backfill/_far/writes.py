@@ -42,6 +42,7 @@ class FarWrites(Generic[K, V]):
 
     def __init__(self, tier: FarTier[K, V], calls: GuardedCalls, *, ttl: float | None, spawn: Spawn) -> None:
         self._tier = tier
+        self._sealing = tier.sealing
         self._calls = calls
         self._change_calls: ChangeCalls[K, V] = ChangeCalls(tier, calls, ttl=ttl)
         self._spawn = spawn
@@ -77,16 +78,13 @@ class FarWrites(Generic[K, V]):
         """Write what ``batch`` brought from the source for ``keys``, unless leases are in use."""
         if self._tier.leases is not None or batch.error is not None:
             return
-        self._keep(
-            {
-                key: PendingChange(Change.LOADED, value)
-                for key, value in batch.values(keys).items()
-                if key not in batch.copies
-            }
-        )
+        loaded = {key: value for key, value in batch.values(keys).items() if key not in batch.copies}
+        values = self._sealed(loaded)
+        self._keep({key: PendingChange(Change.LOADED, values.get(key, ABSENT)) for key in loaded})
 
     def leased(self, values: Mapping[K, V], tokens: Mapping[K, bytes]) -> None:
         """Write ``values`` under their leases, and end those of ``tokens`` that have no value."""
+        values = self._sealed(values)
         self._keep(
             {
                 key: PendingChange(Change.LEASED, values.get(key, ABSENT), token)
@@ -95,11 +93,19 @@ class FarWrites(Generic[K, V]):
         )
 
     async def put(self, items: Mapping[K, V]) -> None:
-        """Write ``items``, and tell the other caches.
+        """Write ``items``, and tell the other caches; one that the store cannot keep is removed there.
 
         :raises StoreError: when that failed; the others may go on with what they have.
         """
-        await self._tell({key: PendingChange(Change.PUT, value) for key, value in items.items()})
+        values = self._sealed(items)
+        await self._tell(
+            {
+                key: PendingChange(Change.PUT, values[key])
+                if key in values
+                else PendingChange(Change.DELETED, ABSENT)
+                for key in items
+            }
+        )
 
     async def delete(self, keys: Collection[K]) -> None:
         """Remove ``keys``, and tell the other caches; raises as `put` does."""
@@ -136,6 +142,21 @@ class FarWrites(Generic[K, V]):
             confirmation.settle(error)
         self._queued.clear()
         self._clearing.clear()
+
+    def _sealed(self, values: Mapping[K, V]) -> Mapping[K, V]:
+        """Return ``values`` as they are now, for the store, without those that it cannot keep.
+
+        No caller has them yet, and any may change them later.
+        """
+        if self._sealing is None or not values:
+            return values
+        sealed: Mapping[K, V] = {}
+        try:
+            sealed = self._sealing.seal(values)
+        except Exception as error:  # noqa: BLE001 - a load must not fail because of a store
+            self._calls.report("seal", error)
+        self._calls.unwritten += len(values) - len(sealed)
+        return sealed
 
     def _keep(self, pending: PendingChanges[K, V]) -> None:
         room = self._tier.max_queued - len(self._queued)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Generic, NoReturn
 
+from async_backfill._lookup.copies import copying_get
 from async_backfill.contracts import K, V
 from async_backfill.errors import CacheClosedError
 from async_backfill.outcomes import ABSENT, Absent
@@ -69,13 +70,21 @@ def make_hit_path(
     touches: bool,
     clock: Clock,
     counters: Counters,
+    copy: Callable[[V], V] | None = None,
 ) -> HitPath[K, V]:
     """Return the shortest path that does what is asked for; it is closed at first.
 
     :param fresh_until: when each value expires by ``clock``; ``None`` where none does.
     :param hit_counts: where a hit counts itself, up to 3; ``None`` where nobody counts.
     :param touches: whether hits will ever have a listener.
+    :param copy: makes the copy of a value that a reader gets; ``None`` for the value itself.
     """
+    if copy is not None:
+        path: HitPath[K, V] = make_hit_path(
+            fresh_until=fresh_until, hit_counts=hit_counts, touches=touches, clock=clock, counters=counters
+        )
+        path.get = copying_get(path.get, copy)
+        return path
     if fresh_until is not None:
         return _expiring(fresh_until, clock, counters)
     if hit_counts is not None:

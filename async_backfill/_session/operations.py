@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, Self
 
 from async_backfill._common.validation import text
+from async_backfill._lookup.copies import copying_peek
 from async_backfill._lookup.counters import snapshot
 from async_backfill._lookup.hit import CLOSED
 from async_backfill._session.opening import Opening, open_engine
@@ -42,7 +43,8 @@ class Operations(Generic[K, V]):
         if self._opening is not None and self._opening.is_of_this_loop():
             raise RuntimeError("the cache is already open; enter it once and share it")
         self._opening = await open_engine(self._parts)
-        self._peek = self._near.peek
+        copy, peek = self._parts.settings.copy, self._near.peek
+        self._peek = peek if copy is None else copying_peek(peek, copy)
         self._parts.hit_path.open(self._near.entries, self._near.touch, self._opening.engine.misses.answer)
         return self
 

@@ -111,6 +111,7 @@ def build_parts(settings: Settings[K, V]) -> Parts[K, V]:
         touches=near.touch is not None or keeps_heat,
         clock=settings.clock,
         counters=counters,
+        copy=settings.copy,
     )
     hot: HotKeys[K] | None = None
     heat: HeatRecorder[K] | None = None

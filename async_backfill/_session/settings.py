@@ -10,6 +10,8 @@ from async_backfill.contracts import K, V
 from async_backfill.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from async_backfill.backfill.readiness import ReadinessPolicy
     from async_backfill.contracts import (
         AuditSink,
@@ -53,6 +55,7 @@ class Settings(Generic[K, V]):
     far: FarTier[K, V] | None
     trigger: Trigger | None
     store: BoundedStore[K, V] | None
+    copy: Callable[[V], V] | None
     audit_sink: AuditSink | None
     audit_keep: int
     observers: tuple[Observer, ...]
@@ -68,5 +71,8 @@ class Settings(Generic[K, V]):
             )
         if self.readiness.warm_on_open and self.backfill.selection != "history":
             raise ConfigurationError("warm_on_open", "needs BackfillPolicy(selection='history')")
+        if self.copy is not None and not callable(self.copy):
+            problem = f"must be a function such as copy.deepcopy, or None, not {self.copy!r}"
+            raise ConfigurationError("copy", problem)
         whole("audit_keep", self.audit_keep, least=1)
         whole("backfill_batch", self.backfill_batch, least=1)

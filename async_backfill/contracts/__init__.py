@@ -4,7 +4,15 @@ An optional ability is a Protocol of its own and is passed explicitly; no object
 """
 
 from async_backfill.contracts._backfill import AuditSink, Heats, Journal, Selection, Trigger
-from async_backfill.contracts._fleet import FarCopy, FarStore, Invalidations, Leases, Permits
+from async_backfill.contracts._fleet import (
+    FarCopy,
+    FarStore,
+    Invalidations,
+    Leases,
+    Permits,
+    Sealing,
+    ValueCodec,
+)
 from async_backfill.contracts._keys import KeyType
 from async_backfill.contracts._sources import Page, Scan, Source
 from async_backfill.contracts._stores import BoundedStore, EvictionOrder, OrderState, Room, Store
@@ -29,6 +37,7 @@ __all__ = [
     "Permits",
     "Room",
     "Scan",
+    "Sealing",
     "Selection",
     "Source",
     "Spawn",
@@ -37,4 +46,5 @@ __all__ = [
     "V",
     "V_co",
     "V_contra",
+    "ValueCodec",
 ]

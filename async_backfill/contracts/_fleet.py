@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol
 
 from async_backfill.contracts._types import K, V, V_co, V_contra
 
@@ -44,6 +44,48 @@ class FarStore(Protocol[K, V]):
 
     async def clear(self) -> None:
         """Remove every key that the store holds when the call begins, and every lease."""
+        ...
+
+
+class Sealing(Protocol[K, V_contra]):
+    """The ability of some far stores to take a value as it is now, whatever happens to it later.
+
+    A loaded value is written some time after callers have it, and they may change it. A store that inherits
+    from this class is asked to seal values first; its ``set_many``, and that of its leases, must take what
+    `seal` returned in place of the values.
+    """
+
+    def seal(self, items: Mapping[K, V_contra], /) -> Mapping[K, Any]:
+        """Return ``items`` in the form that ``set_many`` keeps, without those that cannot be kept.
+
+        It must not wait, and nothing that later happens to a value may change what it returned.
+        """
+        ...
+
+
+class ValueCodec(Protocol[V]):
+    """Makes bytes of values and values of bytes, for a store outside of this process.
+
+    A value must come back as it was, in type and content, or be refused. Name and version are kept with
+    each value; one that was written by another codec is not decoded.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name of the codec, of 1 to 100 printable characters, the same in all processes."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """The version of what it writes, 0 or more; another version is not decoded."""
+        ...
+
+    def encode(self, value: V, /) -> bytes:
+        """Return ``value`` as bytes; raise an exception for a value that would not come back as it was."""
+        ...
+
+    def decode(self, payload: bytes, /) -> V:
+        """Return the value of which `encode` made ``payload``; raise an exception for other bytes."""
         ...
 
 

@@ -3,6 +3,7 @@
 It needs the extra ``redis``, and asyncio. `connect` opens a `RedisConnection`, which all others use:
 
 - `RedisStore` holds the values of the far tier, `Zstd` compresses large ones;
+- `PydanticCodec` and `FunctionCodec` encode values that it does not take by itself;
 - `RedisLeases` lets only one process at a time load a key;
 - `RedisInvalidations` tells the other processes which keys have changed;
 - `RedisPermits` is one backfill budget for all processes;
@@ -14,6 +15,7 @@ Errors are kinds of `RedisError`; no text shows a password.
 from async_backfill._common.extras import needed_by
 
 with needed_by("async_backfill.redis", "redis", "hiredis", "redis"):
+    from async_backfill.redis.codecs import FunctionCodec, PydanticCodec
     from async_backfill.redis.compression import Zstd
     from async_backfill.redis.connection import RedisConnection, connect
     from async_backfill.redis.errors import RedisError, RedisReplyError, RedisUnavailableError
@@ -24,6 +26,8 @@ with needed_by("async_backfill.redis", "redis", "hiredis", "redis"):
     from async_backfill.redis.store import RedisStore
 
 __all__ = [
+    "FunctionCodec",
+    "PydanticCodec",
     "RedisConnection",
     "RedisError",
     "RedisInvalidations",

@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from urllib.parse import urlsplit
 
 import hiredis
 import redis.exceptions
+from redis._parsers.hiredis import _AsyncHiredisParser
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection, parse_url
 
 from async_backfill._common.validation import text
 from async_backfill.errors import ConfigurationError
+from async_backfill.redis._bounded import LengthWatch, TextTooLongError
 from async_backfill.redis.errors import RedisReplyError, RedisUnavailableError
 
 if TYPE_CHECKING:
@@ -46,6 +48,28 @@ _FIXED: Final = MappingProxyType(
 )
 
 _Trouble = (redis.exceptions.RedisError, OSError)
+
+
+class _Parser(_AsyncHiredisParser):
+    """A parser of answers that stops at a text that is too long, while ``watch`` is set."""
+
+    __slots__ = ("watch",)
+
+    def __init__(self, socket_read_size: int) -> None:
+        super().__init__(socket_read_size=socket_read_size)
+        self.watch: LengthWatch | None = None
+
+    async def read_from_socket(self) -> bool:
+        if self.watch is None:
+            return bool(await super().read_from_socket())  # type: ignore[no-untyped-call]
+        stream, reader = cast("asyncio.StreamReader", self._stream), cast("hiredis.Reader", self._reader)
+        piece = await stream.read(self._read_size)
+        if not piece:
+            raise redis.exceptions.ConnectionError("the server closed the connection")
+        if self.watch.finds_too_long(piece):
+            raise TextTooLongError
+        reader.feed(piece)
+        return True
 
 
 def pack(command: Command) -> bytes:
@@ -87,7 +111,7 @@ class Dialer:
         :raises RedisUnavailableError: when no server answers in time.
         :raises RedisReplyError: when the server refuses the login.
         """
-        settings, name = self._settings, self.name
+        settings, name = {**self._settings, "parser_class": _Parser}, self.name
         if address is not None:
             settings = {**settings, "host": address[0], "port": address[1]}
             name = f"{address[0]}:{address[1]}"
@@ -122,10 +146,15 @@ class ClientLink:
         except _Trouble as error:
             raise self.explain(error) from error
 
-    async def exchange(self, packed: bytes, replies: int, /) -> list[Reply]:
-        """Send ``packed`` and return the given number of replies; error replies are returned, not raised."""
+    async def exchange(self, packed: bytes, replies: int, /, most: int | None = None) -> list[Reply]:
+        """Send ``packed`` and return the given number of replies; error replies are returned, not raised.
+
+        :raises TextTooLongError: when a reply has a text of more than ``most`` bytes; the rest is unread.
+        """
         answers: list[Reply] = []
         read = self._connection.read_response
+        parser = cast("_Parser", self._connection._parser)  # noqa: SLF001 - made in `dial`
+        parser.watch = None if most is None else LengthWatch(most)
         try:
             await self._connection.send_packed_command([packed])
             while len(answers) < replies:

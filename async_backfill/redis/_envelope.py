@@ -1,12 +1,12 @@
-"""Wire format of a value: a header with key and time, a checksum or signature, and MessagePack.
+"""Wire format of a value: a header with key, time and codec, a checksum or signature, and the encoded value.
 
 ::
 
-    magic 1 | version 1 | flags 1 | seal 4 or 32 | key 4 | time 8 | payload
+    magic 1 | version 1 | flags 1 | seal 4 or 32 | key 4 | time 8 | codec 1 + its length | payload
 
 The seal is a CRC-32 of all the rest, or with a signing key an HMAC-SHA256 of that and of the Redis key:
 the CRC-32 protects against accidents, the signature against people (decision 40 in notes.md). Nothing is
-unpacked before the seal is verified, and MessagePack makes only plain data of the requested type.
+decoded before the seal is verified, nor what another codec wrote, told by its name and version.
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
 from zlib import crc32
 
-import msgspec
-
 from async_backfill._common.validation import whole
 from async_backfill.contracts import FarCopy, V
 from async_backfill.errors import ConfigurationError
+from async_backfill.redis._values.choice import choose_codec, codec_label
+from async_backfill.redis._values.notices import Notices, Refusals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from async_backfill.contracts import ValueCodec
+
 MAGIC: Final = b"\xbf"  # not a letter: the markers of leases begin with one
-VERSION: Final = 1
+VERSION: Final = 2
 LEASE: Final = b"L"
 """The first byte of a lease's marker, which reads as no value and is not counted as rejected."""
 
@@ -42,8 +44,14 @@ _CRC: Final = Struct(">I")
 _SHA256: Final = 32
 _LEAST_SECRET: Final = 16
 
-_Undecodable = (ValueError, TypeError, RecursionError, MemoryError)
-_Unencodable = (ValueError, TypeError, OverflowError, RecursionError)
+
+class Sealed:
+    """The envelope of a value, ready to be written; in place of the value, it is kept as it is."""
+
+    __slots__ = ("envelope",)
+
+    def __init__(self, envelope: bytes) -> None:
+        self.envelope = envelope
 
 
 class Compression(Protocol):
@@ -66,7 +74,9 @@ class Compression(Protocol):
 class Envelopes(Generic[V]):
     """An encoder and decoder of envelopes, which counts the ones it cannot use.
 
-    :param value_type: the type of a decoded value, any type that msgspec supports; ``Any`` gives plain types.
+    :param value_type: the type of a decoded value, any type that msgspec supports; ``Any`` keeps the types
+        that `PlainCodec` takes.
+    :param codec: makes bytes of values and values of bytes, in place of ``value_type``.
     :param max_bytes: the largest size of an envelope, and of its decompressed payload; 1 or more.
     :param signing_key: a secret of 16 bytes or more, the same in all processes; envelopes without its
         signature are not used. Without it, anybody who can write to the server can forge values, though
@@ -80,48 +90,55 @@ class Envelopes(Generic[V]):
         self,
         value_type: type[V] | Any = Any,
         *,
+        codec: ValueCodec[V] | None = None,
         max_bytes: int = 1_000_000,
         signing_key: bytes | None = None,
         compression: Compression | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        self._encode = msgspec.msgpack.Encoder().encode
-        try:
-            self._decode = msgspec.msgpack.Decoder(value_type).decode
-        except TypeError as error:
-            raise ConfigurationError("value_type", str(error)) from None
-        self._max_bytes = whole("max_value_bytes", max_bytes, least=1)
+        chosen = choose_codec(value_type, codec)
+        self._encode, self._decode = chosen.encode, chosen.decode
+        self._codec = codec_label(chosen)
+        self._refusals = Refusals(Notices())
+        self.max_bytes = whole("max_value_bytes", max_bytes, least=1)
         self._signature = _signature(signing_key)
         self._compression = compression
         self._now = wall_clock
         self.rejected: Counter[str] = Counter()
         """The number of envelopes that could not be used, by reason."""
-        self.unkept: Counter[str] = Counter()
+        self.unkept: Counter[str] = self._refusals.counts
         """The number of values that could not be encoded or were too large, by reason."""
 
-    def seal_many(self, keys: Iterable[bytes], values: Iterable[V]) -> list[bytes | None]:
-        """Return envelopes of ``values``, loaded now, for the Redis ``keys``; ``None`` where none fits."""
+    def seal_many(self, keys: Iterable[bytes], values: Iterable[V | Sealed]) -> list[bytes | None]:
+        """Return envelopes of ``values``, loaded now, for the Redis ``keys``; ``None`` where none fits.
+
+        A value that is sealed already stays as it is. One that is refused spoils no other.
+        """
         now = self._now()
-        if self._signature is not None or self._compression is not None:
-            return [self._seal(key, value, now) for key, value in zip(keys, values, strict=True)]
-        encode, most, header, pack, crc = self._encode, self._max_bytes, _HEADER.pack, _CRC.pack, crc32
-        most -= _SEAL_AT + _CRC.size + _HEADER.size
+        plain = self._signature is None and self._compression is None
+        encode, most, codec, pack, crc = self._encode, self.max_bytes, self._codec, _HEADER.pack, crc32
         start = _STARTS[0]
         seed = crc(start)
+        most -= len(start) + _CRC.size + _HEADER.size + len(codec)
         sealed: list[bytes | None] = []
         for key, value in zip(keys, values, strict=True):
+            if type(value) is Sealed:
+                sealed.append(value.envelope)
+                continue
             try:
-                payload = encode(value)
-            except _Unencodable:
-                self.unkept["unencodable"] += 1
+                payload = _bytes(encode(value))
+            except Exception as error:  # noqa: BLE001 - whatever a codec raises concerns this value only
+                self._refusals.unencodable(value, error)
                 sealed.append(None)
                 continue
-            if len(payload) > most:
-                self.unkept["too_large"] += 1
+            if not plain:
+                sealed.append(self._seal(key, value, payload, now))
+            elif len(payload) > most:
+                self._refusals.too_large(value, len(payload), self.max_bytes)
                 sealed.append(None)
-                continue
-            rest = header(crc(key), now) + payload
-            sealed.append(start + pack(crc(rest, seed)) + rest)
+            else:
+                rest = pack(crc(key), now) + codec + payload
+                sealed.append(start + _CRC.pack(crc(rest, seed)) + rest)
         return sealed
 
     def open_many(self, keys: Iterable[bytes], found: Iterable[object]) -> list[FarCopy[V] | None]:
@@ -132,23 +149,19 @@ class Envelopes(Generic[V]):
             for key, data in zip(keys, found, strict=True)
         ]
 
-    def _seal(self, key: bytes, value: V, now: float) -> bytes | None:
+    def _seal(self, key: bytes, value: object, payload: bytes, now: float) -> bytes | None:
         flags = 0 if self._signature is None else _SIGNED
-        try:
-            payload = self._encode(value)
-        except _Unencodable:
-            self.unkept["unencodable"] += 1
-            return None
-        fits = len(payload) <= self._max_bytes  # a larger one would be refused when it is decompressed
-        if fits and self._compression is not None and len(payload) > self._compression.above:
+        size = len(payload)
+        fits = size <= self.max_bytes  # a larger one would be refused when it is decompressed
+        if fits and self._compression is not None and size > self._compression.above:
             smaller = self._compression.compress(payload)
-            if len(smaller) < len(payload):
+            if len(smaller) < size:
                 payload, flags = smaller, flags | _COMPRESSED
-        rest = _HEADER.pack(crc32(key), now) + payload
+        rest = _HEADER.pack(crc32(key), now) + self._codec + payload
         envelope = _STARTS[flags] + self._make_seal(key, flags, rest) + rest
-        if fits and len(envelope) <= self._max_bytes:
+        if fits and len(envelope) <= self.max_bytes:
             return envelope
-        self.unkept["too_large"] += 1
+        self._refusals.too_large(value, size, self.max_bytes)
         return None
 
     def _open(self, key: bytes, data: bytes, now: float) -> FarCopy[V] | None:
@@ -159,7 +172,7 @@ class Envelopes(Generic[V]):
             value = self._decode(payload)
         except _RejectedError as rejected:
             self.rejected[rejected.reason] += 1
-        except _Undecodable:
+        except Exception:  # noqa: BLE001 - whatever a codec raises concerns this copy only
             self.rejected["wrong_type"] += 1
         else:
             return FarCopy(value, max(0.0, now - loaded))
@@ -167,7 +180,7 @@ class Envelopes(Generic[V]):
 
     def _unseal(self, key: bytes, data: bytes) -> tuple[bytes, float]:
         """Return payload and load time of a verified envelope of ``key``."""
-        if len(data) > self._max_bytes:
+        if len(data) > self.max_bytes:
             raise _RejectedError("too_large")
         if not data.startswith(_START):
             raise _RejectedError(
@@ -175,7 +188,7 @@ class Envelopes(Generic[V]):
             )
         signed = self._signature is not None
         rest_at = _SEAL_AT + (_SHA256 if signed else _CRC.size)
-        if len(data) < rest_at + _HEADER.size or data[_SEAL_AT - 1] >= len(_STARTS):
+        if len(data) <= rest_at + _HEADER.size or data[_SEAL_AT - 1] >= len(_STARTS):
             raise _RejectedError("damaged")
         flags, rest = data[_SEAL_AT - 1], data[rest_at:]
         if signed is not bool(flags & _SIGNED):
@@ -185,14 +198,20 @@ class Envelopes(Generic[V]):
         of_key, loaded = _HEADER.unpack_from(rest)
         if of_key != crc32(key):
             raise _RejectedError("other_key")
-        payload = rest[_HEADER.size :]
+        if not rest.startswith(self._codec, _HEADER.size):
+            raise self._other_codec(rest)
+        payload = rest[_HEADER.size + len(self._codec) :]
         return (self._decompress(payload) if flags & _COMPRESSED else payload), loaded
+
+    def _other_codec(self, rest: bytes) -> _RejectedError:
+        self._refusals.other_codec(rest[_HEADER.size + 1 :][: rest[_HEADER.size]], self._codec[1:])
+        return _RejectedError("other_codec")
 
     def _decompress(self, payload: bytes) -> bytes:
         if self._compression is None:
             raise _RejectedError("compressed")
         try:
-            return self._compression.decompress(payload, self._max_bytes)
+            return self._compression.decompress(payload, self.max_bytes)
         except ValueError as error:
             raise _RejectedError("damaged") from error
 
@@ -209,6 +228,12 @@ class _RejectedError(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+def _bytes(payload: object) -> bytes:
+    if type(payload) is not bytes:
+        raise TypeError(f"the codec made a {type(payload).__name__} of it, not bytes")
+    return payload
 
 
 def _signature(key: bytes | None) -> hmac.HMAC | None:

@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 class Link(Protocol):
     """One open connection to a server."""
 
-    async def exchange(self, packed: bytes, replies: int, /) -> list[Reply]:
-        """Send ``packed`` and return the given number of replies; error replies are returned, not raised."""
+    async def exchange(self, packed: bytes, replies: int, /, most: int | None = None) -> list[Reply]:
+        """Send ``packed`` and return the given number of replies; error replies are returned, not raised.
+
+        :raises TextTooLongError: when a reply has a text of more than ``most`` bytes; the rest is unread.
+        """
         ...
 
     async def is_usable(self) -> bool:

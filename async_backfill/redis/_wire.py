@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from async_backfill._common.validation import positive_seconds_or_none
 
@@ -15,6 +15,18 @@ Command: TypeAlias = Sequence[Argument]
 
 Reply: TypeAlias = Any
 """A reply: ``bytes``, ``int``, ``None``, a list of replies, or a `RedisReplyError`."""
+
+
+class Expected(NamedTuple):
+    """What answers to commands must be like: the lengths of lists, and the longest text in bytes."""
+
+    lengths: Sequence[int] = ()
+    most: int | None = None
+
+    def of(self, places: Sequence[int]) -> Expected:
+        """Return what is expected of the answers to the commands at ``places``."""
+        return self._replace(lengths=[self.lengths[place] for place in places]) if self.lengths else self
+
 
 _LONGEST_TTL: Final = 10.0**10  # seconds; the server cannot represent much later times
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from asyncio import TaskGroup
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from async_backfill._common.validation import positive_seconds, whole
 from async_backfill.redis._client import Dialer, pack
 from async_backfill.redis._cluster import by_slot
 from async_backfill.redis._facts import QUESTION_COUNT, QUESTIONS, facts_of
 from async_backfill.redis._pool import LinkPool
+from async_backfill.redis._wire import Expected
 from async_backfill.redis.errors import RedisError, RedisReplyError, RedisUnavailableError
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from async_backfill.redis._wire import Argument, Command, Reply
 
 __all__ = ["RedisConnection", "connect"]
+
+_ANYTHING: Final = Expected()
 
 
 def connect(url: str, *, max_connections: int = 8, connect_timeout: float = 2.0) -> RedisConnection:
@@ -84,17 +87,19 @@ class RedisConnection:
         *,
         keys: Sequence[bytes] | None = None,
         lengths: Sequence[int] = (),
+        most: int | None = None,
     ) -> list[Reply]:
         """Send ``commands`` in one round trip and return their answers; a refusal is one of them.
 
         They are not a transaction. In a cluster each of ``keys`` says where the command of its place goes.
         ``lengths`` are those that the answers, all lists, must have: any other answer was garbled on
-        its way, so what comes after it cannot be trusted either.
+        its way, so what comes after it cannot be trusted either. A text of more than ``most`` bytes is not
+        read; that raises a `RedisError`.
         """
         if not commands:
             return []
         packed = [pack(command) for command in commands]
-        return await self._send(packed, keys or [None] * len(commands), lengths)
+        return await self._send(packed, keys or [None] * len(commands), Expected(lengths, most))
 
     async def script(self, script: str, keys: Sequence[bytes], args: Sequence[Argument] = ()) -> Reply:
         """Run a Lua script by its digest, or send it when the server does not know it; return its answer.
@@ -150,16 +155,16 @@ class RedisConnection:
             await link.close()
 
     async def _send(
-        self, packed: Sequence[bytes], keys: Sequence[bytes | None], lengths: Sequence[int] = ()
+        self, packed: Sequence[bytes], keys: Sequence[bytes | None], expected: Expected = _ANYTHING
     ) -> list[Reply]:
         slots = None if self._facts is None else self._facts.slots
         if slots is None:
-            replies = await self._exchange(self._home, b"".join(packed), len(packed), lengths)
+            replies = await self._exchange(self._home, b"".join(packed), len(packed), expected)
         else:
-            replies = await self._scatter(slots, packed, keys, lengths)
+            replies = await self._scatter(slots, packed, keys, expected)
         for place, reply in enumerate(replies):
             if isinstance(reply, RedisReplyError) and reply.code in {"MOVED", "ASK"}:
-                replies[place] = await self._follow(reply, packed[place], lengths[place : place + 1])
+                replies[place] = await self._follow(reply, packed[place], expected.of([place]))
         return replies
 
     async def _scatter(
@@ -167,7 +172,7 @@ class RedisConnection:
         slots: SlotMap,
         packed: Sequence[bytes],
         keys: Sequence[bytes | None],
-        lengths: Sequence[int],
+        expected: Expected,
     ) -> list[Reply]:
         """Send each command to the server of its key, all at once."""
         places: dict[LinkPool, list[int]] = {}
@@ -179,9 +184,8 @@ class RedisConnection:
 
         async def ask(pool: LinkPool, chosen: list[int]) -> None:
             joined = b"".join([packed[place] for place in chosen])
-            expected = [lengths[place] for place in chosen] if lengths else ()
             try:
-                answers = await self._exchange(pool, joined, len(chosen), expected)
+                answers = await self._exchange(pool, joined, len(chosen), expected.of(chosen))
             except RedisError as error:  # the others are not stopped for that
                 gone.append(error)
                 return
@@ -196,7 +200,7 @@ class RedisConnection:
             raise gone[0]
         return replies
 
-    async def _follow(self, reply: RedisReplyError, packed: bytes, length: Sequence[int]) -> Reply:
+    async def _follow(self, reply: RedisReplyError, packed: bytes, expected: Expected) -> Reply:
         """Send a command that was not run to the server that the refusal named; once."""
         host, _, port = reply.message.split()[1].rpartition(":")
         pool = self._pool_at((host or self._dialer.host, int(port)))
@@ -204,14 +208,14 @@ class RedisConnection:
             return (await self._exchange(pool, pack(("ASKING",)) + packed, 2))[1]
         async with pool.link() as link:
             self._facts = await self._ask(link)
-        return (await self._exchange(pool, packed, 1, length))[0]
+        return (await self._exchange(pool, packed, 1, expected))[0]
 
     async def _exchange(
-        self, pool: LinkPool, packed: bytes, replies: int, lengths: Sequence[int] = ()
+        self, pool: LinkPool, packed: bytes, replies: int, expected: Expected = _ANYTHING
     ) -> list[Reply]:
         async with pool.link() as link:
-            answers = await link.exchange(packed, replies)
-            for answer, length in zip(answers, lengths, strict=False):
+            answers = await link.exchange(packed, replies, expected.most)
+            for answer, length in zip(answers, expected.lengths, strict=False):
                 if not isinstance(answer, RedisReplyError) and not (
                     isinstance(answer, list) and len(answer) == length
                 ):

@@ -26,6 +26,7 @@ from async_backfill.redis.errors import RedisReplyError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 
+    from async_backfill.redis._envelope import Sealed
     from async_backfill.redis._wire import Argument, Reply
     from async_backfill.redis.store import RedisStore
 
@@ -40,7 +41,7 @@ _ACQUIRE: Final = """
 local answers = {}
 for i = 1, #KEYS do
     local kind = redis.call('TYPE', KEYS[i])['ok']
-    local value = kind == 'string' and redis.call('GET', KEYS[i])
+    local value = kind == 'string' and redis.call('GETRANGE', KEYS[i], 0, ARGV[#ARGV])
     local left = -1
     if value and string.sub(value, 1, 1) == 'L' then
         left = redis.call('PTTL', KEYS[i])
@@ -130,7 +131,7 @@ class RedisLeases(Generic[K, V]):
         return alone | {key: token for key, answer in zip(told, answers, strict=True) if answer == 1}
 
     async def set_many(
-        self, items: Mapping[K, V], tokens: Mapping[K, bytes], /, *, ttl: float | None = None
+        self, items: Mapping[K, V | Sealed], tokens: Mapping[K, bytes], /, *, ttl: float | None = None
     ) -> Collection[K]:
         """Store those of ``items`` whose leases are still held, and end these leases; return the stored keys.
 
@@ -183,6 +184,7 @@ class RedisLeases(Generic[K, V]):
         answers: list[Reply] = [None] * len(names)
         for group in await self._store.connection.groups(names):
             args: list[Argument] = [LEASE + token, self._milliseconds, *(known[place] for place in group)]
+            args.append(self._store.envelopes.max_bytes)  # one byte more is read, and is too long
             got = await self._store.connection.script(_ACQUIRE, [names[place] for place in group], args)
             for place, answer in zip(group, got, strict=True):
                 answers[place] = answer

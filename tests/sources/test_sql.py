@@ -77,6 +77,24 @@ async def test_keys_can_be_uuids(server_url):
         assert await all_pages(source, 2) == ids
 
 
+async def test_uuids_are_those_of_the_standard_library_also_in_arrays_and_beside_null(server_url):
+    ids = sorted(uuid.uuid4() for _ in range(3))
+    rows = [(ids[0], None, 0), (ids[1], ids[1], 0), (ids[2], ids[2], 0)]
+    kinds = ("UUID PRIMARY KEY", "UUID", "INTEGER")
+    async with rows_in(server_url, rows, kinds=kinds) as (engine, table):
+        source = SQLSource(engine, table, key="id", value="name")
+        pages = [page async for page in source.rows()]
+        statement = StatementSource(engine, f"SELECT id, ARRAY[name, name] FROM {table} WHERE id IN :keys")
+        arrays = await statement.load_many(ids[1:])
+
+        for found in (await source.load_many(ids), *pages):
+            assert found == {ids[0]: None, ids[1]: ids[1], ids[2]: ids[2]}
+            assert {type(key) for key in found} == {uuid.UUID}
+            assert [type(found[key]) for key in ids[1:]] == [uuid.UUID] * 2
+        assert {type(key) for key in await all_pages(source, 2)} == {uuid.UUID}
+        assert {type(one) for array in arrays.values() for one in array} == {uuid.UUID}
+
+
 async def test_a_table_of_sqlalchemy_converts_keys_and_values(url):
     ids = sorted(uuid.uuid4() for _ in range(5))
     table = sa.Table(

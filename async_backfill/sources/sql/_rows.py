@@ -5,6 +5,7 @@ from __future__ import annotations
 import reprlib
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+from uuid import UUID
 
 from async_backfill.errors import ConfigurationError
 
@@ -47,6 +48,7 @@ def answer(
     :raises ConfigurationError: when a key has several rows, or the keys in the rows have another type than
         ``keys``, which would make all of them look absent.
     """
+    rows = standard(rows)
     found = [row[0] for row in rows]
     check_unique(found, name)
     asked = set(keys)
@@ -55,6 +57,26 @@ def answer(
             problem = f"{name} holds {type(key).__name__} keys, such as {reprlib.repr(key)}"
             raise ConfigurationError("key", f"{problem}; the query asked for {reprlib.repr(keys[0])}")
     return {row[0]: make(row[1:]) for row in rows}
+
+
+def standard(rows: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+    """Return ``rows`` with `uuid.UUID` in place of asyncpg's own subclass of it, also inside of arrays.
+
+    A value must have the same type whoever answers, and what came back from a far tier would be a plain one.
+    """
+    # The cells of a column have one type, or are NULL: mostly one look at the first row is enough.
+    if not rows or not any(cell is None or isinstance(cell, UUID | list) for cell in rows[0]):
+        return rows
+    kinds = set().union(*(map(type, row) for row in rows))
+    if list not in kinds and all(kind is UUID or not issubclass(kind, UUID) for kind in kinds):
+        return rows
+    return [[_standard(cell) for cell in row] for row in rows]
+
+
+def _standard(cell: Any) -> Any:
+    if isinstance(cell, UUID) and type(cell) is not UUID:
+        return UUID(bytes=cell.bytes)
+    return [_standard(part) for part in cell] if type(cell) is list else cell
 
 
 def check_unique(keys: Sequence[Hashable], name: str) -> None:

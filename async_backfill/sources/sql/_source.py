@@ -17,7 +17,7 @@ from async_backfill.contracts import K, Page, V
 from async_backfill.errors import ConfigurationError
 from async_backfill.sources.sql._database import Database, open_database, query_keys_of
 from async_backfill.sources.sql._pages import Pages
-from async_backfill.sources.sql._rows import answer, check_unique, maker, slices
+from async_backfill.sources.sql._rows import answer, check_unique, maker, slices, standard
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -130,7 +130,7 @@ class SQLSource(Generic[K, V]):
         :raises ConnectionError: when it is lost or cannot be reached.
         """
         # No connection is kept between pages, so a lost one misses nothing: see decision 41 in notes.md.
-        rows = await self._database.ask(*self._page.after(cursor, limit))
+        rows = standard(await self._database.ask(*self._page.after(cursor, limit)))
         keys = tuple(row[0] for row in rows)
         check_unique(keys, self._name)
         return Page(keys, keys[-1] if len(keys) == limit else None)
@@ -161,6 +161,7 @@ class SQLSource(Generic[K, V]):
                 return
 
     def _pairs(self, rows: Rows) -> dict[K, V]:
+        rows = standard(rows)
         if self._is_pair:
             return dict(cast("Sequence[tuple[K, V]]", rows))
         return {row[0]: self._make(row[1:]) for row in rows}

@@ -1,0 +1,203 @@
+"""What callers do to a value reaches nobody else's: the far tier gets it as it was when it landed."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+
+import anyio
+import pytest
+from anyio import wait_all_tasks_blocked
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from async_backfill import FarTier, FreshnessPolicy
+from async_backfill.contracts import Sealing
+from tests.callers import start
+from tests.far.shared import Leases, Shared
+from tests.far.test_reading import CountedSource, cache_of
+
+pytestmark = pytest.mark.anyio
+
+
+class SealingShared(Shared, Sealing):
+    """A store that keeps JSON, and refuses what JSON has no type for."""
+
+    def __init__(self):
+        super().__init__()
+        self.sealed = []
+
+    def seal(self, items, /):
+        self.sealed.append(tuple(items))
+        sealed = {}
+        for key, value in items.items():
+            with suppress(TypeError):
+                sealed[key] = json.dumps(value)
+        return sealed
+
+
+class FreshRows:
+    """A source whose rows are new dicts each time, and bad where the key says so."""
+
+    def __init__(self):
+        self.calls = 0
+
+    async def load_many(self, keys, /):
+        self.calls += 1
+        return {key: object() if "bad" in key else {"price": 10} for key in keys}
+
+
+@pytest.fixture(params=[False, True], ids=["", "leases"])
+def far(request):
+    shared = SealingShared()
+    return shared, {"leases": Leases(shared)} if request.param else {}
+
+
+async def spoil(cache, key):
+    value = await cache.get(key)
+    value["price"] = -1
+
+
+async def test_a_loaded_value_that_its_caller_changes_is_written_as_it_was_loaded(far):
+    shared, parts = far
+    async with cache_of(FreshRows(), shared, **parts) as cache, anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(spoil, cache, "k1")
+        tasks.start_soon(spoil, cache, "k2")
+        await cache.settle()
+
+    assert (shared.value("k1"), shared.value("k2")) == ('{"price": 10}', '{"price": 10}')
+
+
+async def test_a_value_that_waits_for_a_slow_store_is_written_as_it_was_loaded(far):
+    shared, parts = far
+    shared.lease_seconds = 100.0
+    shared.delays = {"set": 5.0, "set leased": 5.0}
+    async with cache_of(FreshRows(), shared, timeout=60.0, **parts) as cache:
+        await cache.get("k1")
+        await wait_all_tasks_blocked()
+        await spoil(cache, "k2")  # waits behind the first
+        await cache.settle()
+
+    assert shared.value("k2") == '{"price": 10}'
+
+
+async def test_what_was_put_is_written_as_it_was_put(far):
+    shared, parts = far
+    shared.delay = 5.0
+    async with (
+        cache_of(FreshRows(), shared, timeout=60.0, **parts) as cache,
+        anyio.create_task_group() as tasks,
+    ):
+        value = {"price": 10}
+        items = {"k1": value}
+        start(tasks, cache.put_many, items)
+        await wait_all_tasks_blocked()
+        value["price"] = -1
+        items["k2"] = value
+        await cache.settle()
+
+    assert set(shared.entries) == {"k1"}
+    assert shared.entries["k1"][0] == '{"price": 10}'
+
+
+async def test_a_value_refused_is_counted_at_once_and_spoils_no_other(far):
+    shared, parts = far
+    async with cache_of(FreshRows(), shared, **parts) as cache:
+        await cache.get_many(["k1", "bad 1", "k2", "bad 2"])
+        assert cache.stats.far.unwritten == 2
+        await cache.settle()
+
+        assert (cache.stats.far.written, cache.stats.far.unwritten) == (2, 2)
+    assert set(shared.entries) == {"k1", "k2"}
+    assert shared.leases == {}
+
+
+async def test_a_put_that_the_store_refuses_removes_the_older_copy_there_and_elsewhere():
+    shared = SealingShared()
+    async with (
+        cache_of(FreshRows(), shared, invalidations=shared.ears("a")) as cache,
+        cache_of(FreshRows(), shared, invalidations=shared.ears("b")) as other,
+    ):
+        await cache.put("k1", 1)
+        await other.put("k1", 2)
+        await cache.put("k1", odd := object())
+
+        assert not shared.has("k1")
+        assert cache.peek("k1") is odd
+        assert other.peek("k1") is None
+        assert cache.stats.far.unwritten == 1
+
+
+async def test_a_refresh_that_the_store_refuses_leaves_no_older_copy():
+    shared, rows = SealingShared(), {"k1": 1}
+    source = CountedSource(rows)
+    freshness = FreshnessPolicy(ttl=10.0, stale_for=100.0, stale_wait=0.0)
+    async with cache_of(source, shared, ttl=1000.0, freshness=freshness) as cache:
+        await cache.get("k1")
+        await cache.settle()
+        assert shared.value("k1") == "1"
+        rows["k1"] = object()
+        shared.entries["k1"] = ("1", -2000.0, 1e9)  # too old to be taken in place of the refresh
+        await anyio.sleep(11.0)
+        await cache.get("k1")
+        await cache.settle()
+
+        assert cache.peek("k1") is rows["k1"]
+        assert not shared.has("k1")
+
+
+async def test_a_store_that_fails_to_seal_fails_no_load_and_is_counted(far):
+    shared, parts = far
+    shared.seal = lambda _: 1 / 0
+    async with cache_of(FreshRows(), shared, **parts) as cache:
+        assert await cache.get_many(["k1", "k2"]) == {"k1": {"price": 10}, "k2": {"price": 10}}
+        await cache.put("k3", 3)
+        await cache.settle()
+
+        assert cache.stats.far.unwritten == 3
+        assert cache.stats.far.failures == 2
+    assert shared.entries == {}
+    assert shared.leases == {}
+
+
+async def test_a_store_that_does_not_say_that_it_seals_gets_the_values_themselves():
+    shared = Shared()
+    shared.seal = lambda _: pytest.fail("it was asked")
+    async with cache_of(FreshRows(), shared) as cache:
+        value = await cache.get("k1")
+        await cache.settle()
+
+        assert shared.value("k1") is value
+    assert FarTier(store=shared).sealing is None
+
+
+async def test_a_value_is_sealed_once_and_nothing_that_came_from_the_store_is(far):
+    shared, parts = far
+    async with cache_of(FreshRows(), shared, **parts) as cache:
+        await cache.get_many(["k1", "k2"])
+        await cache.settle()
+    async with cache_of(FreshRows(), shared, **parts) as cache:
+        await cache.get_many(["k1", "k2", "k3"])
+        await cache.settle()
+
+    assert shared.sealed == [("k1", "k2"), ("k3",)]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["get", "put", "drop"])), max_size=20))
+async def test_whatever_callers_do_to_values_the_store_has_what_was_loaded_or_put(steps):
+    shared = SealingShared()
+    async with cache_of(FreshRows(), shared) as cache:
+        for key, step in steps:
+            if step == "get":
+                await spoil(cache, key)
+            elif step == "put":
+                value = {"price": 20}
+                await cache.put(key, value)
+                value["price"] = -1
+            else:
+                await cache.invalidate(key)
+        await cache.settle()
+
+    assert {entry[0] for entry in shared.entries.values()} <= {'{"price": 10}', '{"price": 20}'}
