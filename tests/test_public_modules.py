@@ -104,7 +104,7 @@ async_backfill.stores.weighed
 async_backfill.testing
   FarStoreContract GatedSource InvalidationsContract KeysetScanContract LeasesContract ManualClock
   MemoryFarStore MemoryPermits NetworkLink PartialFailureContract PermitsContract ScanContract
-  SourceContract StoreContract
+  SealingContract SourceContract StoreContract
 async_backfill.warming
   CopyError CopyProgress copy_rows
 """

@@ -24,6 +24,7 @@ from async_backfill.testing._network_link import NetworkLink
 from async_backfill.testing._partial_failure_contract import PartialFailureContract
 from async_backfill.testing._permits_contract import PermitsContract
 from async_backfill.testing._scan_contract import ScanContract
+from async_backfill.testing._sealing_contract import SealingContract
 from async_backfill.testing._source_contract import SourceContract
 from async_backfill.testing._store_contract import StoreContract
 
@@ -40,6 +41,7 @@ __all__ = [
     "PartialFailureContract",
     "PermitsContract",
     "ScanContract",
+    "SealingContract",
     "SourceContract",
     "StoreContract",
 ]

@@ -17,6 +17,7 @@ from async_backfill.testing import (
     InvalidationsContract,
     LeasesContract,
     PermitsContract,
+    SealingContract,
 )
 from tests.contract.test_far_stores import ITEMS, ODD_KEYS
 
@@ -57,6 +58,17 @@ class TestRedisStore(FarStoreContract):
             store = RedisStore(redis, namespace=f"{namespace}-other")
             yield store
             await store.clear()
+
+
+class TestRedisStoreSeals(SealingContract):
+    keys = ("a", "b", "c")
+    refused = object()
+
+    def value(self):
+        return {"tags": ["new"]}
+
+    def change(self, value):
+        value["tags"].append("mine")
 
 
 class TestRedisLeases(LeasesContract):

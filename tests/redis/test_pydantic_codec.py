@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -101,7 +102,7 @@ def test_a_default_that_is_made_anew_each_time_is_written_or_the_value_refused(f
         (list[Tag], (Tag(name="a"),)),
         (User, None),
     ],
-    ids=str,
+    ids=itertools.count(),
 )
 def test_what_pydantic_would_return_as_something_else_is_refused(model, value):
     envelopes = Envelopes(codec=PydanticCodec(model))
