@@ -44,11 +44,12 @@ class ManyMisses(Generic[K, V]):
 
         :raises LoadError: for the first of ``keys`` that failed, once all have ended.
         """
-        asked, paths = keys, self._paths
+        paths = self._paths
         values: dict[K, V | Absent] = {}
         if paths.has_known:
             values.update(await paths.known(keys))
             keys = [key for key in keys if key not in values]
+        unknown = keys
         causes: dict[K, MissCause] = {}
         due = False
         for key in keys:
@@ -59,7 +60,8 @@ class ManyMisses(Generic[K, V]):
         if due and await self._miss_watch.backfilled():
             values.update((key, paths.found_since(key)) for key in keys)
             keys = [key for key in keys if values[key] is ABSENT]
-        paths.note(asked)
+        if unknown:
+            paths.note(unknown)
         if keys:
             values.update(await self._load(keys, causes))
         return {key: value for key, value in values.items() if value is not ABSENT}

@@ -70,6 +70,7 @@ class NearTier(Generic[K, V]):
         self.absent: AbsentKeys[K] | None = None
         if policy.absent_ttl is not None:
             self.absent = AbsentKeys(ttl=policy.absent_ttl, capacity=policy.absent_capacity, clock=clock)
+        self._use: Callable[[K, Absent], V | Absent] = store.read
         self.store: BoundedStore[K, V] = store if self.fresh is None else self.fresh
         self.entries: Entries[K, V]
         self.touch: Callable[[K], object] | None = None
@@ -102,6 +103,18 @@ class NearTier(Generic[K, V]):
         if self._probation is None or self.store.peek(key, ABSENT) is ABSENT:
             return ABSENT
         return self._probation.promote(key)
+
+    def leftover(self, key: K) -> V | Absent:
+        """Return the value of ``key`` if it may still be served, fresh or stale, else `ABSENT`.
+
+        It counts as used, and as read, like any other hit.
+        """
+        value = ABSENT if self.fresh is None else self.fresh.leftover(key)
+        if value is ABSENT:
+            return ABSENT
+        if self._probation is None or self._probation.promote(key) is ABSENT:
+            self._use(key, ABSENT)
+        return value
 
     def miss_cause(self, key: K) -> MissCause:
         """Return the cause of a miss of ``key``, as far as it is known before the load."""
