@@ -64,6 +64,8 @@ class Stats:
         backfills that did not start because there were no keys or no free room, or no permit.
     ``evictions``
         keys that were evicted to make room.
+    ``unkept``
+        loaded values that the store could not keep, because it raised, or what weighs them or times them did.
     ``size``, ``in_flight``
         keys in the store, and keys being loaded.
     ``permits_left``, ``budget``
@@ -98,6 +100,7 @@ class Stats:
     backfills_skipped: int
     backfills_denied: int
     evictions: int
+    unkept: int
     size: int
     in_flight: int
     permits_left: int | None

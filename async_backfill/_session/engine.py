@@ -97,11 +97,16 @@ class Engine(Generic[K, V]):
                 await self._journal_writer.flush()
 
     async def put_many(self, items: Mapping[K, V]) -> None:
-        """Keep ``items`` here and in the far tier (L2); they win over loads under way."""
+        """Keep ``items`` here and in the far tier (L2); they win over loads under way.
+
+        What cannot be kept here is written there all the same, or its old value would come back from it.
+        """
         self.loader.locks.revoke(items)
-        self._parts.near.put_many(items)
-        if self.far is not None:
-            await self.far.writes.put(items)
+        try:
+            self._parts.near.put_many(items)
+        finally:
+            if self.far is not None:
+                await self.far.writes.put(items)
 
     async def invalidate(self, key: K) -> None:
         """Remove ``key`` here and from the far tier (L2); a load under way is not kept."""
