@@ -2,6 +2,7 @@
 
 from async_backfill._cache import BackfillCache
 from async_backfill._cached.decorator import cached
+from async_backfill.contracts import Answers
 from async_backfill.errors import (
     AsyncBackfillError,
     CacheClosedError,
@@ -34,6 +35,7 @@ from async_backfill.stores.memory import MemoryStore
 from async_backfill.stores.weighed import WeighedStore
 
 __all__ = [
+    "Answers",
     "AsyncBackfillError",
     "AuditRecord",
     "BackfillCache",

@@ -17,7 +17,7 @@ import async_backfill
 # Each module at the start of a line, and below it its names, sorted as ``__all__`` is.
 PUBLIC = """
 async_backfill
-  AsyncBackfillError AuditRecord BackfillCache BackfillCause BackfillPolicy BudgetState
+  Answers AsyncBackfillError AuditRecord BackfillCache BackfillCause BackfillPolicy BudgetState
   CacheClosedError CircuitOpenError CircuitPolicy CircuitState ConfigurationError Failed FarTier
   FreshnessPolicy HistoryPolicy JournalError KeyNotFoundError LoadCycleError LoadError LoadPolicy
   LoadTimeoutError MappingSource MemoryStore MissCause MissingExtraError ScenarioError SimulatedSource
@@ -32,8 +32,8 @@ async_backfill.backfill.journal_file
 async_backfill.backfill.trigger
   MissRateTrigger
 async_backfill.contracts
-  AuditSink BoundedStore Clock EvictionOrder FarCopy FarStore Heats Invalidations Journal K K_co
-  Leases OrderState Page Permits Room Scan Selection Source Spawn Store Trigger V V_co V_contra
+  Answers AuditSink BoundedStore Clock EvictionOrder FarCopy FarStore Heats Invalidations Journal K
+  K_co Leases OrderState Page Permits Room Scan Selection Source Spawn Store Trigger V V_co V_contra
 async_backfill.errors
   AsyncBackfillError CacheClosedError CircuitOpenError ConfigurationError JournalError
   KeyNotFoundError LoadCycleError LoadError LoadTimeoutError MissingExtraError ScenarioError

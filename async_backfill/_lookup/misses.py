@@ -39,10 +39,10 @@ class ManyMisses(Generic[K, V]):
         self._counters = counters
         self._companions = companions
 
-    async def answer(self, keys: Sequence[K]) -> dict[K, V]:
+    async def answer(self, keys: Sequence[K]) -> tuple[dict[K, V], dict[K, Exception]]:
         """Return the values of those of ``keys``, which are distinct and not fresh, that exist.
 
-        :raises LoadError: for the first of ``keys`` that failed, once all have ended.
+        Returns as well the failures of those that could not be loaded, once all have ended.
         """
         paths = self._paths
         values: dict[K, V | Absent] = {}
@@ -62,12 +62,15 @@ class ManyMisses(Generic[K, V]):
             keys = [key for key in keys if values[key] is ABSENT]
         if unknown:
             paths.note(unknown)
+        failures: dict[K, Exception] = {}
         if keys:
-            values.update(await self._load(keys, causes))
-        return {key: value for key, value in values.items() if value is not ABSENT}
+            values.update(await self._load(keys, causes, failures))
+        return {key: value for key, value in values.items() if value is not ABSENT}, failures
 
-    async def _load(self, keys: Sequence[K], causes: Mapping[K, MissCause]) -> dict[K, V | Absent]:
-        """Return what came of ``keys``, counted; raise the first failure among them."""
+    async def _load(
+        self, keys: Sequence[K], causes: Mapping[K, MissCause], failures: dict[K, Exception]
+    ) -> dict[K, V | Absent]:
+        """Return the values of ``keys``, and put their failures into ``failures``; both are counted."""
         values: dict[K, V | Absent] = {}
         odd: dict[K, Absent | Failed] = {}
         for key, outcome in (await self._outcomes(keys, causes)).items():
@@ -75,15 +78,12 @@ class ManyMisses(Generic[K, V]):
                 odd[key] = outcome
             else:
                 values[key] = outcome
-        failure: Exception | None = None
         for key in keys if odd else ():
             if key in odd:
                 try:
                     self._paths.settled(key, odd[key], causes[key])
                 except Exception as error:  # noqa: BLE001 - every key is counted before one is raised
-                    failure = failure or error
-        if failure is not None:
-            raise failure
+                    failures[key] = error
         return values
 
     async def _outcomes(
