@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Final, Generic
 
 from anyio import move_on_after
 
+from async_backfill._session.sweeping import sweep_until_cancelled
 from async_backfill._session.wiring import (
     make_backfiller,
     make_loader,
@@ -57,6 +59,8 @@ class Engine(Generic[K, V]):
         Backfills that were at rest get another chance.
         """
         parts = self._parts
+        if parts.near.fresh is not None:
+            self._spawn(partial(sweep_until_cancelled, parts.near.fresh))
         if self.far is not None:
             self.far.listen(self._forget)
         await parts.budget.refresh()
