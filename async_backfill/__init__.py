@@ -3,6 +3,7 @@
 from async_backfill._cache import BackfillCache
 from async_backfill._cached.decorator import cached
 from async_backfill.backfill.readiness import Readiness, ReadinessPolicy, ReadinessState
+from async_backfill.contracts import Answers
 from async_backfill.errors import (
     AsyncBackfillError,
     CacheClosedError,
@@ -35,6 +36,7 @@ from async_backfill.stores.memory import MemoryStore
 from async_backfill.stores.weighed import WeighedStore
 
 __all__ = [
+    "Answers",
     "AsyncBackfillError",
     "AuditRecord",
     "BackfillCache",

@@ -1,17 +1,16 @@
-"""The cache that users await: reading, writing and removing keys."""
+"""The cache that users await: its settings, and how keys are written and removed."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, TypeVar, overload
+from typing import TYPE_CHECKING
 
 from async_backfill._lookup.copies import copies
-from async_backfill._session.operations import Operations
+from async_backfill._session.reads import Reads
 from async_backfill._session.settings import Settings
 from async_backfill.backfill.readiness import ReadinessPolicy
 from async_backfill.contracts import K, V
 from async_backfill.errors import KeyNotFoundError
-from async_backfill.outcomes import ABSENT
 from async_backfill.policies import BackfillPolicy, FreshnessPolicy, HistoryPolicy, LoadPolicy
 
 if TYPE_CHECKING:
@@ -31,10 +30,8 @@ if TYPE_CHECKING:
     from async_backfill.far_tier import FarTier
     from async_backfill.stores._eviction.orders import Eviction
 
-D = TypeVar("D")
 
-
-class BackfillCache(Operations[K, V]):
+class BackfillCache(Reads[K, V]):
     """A read-through cache in front of ``source``, open inside ``async with``.
 
     Concurrent misses of one key make one load, concurrent misses of many keys few calls. When the
@@ -136,59 +133,6 @@ class BackfillCache(Operations[K, V]):
         if type(self).get is BackfillCache.get:
             # In place of the method, which would await it: a hit has one coroutine level (decision 30).
             vars(self)["get"] = self._parts.hit_path.get
-
-    @overload
-    async def get(self, key: K) -> V | None: ...
-    @overload
-    async def get(self, key: K, default: D) -> V | D: ...
-    async def get(self, key: K, default: object = None) -> object:
-        """Return the value of ``key``, from the cache or else from the source; ``default`` if it is absent.
-
-        A hit does not yield to the event loop.
-
-        :raises LoadError: when the source failed; the next call tries again.
-        :raises CacheClosedError: when the cache is not open, or closes first.
-        """
-        return await self._parts.hit_path.get(key, default)
-
-    async def fetch(self, key: K) -> V:
-        """Return the value of ``key`` as `get` does, but raise `KeyNotFoundError` if it is absent."""
-        value = await self.get(key, ABSENT)
-        if value is ABSENT:
-            raise KeyNotFoundError(f"the source has no key {key!r}", key=key)
-        return value
-
-    async def get_many(self, keys: Iterable[K]) -> dict[K, V]:
-        """Return the values of those ``keys`` that exist, in their order, with few source calls.
-
-        Each distinct key counts as one lookup.
-
-        :raises LoadError: for the first key that failed, once all have ended; the others are cached.
-        """
-        engine = self._open()
-        read, heat = self._near.read, self._parts.heat
-        found = {key: read(key, ABSENT) for key in keys}
-        missing = [key for key, value in found.items() if value is ABSENT]
-        self._parts.counters.hits += len(found) - len(missing)
-        if heat is not None:
-            heat.hit([key for key, value in found.items() if value is not ABSENT])
-        if missing:
-            found.update(await engine.many_misses.answer(missing))
-        values = {key: value for key, value in found.items() if value is not ABSENT}
-        copy = self._parts.settings.copy
-        return values if copy is None else copies(values, copy)
-
-    @overload
-    def peek(self, key: K) -> V | None: ...
-    @overload
-    def peek(self, key: K, default: D) -> V | D: ...
-    def peek(self, key: K, default: object = None) -> object:
-        """Return the value of ``key`` if it is cached and fresh, else ``default``.
-
-        Nothing is counted or loaded, and the key does not count as used.
-        """
-        value = self._peek(key, ABSENT)
-        return default if value is ABSENT else value
 
     async def put(self, key: K, value: V) -> None:
         """Cache ``value`` for ``key``; it wins over any load or backfill of the key under way."""

@@ -67,6 +67,8 @@ class Stats:
         on them.
     ``evictions``
         keys that were evicted to make room.
+    ``unkept``
+        loaded values that the store could not keep, because it raised, or what weighs them or times them did.
     ``size``, ``in_flight``
         keys in the store, and keys being loaded.
     ``permits_left``, ``budget``
@@ -101,6 +103,7 @@ class Stats:
     backfills_skipped: int
     backfills_denied: int
     evictions: int
+    unkept: int
     size: int
     in_flight: int
     permits_left: int | None

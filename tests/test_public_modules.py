@@ -17,7 +17,7 @@ import async_backfill
 # Each module at the start of a line, and below it its names, sorted as ``__all__`` is.
 PUBLIC = """
 async_backfill
-  AsyncBackfillError AuditRecord BackfillCache BackfillCause BackfillPolicy BudgetState
+  Answers AsyncBackfillError AuditRecord BackfillCache BackfillCause BackfillPolicy BudgetState
   CacheClosedError CircuitOpenError CircuitPolicy CircuitState ConfigurationError Failed FarTier
   FreshnessPolicy HistoryPolicy JournalError KeyNotFoundError LoadCycleError LoadError LoadPolicy
   LoadTimeoutError MappingSource MemoryStore MissCause MissingExtraError Readiness ReadinessPolicy
@@ -34,9 +34,9 @@ async_backfill.backfill.readiness
 async_backfill.backfill.trigger
   MissRateTrigger
 async_backfill.contracts
-  AuditSink BoundedStore Clock EvictionOrder FarCopy FarStore Heats Invalidations Journal K K_co
-  KeyType Leases OrderState Page Permits Room Scan Sealing Selection Source Spawn Store Trigger V V_co
-  V_contra ValueCodec
+  Answers AuditSink BoundedStore Clock EvictionOrder FarCopy FarStore Heats Invalidations Journal K
+  K_co KeyType Leases OrderState Page Permits Room Scan Sealing Selection Source Spawn Store Trigger V
+  V_co V_contra ValueCodec
 async_backfill.errors
   AsyncBackfillError CacheClosedError CircuitOpenError ConfigurationError JournalError
   KeyNotFoundError KeyRefusedError LoadCycleError LoadError LoadTimeoutError MissingExtraError

@@ -199,7 +199,12 @@ class BatchQueue(Generic[K, V]):
 
     def _queue(self, batch: Batch[K, V]) -> None:
         self._queues[batch.cause][batch] = None
-        self._workers.wake()
+        if self._workers.wake() or batch.cause is not _MISS:
+            return
+        # A refresh that only waits for company must not keep the place that a live miss needs.
+        refresh = self._filling.get(LoadCause.REFRESH)
+        if refresh is not None and refresh.full is not None:
+            refresh.full.set()
 
     def _tell_if_full(self, batch: Batch[K, V]) -> None:
         if batch.full is not None and len(batch.keys) >= self._max_batch:

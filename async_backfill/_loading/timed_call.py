@@ -82,8 +82,8 @@ class Ended(Generic[K, V]):
 
 
 async def linger(batch: Batch[Any, Any], policy: LoadPolicy, signal: Callable[[], Signal]) -> None:
-    """Wait ``policy.linger`` seconds, or until ``batch`` is full, for more keys; only if it is a live one."""
-    if policy.linger and batch.cause is LoadCause.MISS and len(batch.keys) < policy.max_batch:
+    """Wait ``policy.linger`` seconds, or until ``batch`` is full, for more keys; not for a backfill."""
+    if policy.linger and batch.cause is not LoadCause.BACKFILL and len(batch.keys) < policy.max_batch:
         batch.full = signal()
         with move_on_after(policy.linger):
             await batch.full.wait()

@@ -73,16 +73,20 @@ class Workers(Generic[Job]):
         self._all_asleep: Signal | None = None
         self._was_refused = False
 
-    def wake(self) -> None:
-        """Start or wake one more task, if the limit allows it; call this once for each new job."""
+    def wake(self) -> bool:
+        """Start or wake one more task, if the limit allows it, and return whether it does.
+
+        Call this once for each new job.
+        """
         if self._awake - self._lent >= self._limit:
             self._was_refused = True
-            return
+            return False
         self._awake += 1
         if self._asleep:
             self._asleep.pop().woken.set()
         else:
             self._spawn(self._work)
+        return True
 
     def borrow(self) -> Worker[Job] | None:
         """Reserve a sleeping task and return it, or ``None``; `give_back` or `assign` must follow."""

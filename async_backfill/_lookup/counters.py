@@ -25,6 +25,7 @@ class Counters:
     failed: int = 0
     source_calls: int = 0
     evictions: int = 0
+    unkept: int = 0
     backfills_failed: int = 0
     backfills_skipped: int = 0
     backfills_denied: int = 0
@@ -91,6 +92,7 @@ def snapshot(  # noqa: PLR0913 - each is a fact of its own
         backfills_skipped=counters.backfills_skipped,
         backfills_denied=counters.backfills_denied,
         evictions=counters.evictions,
+        unkept=counters.unkept,
         size=size,
         in_flight=in_flight,
         permits_left=permits_left,

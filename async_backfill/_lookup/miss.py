@@ -56,7 +56,6 @@ class Misses(Generic[K, V]):
         # Much of this stands in one function, and repeats what `SlowPaths` has: each call and each coroutine
         # would show in the cost of a lone miss and of a stampede (decisions 32 and 33 in notes.md).
         if self._has_known and (known := await self._paths.known((key,))):
-            self._paths.note((key,))
             return known[key]
         cause = MissCause.COLD
         if self._counters.causes is None:

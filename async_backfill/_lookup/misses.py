@@ -39,16 +39,17 @@ class ManyMisses(Generic[K, V]):
         self._counters = counters
         self._companions = companions
 
-    async def answer(self, keys: Sequence[K]) -> dict[K, V]:
+    async def answer(self, keys: Sequence[K]) -> tuple[dict[K, V], dict[K, Exception]]:
         """Return the values of those of ``keys``, which are distinct and not fresh, that exist.
 
-        :raises LoadError: for the first of ``keys`` that failed, once all have ended.
+        Returns as well the failures of those that could not be loaded, once all have ended.
         """
-        asked, paths = keys, self._paths
+        paths = self._paths
         values: dict[K, V | Absent] = {}
         if paths.has_known:
             values.update(await paths.known(keys))
             keys = [key for key in keys if key not in values]
+        unknown = keys
         causes: dict[K, MissCause] = {}
         due = False
         for key in keys:
@@ -59,13 +60,17 @@ class ManyMisses(Generic[K, V]):
         if due and await self._miss_watch.backfilled():
             values.update((key, paths.found_since(key)) for key in keys)
             keys = [key for key in keys if values[key] is ABSENT]
-        paths.note(asked)
+        if unknown:
+            paths.note(unknown)
+        failures: dict[K, Exception] = {}
         if keys:
-            values.update(await self._load(keys, causes))
-        return {key: value for key, value in values.items() if value is not ABSENT}
+            values.update(await self._load(keys, causes, failures))
+        return {key: value for key, value in values.items() if value is not ABSENT}, failures
 
-    async def _load(self, keys: Sequence[K], causes: Mapping[K, MissCause]) -> dict[K, V | Absent]:
-        """Return what came of ``keys``, counted; raise the first failure among them."""
+    async def _load(
+        self, keys: Sequence[K], causes: Mapping[K, MissCause], failures: dict[K, Exception]
+    ) -> dict[K, V | Absent]:
+        """Return the values of ``keys``, and put their failures into ``failures``; both are counted."""
         values: dict[K, V | Absent] = {}
         odd: dict[K, Absent | Failed] = {}
         for key, outcome in (await self._outcomes(keys, causes)).items():
@@ -73,15 +78,12 @@ class ManyMisses(Generic[K, V]):
                 odd[key] = outcome
             else:
                 values[key] = outcome
-        failure: Exception | None = None
         for key in keys if odd else ():
             if key in odd:
                 try:
                     self._paths.settled(key, odd[key], causes[key])
                 except Exception as error:  # noqa: BLE001 - every key is counted before one is raised
-                    failure = failure or error
-        if failure is not None:
-            raise failure
+                    failures[key] = error
         return values
 
     async def _outcomes(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
-from typing import TYPE_CHECKING, Final, Generic
+from typing import TYPE_CHECKING, Generic
 
+from async_backfill._lookup.unkept import Unkept, one_by_one
 from async_backfill.contracts import K, V
 from async_backfill.events import KeysEvicted
 from async_backfill.outcomes import ABSENT, Absent, Failed, LoadCause, MissCause
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from async_backfill.events import Event
     from async_backfill.policies import BackfillPolicy, FreshnessPolicy
     from async_backfill.stores._probation import ProbationStore
-
-_LOGGER: Final = logging.getLogger("async_backfill")
 
 
 class NearTier(Generic[K, V]):
@@ -70,6 +68,7 @@ class NearTier(Generic[K, V]):
         self.absent: AbsentKeys[K] | None = None
         if policy.absent_ttl is not None:
             self.absent = AbsentKeys(ttl=policy.absent_ttl, capacity=policy.absent_capacity, clock=clock)
+        self._use: Callable[[K, Absent], V | Absent] = store.read
         self.store: BoundedStore[K, V] = store if self.fresh is None else self.fresh
         self.entries: Entries[K, V]
         self.touch: Callable[[K], object] | None = None
@@ -86,6 +85,7 @@ class NearTier(Generic[K, V]):
         self._backfill = backfill
         self._is_plain = self.fresh is None and self.absent is None and usefulness is None
         self._counters = counters
+        self._unkept = Unkept(counters, clock)
         self._notify = notify
 
     @property
@@ -103,6 +103,18 @@ class NearTier(Generic[K, V]):
             return ABSENT
         return self._probation.promote(key)
 
+    def leftover(self, key: K) -> V | Absent:
+        """Return the value of ``key`` if it may still be served, fresh or stale, else `ABSENT`.
+
+        It counts as used, and as read, like any other hit.
+        """
+        value = ABSENT if self.fresh is None else self.fresh.leftover(key)
+        if value is ABSENT:
+            return ABSENT
+        if self._probation is None or self._probation.promote(key) is ABSENT:
+            self._use(key, ABSENT)
+        return value
+
     def miss_cause(self, key: K) -> MissCause:
         """Return the cause of a miss of ``key``, as far as it is known before the load."""
         if self.fresh is not None and self.fresh.has_expired(key):
@@ -110,10 +122,20 @@ class NearTier(Generic[K, V]):
         return MissCause.COLD if self._usefulness is None else self._usefulness.departures.cause(key)
 
     def put_many(self, items: Mapping[K, V]) -> None:
-        """Hold ``items``."""
+        """Hold ``items``; one that cannot be held costs itself only: its old value goes.
+
+        :raises Exception: what the store raised for the first of them, once the others are held.
+        """
         if self.absent is not None:
             self.absent.discard(items)
-        self._evicted(self.store.set_many(items))
+        try:
+            self._evicted(self.store.set_many(items))
+        except Exception:  # noqa: BLE001 - which of them it was shows when each is tried alone
+            failures = one_by_one(
+                lambda key: self._evicted(self.store.set_many({key: items[key]})), items, self.store
+            )
+            for failure in failures.values():
+                raise failure from None
 
     def delete_many(self, keys: Collection[K]) -> None:
         """Forget ``keys``, values and absence."""
@@ -141,16 +163,19 @@ class NearTier(Generic[K, V]):
 
         It never raises: the callers have their values, and a value that is not kept is a later miss.
         """
-        try:
-            if batch.error is None:
-                if self._is_plain and batch.cause is not LoadCause.BACKFILL and not batch.along:
-                    self._evicted(self.store.set_many(batch.values(keys)))
-                else:
-                    self._keep_outcomes(batch, keys)
-            elif self.fresh is not None:
+        if batch.error is not None:
+            if self.fresh is not None:
                 self.fresh.refresh_failed(keys)
-        except Exception:
-            _LOGGER.exception("the outcome of %d loaded keys was not kept; callers were served", len(keys))
+            return
+        try:
+            if self._is_plain and batch.cause is not LoadCause.BACKFILL and not batch.along:
+                self._evicted(self.store.set_many(batch.values(keys)))
+            else:
+                self._keep_outcomes(batch, keys)
+        except Exception:  # noqa: BLE001 - which of them it was shows when each is tried alone
+            failures = one_by_one(lambda key: self._keep_outcomes(batch, (key,)), keys, self.store)
+            for key, failure in failures.items():
+                self._unkept.note(key, failure)
 
     def _keep_outcomes(self, batch: Batch[K, V], keys: Sequence[K]) -> None:
         values = batch.values(keys)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from async_backfill._loading.loader import Loader
     from async_backfill._lookup.counters import Counters
     from async_backfill._lookup.near_tier import NearTier
+    from async_backfill.backfill._history.recorder import HeatRecorder
     from async_backfill.contracts import Trigger
     from async_backfill.stores._fresh import FreshStore
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 class Revalidation(Generic[K, V]):
     """Serves stale values while they are refreshed, and remembered absences, and counts both.
 
+    :param heat: records which keys are looked up; ``None`` without history.
     :param stale_wait: seconds to wait for a refresh before the stale value is served; ``None`` waits until
         the refresh has failed.
     """
@@ -36,19 +38,21 @@ class Revalidation(Generic[K, V]):
         *,
         trigger: Trigger,
         counters: Counters,
+        heat: HeatRecorder[K] | None,
         stale_wait: float | None,
     ) -> None:
         self._near = near
         self._loader = loader
         self._trigger = trigger
         self._counters = counters
+        self._heat = heat
         self._stale_wait = stale_wait
 
     async def answer(self, keys: Sequence[K]) -> dict[K, V | Absent]:
         """Return the values of those of ``keys`` that may still be served, and the known absences.
 
         A stale value counts as a hit; a known absence, and a refresh that was waited for, as a miss.
-        A known absence is not reported to the trigger: no backfill could cure it.
+        A known absence is not reported to the trigger, and makes no key hot: no backfill could cure it.
         """
         answers: dict[K, V | Absent] = {}
         if (absent := self._near.absent) is not None:
@@ -58,7 +62,7 @@ class Revalidation(Generic[K, V]):
             for _ in answers:
                 self._counters.count_cause(MissCause.ABSENT)
         if (fresh := self._near.fresh) is not None:
-            left = {key: fresh.leftover(key) for key in keys if key not in answers}
+            left = {key: self._near.leftover(key) for key in keys if key not in answers}
             served = {key: value for key, value in left.items() if value is not ABSENT}
             if served:
                 stale = {key for key in served if not fresh.is_fresh(key)}
@@ -66,7 +70,16 @@ class Revalidation(Generic[K, V]):
                 self._counters.hits += len(served) - len(reloaded)
                 self._counters.stale += len(stale) - len(reloaded)
                 answers.update({**served, **reloaded})
+        self._note(answers)
         return answers
+
+    def _note(self, answers: Mapping[K, V | Absent]) -> None:
+        """Note the heat of what was answered, and forget that of the keys that do not exist."""
+        if self._heat is not None and answers:
+            absent = [key for key, value in answers.items() if value is ABSENT]
+            self._heat.drop(absent)
+            if len(absent) < len(answers):
+                self._heat.missed([key for key, value in answers.items() if value is not ABSENT])
 
     async def _refresh(
         self, fresh: FreshStore[K, V], served: Mapping[K, V], stale: set[K]

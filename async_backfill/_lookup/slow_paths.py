@@ -48,10 +48,12 @@ class SlowPaths(Generic[K, V]):
         self.has_known = near.has_unread_keys or revalidation is not None
 
     async def known(self, keys: Sequence[K]) -> dict[K, V | Absent]:
-        """Return what is known of ``keys``, counted: unread or stale values, and absences."""
+        """Return what is known of ``keys``, counted and noted: unread or stale values, and absences."""
         unread = {key: self._near.promote(key) for key in keys}
         values = {key: value for key, value in unread.items() if value is not ABSENT}
         self._counters.hits += len(values)
+        if values:
+            self.note(tuple(values))
         left = [key for key in keys if key not in values]
         if left and self._revalidation is not None:
             return {**values, **await self._revalidation.answer(left)}

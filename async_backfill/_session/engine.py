@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Final, Generic
 
 from anyio import move_on_after
 
+from async_backfill._session.sweeping import sweep_until_cancelled
 from async_backfill._session.wiring import (
     make_backfiller,
     make_loader,
@@ -57,6 +59,8 @@ class Engine(Generic[K, V]):
         Backfills that were at rest get another chance.
         """
         parts = self._parts
+        if parts.near.fresh is not None:
+            self._spawn(partial(sweep_until_cancelled, parts.near.fresh))
         if self.far is not None:
             self.far.listen(self._forget)
         await parts.budget.refresh()
@@ -103,11 +107,16 @@ class Engine(Generic[K, V]):
                 await self._journal_writer.flush()
 
     async def put_many(self, items: Mapping[K, V]) -> None:
-        """Keep ``items`` here and in the far tier (L2); they win over loads under way."""
+        """Keep ``items`` here and in the far tier (L2); they win over loads under way.
+
+        What cannot be kept here is written there all the same, or its old value would come back from it.
+        """
         self.loader.locks.revoke(items)
-        self._parts.near.put_many(items)
-        if self.far is not None:
-            await self.far.writes.put(items)
+        try:
+            self._parts.near.put_many(items)
+        finally:
+            if self.far is not None:
+                await self.far.writes.put(items)
 
     async def invalidate(self, key: K) -> None:
         """Remove ``key`` here and from the far tier (L2); a load under way is not kept."""

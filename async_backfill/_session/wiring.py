@@ -149,6 +149,7 @@ def make_misses(
             loader,
             trigger=parts.trigger,
             counters=parts.counters,
+            heat=parts.heat,
             stale_wait=settings.freshness.stale_wait,
         )
     watch = MissWatch(

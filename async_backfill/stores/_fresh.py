@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import math
 import random
 from types import MappingProxyType
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic
 
 from async_backfill.contracts import K, V
 from async_backfill.outcomes import ABSENT, Absent
+from async_backfill.stores._leaving import LeavingTimes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,16 +17,17 @@ if TYPE_CHECKING:
     from async_backfill.contracts import BoundedStore, Clock
     from async_backfill.policies import FreshnessPolicy
 
-_SLACK: Final = 64
+A_STEP: Final = 128
 _NO_LIFETIMES: Final[Mapping[Any, float]] = MappingProxyType({})
 
 
 class FreshStore(Generic[K, V]):
     """Adds expiry to ``store``: `read` and `peek` find fresh values, `leftover` stale ones as well.
 
-    What has expired for good is removed at the next addition, at the latest. The times are kept beside
-    the store, not around its values, so that a cache without a ttl pays nothing; a heap knows the next
-    key to remove, so nothing is searched for. See decision 18 in notes.md.
+    What has expired for good is removed by `sweep`, which each addition calls, and a task while the cache
+    is open: a few values at a time, so that the event loop is not held up when a million expire at once.
+    The times are kept beside the store, not around its values, so that a cache without a ttl pays nothing;
+    a heap knows the next key to remove, so nothing is searched for. See decision 18 in notes.md.
 
     :param store: the store of the values.
     :param policy: how long values stay fresh, and what happens after that.
@@ -53,8 +54,7 @@ class FreshStore(Generic[K, V]):
         self._fresh_until: dict[K, float] = {}
         self._retry_at: dict[K, float] = {}
         self._costs: dict[K, float] = {}
-        self._leaving: list[tuple[float, int, K]] = []
-        self._added = 0
+        self._leaving: LeavingTimes[K] = LeavingTimes(self._leaves_at)
         self.read = self._make_read()
 
     def __len__(self) -> int:
@@ -73,7 +73,7 @@ class FreshStore(Generic[K, V]):
     @property
     def removals(self) -> int:
         """How many times entries were removed, for any reason."""
-        self._sweep()
+        self.sweep()
         return self._store.removals
 
     def peek(self, key: K, default: Absent = ABSENT, /) -> V | Absent:
@@ -109,6 +109,21 @@ class FreshStore(Generic[K, V]):
         retry_at = self._clock() + self._policy.retry_after
         self._retry_at.update((key, retry_at) for key in keys if key in self._fresh_until)
 
+    def sweep(self, least: int = A_STEP) -> float | None:
+        """Remove some of the values that may no longer be served.
+
+        Returns the seconds until more can be removed, 0.0 if that is now; ``None`` when nothing is held.
+
+        :param least: how many it removes at the most, but never less than ``A_STEP``.
+        """
+        gone = self._leaving.due(self._clock(), max(least, A_STEP))
+        if gone:
+            self.delete_many(gone)
+            if self._expired is not None:
+                self._expired(gone)
+        until = self._leaving.next()
+        return None if until is None else max(0.0, until - self._clock())
+
     def set_many(
         self,
         items: Mapping[K, V],
@@ -125,7 +140,7 @@ class FreshStore(Generic[K, V]):
         :param lifetimes: the most seconds that some of ``items`` may be fresh: copies from the far tier.
         :param put: puts the items into the store, in place of its ``set_many``.
         """
-        self._sweep()
+        self.sweep(len(items))
         evicted = self._store.set_many(items, evict=evict) if put is None else put(items)
         self._forget(evicted)
         now = self._clock()
@@ -140,6 +155,8 @@ class FreshStore(Generic[K, V]):
         gone = tuple(keys)
         self._store.delete_many(gone)
         self._forget(gone)
+        if not self._fresh_until:  # a dict gives its memory back only when it is cleared
+            self._fresh_until.clear()
 
     def clear(self) -> None:
         """Remove everything."""
@@ -151,7 +168,7 @@ class FreshStore(Generic[K, V]):
 
     def free_room(self) -> int | None:
         """Return how many keys can be added before one is evicted; ``None`` without a limit."""
-        self._sweep()
+        self.sweep()
         return self._store.free_room()
 
     def evict_oldest(self) -> K:
@@ -188,27 +205,13 @@ class FreshStore(Generic[K, V]):
         self._retry_at.pop(key, None)
         if self._policy.early:
             self._costs[key] = cost
-        self._added += 1
-        heapq.heappush(self._leaving, (now + ttl + self._policy.stale_for, self._added, key))
+        self._leaving.add(key, now + ttl + self._policy.stale_for, len(self._fresh_until))
 
     def _forget(self, keys: Iterable[K]) -> None:
         for key in keys:
             self._fresh_until.pop(key, None)
             self._retry_at.pop(key, None)
             self._costs.pop(key, None)
-
-    def _sweep(self) -> None:
-        """Remove the values that may no longer be served."""
-        now, leaving = self._clock(), self._leaving
-        while leaving and leaving[0][0] <= now:
-            until, _, key = heapq.heappop(leaving)
-            if self._leaves_at(key) == until:
-                self.delete_many((key,))
-                if self._expired is not None:
-                    self._expired((key,))
-        if len(leaving) > 2 * len(self._fresh_until) + _SLACK:
-            self._leaving = [item for item in leaving if self._leaves_at(item[2]) == item[0]]
-            heapq.heapify(self._leaving)
 
     def _leaves_at(self, key: K) -> float | None:
         fresh_until = self._fresh_until.get(key)

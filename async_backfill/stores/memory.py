@@ -103,6 +103,8 @@ class MemoryStore(Generic[K, V]):
                 del self._entries[key]
                 self._order.discard(key)
                 self._removals += 1
+        if not self._entries:  # a dict gives its memory back only when it is cleared
+            self._entries.clear()
 
     def clear(self) -> None:
         """Remove everything."""

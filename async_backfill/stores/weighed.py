@@ -52,6 +52,7 @@ class WeighedStore(MemoryStore[K, V]):
 
     def set_many(self, items: Mapping[K, V], /, *, evict: bool = True) -> Sequence[K]:
         """Add or replace ``items`` as `MemoryStore.set_many` does, within the weight as well."""
+        # All before the first is added, so that nothing has changed when one cannot be weighed.
         weights = {key: whole("weigh", self._weigh(key, value), least=0) for key, value in items.items()}
         evicted: list[K] = []
         for key, value in items.items():

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import assert_type
 
 from async_backfill import (
+    Answers,
     AuditRecord,
     BackfillCache,
     BackfillPolicy,
@@ -13,6 +14,7 @@ from async_backfill import (
     Failed,
     FarTier,
     KeyNotFoundError,
+    LoadError,
     LoadPolicy,
     MappingSource,
     MemoryStore,
@@ -85,6 +87,9 @@ async def types_come_from_the_source() -> None:
         assert_type(await cache.get("a", "none"), int | str)
         assert_type(await cache.fetch("a"), int)
         assert_type(await cache.get_many(["a"]), dict[str, int])
+        answers = await cache.try_many(["a"])
+        assert_type(answers, Answers[str, int])
+        assert_type(answers.failed, Mapping[str, LoadError])
         assert_type(await cache.get_many(key for key in ("a", "b")), dict[str, int])
         assert_type(cache.peek("a"), int | None)
         assert_type(cache.peek("a", "none"), int | str)

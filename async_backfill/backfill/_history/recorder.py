@@ -104,8 +104,11 @@ class HeatRecorder(Generic[K]):
         self._start(BURST)
 
     def drop(self, keys: Iterable[K]) -> None:
-        """Forget ``keys``, which the source does not have."""
-        self._hot.drop(keys)
+        """Forget ``keys``, which the source does not have, and their hits that are not in the heat yet."""
+        gone = frozenset(keys)
+        self._hot.drop(gone)
+        if self._noted and not gone.isdisjoint(self._noted):
+            self._noted[:] = [key for key in self._noted if key not in gone]
 
     def _catch_up(self, known: int) -> None:
         """Add the hits recorded since the last call; skip the other lookups, except ``known`` of them."""

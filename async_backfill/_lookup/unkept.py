@@ -1,0 +1,57 @@
+"""Values that the near tier (L1) could not keep: counted, and said in the log now and then."""
+
+from __future__ import annotations
+
+import logging
+import math
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable
+
+    from async_backfill._lookup.counters import Counters
+    from async_backfill.contracts import Clock, K, Store
+
+_LOGGER: Final = logging.getLogger("async_backfill")
+_BETWEEN_LINES: Final = 1.0
+
+
+class Unkept:
+    """Counts the loaded values that were not kept, and logs at most one line a second."""
+
+    def __init__(self, counters: Counters, clock: Clock) -> None:
+        self._counters = counters
+        self._clock = clock
+        self._next_line = -math.inf
+        self._unlogged = 0
+
+    def note(self, key: Hashable, error: Exception) -> None:
+        """Record that the value of ``key`` was not kept, because of ``error``."""
+        self._counters.unkept += 1
+        now = self._clock()
+        if now < self._next_line:
+            self._unlogged += 1
+            return
+        _LOGGER.warning(
+            "the value of %r was not kept in memory, those who waited were served: %s: %s%s",
+            key,
+            type(error).__name__,
+            error,
+            f" ({self._unlogged} more since the last line)" if self._unlogged else "",
+            exc_info=error,
+        )
+        self._next_line, self._unlogged = now + _BETWEEN_LINES, 0
+
+
+def one_by_one(keep: Callable[[K], object], keys: Iterable[K], store: Store[K, Any]) -> dict[K, Exception]:
+    """Call ``keep`` with each of ``keys``; remove those for which it fails from ``store``, and return why."""
+    failures: dict[K, Exception] = {}
+    for key in keys:
+        try:
+            keep(key)
+        except Exception as error:  # noqa: BLE001 - one key must not cost the others
+            failures[key] = error
+            with suppress(Exception):  # the old value must not outlive the new one
+                store.delete_many((key,))
+    return failures

@@ -1,0 +1,107 @@
+"""The half of a cache that reads keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar, overload
+
+from async_backfill._lookup.copies import copies
+from async_backfill._session.operations import Operations
+from async_backfill.contracts import Answers, K, V
+from async_backfill.errors import KeyNotFoundError, LoadError
+from async_backfill.outcomes import ABSENT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from async_backfill.outcomes import Absent
+
+D = TypeVar("D")
+
+
+class Reads(Operations[K, V]):
+    """What reads keys, above what an operator does."""
+
+    @overload
+    async def get(self, key: K) -> V | None: ...
+    @overload
+    async def get(self, key: K, default: D) -> V | D: ...
+    async def get(self, key: K, default: object = None) -> object:
+        """Return the value of ``key``, from the cache or else from the source; ``default`` if it is absent.
+
+        A hit does not yield to the event loop.
+
+        :raises LoadError: when the source failed; the next call tries again.
+        :raises CacheClosedError: when the cache is not open, or closes first.
+        """
+        return await self._parts.hit_path.get(key, default)
+
+    async def fetch(self, key: K) -> V:
+        """Return the value of ``key`` as `get` does, but raise `KeyNotFoundError` if it is absent."""
+        value = await self.get(key, ABSENT)
+        if value is ABSENT:
+            raise KeyNotFoundError(f"the source has no key {key!r}", key=key)
+        return value
+
+    async def get_many(self, keys: Iterable[K]) -> dict[K, V]:
+        """Return the values of those ``keys`` that exist, in their order, with few source calls.
+
+        Each distinct key counts as one lookup.
+
+        :raises LoadError: for the first key that failed, once all have ended; the others are cached.
+        """
+        found, missing = self._found(keys)
+        if missing:
+            values, failures = await self._open().many_misses.answer(missing)
+            for failure in failures.values():
+                raise failure
+            found.update(values)
+        return self._copies({key: value for key, value in found.items() if value is not ABSENT})
+
+    async def try_many(self, keys: Iterable[K]) -> Answers[K, V]:
+        """Look ``keys`` up as `get_many` does, but return what is there although some of them failed.
+
+        :raises LoadCycleError: when this is a load that waits for itself.
+        :raises CacheClosedError: when the cache is not open, or closes first.
+        """
+        found, missing = self._found(keys)
+        failures: dict[K, LoadError] = {}
+        if missing:
+            values, failed = await self._open().many_misses.answer(missing)
+            for key, failure in failed.items():
+                if not isinstance(failure, LoadError):  # the cache was closed
+                    raise failure
+                failures[key] = failure
+            found.update(values)
+        return Answers(
+            values=self._copies({key: value for key, value in found.items() if value is not ABSENT}),
+            absent=tuple(key for key, value in found.items() if value is ABSENT and key not in failures),
+            failed=failures,
+        )
+
+    @overload
+    def peek(self, key: K) -> V | None: ...
+    @overload
+    def peek(self, key: K, default: D) -> V | D: ...
+    def peek(self, key: K, default: object = None) -> object:
+        """Return the value of ``key`` if it is cached and fresh, else ``default``.
+
+        Nothing is counted or loaded, and the key does not count as used.
+        """
+        value = self._peek(key, ABSENT)
+        return default if value is ABSENT else value
+
+    def _found(self, keys: Iterable[K]) -> tuple[dict[K, V | Absent], list[K]]:
+        """Return what is cached and fresh of ``keys``, counted, and those of them that are not."""
+        self._open()
+        read, heat = self._near.read, self._parts.heat
+        found = {key: read(key, ABSENT) for key in keys}
+        missing = [key for key, value in found.items() if value is ABSENT]
+        self._parts.counters.hits += len(found) - len(missing)
+        if heat is not None:
+            heat.hit([key for key, value in found.items() if value is not ABSENT])
+        return found, missing
+
+    def _copies(self, values: dict[K, V]) -> dict[K, V]:
+        """Return ``values``, or with the setting ``copy`` a copy of each."""
+        copy = self._parts.settings.copy
+        return values if copy is None else copies(values, copy)
