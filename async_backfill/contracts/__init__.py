@@ -4,12 +4,13 @@ An optional ability is a Protocol of its own and is passed explicitly; no object
 """
 
 from async_backfill.contracts._backfill import AuditSink, Heats, Journal, Selection, Trigger
-from async_backfill.contracts._fleet import FarCopy, FarStore, Invalidations, Leases, Permits
+from async_backfill.contracts._fleet import Approval, FarCopy, FarStore, Invalidations, Leases, Permits
 from async_backfill.contracts._sources import Page, Scan, Source
 from async_backfill.contracts._stores import BoundedStore, EvictionOrder, OrderState, Room, Store
 from async_backfill.contracts._types import Clock, K, K_co, Spawn, V, V_co, V_contra
 
 __all__ = [
+    "Approval",
     "AuditSink",
     "BoundedStore",
     "Clock",
