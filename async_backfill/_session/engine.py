@@ -18,15 +18,18 @@ from async_backfill._session.wiring import (
     open_far,
 )
 from async_backfill.backfill._audit.writer import AuditWriter
+from async_backfill.backfill._fleet_budget import FleetBudget
 from async_backfill.backfill._history.selection import HottestFirst
 from async_backfill.backfill._history.writer import JournalWriter
 from async_backfill.contracts import K, V
+from async_backfill.records import Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from async_backfill._session.parts import Parts
     from async_backfill.contracts import Spawn
+    from async_backfill.records import AuditRecord
 
 _LOGGER: Final = logging.getLogger("async_backfill.journal")
 _LAST_WRITE: Final = 5.0
@@ -63,6 +66,9 @@ class Engine(Generic[K, V]):
             self._spawn(partial(sweep_until_cancelled, parts.near.fresh))
         if self.far is not None:
             self.far.listen(self._forget)
+        if isinstance(parts.budget, FleetBudget):
+            parts.budget.heard = lambda approval: self.approved(approval.by, approval.reason)
+            self._spawn(parts.budget.watch)
         await parts.budget.refresh()
         if parts.usefulness is not None:
             parts.usefulness.receipts.wake()
@@ -105,6 +111,21 @@ class Engine(Generic[K, V]):
         if self._journal_writer is not None:
             with move_on_after(_LAST_WRITE, shield=True):
                 await self._journal_writer.flush()
+
+    def approved(self, by: str, reason: str) -> AuditRecord:
+        """Take note that more backfills were approved, here or elsewhere: wake what is at rest."""
+        parts = self._parts
+        if parts.usefulness is not None:
+            parts.usefulness.receipts.wake()
+        self.warming.approved()
+        return parts.audit.add(
+            Status.APPROVED,
+            lookup=parts.counters.lookups,
+            keys=0,
+            permits_left=parts.budget.permits_left,
+            by=by,
+            reason=reason,
+        )
 
     async def put_many(self, items: Mapping[K, V]) -> None:
         """Keep ``items`` here and in the far tier (L2); they win over loads under way.

@@ -12,7 +12,6 @@ from async_backfill._session.opening import Opening, open_engine
 from async_backfill._session.parts import build_parts
 from async_backfill.contracts import K, V
 from async_backfill.errors import CacheClosedError, ConfigurationError
-from async_backfill.records import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,19 +86,9 @@ class Operations(Generic[K, V]):
         :raises StoreError: when the permits of a fleet cannot be reached.
         """
         engine = self._open()
-        by, reason, parts = text("by", by), text("reason", reason), self._parts
-        await parts.budget.grant(n)
-        if parts.usefulness is not None:
-            parts.usefulness.receipts.wake()
-        engine.warming.approved()
-        return parts.audit.add(
-            Status.APPROVED,
-            lookup=parts.counters.lookups,
-            keys=0,
-            permits_left=parts.budget.permits_left,
-            by=by,
-            reason=reason,
-        )
+        by, reason = text("by", by), text("reason", reason)
+        await self._parts.budget.grant(n, by=by, reason=reason)
+        return engine.approved(by, reason)
 
     def is_ready(self, coverage: float | None = None) -> bool:
         """Return whether the cache may take traffic: ``coverage`` of the hot keys were cached, or it gave up.

@@ -6,29 +6,34 @@ import logging
 import math
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from anyio import fail_after
+from anyio import fail_after, sleep
 
 from async_backfill._common.validation import whole
 from async_backfill.errors import StoreError
 from async_backfill.records import BudgetState
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
-    from async_backfill.contracts import Clock, Permits
+    from async_backfill.contracts import Approval, Clock, Permits
 
 _T = TypeVar("_T")
 
 _LOGGER: Final = logging.getLogger("async_backfill.far")
 _TIMEOUT: Final = 1.0
 _BETWEEN_LOOKS: Final = 1.0
+_BETWEEN_REFRESHES: Final = 5.0
 
 
 class FleetBudget:
     """Spends and approves ``permits``, with the methods of `async_backfill.backfill.budget.BackfillBudget`.
 
-    ``permits_left`` is the last known number. When the permits cannot be reached, none is left: a fleet
-    whose far tier is down must not backfill without a limit.
+    Every five seconds, and whenever it looks for permits, it looks for approvals as well, so that one reaches
+    every process of the fleet. ``permits_left`` is the last known number. When the permits cannot be reached,
+    none is left: a fleet whose far tier is down must not backfill without a limit.
+
+    ``heard``
+        is called with each approval of another process.
 
     :param permits: the permits that the fleet shares.
     :param clock: a monotonic clock, in seconds.
@@ -40,6 +45,9 @@ class FleetBudget:
         self._left = 0
         self._next_look = -math.inf
         self._is_known = False
+        self._seen: frozenset[Approval] | None = None
+        self._own: list[tuple[int, str, str]] = []
+        self.heard: Callable[[Approval], object] = lambda _: None
 
     @property
     def is_known(self) -> bool:
@@ -67,9 +75,32 @@ class FleetBudget:
         try:
             self._left = await _within_time(self._permits.left)
             self._is_known = True
+            approvals = await _within_time(self._permits.approvals)
         except StoreError as error:
             self._left, self._is_known = 0, False
             _LOGGER.warning("no backfill is started: %s", error)
+        else:
+            self._hear(approvals)
+
+    async def watch(self) -> None:
+        """Look for permits and approvals every few seconds, until cancelled."""
+        while True:
+            await sleep(_BETWEEN_REFRESHES)
+            await self.refresh()
+
+    def _hear(self, approvals: Sequence[Approval]) -> None:
+        """Pass on the approvals that were not there at the last look, and were not given here."""
+        seen, self._seen = self._seen, frozenset(approvals)
+        if seen is None:
+            return
+        for approval in approvals:
+            facts = (approval.permits, approval.by, approval.reason)
+            if approval in seen:
+                continue
+            if facts in self._own:
+                self._own.remove(facts)
+            else:
+                self.heard(approval)
 
     async def acquire(self) -> bool:
         """Spend a permit and return ``True``; return ``False`` when none is left or none can be reached."""
@@ -82,13 +113,22 @@ class FleetBudget:
             return False
         return is_spent
 
-    async def grant(self, backfills: int) -> None:
-        """Add ``backfills`` permits, 1 or more.
+    async def grant(self, backfills: int, *, by: str, reason: str) -> None:
+        """Add ``backfills`` permits, 1 or more; all processes of the fleet hear of it.
 
         :raises StoreError: when the call failed; it is then unknown whether they were added.
         """
         added = whole("n", backfills, least=1)
-        self._left = await _within_time(lambda: self._permits.approve(added))
+        facts = (added, by, reason)
+        self._own.append(facts)
+        try:
+            self._left = await _within_time(lambda: self._permits.approve(added, by=by, reason=reason))
+        except BaseException:
+            # If it was added all the same, it is heard of like that of another process.
+            if facts in self._own:
+                self._own.remove(facts)
+            raise
+        self._is_known = True
 
 
 async def _within_time(call: Callable[[], Awaitable[_T]]) -> _T:

@@ -58,7 +58,7 @@ class BackfillBudget:
         """Do what `acquire_nowait` does."""
         return self.acquire_nowait()
 
-    async def grant(self, backfills: int) -> None:
+    async def grant(self, backfills: int, *, by: str, reason: str) -> None:  # noqa: ARG002 - as a fleet's
         """Do what `approve` does."""
         self.approve(backfills)
 

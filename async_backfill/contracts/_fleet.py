@@ -136,6 +136,23 @@ class Invalidations(Protocol[K]):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """A person's approval of more backfills: how many ``permits``, ``by`` whom, why, and when.
+
+    ``number``
+        rises with each approval.
+    ``time``
+        seconds since the epoch.
+    """
+
+    number: int
+    permits: int
+    by: str
+    reason: str
+    time: float
+
+
 class Permits(Protocol):
     """The backfill permits that a fleet of processes shares; they outlive all its processes."""
 
@@ -143,8 +160,12 @@ class Permits(Protocol):
         """Spend a permit if one is left; return whether it was spent, and how many are left now."""
         ...
 
-    async def approve(self, permits: int, /) -> int:
-        """Add ``permits``, 1 or more; return how many are left now."""
+    async def approve(self, permits: int, /, *, by: str, reason: str) -> int:
+        """Add ``permits``, 1 or more, and note who approved them and why; return how many are left now."""
+        ...
+
+    async def approvals(self) -> Sequence[Approval]:
+        """Return the latest approvals of all processes, oldest first: a hundred at the least."""
         ...
 
     async def left(self) -> int:

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import re
 from typing import TYPE_CHECKING, Final, cast
 
 from async_backfill._common.validation import whole
+from async_backfill.contracts import Approval
 from async_backfill.redis._keyspace import Keyspace
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from async_backfill.redis.connection import RedisConnection
 
 __all__ = ["RedisPermits"]
 
-_SPEND: Final = """
-local left = tonumber(redis.call('GET', KEYS[1]) or ARGV[1])
+_READ: Final = """
+local found = redis.call('GET', KEYS[1])
+if found and (#found > 15 or not string.match(found, '^%d+$')) then
+    local problem = ' holds no whole number of permits: SET it to one, or DEL it'
+    return redis.error_reply('NOTANUMBER ' .. KEYS[1] .. problem)
+end
+local left = tonumber(found or ARGV[1])
+"""
+"""The start of each script: reads what is left, and refuses what ``tonumber`` would make a number of."""
+
+_SPEND: Final = (
+    _READ
+    + """
 local spent = 0
 if left > 0 then
     left, spent = left - 1, 1
@@ -21,21 +38,37 @@ end
 redis.call('SET', KEYS[1], string.format('%.0f', left))
 return {spent, left}
 """
+)
 """A Lua script that spends a permit if there is one."""
 
-_ADD: Final = """
-local left = tonumber(redis.call('GET', KEYS[1]) or ARGV[1]) + ARGV[2]
+_ADD: Final = (
+    _READ
+    + """
+left = left + tonumber(ARGV[2])
+if left > 999999999999999 then
+    return redis.error_reply('TOOMANY no more than 999999999999999 permits can be left')
+end
+local newest = redis.call('LINDEX', KEYS[2], -1)
+local number = (tonumber(newest and string.match(newest, '^(%d+) ')) or 0) + 1
 redis.call('SET', KEYS[1], string.format('%.0f', left))
+redis.call('RPUSH', KEYS[2], string.format('%.0f', number) .. ' ' .. redis.call('TIME')[1] .. ' ' .. ARGV[3])
+redis.call('LTRIM', KEYS[2], -100, -1)
 return left
 """
-"""A Lua script that adds permits."""
+)
+"""A Lua script that adds permits, and notes the approval."""
+
+_LEFT: Final = _READ + "return left"
+_APPROVAL: Final = re.compile(rb"(\d{1,15}) (\d{1,15}) (.*)", re.DOTALL)
+_LOGGER: Final = logging.getLogger("async_backfill.far")
 
 
 class RedisPermits:
     """A budget of ``max_backfills`` permits for all processes together; implements `Permits`.
 
     The number in Redis never expires: it outlives every process, and starts again at ``max_backfills`` only
-    when Redis has lost it, or somebody has removed it (``redis-cli DEL NAMESPACE!permits``).
+    when Redis has lost it, or somebody has removed it (``redis-cli DEL NAMESPACE!permits``). Beside it is a
+    list of the latest hundred approvals. What is no whole number is an error, and nobody gets a permit.
 
     :param connection: a connection made by `async_backfill.redis.connect`; the caller closes it.
     :param namespace: the namespace that the processes share, as for `RedisStore`.
@@ -46,6 +79,8 @@ class RedisPermits:
     def __init__(self, connection: RedisConnection, *, namespace: str, max_backfills: int) -> None:
         self._connection = connection
         self._name = Keyspace[str](namespace, str).name("permits")
+        # The braces keep both in one hash slot of a cluster.
+        self._approvals = b"{" + self._name + b"}approvals"
         self._initial = whole("max_backfills", max_backfills, least=0)
 
     async def acquire(self) -> tuple[bool, int]:
@@ -56,18 +91,44 @@ class RedisPermits:
         spent, left = await self._connection.script(_SPEND, [self._name], [self._initial])
         return spent == 1, left
 
-    async def approve(self, permits: int, /) -> int:
-        """Add ``permits``, 1 or more; return how many are left.
+    async def approve(self, permits: int, /, *, by: str, reason: str) -> int:
+        """Add ``permits``, 1 or more, and note ``by`` whom and the ``reason``; return how many are left.
 
         :raises RedisError: as `acquire` does; the permits may have been added nevertheless.
         """
         added = whole("permits", permits, least=1)
-        return cast("int", await self._connection.script(_ADD, [self._name], [self._initial, added]))
+        note = json.dumps({"permits": added, "by": by, "reason": reason})
+        names = [self._name, self._approvals]
+        return cast("int", await self._connection.script(_ADD, names, [self._initial, added, note]))
+
+    async def approvals(self) -> Sequence[Approval]:
+        """Return the latest hundred approvals, oldest first; what cannot be read is logged and left out.
+
+        :raises RedisError: when no server answered.
+        """
+        found = await self._connection.execute("LRANGE", self._approvals, 0, -1, key=self._approvals)
+        read = [_read(entry) for entry in found]
+        if None in read:
+            _LOGGER.warning("%s holds what is no approval", self._approvals.decode())
+        return [approval for approval in read if approval is not None]
 
     async def left(self) -> int:
         """Return the number of permits left.
 
         :raises RedisError: as `acquire` does.
         """
-        found = await self._connection.execute("GET", self._name, key=self._name)
-        return self._initial if found is None else int(found)
+        return cast("int", await self._connection.script(_LEFT, [self._name], [self._initial]))
+
+
+def _read(entry: bytes) -> Approval | None:
+    parts = _APPROVAL.fullmatch(entry)
+    try:
+        note = json.loads(parts[3]) if parts else None
+    except ValueError:
+        return None
+    if parts is None or not isinstance(note, dict):
+        return None
+    permits, by, reason = (note.get(name) for name in ("permits", "by", "reason"))
+    if not (isinstance(permits, int) and isinstance(by, str) and isinstance(reason, str)):
+        return None
+    return Approval(number=int(parts[1]), permits=permits, by=by, reason=reason, time=float(parts[2]))

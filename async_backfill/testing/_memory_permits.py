@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
 from anyio.lowlevel import checkpoint
 
 from async_backfill._common.validation import whole
+from async_backfill.contracts import Approval
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class MemoryPermits:
@@ -16,6 +24,7 @@ class MemoryPermits:
 
     def __init__(self, permits: int) -> None:
         self._left = whole("permits", permits, least=0)
+        self._approvals: deque[Approval] = deque(maxlen=100)
 
     async def acquire(self) -> tuple[bool, int]:
         """Spend one permit if there is one; return whether one was spent, and how many are left."""
@@ -25,12 +34,19 @@ class MemoryPermits:
         self._left -= 1
         return True, self._left
 
-    async def approve(self, permits: int, /) -> int:
-        """Add ``permits``, 1 or more; return how many are left."""
+    async def approve(self, permits: int, /, *, by: str, reason: str) -> int:
+        """Add ``permits``, 1 or more, and remember who approved them and why; return how many are left."""
         added = whole("permits", permits, least=1)
         await checkpoint()
         self._left += added
+        number = self._approvals[-1].number + 1 if self._approvals else 1
+        self._approvals.append(Approval(number=number, permits=added, by=by, reason=reason, time=time.time()))
         return self._left
+
+    async def approvals(self) -> Sequence[Approval]:
+        """Return the latest hundred approvals, oldest first."""
+        await checkpoint()
+        return tuple(self._approvals)
 
     async def left(self) -> int:
         """Return the number of permits left."""

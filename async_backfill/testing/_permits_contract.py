@@ -33,12 +33,25 @@ class PermitsContract:
             same(await asked.left(), self.granted, "all are left")
 
     async def test_approved_permits_are_there_for_all(self, permits: Permits, others: Permits) -> None:
-        same(await permits.approve(3), self.granted + 3, "approved permits are added")
+        same(await permits.approve(3, by="ada", reason="why"), self.granted + 3, "approved permits are added")
         same(await others.left(), self.granted + 3, "all processes have them")
         for _ in range(self.granted + 3):
             await others.acquire()
-        same(await permits.approve(1), 1, "they can be added when none is left")
+        same(await permits.approve(1, by="ada", reason="why"), 1, "they can be added when none is left")
         same(await others.acquire(), (True, 0), "and be spent")
+
+    async def test_who_approved_and_why_is_told_to_all_oldest_first(
+        self, permits: Permits, others: Permits
+    ) -> None:
+        same(list(await others.approvals()), [], "nobody approved anything yet")
+        await permits.approve(2, by="ada", reason="after the deploy")
+        await others.approve(1, by="bob", reason='ada \u2013 is "off"\nduty')
+        for asked in (permits, others):
+            told = [(found.permits, found.by, found.reason) for found in await asked.approvals()]
+            approved = [(2, "ada", "after the deploy"), (1, "bob", 'ada \u2013 is "off"\nduty')]
+            same(told, approved, "all processes are told of all approvals")
+        numbers = [found.number for found in await permits.approvals()]
+        holds(f"the numbers were {numbers}", kept=numbers[0] < numbers[1])
 
     async def test_all_at_once_spend_what_there_is_and_no_more(
         self, permits: Permits, others: Permits
@@ -51,7 +64,7 @@ class PermitsContract:
     async def test_a_cancelled_acquire_spends_one_at_the_most(
         self, permits: Permits, others: Permits
     ) -> None:
-        await permits.approve(100)
+        await permits.approve(100, by="ada", reason="why")
         for moment in await moments(permits.acquire):
             before = await others.left()
             await give_up(permits.acquire, moment)

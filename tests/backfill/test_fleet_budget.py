@@ -11,9 +11,11 @@ from async_backfill import (
     BudgetState,
     ConfigurationError,
     MappingSource,
+    Status,
     StoreError,
 )
 from async_backfill.backfill._fleet_budget import FleetBudget
+from async_backfill.contracts import Approval, Heats
 
 pytestmark = pytest.mark.anyio
 
@@ -28,6 +30,7 @@ class SharedPermits:
         self.looks = 0
         self.error = None
         self.delay = 0.0
+        self.given = []
 
     async def _network(self):
         await anyio.sleep(self.delay)
@@ -40,10 +43,16 @@ class SharedPermits:
         self.count -= spent
         return spent, self.count
 
-    async def approve(self, permits, /):
+    async def approve(self, permits, /, *, by, reason):
         await self._network()
         self.count += permits
+        number = len(self.given) + 1
+        self.given.append(Approval(number=number, permits=permits, by=by, reason=reason, time=0.0))
         return self.count
+
+    async def approvals(self):
+        await self._network()
+        return self.given[-100:]
 
     async def left(self):
         self.looks += 1
@@ -51,17 +60,15 @@ class SharedPermits:
         return self.count
 
 
-def cache_of(permits):
+def cache_of(permits, **changes):
     source = MappingSource(ROWS)
-    return BackfillCache(
-        source,
-        scan=source,
-        permits=permits,
-        miss_threshold=0.01,
-        backfill_batch=1,
-        backfill=BackfillPolicy(inline=True, min_lookups=1),
-        clock=anyio.current_time,
-    )
+    settings = {
+        "miss_threshold": 0.01,
+        "backfill_batch": 1,
+        "backfill": BackfillPolicy(inline=True, min_lookups=1),
+        "clock": anyio.current_time,
+    }
+    return BackfillCache(source, scan=source, permits=permits, **(settings | changes))
 
 
 async def test_all_caches_together_start_as_many_backfills_as_there_are_permits():
@@ -86,6 +93,94 @@ async def test_what_is_approved_in_one_cache_another_one_uses_within_a_second():
         await first.get("k98")
 
         assert (first.stats.backfills, permits.count) == (1, 0)
+
+
+def approvals(cache):
+    return [(record.by, record.reason) for record in cache.audit_log if record.status is Status.APPROVED]
+
+
+async def test_an_approval_is_in_the_audit_log_of_every_cache_of_the_fleet_once():
+    permits = SharedPermits(0)
+    async with cache_of(permits) as first, cache_of(permits) as second:
+        for reason in ("after the deploy", "after the deploy", "and once more"):
+            await first.approve_backfills(1, by="ada", reason=reason)
+        await anyio.sleep(11.0)
+
+        expected = [("ada", "after the deploy")] * 2 + [("ada", "and once more")]
+        assert (approvals(first), approvals(second)) == (expected, expected)
+        assert second.stats.permits_left == 3
+
+
+async def test_what_was_approved_before_a_cache_was_opened_is_not_told_as_new():
+    permits = SharedPermits(0)
+    await permits.approve(1, by="ada", reason="yesterday")
+    async with cache_of(permits) as cache:
+        await anyio.sleep(11.0)
+        assert approvals(cache) == []
+
+
+async def test_a_fleet_without_a_permit_lists_nothing():
+    permits = SharedPermits(0)
+    async with cache_of(permits) as cache:
+        for n in range(10):
+            await cache.get(f"k{n}")
+            await anyio.sleep(2.0)
+
+        assert (cache.stats.backfills_denied, cache.stats.scans) == (10, 0)
+
+
+async def test_an_approval_elsewhere_wakes_a_cache_at_rest():
+    permits = SharedPermits(10)
+    settings = {"backfill": BackfillPolicy(inline=True, min_lookups=1, probation=True, window=2)}
+    async with cache_of(permits, **settings) as tired, cache_of(permits) as other:
+        for n in range(20):
+            await tired.get(f"k{99 - n}")
+        assert "at rest" in tired.audit_log[-1].reason
+        before = tired.stats.backfills
+        await other.approve_backfills(1, by="ada", reason="it was a bad day")
+        await anyio.sleep(6.0)
+        await tired.get("k70")
+
+        assert tired.stats.backfills == before + 1
+
+
+async def test_an_approval_elsewhere_goes_on_with_warming_where_it_gave_up():
+    class Shelf:
+        async def load(self):
+            return Heats({f"k{n}": 1.0 for n in range(9)}, 0.9)
+
+        async def save(self, heats):
+            pass
+
+    permits = SharedPermits(0)
+    settings = {"backfill": BackfillPolicy(selection="history"), "journal": Shelf(), "backfill_batch": 9}
+    async with cache_of(permits, **settings) as cold, cache_of(permits) as other:
+        await cold.ready()
+        assert cold.readiness.state == "gave_up"
+        await other.approve_backfills(1, by="ada", reason="go on")
+        await anyio.sleep(6.0)
+
+        assert (cold.readiness.state, cold.stats.size) == ("ready", 9)
+
+
+async def test_warming_waits_while_the_permits_cannot_be_asked_for():
+    class Shelf:
+        async def load(self):
+            return Heats({"k1": 1.0}, 0.9)
+
+        async def save(self, heats):
+            pass
+
+    permits = SharedPermits(1)
+    permits.error = ConnectionError("gone")
+    async with cache_of(permits, backfill=BackfillPolicy(selection="history"), journal=Shelf()) as cache:
+        assert not cache.is_ready()
+        await anyio.sleep(20.0)
+        assert cache.readiness.state == "warming"
+        permits.error = None
+        await anyio.sleep(6.0)
+
+        assert cache.readiness.state == "ready"
 
 
 async def test_while_none_is_left_they_are_looked_for_once_a_second():
@@ -129,7 +224,7 @@ async def test_a_cache_opens_while_the_permits_cannot_be_asked_for():
 
 async def test_at_least_one_permit_is_approved():
     with pytest.raises(ConfigurationError, match="less than 1"):
-        await FleetBudget(SharedPermits(0), clock=anyio.current_time).grant(0)
+        await FleetBudget(SharedPermits(0), clock=anyio.current_time).grant(0, by="ada", reason="why")
 
 
 async def test_a_number_of_its_own_beside_the_permits_of_the_fleet_is_refused():

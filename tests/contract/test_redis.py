@@ -105,7 +105,8 @@ class TestRedisPermits(PermitsContract):
     @pytest.fixture
     async def permits(self, store, namespace):
         yield RedisPermits(store.connection, namespace=namespace, max_backfills=self.granted)
-        await store.connection.execute("DEL", f"{namespace}!permits")
+        names = (f"{namespace}!permits", f"{{{namespace}!permits}}approvals")
+        await store.connection.execute("DEL", *names, key=names[0].encode())
 
     @pytest.fixture
     def others(self, peer, namespace):

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 async def redis(valkey_url, namespace):
     async with connect(valkey_url) as redis:
         yield redis
-        await redis.execute("DEL", f"{namespace}!permits")
+        await redis.execute("DEL", f"{namespace}!permits", f"{{{namespace}!permits}}approvals")
 
 
 async def test_twenty_who_ask_at_once_get_no_more_than_there_are(redis, namespace):
@@ -37,13 +37,39 @@ async def test_they_outlive_those_who_spent_them(redis, namespace):
     assert await redis.execute("PTTL", f"{namespace}!permits") == -1
 
 
-async def test_what_is_no_number_is_an_error_and_nobody_gets_a_permit(redis, namespace):
-    await redis.execute("SET", f"{namespace}!permits", "many")
+@pytest.mark.parametrize(
+    "text",
+    ["many", "", " 5", "5 ", "1e3", "0x10", "1.5", "-3", "1_000", "+5", "\u0665", "nan", "inf", "9" * 16],
+)
+async def test_what_is_no_whole_number_is_an_error_and_nobody_gets_a_permit(redis, namespace, text):
+    name = f"{namespace}!permits"
+    await redis.execute("SET", name, text)
     permits = RedisPermits(redis, namespace=namespace, max_backfills=2)
-    with pytest.raises(RedisError):
-        await permits.acquire()
-    with pytest.raises(RedisError):
-        await permits.approve(1)
+    for call in (permits.acquire, permits.left, lambda: permits.approve(1, by="ada", reason="why")):
+        with pytest.raises(RedisError, match=f"{name} holds no whole number of permits: SET it"):
+            await call()
+    assert await redis.execute("GET", name) == text.encode()
+    assert list(await permits.approvals()) == []
+
+
+async def test_the_latest_hundred_approvals_are_kept(redis, namespace):
+    permits = RedisPermits(redis, namespace=namespace, max_backfills=0)
+    for number in range(103):
+        await permits.approve(1, by="ada", reason=f"reason {number}")
+
+    found = await permits.approvals()
+    assert [approval.number for approval in found] == list(range(4, 104))
+    assert (found[-1].reason, await permits.left()) == ("reason 102", 103)
+
+
+async def test_an_approval_that_cannot_be_read_is_told_and_hides_no_other(redis, namespace, caplog):
+    permits = RedisPermits(redis, namespace=namespace, max_backfills=0)
+    await permits.approve(1, by="ada", reason="why")
+    for foreign in (b"\xff", b"2 3 nonsense", b"2 3 []", b'2 3 {"permits": 1, "by": 5, "reason": ""}'):
+        await redis.execute("RPUSH", f"{{{namespace}!permits}}approvals", foreign)
+
+    assert [approval.by for approval in await permits.approvals()] == ["ada"]
+    assert "holds what is no approval" in caplog.text
 
 
 @pytest.mark.parametrize("value", [-1, 1.0, True, None])
@@ -51,4 +77,4 @@ async def test_a_number_that_makes_no_sense_is_refused(redis, namespace, value):
     with pytest.raises(ConfigurationError):
         RedisPermits(redis, namespace=namespace, max_backfills=value)
     with pytest.raises(ConfigurationError):
-        await RedisPermits(redis, namespace=namespace, max_backfills=1).approve(value)
+        await RedisPermits(redis, namespace=namespace, max_backfills=1).approve(value, by="ada", reason="why")

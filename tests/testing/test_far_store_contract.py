@@ -419,9 +419,15 @@ class LookingSpends(MemoryPermits):
 
 
 class ReplacesWhatIsLeft(MemoryPermits):
-    async def approve(self, permits, /):
+    async def approve(self, permits, /, *, by, reason):
+        await super().approve(permits, by=by, reason=reason)
         self._left = permits
         return permits
+
+
+class KeepsApprovalsToItself(MemoryPermits):
+    async def approvals(self):
+        return ()
 
 
 class SpendsMoreWhenCancelled(MemoryPermits):
@@ -445,6 +451,7 @@ def permits_of(kind):
         (LooksBeforeItSpends, "test_all_at_once_spend_what_there_is_and_no_more"),
         (LookingSpends, "test_looking_spends_nothing"),
         (ReplacesWhatIsLeft, "test_approved_permits_are_there_for_all"),
+        (KeepsApprovalsToItself, "test_who_approved_and_why_is_told_to_all_oldest_first"),
         (SpendsMoreWhenCancelled, "test_a_cancelled_acquire_spends_one_at_the_most"),
     ],
 )
