@@ -66,6 +66,9 @@ class Stats:
         keys that were evicted to make room.
     ``size``, ``in_flight``
         keys in the store, and keys being loaded.
+    ``abandoned``
+        source calls that run on although their timeout is over (`LoadPolicy.timeout`) and nobody waits for
+        them; none while the cache is closed.
     ``permits_left``, ``budget``
         automatic backfills that may still start (``None`` without a limit), and whether a person
         must approve more.
@@ -105,3 +108,4 @@ class Stats:
     circuit: CircuitState | None
     audit_dropped: int
     far: FarStats | None = None
+    abandoned: int = 0

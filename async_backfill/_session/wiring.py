@@ -102,8 +102,8 @@ def make_backfiller(
         return None
 
     def limit() -> int:
-        """Return how many keys a backfill may load right now: none while the circuit is not closed."""
-        if loader.calling.circuit not in {None, CircuitState.CLOSED}:
+        """Return how many keys a backfill may load right now: none while the source is not called."""
+        if loader.overdue.is_full or loader.calling.circuit not in {None, CircuitState.CLOSED}:
             return 0
         store, most = parts.near.store, parts.settings.backfill_batch
         room = store.capacity if parts.settings.backfill.evicts else store.free_room()
