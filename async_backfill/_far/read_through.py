@@ -66,7 +66,6 @@ class ReadThrough(Generic[K, V]):
         self._ttl = math.inf if ttl is None else ttl
         self._seconds_left = seconds_left
         self._patience = math.inf if patience is None else patience
-        self._leased: dict[Batch[K, V], Mapping[K, bytes]] = {}
 
     @property
     def circuit(self) -> CircuitState | None:
@@ -84,17 +83,11 @@ class ReadThrough(Generic[K, V]):
         """Do what `BatchCalls.begin` does."""
         return self._source_calls.begin(batch, worker, steps)
 
-    def abandoned(self, batch: Batch[K, V]) -> None:
-        """Give back the leases of ``batch``, whose source call goes on after its timeout."""
-        if tokens := self._leased.pop(batch, None):
-            self._writes.leased({}, tokens)
-        self._source_calls.abandoned(batch)
-
     async def load(self, batch: Batch[K, V], scope: CancelScope) -> Answer[K, V] | Ended[K, V]:
         """Load ``batch`` from the far tier, and the rest from the source; see `BatchCalls.load`."""
         if not batch.is_landed:
             batch.state = BatchState.LOADING
-        progress = _Progress(batch, scope, self._source_calls, self._writes, self._leased)
+        progress = _Progress(batch, scope, self._source_calls, self._writes)
         keys = tuple(batch.keys)
         # A key whose explicit change is not confirmed is not read from the far tier, which may still
         # hold its old value: decision 39 in notes.md.
@@ -188,12 +181,7 @@ class _Progress(Generic[K, V]):
     """The progress of one batch: what was found in the far tier, and the source calls."""
 
     def __init__(
-        self,
-        batch: Batch[K, V],
-        scope: CancelScope,
-        source_calls: BatchCalls[K, V],
-        writes: FarWrites[K, V],
-        leased: dict[Batch[K, V], Mapping[K, bytes]],
+        self, batch: Batch[K, V], scope: CancelScope, source_calls: BatchCalls[K, V], writes: FarWrites[K, V]
     ) -> None:
         self.batch = batch
         self.found: dict[K, V | Failed] = {}
@@ -202,7 +190,6 @@ class _Progress(Generic[K, V]):
         self._scope = scope
         self._source_calls = source_calls
         self._writes = writes
-        self._leased = leased
         self._asked: list[tuple[Sequence[K], Answer[K, V] | Ended[K, V]]] = []
 
     @property
@@ -217,7 +204,9 @@ class _Progress(Generic[K, V]):
         :param tokens: the tokens of the leases; those without a value are released.
         """
         values: dict[K, V] = {}
-        self._leased[self.batch] = tokens
+        give_back = self._source_calls.on_abandon
+        if tokens:
+            give_back[self.batch] = lambda: self._writes.leased({}, tokens)
         try:
             if keys and self.goes_on:
                 answer = await self._source_calls.load(self.batch, self._scope, keys)
@@ -228,8 +217,8 @@ class _Progress(Generic[K, V]):
                         if key in answer.found and not isinstance(value, Failed):
                             values[key] = answer.found[key]  # type: ignore[assignment] # it is no Failed
         finally:
-            # An abandoned call has given its leases back, and its answer is dropped.
-            if self._leased.pop(self.batch, None):
+            # A call that was abandoned has given its leases back, and its answer is dropped.
+            if give_back.pop(self.batch, None) is not None:
                 self._writes.leased(values, tokens)
 
     def answer(self) -> Answer[K, V] | Ended[K, V]:

@@ -60,9 +60,8 @@ class Loader(Generic[K, V]):
             spawn=spawn,
             clock=clock,
         )
-        self.calling: BatchLoader[K, V] = before(
-            BatchCalls(source, policy, clock=clock, overdue=self.overdue)
-        )
+        self._source_calls = BatchCalls(source, policy, clock=clock, overdue=self.overdue)
+        self.calling: BatchLoader[K, V] = before(self._source_calls)
         self._policy = policy
         self._signal = signals()
         # With ``linger`` a batch waits for more keys, so no load may start at once.
@@ -196,7 +195,7 @@ class Loader(Generic[K, V]):
 
     def _abandon(self, batch: Batch[K, V], asked: tuple[K, ...]) -> None:
         """Land ``batch``, whose call goes on after its timeout, and give its place to other loads."""
-        self.calling.abandoned(batch)
+        self._source_calls.abandoned(batch)
         error, timeout = stop_reason(batch, self._policy.timeout), self._policy.timeout
         batch.lend = _ignore  # a nested load that it waits for must not take the place back
         self._workers.abandon(is_lent=bool(batch.needs))

@@ -55,13 +55,13 @@ def snapshot(  # noqa: PLR0913 - each is a fact of its own
     *,
     size: int,
     in_flight: int,
-    abandoned: int,
     backfills: int,
     permits_left: int | None,
     budget: BudgetState,
     circuit: CircuitState | None,
     audit_dropped: int,
     far: FarStats | None,
+    abandoned: int = 0,
 ) -> Stats:
     """Return a snapshot of ``counters``, with the facts that are looked up rather than counted."""
     lookups = counters.lookups
