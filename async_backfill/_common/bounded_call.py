@@ -24,13 +24,13 @@ async def bounded(
 ) -> Attempt[T]:
     """Await ``call()`` in a task of its own, and return its result or error after ``seconds`` at the latest.
 
-    A call that takes longer is cancelled. One that goes on nevertheless is left behind, and what comes of it is
-    dropped; the returned attempt is then ``stopped``. When the waiting task is cancelled the call is, too.
+    A call that takes longer is cancelled. One that goes on nevertheless is left behind, and what comes of it
+    is dropped; the returned attempt is then ``stopped``. When the waiting task is cancelled the call is, too.
 
     :param spawn: starts the task.
-    :param shield: whether the wait goes on when the waiting task is cancelled.
+    :param shield: whether wait and call go on when the waiting task, or all tasks, are cancelled.
     """
-    scope, ended = CancelScope(), Event()
+    scope, ended = CancelScope(shield=shield), Event()
     made: list[Attempt[T]] = []
 
     async def run() -> None:

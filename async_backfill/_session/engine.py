@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final, Generic
 
-from anyio import move_on_after
-
+from async_backfill._common.bounded_call import bounded
 from async_backfill._session.wiring import (
     make_backfiller,
     make_loader,
@@ -21,12 +20,15 @@ from async_backfill.backfill._history.writer import JournalWriter
 from async_backfill.contracts import K, V
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from async_backfill._session.parts import Parts
     from async_backfill.contracts import Spawn
 
 _LOGGER: Final = logging.getLogger("async_backfill.journal")
+_FAR_LOGGER: Final = logging.getLogger("async_backfill.far")
+_IGNORED: Final = "the journal of hot keys is ignored: %s"
+_OPENING: Final = 5.0
 _LAST_WRITE: Final = 5.0
 _AUDIT_INTERVAL: Final = 1.0
 
@@ -59,20 +61,29 @@ class Engine(Generic[K, V]):
         parts = self._parts
         if self.far is not None:
             self.far.listen(self._forget)
-        await parts.budget.refresh()
+        if parts.settings.permits is not None:
+            ended = await bounded(parts.budget.refresh, _OPENING, self._spawn)
+            if ended.stopped:
+                _FAR_LOGGER.warning("no backfill is started: the permits took longer than %s s", _OPENING)
         if parts.usefulness is not None:
             parts.usefulness.receipts.wake()
+        await self._open_journal()
+
+    async def _open_journal(self) -> None:
+        parts = self._parts
         journal, heat = parts.settings.journal, parts.heat
         if journal is None or heat is None:
             return
         if heat.is_blank:
-            try:
-                heats = await journal.load()
-            except Exception as error:  # noqa: BLE001 - a cache without history is better than none
-                _LOGGER.warning("the journal of hot keys is ignored: %s: %s", type(error).__name__, error)
-            else:
-                if heats is not None:
-                    heat.restore(heats)
+            read = await bounded(journal.load, _OPENING, self._spawn)
+            if isinstance(read.error, (KeyboardInterrupt, SystemExit)):
+                raise read.error
+            if read.stopped:
+                _LOGGER.warning(_IGNORED, f"it took longer than {_OPENING} s to read")
+            elif read.error is not None:  # a cache without history is better than none
+                _LOGGER.warning(_IGNORED, f"{type(read.error).__name__}: {read.error}")
+            elif read.result is not None:
+                heat.restore(read.result)
         self._journal_writer = JournalWriter(
             journal, heat.changed_heats, interval=parts.settings.history.save_every, spawn=self._spawn
         )
@@ -87,14 +98,21 @@ class Engine(Generic[K, V]):
             self.backfiller.stop()
         if self.far is not None:
             await self.far.close(_LAST_WRITE)
-        with move_on_after(_LAST_WRITE, shield=True):
-            if self.backfiller is not None:
-                await self.backfiller.quiet()
-            if self.writer is not None:
-                await self.writer.flush()
+        await self._last_write(self._write_audit)
         if self._journal_writer is not None:
-            with move_on_after(_LAST_WRITE, shield=True):
-                await self._journal_writer.flush()
+            await self._last_write(self._journal_writer.flush)
+
+    async def _write_audit(self) -> None:
+        if self.backfiller is not None:
+            await self.backfiller.quiet()
+        if self.writer is not None:
+            await self.writer.flush()
+
+    async def _last_write(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Await ``write()`` for five seconds at the most, whoever is cancelled meanwhile."""
+        ended = await bounded(write, _LAST_WRITE, self._spawn, shield=True)
+        if ended.error is not None and not ended.stopped:
+            raise ended.error
 
     async def put_many(self, items: Mapping[K, V]) -> None:
         """Keep ``items`` here and in the far tier (L2); they win over loads under way."""
@@ -132,7 +150,7 @@ class Engine(Generic[K, V]):
             if far is not None:
                 await far.writes.quiet()
         if self.writer is not None:
-            await self.writer.flush()
+            await bounded(self.writer.flush, _LAST_WRITE, self._spawn)
 
     def _forget(self, keys: Sequence[K] | None) -> None:
         """Forget what another process changed: ``keys``, or everything."""

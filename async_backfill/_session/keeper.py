@@ -1,4 +1,4 @@
-"""The keeper of a cache's tasks: a task of its own, so that closing need not wait for one that does not end."""
+"""The keeper of a cache's tasks: a task of its own, so that closing waits for none that does not end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from anyio import (
 from anyio.lowlevel import current_token
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Callable, Coroutine
 
     from anyio.abc import TaskGroup
 
@@ -32,8 +32,8 @@ class Keeper:
     """Runs the tasks of one opening in a task group inside a task of its own.
 
     A task group waits for all of its tasks, so one whose user code does not yield to cancellation, such as a
-    thread, would keep the cache from closing. When ``tasks`` is cancelled the keeper's group is cancelled too,
-    and is waited for as long as last writes are. Tasks that have not ended by then are left to the event loop.
+    thread, would keep the cache from closing. When ``tasks`` is cancelled the keeper's group is cancelled
+    too, and is waited for as long as last writes are. Tasks that go on are left to the event loop.
 
     :param tasks: the task group of the cache; what a task raises is raised there.
     """

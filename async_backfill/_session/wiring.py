@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from async_backfill._far.call_tasks import CallTasks
 from async_backfill._far.open_tier import OpenTier
 from async_backfill._loading.loader import Loader
+from async_backfill._loading.signals import signals
 from async_backfill._lookup.miss import Misses
 from async_backfill._lookup.miss_watch import MissWatch
 from async_backfill._lookup.misses import ManyMisses
@@ -32,6 +34,7 @@ def open_far(parts: Parts[K, V], spawn: Spawn) -> OpenTier[K, V] | None:
     settings, fresh = parts.settings, parts.near.fresh
     if settings.far is None or parts.far_calls is None:
         return None
+    parts.far_calls.tasks = CallTasks(spawn, signals())
     return OpenTier(
         settings.far,
         parts.far_calls,
