@@ -93,6 +93,12 @@ def mutants(session: nox.Session) -> None:
     session.run("python", "-m", "tests.mutants", *session.posargs)
 
 
+@nox.session
+def chaos(session: nox.Session) -> None:
+    """Two minutes of a fleet before real servers that are killed, stopped and cut off."""
+    session.run("python", "-m", "tests.chaos", *session.posargs)
+
+
 @nox.session(venv_backend="venv")
 def bare(session: nox.Session) -> None:
     """The main job, and the core's tests on asyncio, with the package and nothing optional."""

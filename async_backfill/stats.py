@@ -71,6 +71,9 @@ class Stats:
         loaded values that the store could not keep, because it raised, or what weighs them or times them did.
     ``size``, ``in_flight``
         keys in the store, and keys being loaded.
+    ``abandoned``
+        source calls that run on although their timeout is over (`LoadPolicy.timeout`) and nobody waits for
+        them; none while the cache is closed.
     ``permits_left``, ``budget``
         automatic backfills that may still start (``None`` without a limit), and whether a person
         must approve more.
@@ -114,3 +117,4 @@ class Stats:
     scans: int = 0
     scans_failed: int = 0
     scanned_keys: int = 0
+    abandoned: int = 0

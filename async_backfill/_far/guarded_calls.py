@@ -16,6 +16,7 @@ from async_backfill.stats import FarStats
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from async_backfill._far.call_tasks import CallTasks
     from async_backfill.contracts import Clock
     from async_backfill.policies import CircuitPolicy
     from async_backfill.records import CircuitState
@@ -49,6 +50,8 @@ class GuardedCalls:
         self._circuit = Circuit(circuit, clock)
         self._clock = clock
         self._notify = notify
+        self.tasks: CallTasks | None = None
+        """The tasks that calls run in while the cache is open."""
         self._next_line = -math.inf
         self._unlogged = 0
         self.hits = 0
@@ -89,7 +92,10 @@ class GuardedCalls:
         failed: bool | None = None
         timeout = self._timeout if within is None else within
         try:
-            ended = await attempt(call, CancelScope(deadline=current_time() + timeout))
+            if self.tasks is None:
+                ended = await attempt(call, CancelScope(deadline=current_time() + timeout))
+            else:
+                ended = await self.tasks.attempt(call, timeout)
             if not isinstance(ended.error, ConfigurationError):  # a key that no store could take
                 failed = ended.stopped or ended.error is not None
         finally:

@@ -204,6 +204,9 @@ class _Progress(Generic[K, V]):
         :param tokens: the tokens of the leases; those without a value are released.
         """
         values: dict[K, V] = {}
+        give_back = self._source_calls.on_abandon
+        if tokens:
+            give_back[self.batch] = lambda: self._writes.leased({}, tokens)
         try:
             if keys and self.goes_on:
                 answer = await self._source_calls.load(self.batch, self._scope, keys)
@@ -214,7 +217,8 @@ class _Progress(Generic[K, V]):
                         if key in answer.found and not isinstance(value, Failed):
                             values[key] = answer.found[key]  # type: ignore[assignment] # it is no Failed
         finally:
-            if tokens:
+            # A call that was abandoned has given its leases back, and its answer is dropped.
+            if give_back.pop(self.batch, None) is not None:
                 self._writes.leased(values, tokens)
 
     def answer(self) -> Answer[K, V] | Ended[K, V]:

@@ -17,12 +17,13 @@ from async_backfill.outcomes import Failed
 from async_backfill.records import CircuitState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from anyio import CancelScope
 
     from async_backfill._loading.batch import Batch
     from async_backfill._loading.eager_step import EagerSteps, Raised, Rest
+    from async_backfill._loading.overdue import Overdue
     from async_backfill._loading.workers import Worker
     from async_backfill.contracts import Clock, Source
     from async_backfill.policies import LoadPolicy
@@ -77,10 +78,17 @@ class BatchLoader(Protocol[K, V]):
 class BatchCalls(Generic[K, V]):
     """Calls the source for batches, with the timeout, circuit and splitting of ``policy``."""
 
-    def __init__(self, source: Source[K, V], policy: LoadPolicy, *, clock: Clock) -> None:
+    def __init__(
+        self, source: Source[K, V], policy: LoadPolicy, *, clock: Clock, overdue: Overdue[K, V]
+    ) -> None:
         self._source = source
         self._policy = policy
         self._clock = clock
+        self._overdue = overdue
+        # The batches whose call the circuit admitted: whether as a probe, and whether a failure counts.
+        self._admitted: dict[Batch[K, V], tuple[bool, bool]] = {}
+        self.on_abandon: dict[Batch[K, V], Callable[[], None]] = {}
+        """For each batch that holds something for its call, such as leases: what gives that back."""
         self._circuit = None if policy.circuit is None else Circuit(policy.circuit, clock)
 
     @property
@@ -97,9 +105,17 @@ class BatchCalls(Generic[K, V]):
         :param some: the keys to ask for; ``None`` for all keys of the batch.
         """
         keys = tuple(batch.keys if some is None else some)
+        if self._overdue.is_full and batch.begun is None:
+            return Answer({}, self._overdue.refusal())
         if self._circuit is None:
             first = await call_source(
-                self._source, batch, keys, policy=self._policy, clock=self._clock, scope=scope
+                self._source,
+                batch,
+                keys,
+                policy=self._policy,
+                clock=self._clock,
+                scope=scope,
+                overdue=self._overdue,
             )
         else:
             answer = await self._call(batch, keys, scope)
@@ -129,6 +145,15 @@ class BatchCalls(Generic[K, V]):
         if not isinstance(call, Done):
             return call
         return Ended(batch, asked, call.result, None, False, False, self._clock() - started)
+
+    def abandoned(self, batch: Batch[K, V]) -> None:
+        """Take note that nobody waits any more for the call of ``batch``, which goes on after its timeout."""
+        if give_back := self.on_abandon.pop(batch, None):
+            give_back()
+        admitted = self._admitted.pop(batch, None)
+        if self._circuit is not None and admitted is not None:
+            probe, counts = admitted
+            self._circuit.record(probe=probe, failed=True if counts and not batch.is_landed else None)
 
     async def _split(
         self,
@@ -176,18 +201,25 @@ class BatchCalls(Generic[K, V]):
         if self._circuit is not None:
             try:
                 probe = self._circuit.admit()
+                self._admitted[batch] = probe, probe or not counted
             except CircuitOpenError as refusal:
                 return refusal
         failed: bool | None = None
         try:
             ended = await call_source(
-                self._source, batch, keys, policy=self._policy, clock=self._clock, scope=scope
+                self._source,
+                batch,
+                keys,
+                policy=self._policy,
+                clock=self._clock,
+                scope=scope,
+                overdue=self._overdue,
             )
             given_up = batch.state is BatchState.LANDED
             if not given_up and (probe or not (counted and ended.failed)):
                 failed = ended.failed
         finally:
-            if self._circuit is not None:
+            if self._circuit is not None and self._admitted.pop(batch, None) is not None:
                 self._circuit.record(probe=probe, failed=failed)
         return ended
 

@@ -9,8 +9,9 @@ from async_backfill._loading.batch_calls import BatchCalls
 from async_backfill._loading.batch_queue import BatchQueue
 from async_backfill._loading.eager_step import eager_steps, running_task
 from async_backfill._loading.failures import ClosingError, failure_of
+from async_backfill._loading.overdue import Overdue
 from async_backfill._loading.signals import signals
-from async_backfill._loading.timed_call import Ended, linger
+from async_backfill._loading.timed_call import Ended, linger, stop_reason
 from async_backfill._loading.waiting import wait_for
 from async_backfill._loading.workers import Workers
 from async_backfill.contracts import K, V
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from anyio import CancelScope
 
-    from async_backfill._loading.batch_calls import BatchLoader
+    from async_backfill._loading.batch_calls import Answer, BatchLoader
     from async_backfill._loading.key_locks import KeyLocks
     from async_backfill.contracts import Clock, Source, Spawn
     from async_backfill.policies import LoadPolicy
@@ -52,7 +53,15 @@ class Loader(Generic[K, V]):
         clock: Clock,
         before: Callable[[BatchCalls[K, V]], BatchLoader[K, V]] = lambda calling: calling,
     ) -> None:
-        self.calling: BatchLoader[K, V] = before(BatchCalls(source, policy, clock=clock))
+        self.overdue: Overdue[K, V] = Overdue(
+            limit=policy.concurrency,
+            timeout=policy.timeout,
+            abandon=self._abandon,
+            spawn=spawn,
+            clock=clock,
+        )
+        self._source_calls = BatchCalls(source, policy, clock=clock, overdue=self.overdue)
+        self.calling: BatchLoader[K, V] = before(self._source_calls)
         self._policy = policy
         self._signal = signals()
         # With ``linger`` a batch waits for more keys, so no load may start at once.
@@ -164,6 +173,9 @@ class Loader(Generic[K, V]):
                 self._land(batch, {}, None)
                 return True
             answer = await self.calling.load(batch, scope)
+            if batch in self.overdue.abandoned:
+                self._outlived(batch, answer)
+                return False
             batch.seconds = answer.seconds
             self._land(batch, answer.found, answer.error)
             for call in answer.calls:
@@ -173,11 +185,33 @@ class Loader(Generic[K, V]):
             raise
         finally:
             self._loading.pop(batch, None)
+            if batch in self.overdue.abandoned:  # by closing
+                self._outlived(batch, None)
         if isinstance(answer.error, (KeyboardInterrupt, SystemExit)):
             raise answer.error
         # A task whose load was cancelled may have been cancelled itself, and on asyncio the two cannot
         # be told apart, so the task ends: decision 12 in notes.md.
         return not (answer.must_stop or answer.stopped)
+
+    def _abandon(self, batch: Batch[K, V], asked: tuple[K, ...]) -> None:
+        """Land ``batch``, whose call goes on after its timeout, and give its place to other loads."""
+        self._source_calls.abandoned(batch)
+        error, timeout = stop_reason(batch, self._policy.timeout), self._policy.timeout
+        batch.lend = _ignore  # a nested load that it waits for must not take the place back
+        self._workers.abandon(is_lent=bool(batch.needs))
+        self._loading.pop(batch, None)
+        if batch.scope is not None:
+            batch.scope.cancel()
+        self._land(batch, {}, error)
+        self._report(Ended(batch, asked, {}, error, False, True, timeout or 0.0))
+
+    def _outlived(self, batch: Batch[K, V], answer: Answer[K, V] | Ended[K, V] | None) -> None:
+        """Take note that the call of ``batch``, which was abandoned, has ended; its answer is dropped."""
+        calls = () if answer is None else answer.calls
+        self.overdue.outlived(batch, calls[-1].error if calls else None)
+        self._workers.outlived()
+        for call in calls[:-1]:
+            self._report(call)
 
     def _land(self, batch: Batch[K, V], found: Mapping[K, V | Failed], error: BaseException | None) -> None:
         """Hand out the outcome, store the values, release the locks, in this order and without an await."""
@@ -205,3 +239,7 @@ class Loader(Generic[K, V]):
             batch.full.set()
         if batch.scope is not None:
             batch.scope.cancel()
+
+
+def _ignore(_: int) -> None:
+    """Do nothing."""

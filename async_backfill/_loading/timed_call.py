@@ -25,6 +25,7 @@ from async_backfill.outcomes import Failed, LoadCause
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from async_backfill._loading.overdue import Overdue
     from async_backfill._loading.signals import Signal
     from async_backfill.contracts import Clock, Source
     from async_backfill.policies import LoadPolicy
@@ -97,6 +98,7 @@ async def call_source(
     policy: LoadPolicy,
     clock: Clock,
     scope: CancelScope,
+    overdue: Overdue[K, V],
 ) -> Ended[K, V]:
     """Call ``source.load_many`` with ``keys`` of ``batch``, for ``policy.timeout`` seconds at the most.
 
@@ -104,6 +106,7 @@ async def call_source(
 
     :param scope: cancel scope of the task, used by this call alone while it lasts. After a call that was
         ``stopped`` it cannot be used again, and the task must end.
+    :param overdue: is told of the call, and may abandon it if it goes on after its timeout.
     """
     if not batch.is_landed:  # one that was begun at once may have been given up since
         batch.state = BatchState.LOADING
@@ -111,7 +114,8 @@ async def call_source(
     timeout = policy.timeout
     asked = tuple(keys)
     if timeout is not None:
-        scope.deadline = current_time() + timeout
+        scope.deadline = due = current_time() + timeout
+        overdue.begin(batch, asked, due)
     started = clock()
     begun, batch.begun = batch.begun, None
     call = answers_of(source, asked) if begun is None else begun
@@ -122,9 +126,11 @@ async def call_source(
         running_batch.reset(token)
         batch.scope = None
         scope.deadline = math.inf
+        if timeout is not None:
+            overdue.end(batch)
     stopped = error is not None and scope.cancel_called
     if stopped:
-        cause, error = error, _stopped(batch, timeout)
+        cause, error = error, stop_reason(batch, timeout)
         error.__cause__ = cause
     return Ended(batch, asked, found, error, must_stop, stopped, clock() - started)
 
@@ -160,8 +166,8 @@ async def _caught(
         return {}, raised, isinstance(raised, (KeyboardInterrupt, SystemExit))
 
 
-def _stopped(batch: Batch[Any, Any], timeout: float | None) -> BaseException:
-    """Return the reason why a call was cancelled, as an exception."""
+def stop_reason(batch: Batch[Any, Any], timeout: float | None) -> BaseException:
+    """Return the reason why a call was cancelled or abandoned, as an exception."""
     if batch.state is not BatchState.LANDED:
         return LoadTimeoutError(f"the source took longer than {timeout} s (LoadPolicy.timeout)")
     return batch.error or LoadError("cancelled: no caller waits for it any more")

@@ -68,6 +68,8 @@ class Workers(Generic[Job]):
         self._signal = signal
         self._awake = 0
         self._lent = 0
+        self._abandoned = 0
+        self._eager_limit = limit
         self._asleep: list[Worker[Job]] = []
         self._running_task = running_task
         self._all_asleep: Signal | None = None
@@ -90,7 +92,7 @@ class Workers(Generic[Job]):
 
     def borrow(self) -> Worker[Job] | None:
         """Reserve a sleeping task and return it, or ``None``; `give_back` or `assign` must follow."""
-        if not self._asleep or self._awake - self._lent >= self._limit:
+        if not self._asleep or self._awake - self._lent >= self._eager_limit:
             return None
         self._awake += 1
         self._was_refused = False
@@ -117,10 +119,29 @@ class Workers(Generic[Job]):
         if places > 0:
             self.wake()
 
+    def abandon(self, *, is_lent: bool) -> None:
+        """Give the place of a job that nobody waits for to another one; it no longer counts as a job.
+
+        While there are as many such jobs as places, `borrow` returns no task.
+
+        :param is_lent: whether the place of the job is lent already; the end of that must not be told.
+        """
+        self._abandoned += 1
+        self._eager_limit = self._limit if self._abandoned < self._limit else 0
+        if not is_lent:
+            self.lend(1)
+        self._tell()
+
+    def outlived(self) -> None:
+        """Take note that a job that was abandoned has ended."""
+        self._abandoned -= 1
+        self._eager_limit = self._limit if self._abandoned < self._limit else 0
+        self._lent -= 1
+
     async def idle(self) -> None:
-        """Wait until no task has a job."""
+        """Wait until no task has a job that somebody may wait for."""
         await checkpoint()
-        if self._awake:
+        if self._awake > self._abandoned:
             if self._all_asleep is None:
                 self._all_asleep = self._signal()
             await self._all_asleep.wait()
@@ -173,6 +194,6 @@ class Workers(Generic[Job]):
             worker.interrupt(error)
 
     def _tell(self) -> None:
-        if not self._awake and self._all_asleep is not None:
+        if self._awake <= self._abandoned and self._all_asleep is not None:
             self._all_asleep.set()
             self._all_asleep = None

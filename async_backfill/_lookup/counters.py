@@ -67,6 +67,7 @@ def snapshot(  # noqa: PLR0913 - each is a fact of its own
     audit_dropped: int,
     far: FarStats | None,
     scan: CountedScan[Any] | None,
+    abandoned: int = 0,
 ) -> Stats:
     """Return a snapshot of ``counters``, with the facts that are looked up rather than counted."""
     lookups = counters.lookups
@@ -95,6 +96,7 @@ def snapshot(  # noqa: PLR0913 - each is a fact of its own
         unkept=counters.unkept,
         size=size,
         in_flight=in_flight,
+        abandoned=abandoned,
         permits_left=permits_left,
         budget=budget,
         circuit=circuit,

@@ -6,8 +6,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Final, Generic
 
-from anyio import move_on_after
-
+from async_backfill._common.bounded_call import bounded
 from async_backfill._session.sweeping import sweep_until_cancelled
 from async_backfill._session.wiring import (
     make_backfiller,
@@ -25,13 +24,16 @@ from async_backfill.contracts import K, V
 from async_backfill.records import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from async_backfill._session.parts import Parts
     from async_backfill.contracts import Spawn
     from async_backfill.records import AuditRecord
 
 _LOGGER: Final = logging.getLogger("async_backfill.journal")
+_FAR_LOGGER: Final = logging.getLogger("async_backfill.far")
+_IGNORED: Final = "the journal of hot keys is ignored: %s"
+_OPENING: Final = 5.0
 _LAST_WRITE: Final = 5.0
 _AUDIT_INTERVAL: Final = 1.0
 
@@ -69,26 +71,30 @@ class Engine(Generic[K, V]):
         if isinstance(parts.budget, FleetBudget):
             parts.budget.heard = lambda approval: self.approved(approval.by, approval.reason)
             self._spawn(parts.budget.watch)
-        await parts.budget.refresh()
+            ended = await bounded(parts.budget.refresh, _OPENING, self._spawn)
+            if ended.stopped:
+                _FAR_LOGGER.warning("no backfill is started: the permits took longer than %s s", _OPENING)
         if parts.usefulness is not None:
             parts.usefulness.receipts.wake()
-        await self._restore()
+        await self._open_journal()
         if parts.settings.readiness.warm_on_open:
             self.warming.begin()
 
-    async def _restore(self) -> None:
+    async def _open_journal(self) -> None:
         parts = self._parts
         journal, heat = parts.settings.journal, parts.heat
         if journal is None or heat is None:
             return
         if heat.is_blank:
-            try:
-                heats = await journal.load()
-            except Exception as error:  # noqa: BLE001 - a cache without history is better than none
-                _LOGGER.warning("the journal of hot keys is ignored: %s: %s", type(error).__name__, error)
-            else:
-                if heats is not None:
-                    heat.restore(heats)
+            read = await bounded(journal.load, _OPENING, self._spawn)
+            if isinstance(read.error, (KeyboardInterrupt, SystemExit)):
+                raise read.error
+            if read.stopped:
+                _LOGGER.warning(_IGNORED, f"it took longer than {_OPENING} s to read")
+            elif read.error is not None:  # a cache without history is better than none
+                _LOGGER.warning(_IGNORED, f"{type(read.error).__name__}: {read.error}")
+            elif read.result is not None:
+                heat.restore(read.result)
         self._journal_writer = JournalWriter(
             journal, heat.changed_heats, interval=parts.settings.history.save_every, spawn=self._spawn
         )
@@ -103,14 +109,21 @@ class Engine(Generic[K, V]):
             self.backfiller.stop()
         if self.far is not None:
             await self.far.close(_LAST_WRITE)
-        with move_on_after(_LAST_WRITE, shield=True):
-            if self.backfiller is not None:
-                await self.backfiller.quiet()
-            if self.writer is not None:
-                await self.writer.flush()
+        await self._last_write(self._write_audit)
         if self._journal_writer is not None:
-            with move_on_after(_LAST_WRITE, shield=True):
-                await self._journal_writer.flush()
+            await self._last_write(self._journal_writer.flush)
+
+    async def _write_audit(self) -> None:
+        if self.backfiller is not None:
+            await self.backfiller.quiet()
+        if self.writer is not None:
+            await self.writer.flush()
+
+    async def _last_write(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Await ``write()`` for five seconds at the most, whoever is cancelled meanwhile."""
+        ended = await bounded(write, _LAST_WRITE, self._spawn, shield=True)
+        if ended.error is not None and not ended.stopped:
+            raise ended.error
 
     def approved(self, by: str, reason: str) -> AuditRecord:
         """Take note that more backfills were approved, here or elsewhere: wake what is at rest."""
@@ -168,7 +181,7 @@ class Engine(Generic[K, V]):
             if far is not None:
                 await far.writes.quiet()
         if self.writer is not None:
-            await self.writer.flush()
+            await bounded(self.writer.flush, _LAST_WRITE, self._spawn)
 
     def _forget(self, keys: Sequence[K] | None) -> None:
         """Forget what another process changed: ``keys``, or everything."""

@@ -9,6 +9,7 @@ from anyio import create_task_group
 from anyio.lowlevel import current_token
 
 from async_backfill._session.engine import Engine
+from async_backfill._session.keeper import Keeper
 from async_backfill.contracts import K, V
 
 if TYPE_CHECKING:
@@ -29,10 +30,11 @@ class Opening(Generic[K, V]):
         self._reports = parts.reports
         self.closing = False
         context = contextvars.copy_context()
+        keeper = Keeper(tasks)
 
         def spawn(work: Callable[[], Coroutine[object, object, None]]) -> None:
             # Tasks outlive the request that needs them first, so they must not inherit its context.
-            context.run(tasks.start_soon, work)
+            context.run(keeper.spawn, work)
 
         self.engine: Engine[K, V] = Engine(parts, spawn)
 

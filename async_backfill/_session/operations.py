@@ -129,6 +129,7 @@ class Operations(Generic[K, V]):
             parts.counters,
             size=len(parts.near.store),
             in_flight=0 if opening is None else len(opening.engine.loader.locks),
+            abandoned=0 if opening is None else len(opening.engine.loader.overdue.abandoned),
             backfills=parts.audit.backfills,
             permits_left=parts.budget.permits_left,
             budget=parts.budget.state,

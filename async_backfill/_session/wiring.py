@@ -6,8 +6,10 @@ import math
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from async_backfill._far.call_tasks import CallTasks
 from async_backfill._far.open_tier import OpenTier
 from async_backfill._loading.loader import Loader
+from async_backfill._loading.signals import signals
 from async_backfill._lookup.miss import Misses
 from async_backfill._lookup.miss_watch import MissWatch
 from async_backfill._lookup.misses import ManyMisses
@@ -39,6 +41,7 @@ def open_far(parts: Parts[K, V], spawn: Spawn) -> OpenTier[K, V] | None:
     settings, fresh = parts.settings, parts.near.fresh
     if settings.far is None or parts.far_calls is None:
         return None
+    parts.far_calls.tasks = CallTasks(spawn, signals())
     return OpenTier(
         settings.far,
         parts.far_calls,
@@ -113,8 +116,8 @@ def make_backfiller(
         return None
 
     def limit() -> int:
-        """Return how many keys a backfill may load right now: none while the circuit is not closed."""
-        if loader.calling.circuit not in {None, CircuitState.CLOSED}:
+        """Return how many keys a backfill may load right now: none while the source is not called."""
+        if loader.overdue.is_full or loader.calling.circuit not in {None, CircuitState.CLOSED}:
             return 0
         store, most = parts.near.store, parts.settings.backfill_batch
         room = store.capacity if parts.settings.backfill.evicts else store.free_room()

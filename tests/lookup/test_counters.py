@@ -21,6 +21,7 @@ def snapshot_of(counters, **facts):
     looked_up = {
         "size": 0,
         "in_flight": 0,
+        "abandoned": 0,
         "backfills": 0,
         "permits_left": None,
         "budget": BudgetState.OPEN,
@@ -80,6 +81,7 @@ def test_each_figure_is_the_one_that_was_counted():
     facts = {
         "size": 14,
         "in_flight": 15,
+        "abandoned": 16,
         "backfills": 16,
         "permits_left": 0,
         "budget": BudgetState.NEEDS_APPROVAL,
@@ -113,6 +115,7 @@ def test_each_figure_is_the_one_that_was_counted():
         unkept=9,
         size=14,
         in_flight=15,
+        abandoned=16,
         permits_left=0,
         budget=BudgetState.NEEDS_APPROVAL,
         circuit=CircuitState.HALF_OPEN,

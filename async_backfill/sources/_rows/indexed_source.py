@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final, Generic, Literal, Protocol, Self, TypeAlias, TypeVar
 
 from anyio import CancelScope, Lock, to_thread
@@ -9,6 +10,7 @@ from anyio import CancelScope, Lock, to_thread
 from async_backfill.contracts import K, Page, V, V_co
 from async_backfill.errors import ConfigurationError, LoadError, ScenarioError
 from async_backfill.sources._rows.content import ChangedError
+from async_backfill.sources._rows.left_reads import LeftReads
 from async_backfill.sources._rows.tables import refusal
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ class IndexedSource(Generic[K, V]):
         self._reindexes = one_of("on_change", on_change, ("refuse", "reindex")) == "reindex"
         self._indexed: Indexed[K, V] | None = None
         self._indexing = Lock()
+        self._reads = LeftReads(path)
 
     def __len__(self) -> int:
         return len(self._opened())
@@ -115,7 +118,7 @@ class IndexedSource(Generic[K, V]):
         for _ in range(_TRIES):
             indexed = self._opened()
             try:
-                return await to_thread.run_sync(_answer, self._path, indexed, question)
+                return await self._reads.run(partial(_answer, self._path, indexed, question))
             except ChangedError as error:
                 changed = f"{self._path}: changed since it was indexed: {error}"
             if not self._reindexes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
@@ -20,6 +21,9 @@ Rows: TypeAlias = "Sequence[Sequence[Any]]"
 _SQLITE: Final = "sqlite"
 _AGAIN: Final = 0.05  # seconds between two interrupts of a statement
 _CONNECTING: Final = 1.0  # seconds that a connection may take before it is cancelled: a server may be silent
+_LEAVING: Final = (
+    5.0  # seconds that a cancelled query is waited for: its driver may wait for such a server, too
+)
 
 _running: ContextVar[Query | None] = ContextVar("_running", default=None)
 
@@ -60,7 +64,7 @@ class Query:
             if not task.done():
                 with CancelScope(shield=True):
                     await self._stop(task)
-            _ = task.cancelled() or task.exception()  # a cancelled caller never retrieves it
+            task.add_done_callback(_retrieve)  # a cancelled caller never does
         return task.result()
 
     def connects(self) -> None:
@@ -89,7 +93,8 @@ class Query:
 
     async def _stop(self, task: asyncio.Task[Rows]) -> None:
         is_sqlite = self._engine.dialect.name == _SQLITE
-        while is_sqlite and self._executing is not None:
+        end = time.monotonic() + _LEAVING
+        while is_sqlite and self._executing is not None and time.monotonic() < end:
             raw = await self._executing.get_raw_connection()
             await cast("Connection", raw.driver_connection).interrupt()
             # An interrupt that comes before the statement has begun does nothing.
@@ -100,7 +105,12 @@ class Query:
                 await self._connecting.wait()
         if not (is_sqlite and self._is_leaving):
             task.cancel()
-        await asyncio.wait([task])
+        await asyncio.wait([task], timeout=_LEAVING)
+
+
+def _retrieve(task: asyncio.Task[Rows]) -> None:
+    """Retrieve the exception of a query that nobody waits for any more."""
+    _ = task.cancelled() or task.exception()
 
 
 def note_connect(*_: object) -> None:
