@@ -13,6 +13,7 @@ from async_backfill._commands.integers import integer
 from async_backfill._runner.display import ProgressBar
 from async_backfill._runner.history.formats import FormatName  # noqa: TC001 - cyclopts reads the annotation
 from async_backfill._runner.history.job import HistoryJob, write_history
+from async_backfill._runner.history.key_types import KeyTypeName  # noqa: TC001 - as above
 from async_backfill._runner.wording import one_line
 
 if TYPE_CHECKING:
@@ -52,13 +53,14 @@ class HistoryCommand:
         print(f"{self.written}: {history.keys:,} keys")
 
 
-def history(
+def history(  # noqa: PLR0913 - each is an option
     *,
     from_: Annotated[list[str], Parameter(name="--from", negative=(), allow_leading_hyphen=True)],
     to: str,
     format: Annotated[FormatName | None, _Optional] = None,  # noqa: A002 - the option's name is given
     column: Annotated[str | None, _Optional] = None,
     pattern: Annotated[str | None, _Optional] = None,
+    key_type: KeyTypeName = "str",
     size: Annotated[int, Parameter(converter=integer)] = 100_000,
     half_life: Annotated[float | None, _Optional] = None,
     quiet: Annotated[bool, Parameter(negative=())] = False,
@@ -83,6 +85,8 @@ def history(
         The key column of a CSV table.
     pattern:
         A regular expression; its group, or the one named key, is the key.
+    key_type:
+        Type of the keys of your cache: a text is not the number that it shows. Other lines are skipped.
     size:
         Largest number of keys to remember; twice the capacity of the cache is enough.
     half_life:
@@ -96,6 +100,7 @@ def history(
         format_name=format,
         column=column,
         pattern=pattern,
+        key_type=key_type,
         size=size,
         half_life=half_life,
     )

@@ -2,61 +2,102 @@
 
 Line 1: the name of the format, its version, and the checksum of the rest. Line 2, in JSON: how many keys
 follow, how many were left out, and the usual hit rate. Then one line for each key, hottest first: its heat,
-a tab, the key in JSON.
+a tab, the key in the encoding of keys (`key_codec`), in which a backslash and a line end are escaped.
 
-Keys of these types are kept, and read back with the same type: ``str``, ``int``, ``float``, ``bool``,
-``None``, and tuples of these. All others are left out, because they would come back as something else: also
-instances of subclasses, such as named tuples, and tuples nested more than 100 deep.
+Keys are read back with their type, because a source is asked for them. Those that would come back as
+something else are left out: enums, named tuples and data classes whose class was not given.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import re
 from bisect import bisect
-from json.encoder import encode_basestring
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 
+from async_backfill._common.key_classes import UnknownClassError
+from async_backfill._common.key_codec import KeyCodec
 from async_backfill.contracts import Heats
+from async_backfill.errors import KeyRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Hashable, Iterator
 
-_VERSION: Final = 1
+_LOGGER: Final = logging.getLogger("async_backfill.journal")
+_VERSION: Final = 2
 _MAGIC: Final = b"async_backfill hot keys "
 _FIRST_LINE: Final = re.compile(rb"version ([0-9]{1,9}) blake2b ([0-9a-f]{64})\n")
-_DEEPEST: Final = 100
+_ESCAPED: Final = re.compile(rb"\\(.)")
+_COMES_BACK: Final = frozenset({str, int})  # for sure; of other keys it is tried
 _SHARES: Final = 64
 
 
-def encode(heats: Heats[Any]) -> bytes:
+class JournalKeys:
+    """Turns the keys of a journal into text on one line, and back; says once which are left out.
+
+    :param key_type: the classes of keys that are no standard types.
+    :raises ConfigurationError: when a class cannot be that of a key.
+    """
+
+    def __init__(self, key_type: Any) -> None:
+        self._codec = KeyCodec(key_type, exact=True)
+        self._has_told = False
+
+    def text_of(self, key: Hashable) -> bytes | None:
+        """Return ``key`` on one line, or ``None`` when it would not come back."""
+        try:
+            data = self._codec.encode(key)
+        except KeyRefusedError as refusal:
+            self._tell(refusal.problem)
+            return None
+        if type(key) not in _COMES_BACK and not self._codec.comes_back(key, data):
+            self._tell(f"a {type(key).__name__} cannot be made again; say key_type={type(key).__name__}")
+            return None
+        return data.replace(b"\\", b"\\\\").replace(b"\n", b"\\n")
+
+    def key_of(self, text: bytes) -> Hashable:
+        """Return the key that `text_of` made into ``text``.
+
+        :raises UnknownClassError: when it is of a class that was not given.
+        :raises ValueError: when it is damaged.
+        """
+        if b"\\" in text:
+            text = _ESCAPED.sub(lambda found: b"\n" if found[1] == b"n" else found[1], text)
+        return self._codec.decode(text)
+
+    def _tell(self, problem: str) -> None:
+        if not self._has_told:
+            self._has_told = True
+            _LOGGER.warning("some hot keys are not in the journal, and start cold: %s", problem)
+
+
+def encode(heats: Heats[Any], keys: JournalKeys) -> bytes:
     """Return ``heats`` in the format of a journal.
 
     :raises ValueError: when the hit rate is not between 0.0 and 1.0.
     """
     # This runs in a worker thread. One call into C for all keys would hold the interpreter lock, and so
     # the event loop; key by key it does not.
-    texts = ((heat, _text_of(key)) for key, heat in heats.keys.items() if math.isfinite(heat))
+    texts = ((heat, keys.text_of(key)) for key, heat in heats.keys.items() if math.isfinite(heat))
     kept = [(heat, text) for heat, text in texts if text is not None]
     facts = {
         "keys": len(kept),
         "left_out": len(heats.keys) - len(kept),
         "hit_rate": _checked(heats.hit_rate),
     }
-    lines = (f"{float(heat)!r}\t{text}\n" for heat, text in _hottest_first(kept))
-    # "surrogatepass": a key may hold a lone surrogate, and two of them must not become one letter.
-    content = [line.encode("utf-8", "surrogatepass") for line in (f"{json.dumps(facts)}\n", *lines)]
-    body = b"".join(content)
+    lines = [b"%b\t%b\n" % (repr(float(heat)).encode(), text) for heat, text in _hottest_first(kept)]
+    body = b"".join((f"{json.dumps(facts)}\n".encode(), *lines))
     return b"%sversion %d blake2b %s\n%s" % (_MAGIC, _VERSION, _checksum(body), body)
 
 
-def _hottest_first(kept: list[tuple[float, str]]) -> Iterator[tuple[float, str]]:
+def _hottest_first(kept: list[tuple[float, bytes]]) -> Iterator[tuple[float, bytes]]:
     """Yield ``kept``, hottest first, sorted in portions: one sort of all would be one long call into C."""
     bounds = sorted(heat for heat, _ in kept[:: max(1, len(kept) // _SHARES)])
-    shares: list[list[tuple[float, str]]] = [[] for _ in range(len(bounds) + 1)]
+    shares: list[list[tuple[float, bytes]]] = [[] for _ in range(len(bounds) + 1)]
     for item in kept:
         shares[bisect(bounds, item[0])].append(item)
     for share in reversed(shares):
@@ -74,27 +115,8 @@ def _checksum(body: bytes) -> bytes:
     return hashlib.blake2b(body, digest_size=32).hexdigest().encode()
 
 
-def _text_of(key: object) -> str | None:
-    """Return ``key`` in JSON, or ``None`` when it would be read back as something else."""
-    if type(key) is str:
-        return encode_basestring(key)
-    if not _comes_back(key, _DEEPEST):
-        return None
-    try:
-        return json.dumps(key, ensure_ascii=False, allow_nan=False)
-    except ValueError:  # NaN, infinity, or an int with more digits than Python turns into text
-        return None
-
-
-def _comes_back(key: object, deepest: int) -> bool:
-    kind = type(key)
-    if kind is tuple:
-        return deepest > 0 and all(_comes_back(inner, deepest - 1) for inner in key)  # type: ignore[attr-defined]
-    return kind in {str, int, float, bool} or key is None
-
-
-def decode(content: bytes) -> Heats[Any]:
-    """Return the heats that `encode` turned into ``content``.
+def decode(content: bytes, keys: JournalKeys) -> Heats[Any]:
+    """Return the heats that `encode` turned into ``content``, without keys of a class that is not known.
 
     :raises ValueError: when ``content`` is not a journal, is damaged, or has a newer version.
     """
@@ -111,29 +133,27 @@ def decode(content: bytes) -> Heats[Any]:
     if _checksum(body) != first[2]:
         raise ValueError("is damaged: its checksum does not match")
     try:
-        return _decoded(body)
+        return _decoded(body, keys)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"has content that no release writes: {error!r:.100}") from error
 
 
-def _decoded(body: bytes) -> Heats[Any]:
+def _decoded(body: bytes, form: JournalKeys) -> Heats[Any]:
     facts, *lines = body.split(b"\n")
     header = json.loads(facts)
-    read: Callable[[str], Any] = json.JSONDecoder(parse_constant=_refuse).decode
     keys: dict[Any, float] = {}
+    unknown = 0
     if lines.pop():
         raise ValueError("the last line is not complete")
     for line in lines:
         heat, _, text = line.partition(b"\t")
-        key = read(text.decode("utf-8", "surrogatepass"))
-        keys[_frozen(key) if type(key) is list else key] = _finite(heat)
-    if len(keys) != header["keys"] or len(keys) != len(lines):
+        try:
+            keys[form.key_of(text)] = _finite(heat)
+        except UnknownClassError:  # the class of the key was given to the process that wrote it
+            unknown += 1
+    if len(keys) + unknown != header["keys"] or len(keys) + unknown != len(lines):
         raise ValueError(f"{len(keys)} keys in {len(lines)} lines, but {header['keys']} in the header")
     return Heats(keys, _checked(header["hit_rate"]))
-
-
-def _frozen(array: list[Any]) -> tuple[Any, ...]:
-    return tuple(_frozen(inner) if type(inner) is list else inner for inner in array)
 
 
 def _finite(text: bytes) -> float:
@@ -141,7 +161,3 @@ def _finite(text: bytes) -> float:
     if not math.isfinite(number):
         raise ValueError(f"a heat must be finite, not {number}")
     return number
-
-
-def _refuse(text: str) -> NoReturn:
-    raise ValueError(f"a key must not be {text}")

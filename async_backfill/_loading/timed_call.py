@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, Final, Generic
 
 from anyio import (
     CancelScope,
@@ -15,6 +15,7 @@ from anyio import (
     move_on_after,
 )
 
+from async_backfill._common.other_keys import failures
 from async_backfill._loading.batch import Batch, BatchState
 from async_backfill._loading.cycles import running_batch
 from async_backfill.contracts import K, V
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
     from async_backfill._loading.signals import Signal
     from async_backfill.contracts import Clock, Source
     from async_backfill.policies import LoadPolicy
+
+
+_OTHER_KEYS: Final = (
+    "{}.load_many answered for {}; answer under the keys that were asked for, and leave out those that do "
+    "not exist"
+)
 
 
 @dataclass(slots=True)  # a frozen one takes three times as long to make, once for each load
@@ -138,13 +145,19 @@ async def call_source(
 async def answers_of(source: Source[K, V], keys: tuple[K, ...]) -> dict[K, V | Failed]:
     """Return a copy of the source's answer to ``keys``: its mapping may be lazy, or reused for the next call.
 
+    A key that is missing from an answer with keys that were not asked for has failed: see `failures`.
+
     :raises TypeError: when the answer is not a mapping.
     """
     answer: object = await source.load_many(keys)
     if type(answer) is not dict and not isinstance(answer, Mapping):  # the second check is slow
         kind = type(source).__name__
         raise TypeError(f"{kind}.load_many must return a mapping, not {type(answer).__name__}")
-    return {key: answer[key] for key in keys if key in answer}
+    found = {key: answer[key] for key in keys if key in answer}
+    if len(found) < len(keys) and len(answer) > len(found):
+        kind = type(source).__name__
+        found.update(failures(keys, answer, lambda which: LookupError(_OTHER_KEYS.format(kind, which))))
+    return found
 
 
 async def _caught(

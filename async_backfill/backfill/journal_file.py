@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import to_thread
 
 from async_backfill._common.atomic_file import AtomicFile, reason, remove_leftovers
-from async_backfill._common.journal_format import decode, encode
+from async_backfill._common.journal_format import JournalKeys, decode, encode
 from async_backfill.errors import JournalError
 
 if TYPE_CHECKING:
@@ -23,17 +23,22 @@ __all__ = ["JournalFile"]
 class JournalFile:
     """An `async_backfill.contracts.Journal` in the file at ``path``.
 
-    Keys of these types are kept: ``str``, ``int``, ``float``, ``bool``, ``None``, and tuples of these,
-    nested at most 100 deep. Keys of other types, subclasses included, are left out.
+    Keys of all standard types are kept, with their type. Enums, named tuples, data classes and classes that
+    compare in a way of their own are kept when their class is given; others are left out.
 
     Each save writes a temporary file, syncs it and renames it, in a worker thread. A save that is
     cancelled does not wait for the disk; it leaves the old file or the new one.
 
+    :param path: the path of the file.
+    :param key_type: the classes of keys that are no standard types: a class, a type annotation, a `KeyType`,
+        or a tuple of these.
+    :raises ConfigurationError: when a class cannot be that of a key.
     :raises OSError: from `save`, when the file cannot be written; the old file is still there then.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, key_type: Any = Any) -> None:
         self._path = Path(path)
+        self._keys = JournalKeys(key_type)
         self._has_saved = False
 
     async def load(self) -> Heats[Any] | None:
@@ -43,7 +48,7 @@ class JournalFile:
             by a newer version; the text is one line that begins with the path.
         """
         try:
-            return await to_thread.run_sync(_loaded, self._path, abandon_on_cancel=True)
+            return await to_thread.run_sync(_loaded, self._path, self._keys, abandon_on_cancel=True)
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:  # ValueError: a NUL in the path, or from `decode`
@@ -56,15 +61,15 @@ class JournalFile:
             await to_thread.run_sync(remove_leftovers, self._path, abandon_on_cancel=True)
             self._has_saved = True
         with AtomicFile(self._path) as replacement:
-            await to_thread.run_sync(_write, replacement, heats, abandon_on_cancel=True)
+            await to_thread.run_sync(_write, replacement, heats, self._keys, abandon_on_cancel=True)
 
 
-def _write(replacement: AtomicFile, heats: Heats[Any]) -> None:
-    replacement.fill(encode(heats))
+def _write(replacement: AtomicFile, heats: Heats[Any], keys: JournalKeys) -> None:
+    replacement.fill(encode(heats, keys))
     replacement.put_in_place()
 
 
-def _loaded(path: Path) -> Heats[Any]:
+def _loaded(path: Path, keys: JournalKeys) -> Heats[Any]:
     if not stat.S_ISREG(path.stat().st_mode):
         raise ValueError("is not a regular file")
-    return decode(path.read_bytes())
+    return decode(path.read_bytes(), keys)

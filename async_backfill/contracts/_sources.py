@@ -21,7 +21,9 @@ class Source(Protocol[K, V_co]):
 
         ``keys`` are distinct and at least one. ``None`` is a value. An
         `async_backfill.outcomes.Failed` in place of a value means that this key alone failed; an
-        exception fails all keys. Keys that were not asked for are ignored.
+        exception fails all keys. Answer under the very keys that were asked for, or equal ones. Other keys
+        in an answer are ignored, unless one that was asked for is missing: then it has failed, because it
+        may be among them by another name, such as ``"1"`` for ``1``.
         """
         ...
 

@@ -135,7 +135,7 @@ class Keyspace(Generic[K]):
         if type(key) is not str and type(key) is not int and not self._codec.comes_back(key, packed):
             kind = type(key).__name__
             raise KeyRefusedError(
-                "key_type", f"others cannot decode {key!r}: set key_type={kind}", keys=(key,)
+                "key_type", f"others cannot decode a key of type {kind}: set key_type={kind}", keys=(key,)
             )
         return packed
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 
-from async_backfill._common.journal_format import decode, encode
+from async_backfill._common.journal_format import JournalKeys, decode, encode
 from async_backfill.errors import JournalError
 from async_backfill.redis._keyspace import Keyspace
 
@@ -26,10 +26,15 @@ class RedisJournal:
     :param connection: a connection made by `async_backfill.redis.connect`; the caller closes it.
     :param namespace: the namespace of the cache, as for `RedisStore`.
     :param name: the name of the journal in the namespace.
+    :param key_type: the classes of keys that are no standard types, as for `RedisStore`.
+    :raises ConfigurationError: when a setting is not allowed.
     """
 
-    def __init__(self, connection: RedisConnection, *, namespace: str, name: str = "hot") -> None:
+    def __init__(
+        self, connection: RedisConnection, *, namespace: str, name: str = "hot", key_type: Any = Any
+    ) -> None:
         self._connection = connection
+        self._keys = JournalKeys(key_type)
         self._name = Keyspace[str](namespace, str).name(f"journal:{name}")
 
     async def load(self) -> Heats[Any] | None:
@@ -42,7 +47,7 @@ class RedisJournal:
         if content is None:
             return None
         try:
-            return await to_thread.run_sync(decode, content, abandon_on_cancel=True)
+            return await to_thread.run_sync(decode, content, self._keys, abandon_on_cancel=True)
         except ValueError as error:
             raise JournalError(f"{self._name.decode()}: {error}") from error
 
@@ -51,5 +56,5 @@ class RedisJournal:
 
         :raises RedisError: when Redis did not accept them; the heats saved before are still there.
         """
-        content = await to_thread.run_sync(encode, heats, abandon_on_cancel=True)
+        content = await to_thread.run_sync(encode, heats, self._keys, abandon_on_cancel=True)
         await self._connection.execute("SET", self._name, content, key=self._name)

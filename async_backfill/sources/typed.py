@@ -38,6 +38,8 @@ class TypedSource(Generic[K, V]):
                     distinct[key.key] = key
             found = await self._source.load_many([key.key for key in distinct.values()])
             answers.update({key: found[plain] for plain, key in distinct.items() if plain in found})
+            if len(answers) < len(keys):  # who asked sees that there are others: it may be an error
+                answers.update({TypedKey(plain): found[plain] for plain in found if plain not in distinct})
             left = later
         return answers
 

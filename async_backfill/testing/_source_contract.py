@@ -66,6 +66,13 @@ class SourceContract(Generic[K, V]):
     async def test_only_missing_keys_have_an_empty_answer(self, source: Source[K, V]) -> None:
         await self._check(source, tuple(self.missing), "missing keys are left out")
 
+    async def test_a_missing_key_is_not_answered_under_another(self, source: Source[K, V]) -> None:
+        for keys in (*((key,) for key in self.missing), (*self.missing, *self.known)):
+            with fail_after(PATIENCE):
+                answer = await source.load_many(keys)
+            others = [key for key in answer if key not in keys]
+            same(others, [], f"beside the missing keys {self.missing!r:.100} there are no other keys")
+
     async def test_missing_keys_among_known_ones_disturb_nobody(self, source: Source[K, V]) -> None:
         for keys in ((*self.missing, *self.known), (*self.known, *self.missing)):
             await self._check(source, keys, "beside missing keys known ones have their values")

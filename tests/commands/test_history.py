@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import anyio
@@ -277,3 +278,51 @@ def test_ctrl_c_ends_the_wait_for_a_silent_pipe_and_writes_nothing(folder):
         assert running.stderr.read() == "error: interrupted, nothing was written\n"
     assert Path("old.journal").read_bytes() == OLD
     assert names_here() == before
+
+
+@pytest.mark.parametrize(
+    ("key_type", "keys"),
+    [
+        ("str", ["7", "+8", "9a", "00000000-0000-0000-0000-000000000007", "007"]),
+        ("int", [7, 8]),
+        ("uuid", [uuid.UUID(int=7)]),
+    ],
+)
+def test_keys_of_a_log_become_keys_of_the_type_that_is_said(capsys, key_type, keys):
+    Path("ids.txt").write_text("7\n7\n7\n+8\n+8\n9a\n00000000-0000-0000-0000-000000000007\n007\n")
+    run = ["history", "--format", "keys", "--from", "ids.txt", "--to", "hot.journal", "--key-type", key_type]
+
+    assert main(run) == 0
+    assert sorted(hottest(), key=str) == sorted(keys, key=str)
+    assert {type(key) for key in hottest()} == {type(keys[0])}
+    assert ("without a key" in capsys.readouterr().out) is (key_type != "str")
+
+
+def test_a_log_without_a_key_of_the_type_that_is_said_is_refused(capsys):
+    Path("ids.txt").write_text("a\nb\n")
+    run = ["history", "--format", "keys", "--from", "ids.txt", "--to", "hot.journal", "--key-type", "int"]
+
+    assert main(run) == 2
+    assert "ids.txt: no line is a key that is of type int; the first is" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("key_type", "size"), [("int", 3), ("str", 0)])
+def test_a_journal_of_numbers_warms_a_cache_of_numbers_and_one_of_text_is_said(caplog, key_type, size):
+    Path("ids.txt").write_text("7\n8\n7\n9\n7\n")
+    run = ["history", "--format", "keys", "--from", "ids.txt", "--to", "hot.journal", "--quiet"]
+    assert main([*run, "--key-type", key_type]) == 0
+
+    async def start():
+        async with BackfillCache(
+            MappingSource({number: f"row {number}" for number in range(100)}),
+            capacity=10,
+            backfill=BackfillPolicy(selection="history"),
+            journal=JournalFile("hot.journal"),
+        ) as cache:
+            with anyio.move_on_after(5.0):
+                await cache.ready(coverage=0.9)
+            return cache.stats.size
+
+    assert anyio.run(start) == size
+    told = "the source has none of the 3 hottest keys, such as '7'"
+    assert sum(told in line for line in caplog.messages) == (size == 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import UserDict
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import pytest
 
@@ -11,6 +12,7 @@ from async_backfill import (
     BackfillCache,
     CacheClosedError,
     Failed,
+    FreshnessPolicy,
     LoadCycleError,
     LoadError,
     LoadPolicy,
@@ -72,10 +74,75 @@ async def test_keys_that_were_not_asked_for_are_ignored():
         assert (cache.stats.size, cache.stats.source_keys) == (1, 1)
 
 
-async def test_an_answer_with_only_other_keys_makes_the_key_absent():
-    async with BackfillCache(Answering(lambda _: {"other": 2})) as cache:
-        assert await cache.get("a", "absent") == "absent"
-        assert (cache.stats.size, cache.stats.absent) == (0, 1)
+AT = datetime(2026, 1, 1, 12)  # noqa: DTZ001 - a time without a zone, which is the point
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("key", "other", "difference"),
+    [
+        (1, "1", "'1' instead of 1 (a str, not a int)"),
+        ("1", 1, "1 instead of '1' (a int, not a str)"),
+        ("ada", "Ada", "'Ada' instead of 'ada' (they differ in upper and lower case)"),
+        ("ab", "ab   ", "'ab   ' instead of 'ab' (they differ in the spaces around them)"),
+        (AT, AT.replace(tzinfo=UTC), "(only one of them has a time zone)"),
+        (NAN, float("nan"), "nan instead of nan (NaN is not equal to itself)"),
+        (frozenset("a"), frozenset("z"), "frozenset({'z'}) instead of frozenset({'a'});"),
+        (("a", 1), ("a", "1"), "('a', '1') instead of ('a', 1);"),
+    ],
+)
+async def test_an_answer_under_another_key_is_an_error_that_names_both(key, other, difference):
+    failure = await failure_from(Answering(lambda _: {"else": 1, other: 2}), key)
+
+    assert "Answering.load_many answered for " in str(failure)
+    assert difference in str(failure)
+    assert failure.key is key
+
+
+async def test_the_keys_that_were_found_are_served_beside_one_that_was_not():
+    async with BackfillCache(Answering(lambda _: {"a": 1, "B": 2})) as cache:
+        found = await outcomes(cache.get, ("a",), ("b",), ("c",))
+
+        assert found[0] == 1
+        assert "'B' instead of 'b' (they differ" in str(found[1])
+        assert "'B' instead of 'c';" in str(found[2])
+        assert (cache.peek("a"), cache.stats.absent, cache.stats.in_flight) == (1, 0, 0)
+
+
+async def test_an_answer_with_other_keys_is_no_absence_that_is_remembered():
+    answers = [{"A": 1}, {"a": 2}]
+    policy = FreshnessPolicy(absent_ttl=60.0)
+    async with BackfillCache(Answering(lambda _: answers.pop(0)), freshness=policy) as cache:
+        with pytest.raises(LoadError):
+            await cache.get("a")
+        assert await cache.get("a") == 2
+
+
+async def test_keys_whose_class_cannot_be_shown_are_named_by_it():
+    class Silent:
+        def __repr__(self):
+            raise RuntimeError
+
+        __str__ = __repr__
+
+    failure = await failure_from(Answering(lambda _: {Silent(): 1}))
+
+    assert "> instead of 'a' (a Silent, not a str)" in str(failure)
+
+
+async def test_a_table_of_a_million_rows_in_place_of_a_key_is_not_searched_through():
+    looked_at = 0
+
+    class Table(UserDict):
+        def __iter__(self):
+            nonlocal looked_at
+            for key in self.data:
+                looked_at += 1
+                yield key
+
+    await failure_from(Answering(lambda _: Table(dict.fromkeys(range(100_000)))))
+
+    assert looked_at <= 1001
 
 
 async def test_an_answer_that_fails_while_it_is_read_fails_the_load():

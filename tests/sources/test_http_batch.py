@@ -54,13 +54,33 @@ def found(**values):
 
 
 async def test_keys_are_posted_as_json_and_those_missing_from_the_answer_are_absent(server):
-    server.lay_out("/batch", found(a={"n": 1}, none=None, other=5))
+    server.lay_out("/batch", found(a={"n": 1}, none=None))
     async with source(server, headers={"X-Token": "t"}) as opened:
         assert await opened.load_many(["a", "none", "gone"]) == {"a": {"n": 1}, "none": None}
 
     (seen,) = server.seen
     assert (seen.method, json.loads(seen.body)) == ("POST", {"keys": ["a", "none", "gone"]})
     assert (seen.headers["content-type"], seen.headers["x-token"]) == ("application/json", "t")
+
+
+async def test_names_that_are_no_keys_are_ignored_where_no_key_is_missing(server):
+    server.lay_out("/batch", found(a=1, b=2, other=5))
+    async with source(server) as opened:
+        assert await opened.load_many(["a", "b"]) == {"a": 1, "b": 2}
+
+
+@pytest.mark.parametrize("read", [None, json.loads])
+async def test_a_key_that_is_missing_while_another_name_is_there_has_failed(server, read):
+    server.lay_out("/batch", found(a=1, B=2))
+    batch = Batch(request=post_keys(f"{server.url}/batch"), read=read)
+    async with HTTPSource(f"{server.url}/{{key}}", batch=batch) as opened:
+        answers = await opened.load_many(["a", "b"])
+
+    assert answers["a"] == 1
+    assert type(answers["b"].error) is AnswerError
+    assert str(answers["b"].error) == (
+        f"{server.url}/batch answered for 'B' instead of 'b' (they differ in upper and lower case)"
+    )
 
 
 async def test_keys_can_be_asked_for_in_the_query(server):

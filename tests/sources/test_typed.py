@@ -144,3 +144,16 @@ async def test_a_scan_goes_on_where_the_plain_one_does():
 
     assert [*first.keys, *rest.keys] == [TypedKey(key) for key in "abc"]
     assert rest.cursor is None
+
+
+@pytest.mark.anyio
+async def test_an_answer_under_another_key_is_an_error_here_too():
+    class Source:
+        async def load_many(self, _):
+            return {"found": 1, "Lost": 2}
+
+    async with BackfillCache(TypedSource(Source())) as cache:
+        found = await cache.get_many([TypedKey("found")])
+        assert found == {TypedKey("found"): 1}
+        with pytest.raises(LoadError, match=r"TypedKey\('Lost'\) instead of TypedKey\('lost'\)"):
+            await cache.get(TypedKey("lost"))

@@ -37,8 +37,20 @@ class Rows:
 
 class SaysMoreThanIsAsked(Rows):
     async def load_many(self, keys):
+        found = await super().load_many(keys)
+        return {**found, "y": 1} if len(found) == len(keys) else found
+
+
+class SaysAllItHas(Rows):
+    async def load_many(self, keys):
         await super().load_many(keys)
-        return {**ROWS, "y": 1}
+        return ROWS
+
+
+class AnswersInUpperCase(Rows):
+    async def load_many(self, keys):
+        found = await super().load_many(keys)
+        return {**found, **{key.upper(): 1 for key in keys if key not in found}}
 
 
 class ForgetsTheLast(Rows):
@@ -146,6 +158,8 @@ def test_a_source_that_keeps_its_promises_passes(source):
     ("source", "test"),
     [
         (ForgetsTheLast, "test_all_known_keys_at_once_have_their_values"),
+        (SaysAllItHas, "test_a_missing_key_is_not_answered_under_another"),
+        (AnswersInUpperCase, "test_a_missing_key_is_not_answered_under_another"),
         (SaysNoneForAbsent, "test_a_missing_key_is_left_out_of_the_answer"),
         (SaysNoneForAbsent, "test_only_missing_keys_have_an_empty_answer"),
         (RaisesForAbsent, "test_missing_keys_among_known_ones_disturb_nobody"),

@@ -18,6 +18,7 @@ from async_backfill._runner.history.formats import (
     guess,
     lines_of,
 )
+from async_backfill._runner.history.key_types import typed_keys
 from async_backfill._runner.history.pieces import STANDARD_INPUT, name_of, opened, total_size
 from async_backfill._runner.output import OutputError, check_output
 from async_backfill._runner.wording import shown
@@ -27,9 +28,10 @@ from async_backfill.contracts import Heats
 from async_backfill.errors import ConfigurationError, ScenarioError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Sequence
 
     from async_backfill._runner.history.formats import Format, FormatName
+    from async_backfill._runner.history.key_types import KeyTypeName
 
 _HALF_LIFE: Final = 15.0
 
@@ -42,6 +44,8 @@ class HistoryJob:
         the logs, oldest first, plain or gzip; ``-`` is standard input.
     ``format_name``, ``column``, ``pattern``
         where the keys are; by default it is guessed from the first lines of each input.
+    ``key_type``
+        the type of the keys of the cache; a line whose key is none is skipped, as one without a key.
     ``size``
         the largest number of keys to remember.
     ``half_life``
@@ -56,6 +60,7 @@ class HistoryJob:
     format_name: FormatName | None = None
     column: str | None = None
     pattern: str | None = None
+    key_type: KeyTypeName = "str"
     size: int = 100_000
     half_life: float | None = None
 
@@ -103,7 +108,7 @@ async def write_history(job: HistoryJob, progress: Callable[[int, int], None]) -
     await check_output(job.output, reads=files)
     total = await total_size(job.inputs)
     half_life = _HALF_LIFE * job.size if job.half_life is None else job.half_life
-    hot: HotKeys[str] = HotKeys(job.size, half_life)
+    hot: HotKeys[Hashable] = HotKeys(job.size, half_life)
     done = 0
 
     def took(size: int) -> None:
@@ -120,7 +125,7 @@ async def write_history(job: HistoryJob, progress: Callable[[int, int], None]) -
 
 
 async def _read(
-    path: str, job: HistoryJob, note: Callable[[Iterable[str]], None], took: Callable[[int], None]
+    path: str, job: HistoryJob, note: Callable[[Iterable[Hashable]], None], took: Callable[[int], None]
 ) -> Reading:
     log = _Log(name_of(path), job, note)
     blocks = LineBlocks(log.reading.name)
@@ -141,10 +146,11 @@ class _Log:
     :param note: a function that is called with the keys, in order.
     """
 
-    def __init__(self, name: str, job: HistoryJob, note: Callable[[Iterable[str]], None]) -> None:
+    def __init__(self, name: str, job: HistoryJob, note: Callable[[Iterable[Hashable]], None]) -> None:
         self.reading = Reading(name)
         self._note = note
         self._format = _given_format(name, job)
+        self._key_type: KeyTypeName = job.key_type
         self._first_line = ""
 
     def take(self, block: bytes) -> None:
@@ -170,12 +176,15 @@ class _Log:
             raise ScenarioError(f"{reading.name}: is empty, expected a log")
         if not reading.lookups:
             expected = self._format.expected if self._format is not None else "UTF-8 text"
+            if self._key_type != "str":
+                expected += f" that is of type {self._key_type}"
             first = shown(self._first_line)
             raise ScenarioError(f"{reading.name}: no line is {expected}; the first is {first}")
 
     def _count(self, keys: Sequence[str], lines: int) -> None:
-        self._note(keys)
-        self.reading.lookups += len(keys)
+        typed = typed_keys(keys, self._key_type)
+        self._note(typed)
+        self.reading.lookups += len(typed)
         self.reading.lines += lines
 
     def _decoded(self, block: bytes) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import reprlib
 from itertools import islice
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING, Final, Generic
 
 from async_backfill.contracts import K
 
@@ -12,6 +14,10 @@ if TYPE_CHECKING:
 
     from async_backfill.backfill._history.hot_keys import HotKeys
     from async_backfill.contracts import Selection
+
+
+_LOGGER: Final = logging.getLogger("async_backfill.journal")
+_TELLING: Final = 3  # fewer keys may all have been deleted
 
 
 class HottestFirst(Generic[K]):
@@ -45,6 +51,8 @@ class HottestFirst(Generic[K]):
         self._place = 0
         self._planned_at = -1
         self._covered_at = -1
+        self._selected = 0
+        self._has_told = False
 
     async def select(self, limit: int, /) -> Sequence[K]:
         """Return the ``limit`` hottest keys that are missing, hottest first."""
@@ -53,7 +61,9 @@ class HottestFirst(Generic[K]):
         self._bring_up_to_date()
         places = range(self._place, len(self._plan))  # an islice would pass over all places before these
         missing = filter(self._is_missing, map(self._plan.__getitem__, places))
-        return list(islice(missing, limit))
+        selected = list(islice(missing, limit))
+        self._selected = len(selected)
+        return selected
 
     def outlook(self) -> bool | None:
         """Return whether a selection would find a key; ``None`` when it would have to scan to know."""
@@ -64,6 +74,16 @@ class HottestFirst(Generic[K]):
 
     def drop(self, keys: Collection[K], /) -> None:
         """Forget ``keys``, which the source does not have."""
+        if len(keys) == self._selected >= _TELLING and not self._has_told:
+            self._has_told = True
+            key = next(iter(keys))
+            _LOGGER.warning(
+                "the source has none of the %d hottest keys, such as %s (a %s), so nothing is warm: if their "
+                "journal was made for keys of another type, make it anew (history --key-type)",
+                len(keys),
+                reprlib.repr(key),
+                type(key).__name__,
+            )
         self._hot.drop(keys)
         if self._otherwise is not None:
             self._otherwise.drop(keys)

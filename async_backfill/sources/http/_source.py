@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self
 
 from anyio import create_task_group, move_on_after
 
+from async_backfill._common.other_keys import failures
 from async_backfill._common.validation import positive_seconds, whole
 from async_backfill.contracts import K, V
 from async_backfill.errors import ConfigurationError, LoadError
@@ -20,7 +21,7 @@ from async_backfill.sources.http._attempts import Attempts, RetryPolicy
 from async_backfill.sources.http._batch import Batch, BatchRequest
 from async_backfill.sources.http._exchange import Exchange, check_headers, check_url
 from async_backfill.sources.http._template import KeyURL, shown, utf8
-from async_backfill.sources.http._values import ValueReader
+from async_backfill.sources.http._values import ValueReader, other_answer
 
 if TYPE_CHECKING:
     import ssl
@@ -202,7 +203,7 @@ class HTTPSource(Generic[K, V]):
         body = _body(await service.ask(request, place), place)
         if batch.read is not None:
             read = batch.read(body)
-            return {key: read.get(key, ABSENT) for key in job}
+            return {key: read.get(key, ABSENT) for key in job} | failures(job, read, other_answer(place))
         return self._values.named(body, job, place)
 
 

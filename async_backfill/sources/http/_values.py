@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 import msgspec
 
+from async_backfill._common.other_keys import failures
 from async_backfill.contracts import K, V
 from async_backfill.errors import ConfigurationError
 from async_backfill.outcomes import ABSENT, Absent, Failed
 from async_backfill.sources.http._answers import AnswerError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 T = TypeVar("T")
 _NAMED: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -41,16 +42,24 @@ class ValueReader(Generic[V]):
     def named(self, content: bytes, texts: Mapping[K, str], place: str) -> dict[K, V | Failed | Absent]:
         """Return the values of a JSON object whose names are the ``texts`` of the keys.
 
+        A key without a value has failed when there are names that are no key's.
+
         :raises AnswerError: when it is not an object; a single value of another type fails only its key.
         """
         values = _decode(_NAMED, content, place)
+        unclear = failures(texts.values(), values, other_answer(place))
         found: dict[K, V | Failed | Absent] = {}
         for key, text in texts.items():
             try:
-                found[key] = self.one(values[text], place) if text in values else ABSENT
+                found[key] = self.one(values[text], place) if text in values else unclear.get(text, ABSENT)
             except AnswerError as error:
                 found[key] = Failed(error)
         return found
+
+
+def other_answer(place: str) -> Callable[[str], AnswerError]:
+    """Return a function that makes the error of a key for which the answer of ``place`` has another one."""
+    return lambda which: AnswerError(f"{place} answered for {which}")
 
 
 def _decode(decoder: msgspec.json.Decoder[T], content: bytes | msgspec.Raw, place: str) -> T:

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import reprlib
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from uuid import UUID
 
+from async_backfill._common.other_keys import failures
 from async_backfill.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
     from async_backfill.contracts import K, V
+    from async_backfill.outcomes import Failed
 
 T = TypeVar("T")
+
+_COMPARES: Final = (
+    "the database found {}: it compares {} otherwise than Python does; ask for keys as they are stored, or "
+    "change the collation or the type of the column"
+)
 
 
 def slices(items: Sequence[T], size: int) -> Iterator[list[T]]:
@@ -41,8 +48,11 @@ def maker(
 
 def answer(
     rows: Sequence[Sequence[Any]], keys: Sequence[K], make: Callable[[Sequence[Any]], V], name: str
-) -> dict[K, V]:
+) -> dict[K, V | Failed]:
     """Return the value of each row by its key, for a query for ``keys``.
+
+    A key without a row has failed when the database found rows that have other keys: it compares otherwise
+    than Python, and nobody can tell whether one of them is meant.
 
     :param name: the name of the key column, for errors.
     :raises ConfigurationError: when a key has several rows, or the keys in the rows have another type than
@@ -52,11 +62,16 @@ def answer(
     found = [row[0] for row in rows]
     check_unique(found, name)
     asked = set(keys)
-    for key in found:
-        if key not in asked and not any(_are_alike(key, other) for other in asked):
+    others = [key for key in found if key not in asked]
+    for key in others:
+        if not any(_are_alike(key, other) for other in asked):
             problem = f"{name} holds {type(key).__name__} keys, such as {reprlib.repr(key)}"
             raise ConfigurationError("key", f"{problem}; the query asked for {reprlib.repr(keys[0])}")
-    return {row[0]: make(row[1:]) for row in rows}
+    answers: dict[K, V | Failed] = {row[0]: make(row[1:]) for row in rows}
+    if others:
+        answers = {key: answers[key] for key in answers if key in asked}
+        answers.update(failures(keys, found, lambda which: LookupError(_COMPARES.format(which, name))))
+    return answers
 
 
 def standard(rows: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:

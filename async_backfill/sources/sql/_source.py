@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from async_backfill.outcomes import Failed
     from async_backfill.sources.sql._query import Rows
 
 
@@ -110,13 +111,15 @@ class SQLSource(Generic[K, V]):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._name})"
 
-    async def load_many(self, keys: Sequence[K], /) -> Mapping[K, V]:
+    async def load_many(self, keys: Sequence[K], /) -> Mapping[K, V | Failed]:
         """Return the values of those ``keys`` that the table has.
+
+        A key fails alone when the database found a row that has another key, which is equal to it only there.
 
         :raises QueryError: when the database refuses the query.
         :raises ConnectionError: when it is lost or cannot be reached.
         """
-        answers: dict[K, V] = {}
+        answers: dict[K, V | Failed] = {}
         for some in slices(self._database.possible(keys), self._query_keys):
             # One row more than keys is enough to tell that a key has several.
             rows = await self._database.ask(self._by_keys, {"keys": some, "limit": len(some) + 1})

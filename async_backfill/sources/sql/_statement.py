@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from async_backfill.outcomes import Failed
+
 AnyStatement: TypeAlias = "str | sa.Executable"
 
 
@@ -53,13 +55,15 @@ class StatementSource(Generic[K, V]):
         self._row = row
         self._statement = _expanding(statement, bind) if isinstance(statement, str) else statement
 
-    async def load_many(self, keys: Sequence[K], /) -> Mapping[K, V]:
+    async def load_many(self, keys: Sequence[K], /) -> Mapping[K, V | Failed]:
         """Return the values of those ``keys`` for which the statement returns a row.
+
+        A key fails alone when the database found a row that has another key, which is equal to it only there.
 
         :raises QueryError: when the database refuses the statement.
         :raises ConnectionError: when it is lost or cannot be reached.
         """
-        answers: dict[K, V] = {}
+        answers: dict[K, V | Failed] = {}
         for some in slices(self._database.possible(keys), self._query_keys):
             rows = await self._database.ask(self._statement, {self._bind: some})
             if rows:
