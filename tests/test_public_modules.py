@@ -19,9 +19,10 @@ PUBLIC = """
 async_backfill
   Answers AsyncBackfillError AuditRecord BackfillCache BackfillCause BackfillPolicy BudgetState
   CacheClosedError CircuitOpenError CircuitPolicy CircuitState ConfigurationError Failed FarTier
-  FreshnessPolicy HistoryPolicy JournalError KeyNotFoundError LoadCycleError LoadError LoadPolicy
-  LoadTimeoutError MappingSource MemoryStore MissCause MissingExtraError Readiness ReadinessPolicy
-  ReadinessState ScenarioError SimulatedSource Stats Status StoreError WeighedStore cached each
+  FreshnessPolicy HistoryPolicy JournalError KeyNotFoundError KeyRefusedError LoadCycleError LoadError
+  LoadPolicy LoadTimeoutError MappingSource MemoryStore MissCause MissingExtraError Readiness
+  ReadinessPolicy ReadinessState ScenarioError SimulatedSource Stats Status StoreError WeighedStore
+  cached each
 async_backfill.backfill
 async_backfill.backfill.audit_file
   AuditFile

@@ -66,7 +66,7 @@ def snapshot(  # noqa: PLR0913 - each is a fact of its own
     circuit: CircuitState | None,
     audit_dropped: int,
     far: FarStats | None,
-    scan: CountedScan[Any] | None,
+    scan: CountedScan[Any] | None = None,
     abandoned: int = 0,
 ) -> Stats:
     """Return a snapshot of ``counters``, with the facts that are looked up rather than counted."""

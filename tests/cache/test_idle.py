@@ -76,11 +76,13 @@ async def test_it_goes_on_in_the_next_opening():
 
 
 async def test_where_nothing_expires_no_task_runs_for_it():
-    before = len(anyio.get_running_tasks())
-    async with cache_of():
-        assert len(anyio.get_running_tasks()) == before
-    async with cache_of(freshness=FreshnessPolicy(ttl=60.0)):
-        assert len(anyio.get_running_tasks()) == before + 1
+    async def tasks_of(**settings):
+        async with cache_of(**settings):
+            await anyio.wait_all_tasks_blocked()
+            return len(anyio.get_running_tasks())
+
+    without = await tasks_of()
+    assert await tasks_of(freshness=FreshnessPolicy(ttl=60.0)) == without + 1
 
 
 async def test_a_store_that_fails_to_let_go_is_logged_and_breaks_nothing(caplog):

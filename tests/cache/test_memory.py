@@ -8,6 +8,7 @@ from collections import Counter
 
 import anyio
 import pytest
+import trio
 from anyio import create_task_group, wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
 from hypothesis import given, settings
@@ -33,7 +34,12 @@ class Echo:
 
 def kinds():
     gc.collect()
-    return Counter(type(thing) for thing in gc.get_objects())
+    return Counter(type(thing) for thing in gc.get_objects() if not is_deadline_of_trio(thing))
+
+
+def is_deadline_of_trio(thing):
+    """Whether ``thing`` is a deadline that was met in time: trio lets a thousand of them go at once."""
+    return type(thing) is tuple and len(thing) == 3 and isinstance(thing[2], trio.CancelScope)
 
 
 @pytest.mark.anyio

@@ -19,7 +19,8 @@ pytestmark = pytest.mark.anyio
 STATEMENT = """
 SELECT id, 9.99::numeric AS price, id::text::uuid AS owner, DATE '2026-11-30' AS day, now() AS at,
        now()::timestamp AS naive, TIME '12:30' AS hour, INTERVAL '1 day 2 hours' AS span,
-       2::bigint ^ 60 AS large, ARRAY['a', NULL] AS tags, ARRAY[id] AS ids, 'x'::bytea AS raw, NULL AS nothing,
+       2::bigint ^ 60 AS large, ARRAY['a', NULL] AS tags, ARRAY[id] AS ids, 'x'::bytea AS raw,
+       NULL AS nothing,
        true AS flag, 1.5 AS ratio
 FROM unnest(ARRAY['00000000-0000-0000-0000-000000000001',
                   '00000000-0000-0000-0000-000000000002']::uuid[]) AS id
