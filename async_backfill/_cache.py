@@ -70,6 +70,7 @@ class BackfillCache(Operations[K, V]):
         is logged and goes no further.
     :param clock: seconds that never go back, for measuring loads.
     :param wall_clock: seconds since the epoch, for the audit log.
+    :param name: the name of the cache in its audit log, where several write to one.
     :raises ConfigurationError: when a setting is outside what is allowed.
     """
 
@@ -98,6 +99,7 @@ class BackfillCache(Operations[K, V]):
         observers: Iterable[Observer] = (),
         clock: Clock = time.monotonic,
         wall_clock: Clock = time.time,
+        name: str | None = None,
     ) -> None:
         super().__init__(
             Settings(
@@ -123,6 +125,7 @@ class BackfillCache(Operations[K, V]):
                 observers=tuple(observers),
                 clock=clock,
                 wall_clock=wall_clock,
+                name=name,
             )
         )
         if type(self).get is BackfillCache.get:

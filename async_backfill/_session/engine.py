@@ -19,6 +19,7 @@ from async_backfill.backfill._audit.writer import AuditWriter
 from async_backfill.backfill._fleet_budget import FleetBudget
 from async_backfill.backfill._history.selection import HottestFirst
 from async_backfill.backfill._history.writer import JournalWriter
+from async_backfill.backfill.journal_file import JournalFile
 from async_backfill.contracts import K, V
 from async_backfill.records import Status
 
@@ -107,6 +108,8 @@ class Engine(Generic[K, V]):
         if self._journal_writer is not None:
             with move_on_after(_LAST_WRITE, shield=True):
                 await self._journal_writer.flush()
+            if isinstance(self._parts.settings.journal, JournalFile):
+                self._parts.settings.journal.close()
 
     def approved(self, by: str, reason: str) -> AuditRecord:
         """Take note that more backfills were approved, here or elsewhere: wake what is at rest."""

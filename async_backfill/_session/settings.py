@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic
 
-from async_backfill._common.validation import whole
+from async_backfill._common.validation import text, whole
 from async_backfill.contracts import K, V
 from async_backfill.errors import ConfigurationError
 
@@ -36,6 +36,7 @@ class Settings(Generic[K, V]):
     :raises ConfigurationError: when two settings contradict each other, or a number is out of range.
     """
 
+    name: str | None
     source: Source[K, V]
     scan: Scan[K] | None
     capacity: int | None
@@ -68,5 +69,7 @@ class Settings(Generic[K, V]):
             )
         if self.readiness.warm_on_open and self.backfill.selection != "history":
             raise ConfigurationError("warm_on_open", "needs BackfillPolicy(selection='history')")
+        if self.name is not None:
+            text("name", self.name)
         whole("audit_keep", self.audit_keep, least=1)
         whole("backfill_batch", self.backfill_batch, least=1)
