@@ -73,6 +73,7 @@ class BackfillCache(Reads[K, V]):
         is logged and goes no further.
     :param clock: seconds that never go back, for measuring loads.
     :param wall_clock: seconds since the epoch, for the audit log.
+    :param name: the name of the cache in its audit log, where several write to one.
     :raises ConfigurationError: when a setting is outside what is allowed.
     """
 
@@ -102,6 +103,7 @@ class BackfillCache(Reads[K, V]):
         observers: Iterable[Observer] = (),
         clock: Clock = time.monotonic,
         wall_clock: Clock = time.time,
+        name: str | None = None,
     ) -> None:
         super().__init__(
             Settings(
@@ -128,6 +130,7 @@ class BackfillCache(Reads[K, V]):
                 observers=tuple(observers),
                 clock=clock,
                 wall_clock=wall_clock,
+                name=name,
             )
         )
         if type(self).get is BackfillCache.get:

@@ -83,7 +83,10 @@ class AuditRecord:
     """One entry of the audit log: a decision about a backfill, or its result.
 
     ``number``
-        1 for the first record, then up by one.
+        1 for the first record of a cache, then up by one.
+    ``process``, ``cache``
+        the host and the process number of the process, as in ``"web-1:4711"``, and the name of the cache,
+        if it has one.
     ``cause``
         what started the backfill.
     ``backfill``
@@ -128,6 +131,8 @@ class AuditRecord:
     read: int | None = None
     calls: int | None = None
     repeats: int = 1
+    process: str | None = None
+    cache: str | None = None
 
     def as_dict(self) -> dict[str, object]:
         """Return the record in plain JSON types, with ``time`` as ISO 8601 in UTC, without unset fields."""

@@ -20,6 +20,7 @@ from async_backfill.backfill._audit.writer import AuditWriter
 from async_backfill.backfill._fleet_budget import FleetBudget
 from async_backfill.backfill._history.selection import HottestFirst
 from async_backfill.backfill._history.writer import JournalWriter
+from async_backfill.backfill.journal_file import JournalFile
 from async_backfill.contracts import K, V
 from async_backfill.records import Status
 
@@ -112,6 +113,8 @@ class Engine(Generic[K, V]):
         await self._last_write(self._write_audit)
         if self._journal_writer is not None:
             await self._last_write(self._journal_writer.flush)
+            if isinstance(self._parts.settings.journal, JournalFile):
+                self._parts.settings.journal.close()
 
     async def _write_audit(self) -> None:
         if self.backfiller is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from socket import gethostname
 from typing import TYPE_CHECKING, Final, Generic
 
 from async_backfill._far.guarded_calls import GuardedCalls
@@ -78,7 +80,13 @@ def build_parts(settings: Settings[K, V]) -> Parts[K, V]:
     """
     counters = Counters()
     reports = Reports(settings.observers, counters)
-    audit = AuditLog(keep=settings.audit_keep, wall_clock=settings.wall_clock, report=reports.audited)
+    audit = AuditLog(
+        keep=settings.audit_keep,
+        wall_clock=settings.wall_clock,
+        report=reports.audited,
+        process=lambda: f"{gethostname()}:{os.getpid()}",
+        cache=settings.name,
+    )
     store = settings.store
     if store is None:
         store = MemoryStore(settings.capacity, eviction=settings.eviction)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic
 
-from async_backfill._common.validation import whole
+from async_backfill._common.validation import text, whole
 from async_backfill.contracts import K, V
 from async_backfill.errors import ConfigurationError
 
@@ -38,6 +38,7 @@ class Settings(Generic[K, V]):
     :raises ConfigurationError: when two settings contradict each other, or a number is out of range.
     """
 
+    name: str | None
     source: Source[K, V]
     scan: Scan[K] | None
     capacity: int | None
@@ -74,5 +75,7 @@ class Settings(Generic[K, V]):
         if self.copy is not None and not callable(self.copy):
             problem = f"must be a function such as copy.deepcopy, or None, not {self.copy!r}"
             raise ConfigurationError("copy", problem)
+        if self.name is not None:
+            text("name", self.name)
         whole("audit_keep", self.audit_keep, least=1)
         whole("backfill_batch", self.backfill_batch, least=1)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import aiofiles
-from anyio import to_thread
+from anyio import sleep, to_thread
+
+from async_backfill._common.file_lock import try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,13 +20,18 @@ if TYPE_CHECKING:
 
 __all__ = ["AuditFile"]
 
+_PAUSES: Final = (0.001, 0.01, *(0.1,) * 20)
+_IN_USE: Final = "another process has been writing to it for two seconds"
+
 
 class AuditFile:
     """An `async_backfill.contracts.AuditSink` that appends to the file at ``path``; needs asyncio.
 
     One JSON object per line. Each write opens, appends, syncs and closes the file, so it can be rotated
-    at any time. An unfinished line after a crash stays a line of its own. Among the lines of one
-    process, a record with the ``number`` of an earlier one replaces it: only its repeats have risen.
+    at any time. An unfinished line after a crash stays a line of its own. Several caches and processes may
+    write to one file: each has it for itself while it writes, and each line names its ``process``, and its
+    ``cache`` where that has a name. Among the lines of one of these a record with the ``number`` of an
+    earlier one replaces it: only its repeats have risen.
 
     :raises OSError: from `write`, when the file cannot be written; the cache logs it and tries again.
     """
@@ -35,6 +43,7 @@ class AuditFile:
         """Append ``records`` and return once they are on the disk."""
         lines = b"".join(_line(record) for record in records)
         async with aiofiles.open(self._path, "ab+") as file:
+            await self._lock(file.fileno())
             if await file.seek(0, os.SEEK_END):
                 await file.seek(-1, os.SEEK_END)
                 if await file.read(1) != b"\n":
@@ -42,6 +51,14 @@ class AuditFile:
             await file.write(lines)
             await file.flush()
             await to_thread.run_sync(os.fsync, file.fileno())
+
+    async def _lock(self, file: int) -> None:
+        """Keep other writers out until the file is closed."""
+        for pause in _PAUSES:
+            if try_lock(file):
+                return
+            await sleep(pause)
+        raise BlockingIOError(errno.EAGAIN, _IN_USE, str(self._path))
 
 
 def _line(record: AuditRecord) -> bytes:

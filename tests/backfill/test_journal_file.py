@@ -57,6 +57,11 @@ def decode(content, key_type=Any):
 SMALL = Heats({"a": 2.5, ("b", 1): 1.0}, 0.875)
 
 
+def names_in(folder):
+    """Return the names of the files in ``folder``, without those of locks."""
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
+
+
 def typed(key):
     """Tell 1 from 1.0 and True, and 0.0 from -0.0, which are equal."""
     if isinstance(key, tuple):
@@ -83,7 +88,7 @@ async def test_it_comes_back_from_the_disk_and_a_second_save_replaces_the_first(
     await journal.save(SMALL)
 
     assert await JournalFile(str(tmp_path / "hot.journal")).load() == SMALL
-    assert [path.name for path in tmp_path.iterdir()] == ["hot.journal"]
+    assert names_in(tmp_path) == ["hot.journal"]
 
 
 async def test_where_nothing_was_saved_there_is_nothing_to_load(tmp_path):
@@ -336,7 +341,7 @@ async def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkey
         await journal.save(Heats({"new": 1.0}, None))
 
     assert await journal.load() == SMALL
-    assert [path.name for path in tmp_path.iterdir()] == ["hot.journal"]
+    assert names_in(tmp_path) == ["hot.journal"]
 
 
 @needs_a_user_with_limits
@@ -375,7 +380,7 @@ async def test_a_cancelled_save_does_not_wait_for_the_disk_and_changes_nothing_l
         os.close(descriptor)
 
     assert await journal.load() == newer
-    assert [path.name for path in tmp_path.iterdir()] == ["hot.journal"]
+    assert names_in(tmp_path) == ["hot.journal"]
 
 
 async def test_the_first_save_removes_what_a_killed_process_left_an_hour_ago(tmp_path):
@@ -386,7 +391,7 @@ async def test_the_first_save_removes_what_a_killed_process_left_an_hour_ago(tmp
     os.utime(old, (hours_ago, hours_ago))
     await JournalFile(tmp_path / "hot.journal").save(SMALL)
 
-    assert sorted(path.name for path in tmp_path.iterdir()) == [young.name, "hot.journal"]
+    assert names_in(tmp_path) == [young.name, "hot.journal"]
 
 
 async def test_while_it_encodes_many_keys_others_go_on(tmp_path):

@@ -118,7 +118,9 @@ async def write_history(job: HistoryJob, progress: Callable[[int, int], None]) -
 
     readings = [await _read(path, job, hot.note, took) for path in job.inputs]
     try:
-        await JournalFile(job.output).save(Heats(keys=hot.heats(), hit_rate=None))
+        journal = JournalFile(job.output)
+        await journal.save(Heats(keys=hot.heats(), hit_rate=None))
+        journal.close()
     except OSError as error:
         raise OutputError(f"{job.output}: cannot be written: {reason(error)}") from error
     return History(readings=readings, keys=len(hot))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+from async_backfill.backfill.journal_file import JournalFile
 from async_backfill.errors import JournalError
 
 if TYPE_CHECKING:
@@ -48,3 +49,8 @@ class HeldJournal:
         """Save the last heats to the journal, if there are any."""
         if self._saved is not None:
             await self._journal.save(self._saved)
+
+    def close(self) -> None:
+        """Let others save to the file, if it is one."""
+        if isinstance(self._journal, JournalFile):
+            self._journal.close()

@@ -198,6 +198,7 @@ async def _write(job: Job, prepared: _Prepared, summary: dict[str, Any]) -> Repo
     if prepared.journal is not None:
         try:
             await prepared.journal.write()
+            prepared.journal.close()
         except OSError as error:
             raise OutputError(f"{job.journal}: cannot be written: {reason(error)}") from error
     content = encode(summary)

@@ -24,14 +24,24 @@ class AuditLog:
     :param keep: the number of records held, 1 or more.
     :param wall_clock: returns the seconds since the epoch.
     :param report: called with each new or changed record.
+    :param process: returns the name of this process, which may have been forked since.
+    :param cache: the name of the cache.
     """
 
     def __init__(
-        self, *, keep: int, wall_clock: Callable[[], float], report: Callable[[AuditRecord], None]
+        self,
+        *,
+        keep: int,
+        wall_clock: Callable[[], float],
+        report: Callable[[AuditRecord], None],
+        process: Callable[[], str | None] = lambda: None,
+        cache: str | None = None,
     ) -> None:
         self._records: deque[AuditRecord] = deque(maxlen=keep)
         self._wall_clock = wall_clock
         self._report = report
+        self._process = process
+        self._cache = cache
         self._number = 0
         self._backfills = 0
         self._open: dict[int, Status | None] = {}
@@ -70,6 +80,8 @@ class AuditLog:
             lookup=lookup,
             last_lookup=lookup,
             cause=facts.pop("cause", None),
+            process=self._process(),
+            cache=self._cache,
             **facts,
         )
         previous = self._records[-1] if self._records else None
