@@ -63,9 +63,9 @@ class LoadPolicy:
         the largest number of ``load_many`` calls at once. A load that waits for another key of the
         cache does not count while it waits, so nested loads cannot block each other.
     ``timeout``
-        seconds after which a call is cancelled and its callers are freed; ``None`` for no limit. A call
-        that does not end when it is cancelled, in a thread for example, is *abandoned*: its place is given
-        to others, and its answer is dropped. While ``concurrency`` abandoned calls run, no other is made.
+        seconds after which a call is cancelled and its callers are freed; ``None`` for no limit. A call that
+        goes on nevertheless is *abandoned*: it holds no place, its answer is dropped. While ``concurrency``
+        abandoned calls run, no other is made.
     ``linger``
         seconds to wait for more keys before a call. With 0.0 a batch is made of the keys that were
         missed in one turn of the event loop.

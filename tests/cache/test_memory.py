@@ -54,6 +54,9 @@ async def test_after_two_hundred_thousand_keys_nothing_is_left_of_those_that_lef
                 await cache.settle()
                 counts.append(kinds())
         halfway, end = counts
+        if anyio.get_cancelled_exc_class() is not asyncio.CancelledError:
+            # trio keeps up to 1,000 deadlines that are over behind one that is not.
+            del halfway[tuple], end[tuple]
 
         assert (cache.stats.size, cache.stats.in_flight, cache.stats.evictions) == (1000, 0, 199_000)
         # S3-FIFO remembers nine tenths as many that left.

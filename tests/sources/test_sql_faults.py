@@ -262,3 +262,16 @@ async def test_a_query_that_fails_as_it_is_cancelled_leaves_nothing_behind(serve
         await checkpoint()
 
     assert left == []
+
+
+async def test_a_cancelled_statement_of_sqlite_is_interrupted_however_long_it_would_take(tmp_path):
+    endless = sa.text(
+        "WITH RECURSIVE n(key) AS (SELECT 1 UNION ALL SELECT key + 1 FROM n) SELECT count(*) AS key FROM n"
+    ).columns(key=sa.Integer)
+    async with open_database(f"sqlite:///{tmp_path / 'rows.db'}") as engine:
+        source = SQLSource(engine, endless.subquery("endless"), key="key", value="key")
+        with move_on_after(0.2) as scope:
+            await source.load_many([1])
+
+        assert scope.cancelled_caught
+        assert engine.pool.checkedout() == 0
