@@ -137,7 +137,8 @@ class FreshStore(Generic[K, V]):
         """Add or replace ``items`` in their order, fresh from now on; return the keys evicted for them.
 
         :param cost: how many seconds their load took, for ``FreshnessPolicy.early``.
-        :param lifetimes: the most seconds that some of ``items`` may be fresh: copies from the far tier.
+        :param lifetimes: the most seconds that some of ``items`` may be fresh: copies from the far tier. What
+            is not above 0.0 is stale already.
         :param put: puts the items into the store, in place of its ``set_many``.
         """
         self.sweep(len(items))
@@ -202,7 +203,10 @@ class FreshStore(Generic[K, V]):
             ttl -= ttl * self._policy.jitter * self._draws.random()
         ttl = min(ttl, most)
         self._fresh_until[key] = now + ttl
-        self._retry_at.pop(key, None)
+        if most > 0.0:
+            self._retry_at.pop(key, None)
+        else:  # a stale copy, which is only taken when the load has failed
+            self._retry_at[key] = now + self._policy.retry_after
         if self._policy.early:
             self._costs[key] = cost
         self._leaving.add(key, now + ttl + self._policy.stale_for, len(self._fresh_until))
