@@ -64,5 +64,9 @@ class Settings(Generic[K, V]):
             raise ConfigurationError(
                 "max_backfills", "belongs to the permits; set it there, not here as well"
             )
+        if self.far is not None and self.freshness.ttl_of is not None:
+            raise ConfigurationError(
+                "ttl_of", "other readers of the far tier would not know it; use ttl there"
+            )
         whole("audit_keep", self.audit_keep, least=1)
         whole("backfill_batch", self.backfill_batch, least=1)
