@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from async_backfill._common.validation import positive_seconds_or_none
 from async_backfill._lookup.copies import copies
 from async_backfill._session.reads import Reads
 from async_backfill._session.settings import Settings
 from async_backfill.backfill.readiness import ReadinessPolicy
 from async_backfill.contracts import K, V
-from async_backfill.errors import KeyNotFoundError
+from async_backfill.errors import ConfigurationError, KeyNotFoundError
 from async_backfill.policies import BackfillPolicy, FreshnessPolicy, HistoryPolicy, LoadPolicy
 
 if TYPE_CHECKING:
@@ -137,24 +138,41 @@ class BackfillCache(Reads[K, V]):
             # In place of the method, which would await it: a hit has one coroutine level (decision 30).
             vars(self)["get"] = self._parts.hit_path.get
 
-    async def put(self, key: K, value: V) -> None:
-        """Cache ``value`` for ``key``; it wins over any load or backfill of the key under way."""
-        await self.put_many({key: value})
+    async def put(self, key: K, value: V, *, ttl: float | None = None) -> None:
+        """Cache ``value`` for ``key``; it wins over any load or backfill of the key under way.
 
-    async def put_many(self, items: Mapping[K, V]) -> None:
+        Takes and raises what `put_many` does.
+        """
+        await self.put_many({key: value}, ttl=ttl)
+
+    async def put_many(self, items: Mapping[K, V], *, ttl: float | None = None) -> None:
         """Cache ``items`` in their order; each wins over any load or backfill of its key under way.
 
+        :param ttl: seconds for which they stay fresh, in place of ``FreshnessPolicy.ttl``. They stay in this
+            process then: a far tier (L2) loses its copies, because its other readers would not know of it.
+        :raises ConfigurationError: when ``ttl`` is given and nothing in this cache expires.
         :raises StoreError: when they are cached here, but the far tier (L2) did not take them.
         """
+        engine = self._open()
+        if positive_seconds_or_none("ttl", ttl) is not None and self._near.fresh is None:
+            problem = "nothing expires in this cache; give it freshness=FreshnessPolicy(ttl=...) or ttl_of"
+            raise ConfigurationError("ttl", problem)
         copy = self._parts.settings.copy
-        await self._open().put_many(items if copy is None else copies(items, copy))
+        await engine.put_many(items if copy is None else copies(items, copy), ttl)
 
     async def invalidate(self, key: K) -> None:
         """Remove ``key``; a load under way serves those who wait for it, but is not stored.
 
         :raises StoreError: when it was removed here, but maybe not from the far tier (L2).
         """
-        await self._open().invalidate(key)
+        await self._open().invalidate_many((key,))
+
+    async def invalidate_many(self, keys: Iterable[K]) -> None:
+        """Remove ``keys``, with one call of the far tier for many of them; see `invalidate`.
+
+        :raises StoreError: as `invalidate` does.
+        """
+        await self._open().invalidate_many(tuple(dict.fromkeys(keys)))
 
     async def clear(self) -> None:
         """Remove every key; loads under way serve those who wait for them, but are not stored.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 from async_backfill._common.validation import (
     flag,
@@ -16,6 +16,9 @@ from async_backfill._common.validation import (
     whole_or_none,
 )
 from async_backfill.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
     "SELECTIONS",
@@ -200,6 +203,9 @@ class FreshnessPolicy:
 
     ``ttl``
         seconds for which a value stays fresh, from the end of its load; ``None`` for ever.
+    ``ttl_of``
+        a quick function that returns this for a key and its value, in place of ``ttl``; where it returns
+        ``None``, ``ttl`` holds. Not with a far tier, whose other readers would not know of it.
     ``jitter``
         share of ``ttl``, 0.0 to 1.0, of which a random part is cut off, so that values that were loaded
         together do not expire together.
@@ -226,6 +232,7 @@ class FreshnessPolicy:
     """
 
     ttl: float | None = None
+    ttl_of: Callable[[Any, Any], float | None] | None = None
     jitter: float = 0.0
     stale_for: float = 0.0
     stale_wait: float | None = 0.0
@@ -246,7 +253,7 @@ class FreshnessPolicy:
         positive_seconds_or_none("absent_ttl", self.absent_ttl)
         whole("absent_capacity", self.absent_capacity, least=1)
         whole_or_none("seed", self.seed, least=0)
-        if self.ttl is None:
+        if self.ttl is None and self.ttl_of is None:
             for name in ("jitter", "stale_for", "early"):
                 if getattr(self, name):
                     raise ConfigurationError(name, "has no effect without ttl; set ttl as well")

@@ -43,6 +43,7 @@ def test_the_defaults_are_the_documented_ones():
     assert dataclasses.asdict(CircuitPolicy()) == {"failures": 5, "open_for": 10.0}
     assert dataclasses.asdict(FreshnessPolicy()) == {
         "ttl": None,
+        "ttl_of": None,
         "jitter": 0.0,
         "stale_for": 0.0,
         "stale_wait": 0.0,

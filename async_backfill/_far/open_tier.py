@@ -29,6 +29,7 @@ class OpenTier(Generic[K, V]):
 
     :param calls: calls the tier's store, with a timeout and a circuit breaker.
     :param ttl: seconds for which a value stays fresh in memory; ``None`` for ever.
+    :param stale_for: seconds after that in which it may still be served when its load fails.
     :param seconds_left: returns how long a key stays fresh in memory; ``None`` when nothing expires.
     :param patience: seconds to wait in all for the loads of other processes; ``None`` for no limit.
     :param spawn: starts a task that the cache owns.
@@ -40,6 +41,7 @@ class OpenTier(Generic[K, V]):
         calls: GuardedCalls,
         *,
         ttl: float | None,
+        stale_for: float,
         seconds_left: Callable[[K], float] | None,
         patience: float | None,
         spawn: Spawn,
@@ -50,7 +52,10 @@ class OpenTier(Generic[K, V]):
         self._seconds_left = seconds_left
         self._patience = patience
         self._spawn = spawn
-        self.writes: FarWrites[K, V] = FarWrites(tier, calls, ttl=self._ttl, spawn=spawn)
+        # No lease can be had for a key that has a copy, so with leases a copy must be gone when it is stale.
+        self._stale_for = 0.0 if tier.leases is not None else stale_for
+        kept = None if self._ttl is None else self._ttl + self._stale_for
+        self.writes: FarWrites[K, V] = FarWrites(tier, calls, ttl=kept, spawn=spawn)
 
     def before(self, source_calls: BatchCalls[K, V]) -> ReadThrough[K, V]:
         """Return what loads batches: from the far tier first, the rest from the source."""
@@ -60,6 +65,7 @@ class OpenTier(Generic[K, V]):
             self._calls,
             self.writes,
             ttl=self._ttl,
+            stale_for=self._stale_for,
             seconds_left=self._seconds_left,
             patience=self._patience,
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic
 
 from anyio import CancelScope, current_time, sleep_until
 
+from async_backfill._far.stale_copies import StaleCopies
 from async_backfill._loading.batch import BatchState
 from async_backfill._loading.batch_calls import Answer
 from async_backfill.contracts import K, V
@@ -42,7 +43,8 @@ class ReadThrough(Generic[K, V]):
     :param source_calls: calls the source.
     :param calls: calls the tier's store, with a timeout and a circuit breaker.
     :param writes: writes to the far tier, and knows the keys whose copies there may be stale.
-    :param ttl: seconds for which the far tier keeps a value; ``None`` for ever.
+    :param ttl: seconds for which a copy is fresh; ``None`` for ever.
+    :param stale_for: seconds after that in which it answers a live miss whose load fails.
     :param seconds_left: returns how long a key stays fresh in memory; ``None`` when nothing expires.
     :param patience: seconds to wait in all for the loads of other processes; ``None`` for no limit.
     """
@@ -55,6 +57,7 @@ class ReadThrough(Generic[K, V]):
         writes: FarWrites[K, V],
         *,
         ttl: float | None,
+        stale_for: float,
         seconds_left: Callable[[K], float] | None,
         patience: float | None,
     ) -> None:
@@ -64,6 +67,7 @@ class ReadThrough(Generic[K, V]):
         self._calls = calls
         self._writes = writes
         self._ttl = math.inf if ttl is None else ttl
+        self._stale_for = stale_for
         self._seconds_left = seconds_left
         self._patience = math.inf if patience is None else patience
 
@@ -127,6 +131,8 @@ class ReadThrough(Generic[K, V]):
             if copy is not None and left > 0.0 and not (is_refresh and self._is_no_newer(key, left)):
                 progress.found[key] = copy.value
                 progress.copies[key] = left
+            elif copy is not None and progress.batch.cause is LoadCause.MISS:
+                progress.stale.keep(key, copy, left, self._stale_for)
         found = len(keys) - (len(rest := [key for key in keys if key not in progress.found]))
         self._calls.hits += found
         self._calls.misses += len(rest)
@@ -186,6 +192,7 @@ class _Progress(Generic[K, V]):
         self.batch = batch
         self.found: dict[K, V | Failed] = {}
         self.copies: dict[K, float] = {}
+        self.stale: StaleCopies[K, V] = StaleCopies()
         self.store_failed = False
         self._scope = scope
         self._source_calls = source_calls
@@ -224,7 +231,7 @@ class _Progress(Generic[K, V]):
     def answer(self) -> Answer[K, V] | Ended[K, V]:
         """Return the outcome of the batch."""
         self.batch.copies = self.copies
-        if not self.found and len(self._asked) == 1:
+        if not (self.found or self.stale) and len(self._asked) == 1:
             return self._asked[0][1]
         answer: Answer[K, V] = Answer(self.found)
         found = dict(self.found)
@@ -238,6 +245,7 @@ class _Progress(Generic[K, V]):
             answer.must_stop = answer.must_stop or ended.must_stop
             answer.stopped = answer.stopped or ended.stopped
             answer.calls = (*answer.calls, *ended.calls)
+        self.stale.answer(found, self.copies)
         answer.found = found
         answer.seconds = self._asked[0][1].seconds if self._asked else 0.0
         return answer

@@ -120,6 +120,10 @@ class FarWrites(Generic[K, V]):
         self._clearing.append(confirmation)
         await self._wait(confirmation)
 
+    def distrust(self, key: K) -> None:
+        """Do not read ``key`` from the store any more until its copy there has been removed."""
+        self._distrusted.add(key)
+
     def forget(self, keys: Collection[K] | None) -> None:
         """Drop what was loaded and waits to be written of ``keys``; ``None`` means every key."""
         for key in tuple(self._queued) if keys is None else keys:

@@ -63,8 +63,8 @@ class NearTier(Generic[K, V]):
         if probation is not None:
             store = probation
         self.fresh: FreshStore[K, V] | None = None
-        if policy.ttl is not None:
-            self.fresh = FreshStore(store, policy, ttl=policy.ttl, clock=clock, expired=self._expired)
+        if policy.ttl is not None or policy.ttl_of is not None:
+            self.fresh = FreshStore(store, policy, clock=clock, expired=self._expired)
         self.absent: AbsentKeys[K] | None = None
         if policy.absent_ttl is not None:
             self.absent = AbsentKeys(ttl=policy.absent_ttl, capacity=policy.absent_capacity, clock=clock)
@@ -121,21 +121,26 @@ class NearTier(Generic[K, V]):
             return MissCause.EXPIRED
         return MissCause.COLD if self._usefulness is None else self._usefulness.departures.cause(key)
 
-    def put_many(self, items: Mapping[K, V]) -> None:
+    def put_many(self, items: Mapping[K, V], ttl: float | None = None) -> None:
         """Hold ``items``; one that cannot be held costs itself only: its old value goes.
 
+        :param ttl: seconds for which they stay fresh, in place of what the policy says.
         :raises Exception: what the store raised for the first of them, once the others are held.
         """
         if self.absent is not None:
             self.absent.discard(items)
         try:
-            self._evicted(self.store.set_many(items))
+            self._hold(items, ttl)
         except Exception:  # noqa: BLE001 - which of them it was shows when each is tried alone
-            failures = one_by_one(
-                lambda key: self._evicted(self.store.set_many({key: items[key]})), items, self.store
-            )
+            failures = one_by_one(lambda key: self._hold({key: items[key]}, ttl), items, self.store)
             for failure in failures.values():
                 raise failure from None
+
+    def _hold(self, items: Mapping[K, V], ttl: float | None) -> None:
+        if self.fresh is None:
+            self._evicted(self.store.set_many(items))
+        else:
+            self._evicted(self.fresh.set_many(items, ttl=ttl))
 
     def delete_many(self, keys: Collection[K]) -> None:
         """Forget ``keys``, values and absence."""
@@ -168,8 +173,10 @@ class NearTier(Generic[K, V]):
                 self.fresh.refresh_failed(keys)
             return
         try:
-            if self._is_plain and batch.cause is not LoadCause.BACKFILL and not batch.along:
-                self._evicted(self.store.set_many(batch.values(keys)))
+            values = batch.values(keys)
+            plain = self._is_plain and batch.cause is not LoadCause.BACKFILL and not batch.along
+            if plain and len(values) == len(keys):
+                self._evicted(self.store.set_many(values))
             else:
                 self._keep_outcomes(batch, keys)
         except Exception:  # noqa: BLE001 - which of them it was shows when each is tried alone
@@ -186,7 +193,7 @@ class NearTier(Generic[K, V]):
                 self.fresh.refresh_failed(
                     [key for key, outcome in outcomes.items() if isinstance(outcome, Failed)]
                 )
-                self.fresh.delete_many(absent)
+            self.store.delete_many(absent)
             if self.absent is not None:
                 self.absent.add(absent)
             self._departed(absent, MissCause.ABSENT)

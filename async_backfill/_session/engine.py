@@ -7,6 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Generic
 
 from async_backfill._common.bounded_call import bounded
+from async_backfill._loading.batch import BatchState
+from async_backfill._loading.cycles import running_batch
 from async_backfill._session.sweeping import sweep_until_cancelled
 from async_backfill._session.wiring import (
     make_backfiller,
@@ -25,10 +27,11 @@ from async_backfill.contracts import K, V
 from async_backfill.records import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
     from async_backfill._session.parts import Parts
     from async_backfill.contracts import Spawn
+    from async_backfill.outcomes import Absent, Failed
     from async_backfill.records import AuditRecord
 
 _LOGGER: Final = logging.getLogger("async_backfill.journal")
@@ -143,24 +146,43 @@ class Engine(Generic[K, V]):
             reason=reason,
         )
 
-    async def put_many(self, items: Mapping[K, V]) -> None:
+    async def put_many(self, items: Mapping[K, V], ttl: float | None) -> None:
         """Keep ``items`` here and in the far tier (L2); they win over loads under way.
 
         What cannot be kept here is written there all the same, or its old value would come back from it.
+        With a ``ttl`` of their own they are removed there, because other readers would not know it.
         """
         self.loader.locks.revoke(items)
         try:
-            self._parts.near.put_many(items)
+            self._parts.near.put_many(items, ttl)
         finally:
-            if self.far is not None:
+            if self.far is not None and ttl is None:
                 await self.far.writes.put(items)
+            elif self.far is not None:
+                await self.far.writes.delete(items.keys())
 
-    async def invalidate(self, key: K) -> None:
-        """Remove ``key`` here and from the far tier (L2); a load under way is not kept."""
-        self.loader.locks.revoke((key,))
-        self._parts.near.delete_many((key,))
+    async def refresh(self, key: K) -> V | Absent | Failed:
+        """Load ``key`` from the source, with a call that begins now or later; return what came of it."""
+        loader, queue = self.loader, self.loader.batch_queue
+        queue.require_open()
         if self.far is not None:
-            await self.far.writes.delete((key,))
+            self.far.writes.distrust(key)
+        under_way = loader.locks.holder(key)
+        # Inside a load nothing is revoked, or one that refreshes its own key would begin another, for ever.
+        if under_way is not None and under_way.state is BatchState.LOADING and running_batch.get() is None:
+            loader.locks.revoke((key,))
+        while True:
+            batch = queue.join(key)[0] if key in loader.locks else queue.join_refresh(key)
+            await loader.wait({batch: key})
+            if key in batch.keys or batch.error is not None:  # else a live caller took the key over
+                return batch.outcome(key)
+
+    async def invalidate_many(self, keys: Collection[K]) -> None:
+        """Remove ``keys`` here and from the far tier (L2); loads under way are not kept."""
+        self.loader.locks.revoke(keys)
+        self._parts.near.delete_many(keys)
+        if self.far is not None:
+            await self.far.writes.delete(keys)
 
     async def clear(self) -> None:
         """Remove everything here and from the far tier (L2); loads under way are not kept."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar, overload
 
+from async_backfill._loading.failures import failure_of
 from async_backfill._lookup.copies import copies
 from async_backfill._session.operations import Operations
 from async_backfill.contracts import Answers, K, V
 from async_backfill.errors import KeyNotFoundError, LoadError
-from async_backfill.outcomes import ABSENT
+from async_backfill.outcomes import ABSENT, Failed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -89,6 +90,42 @@ class Reads(Operations[K, V]):
         """
         value = self._peek(key, ABSENT)
         return default if value is ABSENT else value
+
+    def __contains__(self, key: K) -> bool:
+        """Return whether ``key`` is cached and fresh, as `peek` does: nothing is counted."""
+        return self._peek(key, ABSENT) is not ABSENT
+
+    def __len__(self) -> int:
+        """Return how many keys are held, fresh or stale; also after the cache was closed."""
+        return len(self._near.store)
+
+    def __bool__(self) -> bool:
+        """Return ``True``: an empty cache is a cache, also for ``cache or default``."""
+        return True
+
+    def __repr__(self) -> str:
+        stats, capacity = self.stats, self._near.store.capacity
+        size = f"{stats.size} keys" if capacity is None else f"{stats.size} of {capacity} keys"
+        state = "closed" if self._opening is None or self._opening.closing else "open"
+        return f"<{type(self).__name__}: {size}, {state}, hit rate {stats.hit_rate:.4f}>"
+
+    @overload
+    async def refresh(self, key: K) -> V | None: ...
+    @overload
+    async def refresh(self, key: K, default: D) -> V | D: ...
+    async def refresh(self, key: K, default: object = None) -> object:
+        """Load ``key`` from the source now, keep and return its value; ``default`` if it is absent.
+
+        It is no lookup, so no hit or miss is counted. The old value is served meanwhile, and stays if the
+        load fails. A far tier (L2) and the other caches of a fleet drop their copies.
+
+        :raises LoadError: when the source failed.
+        :raises CacheClosedError: when the cache is not open, or closes first.
+        """
+        outcome = await self._open().refresh(key)
+        if isinstance(outcome, Failed):
+            raise failure_of(key, outcome.error) from outcome.error
+        return default if outcome is ABSENT else self._copies({key: outcome})[key]
 
     def _found(self, keys: Iterable[K]) -> tuple[dict[K, V | Absent], list[K]]:
         """Return what is cached and fresh of ``keys``, counted, and those of them that are not."""

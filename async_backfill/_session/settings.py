@@ -77,5 +77,9 @@ class Settings(Generic[K, V]):
             raise ConfigurationError("copy", problem)
         if self.name is not None:
             text("name", self.name)
+        if self.far is not None and self.freshness.ttl_of is not None:
+            raise ConfigurationError(
+                "ttl_of", "other readers of the far tier would not know it; use ttl there"
+            )
         whole("audit_keep", self.audit_keep, least=1)
         whole("backfill_batch", self.backfill_batch, least=1)

@@ -46,6 +46,7 @@ def open_far(parts: Parts[K, V], spawn: Spawn) -> OpenTier[K, V] | None:
         settings.far,
         parts.far_calls,
         ttl=settings.freshness.ttl,
+        stale_for=settings.freshness.stale_for,
         seconds_left=None if fresh is None else fresh.seconds_left,
         patience=settings.load.timeout,
         spawn=spawn,

@@ -7,6 +7,7 @@ import random
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic
 
+from async_backfill._common.validation import positive_seconds
 from async_backfill.contracts import K, V
 from async_backfill.outcomes import ABSENT, Absent
 from async_backfill.stores._leaving import LeavingTimes
@@ -31,7 +32,6 @@ class FreshStore(Generic[K, V]):
 
     :param store: the store of the values.
     :param policy: how long values stay fresh, and what happens after that.
-    :param ttl: seconds for which a value stays fresh.
     :param clock: a monotonic clock, in seconds.
     :param expired: called with the keys that are removed because they expired.
     """
@@ -41,13 +41,12 @@ class FreshStore(Generic[K, V]):
         store: BoundedStore[K, V],
         policy: FreshnessPolicy,
         *,
-        ttl: float,
         clock: Clock,
         expired: Callable[[Sequence[K]], None] | None = None,
     ) -> None:
         self._store = store
         self._policy = policy
-        self._ttl = ttl
+        self._ttl = math.inf if policy.ttl is None else policy.ttl
         self._clock = clock
         self._expired = expired
         self._draws = random.Random(policy.seed)
@@ -132,14 +131,22 @@ class FreshStore(Generic[K, V]):
         evict: bool = True,
         cost: float = 0.0,
         lifetimes: Mapping[K, float] = _NO_LIFETIMES,
+        ttl: float | None = None,
         put: Callable[[Mapping[K, V]], Sequence[K]] | None = None,
     ) -> Sequence[K]:
         """Add or replace ``items`` in their order, fresh from now on; return the keys evicted for them.
 
         :param cost: how many seconds their load took, for ``FreshnessPolicy.early``.
-        :param lifetimes: the most seconds that some of ``items`` may be fresh: copies from the far tier.
+        :param lifetimes: the most seconds that some of ``items`` may be fresh: copies from the far tier. What
+            is not above 0.0 is stale already.
+        :param ttl: seconds for which they stay fresh, in place of what the policy says.
         :param put: puts the items into the store, in place of its ``set_many``.
         """
+        # First, so that nothing has changed when it fails.
+        ttls = _NO_LIFETIMES
+        if ttl is None and self._policy.ttl_of is not None:
+            ttls = {key: self._ttl_of(key, value) for key, value in items.items()}
+        usual = self._ttl if ttl is None else ttl
         self.sweep(len(items))
         evicted = self._store.set_many(items, evict=evict) if put is None else put(items)
         self._forget(evicted)
@@ -147,7 +154,7 @@ class FreshStore(Generic[K, V]):
         for key in items:
             # One that did not fit, or was evicted by a later one of the same items, needs no times.
             if self._store.peek(key, ABSENT) is not ABSENT:
-                self._date(key, now, cost, lifetimes.get(key, math.inf))
+                self._date(key, now, ttls.get(key, usual), cost, lifetimes.get(key, math.inf))
         return evicted
 
     def delete_many(self, keys: Iterable[K], /) -> None:
@@ -196,13 +203,19 @@ class FreshStore(Generic[K, V]):
 
         return read_early if early else read_fresh
 
-    def _date(self, key: K, now: float, cost: float, most: float) -> None:
-        ttl = self._ttl
-        if self._policy.jitter:
+    def _ttl_of(self, key: K, value: V) -> float:
+        ttl = None if self._policy.ttl_of is None else self._policy.ttl_of(key, value)
+        return self._ttl if ttl is None else positive_seconds("ttl_of", ttl)
+
+    def _date(self, key: K, now: float, ttl: float, cost: float, most: float) -> None:
+        if self._policy.jitter and ttl < math.inf:
             ttl -= ttl * self._policy.jitter * self._draws.random()
         ttl = min(ttl, most)
         self._fresh_until[key] = now + ttl
-        self._retry_at.pop(key, None)
+        if most > 0.0:
+            self._retry_at.pop(key, None)
+        else:  # a stale copy, which is only taken when the load has failed
+            self._retry_at[key] = now + self._policy.retry_after
         if self._policy.early:
             self._costs[key] = cost
         self._leaving.add(key, now + ttl + self._policy.stale_for, len(self._fresh_until))

@@ -17,7 +17,7 @@ def refreshed_early(*, before_expiry, cost, early=1.0, tries=2000, seed=3):
     """Return how many of ``tries`` reads that long before the expiry find the value due."""
     clock = ManualClock()
     policy = FreshnessPolicy(ttl=100.0, early=early, seed=seed)
-    store = FreshStore(MemoryStore(), policy, ttl=100.0, clock=clock)
+    store = FreshStore(MemoryStore(), policy, clock=clock)
     store.set_many({"a": 1}, cost=cost)
     clock.advance(100.0 - before_expiry)
     return sum(store.read("a", ABSENT) is ABSENT for _ in range(tries))

@@ -100,7 +100,7 @@ async def test_a_store_that_fails_to_let_go_is_logged_and_breaks_nothing(caplog)
 
 def test_a_step_removes_a_few_values_only_but_room_for_all_that_is_added():
     clock, many = ManualClock(), dict.fromkeys(range(10 * A_STEP))
-    store = FreshStore(MemoryStore(len(many)), FreshnessPolicy(ttl=10.0), ttl=10.0, clock=clock)
+    store = FreshStore(MemoryStore(len(many)), FreshnessPolicy(ttl=10.0), clock=clock)
     store.set_many(many)
     clock.advance(10.0)
 

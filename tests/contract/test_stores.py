@@ -52,7 +52,7 @@ class TestFresh(StoreContract):
 
     def make_store(self, capacity):
         policy = FreshnessPolicy(ttl=60.0)
-        return FreshStore(MemoryStore(capacity), policy, ttl=60.0, clock=ManualClock())
+        return FreshStore(MemoryStore(capacity), policy, clock=ManualClock())
 
 
 class TestProbation(StoreContract):

@@ -36,7 +36,6 @@ class FreshMachine(RuleBasedStateMachine):
         self.store = FreshStore(
             self.inner,
             policy,
-            ttl=TTL,
             clock=self.clock,
             expired=self.expired.extend,
         )
@@ -149,7 +148,7 @@ def store_of(**policy):
     clock = ManualClock()
     expired = []
     policy = FreshnessPolicy(**{"ttl": TTL, **policy})
-    return FreshStore(MemoryStore(2), policy, ttl=TTL, clock=clock, expired=expired.extend), clock, expired
+    return FreshStore(MemoryStore(2), policy, clock=clock, expired=expired.extend), clock, expired
 
 
 def test_a_value_is_fresh_until_its_ttl_then_stale_until_its_end_to_the_instant():
