@@ -56,6 +56,7 @@ class GuardedCalls:
         self.failures = 0
         self.written = 0
         self.unwritten = 0
+        self.unreleased = 0
 
     @property
     def state(self) -> CircuitState:
@@ -70,6 +71,7 @@ class GuardedCalls:
             failures=self.failures,
             written=self.written,
             unwritten=self.unwritten,
+            unreleased=self.unreleased,
             circuit=self.state,
         )
 
@@ -104,10 +106,11 @@ class GuardedCalls:
             problem = " ".join(f"{type(ended.error).__name__}: {ended.error}".split())
         error = StoreError(f"{what}: {problem}")
         error.__cause__ = ended.error
-        self._failed(error)
+        self.failed(error)
         raise error
 
-    def _failed(self, error: StoreError) -> None:
+    def failed(self, error: StoreError) -> None:
+        """Count, log and tell the observers that a call failed with ``error``."""
         self.failures += 1
         if self._notify is not None:
             self._notify(error)

@@ -16,6 +16,7 @@ from async_backfill import BackfillCache, FarTier
 from async_backfill.redis.connection import connect
 from async_backfill.redis.leases import RedisLeases
 from async_backfill.redis.store import RedisStore
+from tests.leases import lease
 
 pytestmark = [
     pytest.mark.anyio,
@@ -89,7 +90,7 @@ async def test_a_holder_that_slept_past_its_lease_writes_nothing_in_a_hundred_ru
             tokens = {}
             while len(tokens) < 100:
                 with leases.watch(keys) as changed:
-                    tokens |= await leases.acquire_many([key for key in keys if key not in tokens])
+                    tokens |= await lease(leases, [key for key in keys if key not in tokens])
                     if len(tokens) < 100:
                         await changed()
             # A third has a newer value, a third another lease, a third neither.
@@ -109,7 +110,7 @@ async def test_who_waits_for_a_lease_is_woken_and_does_not_ask_all_the_time(valk
     async with connect(valkey_url) as redis, connect(valkey_url) as other:
         store, mine = (RedisStore(one, namespace=namespace) for one in (redis, other))
         leases = RedisLeases(store, seconds=60.0)
-        tokens = await leases.acquire_many(["k1"])
+        tokens = await lease(leases, ["k1"])
         tier = FarTier(store=mine, leases=RedisLeases(mine), timeout=5.0)
         async with BackfillCache(source, far=tier) as cache, anyio.create_task_group() as tasks:
             tasks.start_soon(cache.get, "k1")
