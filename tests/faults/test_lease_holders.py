@@ -111,7 +111,7 @@ async def test_who_waits_for_a_lease_is_woken_and_does_not_ask_all_the_time(valk
         store, mine = (RedisStore(one, namespace=namespace) for one in (redis, other))
         leases = RedisLeases(store, seconds=60.0)
         tokens = await lease(leases, ["k1"])
-        tier = FarTier(store=mine, leases=RedisLeases(mine), timeout=5.0)
+        tier = FarTier(store=mine, leases=RedisLeases(mine, seconds=60.0), timeout=5.0)
         async with BackfillCache(source, far=tier) as cache, anyio.create_task_group() as tasks:
             tasks.start_soon(cache.get, "k1")
             await anyio.sleep(0.5)

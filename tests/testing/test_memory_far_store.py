@@ -176,7 +176,7 @@ async def test_who_watches_a_lease_over_a_line_that_breaks_is_woken(store, peer)
             peer.link.fail()
             await wait_all_tasks_blocked()
 
-            assert caller.outcome is None
+            assert caller.outcome == {}
 
 
 async def test_who_watches_a_lease_over_a_broken_line_looks_20_times_a_second(store):
