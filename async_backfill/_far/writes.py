@@ -242,6 +242,9 @@ class FarWrites(Generic[K, V]):
                 elif item.told:
                     self._distrusted.discard(key)
                 item.settle(failures.get(key))
+        except BaseException:
+            self._releases.drop(self._running)
+            raise
         finally:
             self._running = {}
             for item in told.values():

@@ -1,4 +1,4 @@
-"""Whatever happens to who holds, awaits or writes a lease: it is given back, and no wait is without an end."""
+"""Whatever happens to a lease's holder, waiter or write: it is given back, and each wait has an end."""
 
 from __future__ import annotations
 
@@ -129,11 +129,10 @@ async def test_a_lease_that_cannot_be_released_is_counted_after_a_bounded_number
 
 async def test_a_cache_that_closes_gives_its_leases_back():
     shared, source = Shared(), GatedSource(ROWS)
-    async with anyio.create_task_group() as tasks:
-        async with fleet(source, shared, size=1) as caches:
-            start(tasks, caches[0].get_many, list(ROWS))
-            await wait_all_tasks_blocked()
-            assert len(shared.leases) == len(ROWS)
+    async with anyio.create_task_group() as tasks, fleet(source, shared, size=1) as caches:
+        start(tasks, caches[0].get_many, list(ROWS))
+        await wait_all_tasks_blocked()
+        assert len(shared.leases) == len(ROWS)
 
     assert shared.leases == {}
 
@@ -141,11 +140,10 @@ async def test_a_cache_that_closes_gives_its_leases_back():
 async def test_a_cache_that_closes_while_it_acquires_gives_its_leases_back():
     shared, source = Shared(), GatedSource(ROWS)
     shared.answer_delays["lease"] = 0.04
-    async with anyio.create_task_group() as tasks:
-        async with fleet(source, shared, size=1) as caches:
-            start(tasks, caches[0].get, "k1")
-            await anyio.sleep(0.01)
-            assert shared.lease("k1") is not None
+    async with anyio.create_task_group() as tasks, fleet(source, shared, size=1) as caches:
+        start(tasks, caches[0].get, "k1")
+        await anyio.sleep(0.01)
+        assert shared.lease("k1") is not None
 
     assert shared.leases == {}
 
@@ -245,13 +243,13 @@ async def test_a_copy_that_waits_beside_a_leased_key_is_fresh_no_longer_for_that
 async def test_waits_for_leases_hold_no_place_of_a_load():
     shared, source = Shared(), CountedSource(ROWS)
     await lease(Leases(shared), [f"k{n}" for n in range(9)])
-    async with fleet(source, shared, size=1, load=LoadPolicy(concurrency=1)) as caches:
-        async with anyio.create_task_group() as tasks:
-            for n in range(9):
-                start(tasks, caches[0].get, f"k{n}")
-                await wait_all_tasks_blocked()
+    load = LoadPolicy(concurrency=1, max_batch=1)
+    async with fleet(source, shared, size=1, load=load) as caches, anyio.create_task_group() as tasks:
+        for n in range(9):
+            start(tasks, caches[0].get, f"k{n}")
+        await wait_all_tasks_blocked()
 
-            assert await seconds_of(caches[0].get, "k9") == 0.0
+        assert await seconds_of(caches[0].get, "k9") == 0.0
 
 
 async def test_after_their_waits_no_more_loads_run_at_once_than_are_allowed():
@@ -267,11 +265,11 @@ async def test_after_their_waits_no_more_loads_run_at_once_than_are_allowed():
 
     shared, source = Shared(), Counting(ROWS, 0.1)
     await lease(Leases(shared), list(ROWS))
-    async with fleet(source, shared, size=1, load=LoadPolicy(concurrency=2)) as caches:
-        async with anyio.create_task_group() as tasks:
-            for key in ROWS:
-                start(tasks, caches[0].get, key)
-                await wait_all_tasks_blocked()
+    load = LoadPolicy(concurrency=2, max_batch=1)
+    async with fleet(source, shared, size=1, load=load) as caches, anyio.create_task_group() as tasks:
+        for key in ROWS:
+            start(tasks, caches[0].get, key)
+        await anyio.sleep(5.0)
 
     assert (source.most, len(source.calls)) == (2, len(ROWS))
 
@@ -369,7 +367,7 @@ async def test_an_early_refresh_that_finds_its_row_gone_removes_the_copy_for_all
         source.rows.clear()
         await anyio.sleep(50.0)
         await caches[0].get("k1")
-        await anyio.sleep(1.0)
+        await anyio.sleep(2.0)
 
         assert await caches[0].get("k1") is None
         await caches[0].settle()
@@ -395,7 +393,7 @@ async def test_a_refresh_that_fails_leaves_the_copy_to_the_others():
 async def test_leases_that_cannot_be_watched_are_not_waited_for():
     class Blind(Leases):
         def watch(self, keys, /):
-            raise RuntimeError("blind")
+            raise RuntimeError(f"blind to {keys}")
 
     shared, source = Shared(), CountedSource(ROWS)
     await lease(Leases(shared), ["k1"])
