@@ -64,6 +64,7 @@ async def test_an_acquire_whose_answer_comes_too_late_leaves_no_key_leased():
         await anyio.sleep(0.1)
 
         assert shared.leases == {}
+        assert shared.entries == {}  # what was loaded without a lease is not written
 
 
 async def test_a_lease_that_arrives_after_its_release_is_released_once_more():
