@@ -42,6 +42,10 @@ class FarTier(Generic[K, V]):
         seconds after which a call of the store is cancelled and counts as failed.
     ``circuit``
         when to stop calling a store that fails.
+    ``lease_wait``
+        seconds to wait for a key that another process has leased; after that it is loaded here as well.
+        ``None`` waits 3 times as long as the loads of this process usually take, from 0.1 to 3.0 s, and
+        1.0 s before the first one. It is never more than ``LoadPolicy.timeout``.
     ``max_queued``
         the largest number of loaded values that wait to be written; more are not written. It is also the
         largest number of keys remembered because their put or invalidation failed: these are read from
@@ -54,11 +58,13 @@ class FarTier(Generic[K, V]):
     ttl: float | None = None
     timeout: float = 0.05
     circuit: CircuitPolicy = field(default_factory=lambda: CircuitPolicy(failures=3, open_for=1.0))
+    lease_wait: float | None = None
     max_queued: int = 10_000
 
     def __post_init__(self) -> None:
         positive_seconds_or_none("ttl", self.ttl)
         positive_seconds("timeout", self.timeout)
+        positive_seconds_or_none("lease_wait", self.lease_wait)
         if not isinstance(self.circuit, CircuitPolicy):
             kind = type(self.circuit).__name__
             raise ConfigurationError("circuit", f"must be a CircuitPolicy, not {self.circuit!r} (a {kind})")

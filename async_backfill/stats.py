@@ -25,6 +25,8 @@ class FarStats:
     ``written``, ``unwritten``
         values that were written there, and values that were not: the store could not keep them as they
         were, the call failed, too many values waited, or their lease had ended.
+    ``unreleased``
+        leases that could not be given back, in several tries: those who want such a key wait for a while.
     ``circuit``
         whether the far tier is called.
     """
@@ -34,6 +36,7 @@ class FarStats:
     failures: int
     written: int
     unwritten: int
+    unreleased: int
     circuit: CircuitState
 
 

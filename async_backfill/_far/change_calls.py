@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, Final, Generic
 from async_backfill._far.changes import Change, values_of
 from async_backfill.contracts import K, V
 from async_backfill.errors import StoreError
+from async_backfill.outcomes import ABSENT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from async_backfill._far.changes import PendingChanges
     from async_backfill._far.guarded_calls import GuardedCalls
+    from async_backfill._far.releases import Releases
     from async_backfill.far_tier import FarTier
 
 _CLEARING: Final = 10.0
@@ -22,9 +24,13 @@ class ChangeCalls(Generic[K, V]):
     """The calls that a change needs; each returns the failure in place of raising it.
 
     :param ttl: seconds that the far tier keeps a value.
+    :param releases: releases the leases that could not be ended.
     """
 
-    def __init__(self, tier: FarTier[K, V], calls: GuardedCalls, *, ttl: float | None) -> None:
+    def __init__(
+        self, tier: FarTier[K, V], calls: GuardedCalls, *, ttl: float | None, releases: Releases[K, V]
+    ) -> None:
+        self._releases = releases
         self._tier = tier
         self._calls = calls
         self._ttl = ttl
@@ -44,14 +50,15 @@ class ChangeCalls(Generic[K, V]):
             self._calls.unwritten += len(values) if failure else 0
             self._calls.written += 0 if failure else len(values)
         if leases is not None:
-            await self._end_leases(pending)
+            failures.update(await self._end_leases(pending))
         return failures
 
-    async def _end_leases(self, pending: PendingChanges[K, V]) -> None:
+    async def _end_leases(self, pending: PendingChanges[K, V]) -> dict[K, StoreError]:
+        """End the leases of ``pending``; return the failures of those whose old value may still be there."""
         leases = self._tier.leases
         tokens = {key: item.token for key, item in pending.items() if item.change is Change.LEASED}
         if leases is None or not tokens:
-            return
+            return {}
         values = values_of(pending, Change.LEASED)
         empty = {key: token for key, token in tokens.items() if key not in values}
         if values:
@@ -60,12 +67,19 @@ class ChangeCalls(Generic[K, V]):
             async def write() -> None:
                 kept.append(await leases.set_many(values, tokens, ttl=self._ttl))
 
-            await self._call("set under lease", write)
+            if await self._call("set under lease", write):
+                self._releases.add({key: tokens[key] for key in values})
             written = len(kept[0]) if kept else 0
             self._calls.written += written
             self._calls.unwritten += len(values) - written
         if empty:
-            await self._call("release", lambda: leases.release_many(empty))
+            outcomes = {key: pending[key].outcome for key in empty}
+            told = {key: outcome for key, outcome in outcomes.items() if outcome is not None}
+            failure = await self._call("release", lambda: leases.release_many(empty, told=told))
+            if failure is not None:
+                self._releases.add(empty)
+                return {key: failure for key, outcome in told.items() if outcome is ABSENT}
+        return {}
 
     async def clear(self) -> StoreError | None:
         """Remove every key, and tell the other caches."""

@@ -8,7 +8,7 @@ from typing import Final, Generic, TypeAlias
 from anyio import Event
 
 from async_backfill.contracts import K, V
-from async_backfill.outcomes import ABSENT, Absent
+from async_backfill.outcomes import ABSENT, Absent, Failed
 
 LARGEST_CALL: Final = 500
 """The largest number of keys in one call of the far tier's store."""
@@ -25,6 +25,9 @@ class Change(enum.Enum):
 
     LEASED = enum.auto()
     """The key was loaded under a lease: write its value if the lease is still valid, and end the lease."""
+
+    GONE = enum.auto()
+    """The source has the key no more: remove its old value."""
 
     PUT = enum.auto()
     DELETED = enum.auto()
@@ -52,11 +55,22 @@ class Confirmation:
 
 
 class PendingChange(Generic[V]):
-    """The latest change of a key, and the confirmations that wait for it; an explicit change has one."""
+    """The latest change of a key, and the confirmations that wait for it; an explicit change has one.
 
-    __slots__ = ("change", "token", "told", "value")
+    ``outcome``
+        what those who wait for the lease of the key get to know, when there is no value.
+    """
 
-    def __init__(self, change: Change, value: V | Absent, token: bytes = b"") -> None:
+    __slots__ = ("change", "outcome", "token", "told", "value")
+
+    def __init__(
+        self,
+        change: Change,
+        value: V | Absent,
+        token: bytes = b"",
+        outcome: Absent | Failed | None = None,
+    ) -> None:
+        self.outcome = outcome
         self.change = change
         self.value = value
         self.token = token
@@ -67,6 +81,11 @@ class PendingChange(Generic[V]):
         """Whether this change removes the key from the store."""
         return self.value is ABSENT and self.change is not Change.LEASED
 
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether the store may hold what is no longer true, until this was written."""
+        return bool(self.told) or self.outcome is ABSENT
+
     def settle(self, error: Exception | None) -> None:
         """Confirm to the waiting callers that the change was written, or failed with ``error``."""
         for confirmation in self.told:
@@ -75,6 +94,12 @@ class PendingChange(Generic[V]):
 
 
 PendingChanges: TypeAlias = "dict[K, PendingChange[V]]"
+
+
+def settle_all(pending: PendingChanges[K, V], error: Exception | None) -> None:
+    """Confirm to all who wait for ``pending`` changes that these were written, or failed with ``error``."""
+    for item in pending.values():
+        item.settle(error)
 
 
 def values_of(pending: PendingChanges[K, V], *changes: Change) -> dict[K, V]:

@@ -59,6 +59,7 @@ class GuardedCalls:
         self.failures = 0
         self.written = 0
         self.unwritten = 0
+        self.unreleased = 0
 
     @property
     def state(self) -> CircuitState:
@@ -73,6 +74,7 @@ class GuardedCalls:
             failures=self.failures,
             written=self.written,
             unwritten=self.unwritten,
+            unreleased=self.unreleased,
             circuit=self.state,
         )
 
@@ -110,16 +112,17 @@ class GuardedCalls:
             problem = " ".join(f"{type(ended.error).__name__}: {ended.error}".split())
         error = StoreError(f"{what}: {problem}")
         error.__cause__ = ended.error
-        self._failed(error)
+        self.failed(error)
         raise error
 
     def report(self, what: str, cause: Exception) -> None:
         """Count, log and notify that ``what``, which is no call, failed because of ``cause``."""
         error = StoreError(f"{what}: {type(cause).__name__}: {cause}")
         error.__cause__ = cause
-        self._failed(error)
+        self.failed(error)
 
-    def _failed(self, error: StoreError) -> None:
+    def failed(self, error: StoreError) -> None:
+        """Count, log and tell the observers that a call failed with ``error``."""
         self.failures += 1
         if self._notify is not None:
             self._notify(error)

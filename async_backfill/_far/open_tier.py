@@ -8,15 +8,23 @@ from typing import TYPE_CHECKING, Final, Generic
 
 from anyio import move_on_after, sleep
 
+from async_backfill._common.bounded_call import bounded
+from async_backfill._far.lease_waits import LeaseWaits, UsualTime
+from async_backfill._far.leasing import Leasing
 from async_backfill._far.read_through import ReadThrough
+from async_backfill._far.reads import FarReads
+from async_backfill._far.releases import Releases
 from async_backfill._far.writes import FarWrites
 from async_backfill.contracts import K, V
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from async_backfill._far.claims import Claim
     from async_backfill._far.guarded_calls import GuardedCalls
+    from async_backfill._loading.batch import Batch
     from async_backfill._loading.batch_calls import BatchCalls
+    from async_backfill._loading.parts import BatchParts
     from async_backfill.contracts import Invalidations, Spawn
     from async_backfill.far_tier import FarTier
 
@@ -49,26 +57,54 @@ class OpenTier(Generic[K, V]):
         self._tier = tier
         self._calls = calls
         self._ttl = ttl if tier.ttl is None else tier.ttl
-        self._seconds_left = seconds_left
-        self._patience = patience
         self._spawn = spawn
         # No lease can be had for a key that has a copy, so with leases a copy must be gone when it is stale.
         self._stale_for = 0.0 if tier.leases is not None else stale_for
         kept = None if self._ttl is None else self._ttl + self._stale_for
-        self.writes: FarWrites[K, V] = FarWrites(tier, calls, ttl=kept, spawn=spawn)
+        self._reads: FarReads[K, V] = FarReads(
+            tier.store, calls, ttl=self._ttl, stale_for=self._stale_for, seconds_left=seconds_left
+        )
+        self._usual = UsualTime(tier.lease_wait, patience)
+        self._claims: dict[Batch[K, V], Claim[K]] = {}
+        self._releases: Releases[K, V] = Releases(tier.leases, calls, most=tier.max_queued, spawn=spawn)
+        self._leasing: Leasing[K, V] | None = None
+        if tier.leases is not None:
+            self._leasing = Leasing(tier.leases, calls, self._releases)
+        self.writes: FarWrites[K, V] = FarWrites(tier, calls, ttl=kept, releases=self._releases, spawn=spawn)
 
-    def before(self, source_calls: BatchCalls[K, V]) -> ReadThrough[K, V]:
+    def before(self, source_calls: BatchCalls[K, V], parts: BatchParts[K, V]) -> ReadThrough[K, V]:
         """Return what loads batches: from the far tier first, the rest from the source."""
+        waits: LeaseWaits[K, V] | None = None
+        if self._tier.leases is not None and self._leasing is not None:
+            waits = LeaseWaits(
+                self._tier.leases,
+                parts,
+                self._claims,
+                reads=self._reads,
+                leasing=self._leasing,
+                calls=self._calls,
+                usual=self._usual,
+                spawn=self._spawn,
+            )
         return ReadThrough(
             source_calls,
-            self._tier,
-            self._calls,
-            self.writes,
-            ttl=self._ttl,
-            stale_for=self._stale_for,
-            seconds_left=self._seconds_left,
-            patience=self._patience,
+            parts,
+            self._claims,
+            reads=self._reads,
+            writes=self.writes,
+            leasing=self._leasing,
+            waits=waits,
         )
+
+    def landed(self, batch: Batch[K, V], keys: Sequence[K]) -> None:
+        """Queue what follows for the far tier from ``batch``, which has just landed.
+
+        :param keys: those of its keys whose lock it still holds.
+        """
+        self.writes.landed(batch, keys)
+        claim = self._claims.pop(batch, None)
+        if claim is not None:
+            claim.settle(batch, self.writes)
 
     def listen(self, forget: Callable[[Sequence[K] | None], None]) -> None:
         """Call ``forget`` with the keys that other processes change, from now on; ``None`` means every key.
@@ -83,9 +119,14 @@ class OpenTier(Generic[K, V]):
         """Write all pending changes, for ``within`` seconds at the most, and stop."""
         try:
             with move_on_after(within, shield=True):
+                if self._leasing is not None:
+                    await self._leasing.quiet()
                 await self.writes.quiet()
         finally:
             self.writes.stop()
+        # Not in a task of the calls: these end with all others when the cache is cancelled.
+        self._calls.tasks = None
+        await bounded(self._releases.close, within, self._spawn, shield=True)
 
 
 async def _listen(invalidations: Invalidations[K], forget: Callable[[Sequence[K] | None], None]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic
 
+from async_backfill._loading.batch_calls import Answer
 from async_backfill.contracts import K, V
 from async_backfill.outcomes import Failed
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
-
+    from async_backfill._loading.batch import Batch
+    from async_backfill._loading.timed_call import Ended
     from async_backfill.contracts import FarCopy
 
 
@@ -27,8 +28,24 @@ class StaleCopies(Generic[K, V]):
         if -stale_for < left <= 0.0:
             self._copies[key] = (copy.value, left)
 
-    def answer(self, found: MutableMapping[K, V | Failed], copies: MutableMapping[K, float]) -> None:
-        """Answer the keys that failed in ``found``, and note in ``copies`` that they are stale."""
-        for key, (value, left) in self._copies.items():
-            if isinstance(found.get(key), Failed):
-                found[key], copies[key] = value, left
+    def in_place_of(
+        self, answer: Answer[K, V] | Ended[K, V], batch: Batch[K, V]
+    ) -> Answer[K, V] | Ended[K, V]:
+        """Return ``answer`` of the source with a stale copy for each key of ``batch`` that failed."""
+        error = answer.error
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            return answer
+        found: dict[K, V | Failed] = {}
+        found.update(answer.found if error is None else dict.fromkeys(batch.keys, Failed(error)))
+        served = {key: copy for key, copy in self._copies.items() if isinstance(found.get(key), Failed)}
+        if not served:
+            return answer
+        found.update({key: value for key, (value, _) in served.items()})
+        batch.copies = {**batch.copies, **{key: left for key, (_, left) in served.items()}}
+        return Answer(
+            found,
+            must_stop=answer.must_stop,
+            stopped=answer.stopped,
+            calls=answer.calls,
+            seconds=answer.seconds,
+        )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Generic
 from anyio import Event
 
 from async_backfill._far.change_calls import ChangeCalls
-from async_backfill._far.changes import LARGEST_CALL, Change, Confirmation, PendingChange
+from async_backfill._far.changes import LARGEST_CALL, Change, Confirmation, PendingChange, settle_all
 from async_backfill._far.distrusted import Distrusted
 from async_backfill.contracts import K, V
 from async_backfill.errors import CacheClosedError
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
     from async_backfill._far.changes import PendingChanges
     from async_backfill._far.guarded_calls import GuardedCalls
+    from async_backfill._far.releases import Releases
     from async_backfill._loading.batch import Batch
     from async_backfill.contracts import Spawn
     from async_backfill.far_tier import FarTier
+    from async_backfill.outcomes import Absent, Failed
 
 _CLOSED: Final = "the cache closed before the far tier (L2) had the change; open it and change the key again"
 
@@ -33,6 +35,7 @@ class FarWrites(Generic[K, V]):
     failed, this process does not read the key from the far tier.
 
     :param ttl: seconds that the store keeps a value.
+    :param releases: releases the leases that are not ended here.
     :param spawn: starts a task that the cache owns.
     """
 
@@ -40,11 +43,20 @@ class FarWrites(Generic[K, V]):
     # explicit change did not reach is not trusted, or the next read would bring the old value back
     # (decision 39 in notes.md).
 
-    def __init__(self, tier: FarTier[K, V], calls: GuardedCalls, *, ttl: float | None, spawn: Spawn) -> None:
+    def __init__(
+        self,
+        tier: FarTier[K, V],
+        calls: GuardedCalls,
+        *,
+        ttl: float | None,
+        releases: Releases[K, V],
+        spawn: Spawn,
+    ) -> None:
         self._tier = tier
         self._sealing = tier.sealing
         self._calls = calls
-        self._change_calls: ChangeCalls[K, V] = ChangeCalls(tier, calls, ttl=ttl)
+        self._releases = releases
+        self._change_calls: ChangeCalls[K, V] = ChangeCalls(tier, calls, ttl=ttl, releases=releases)
         self._spawn = spawn
         self._queued: PendingChanges[K, V] = {}
         self._running: PendingChanges[K, V] = {}
@@ -67,7 +79,8 @@ class FarWrites(Generic[K, V]):
         """Return whether the store may hold what is no longer true of ``key``."""
         if self._clearing or key in self._distrusted:
             return True
-        return any(item is not None and item.told for item in (self._queued.get(key), self._running.get(key)))
+        changes = (self._queued.get(key), self._running.get(key))
+        return any(item is not None and item.is_unsettled for item in changes)
 
     @property
     def all_settled(self) -> bool:
@@ -82,15 +95,24 @@ class FarWrites(Generic[K, V]):
         values = self._sealed(loaded)
         self._keep({key: PendingChange(Change.LOADED, values.get(key, ABSENT)) for key in loaded})
 
-    def leased(self, values: Mapping[K, V], tokens: Mapping[K, bytes]) -> None:
-        """Write ``values`` under their leases, and end those of ``tokens`` that have no value."""
+    def leased(
+        self, values: Mapping[K, V], tokens: Mapping[K, bytes], told: Mapping[K, Absent | Failed]
+    ) -> None:
+        """Write ``values`` under their leases, and end those of ``tokens`` that have no value.
+
+        :param told: what those who wait for a lease without a value get to know.
+        """
         values = self._sealed(values)
         self._keep(
             {
-                key: PendingChange(Change.LEASED, values.get(key, ABSENT), token)
+                key: PendingChange(Change.LEASED, values.get(key, ABSENT), token, told.get(key))
                 for key, token in tokens.items()
             }
         )
+
+    def gone(self, keys: Collection[K]) -> None:
+        """Remove the old values of ``keys``, which the source has no more."""
+        self._keep({key: PendingChange(Change.GONE, ABSENT, outcome=ABSENT) for key in keys})
 
     async def put(self, items: Mapping[K, V]) -> None:
         """Write ``items``, and tell the other caches; one that the store cannot keep is removed there.
@@ -114,8 +136,8 @@ class FarWrites(Generic[K, V]):
     async def clear(self) -> None:
         """Remove everything, and tell the other caches; raises as `put` does."""
         confirmation = Confirmation(1)
-        for item in self._queued.values():
-            item.settle(None)
+        settle_all(self._queued, None)
+        self._releases.drop(self._queued)
         self._queued.clear()
         self._clearing.append(confirmation)
         await self._wait(confirmation)
@@ -140,8 +162,9 @@ class FarWrites(Generic[K, V]):
         """Write nothing any more, and fail all who wait."""
         self._is_closed = True
         error = CacheClosedError(_CLOSED)
-        for item in (*self._queued.values(), *self._running.values()):
-            item.settle(error)
+        for pending in (self._queued, self._running):
+            settle_all(pending, error)
+            self._releases.drop(pending)
         for confirmation in self._clearing:
             confirmation.settle(error)
         self._queued.clear()
@@ -169,17 +192,24 @@ class FarWrites(Generic[K, V]):
             if before is None:
                 room -= 1
                 if room < 0:
-                    self._calls.unwritten += item.value is not ABSENT
+                    self._drop(key, item)
                     continue
-            elif item.change is Change.LEASED:
+            elif item.change in {Change.LEASED, Change.GONE} and before.told:
                 # An explicit change must be written, and it overrules the lease.
-                self._calls.unwritten += item.value is not ABSENT
+                self._drop(key, item)
                 continue
             else:
                 item.told = before.told
+                self._releases.drop({key: before})
             self._queued[key] = item
         if pending:
             self._work()
+
+    def _drop(self, key: K, item: PendingChange[V]) -> None:
+        self._calls.unwritten += item.value is not ABSENT
+        self._releases.drop({key: item})
+        if item.change is Change.GONE:
+            self._distrusted.add(key)
 
     async def _tell(self, pending: PendingChanges[K, V]) -> None:
         if not pending:
@@ -188,6 +218,7 @@ class FarWrites(Generic[K, V]):
         for key, item in pending.items():
             before = self._queued.pop(key, None)
             item.told = [confirmation] if before is None else [*before.told, confirmation]
+            self._releases.drop({} if before is None else {key: before})
             self._queued[key] = item
         await self._wait(confirmation)
 
@@ -230,12 +261,15 @@ class FarWrites(Generic[K, V]):
             failures = await self._change_calls.write(self._running)
             if told and (failure := await self._change_calls.publish(tuple(told))) is not None:
                 failures = dict.fromkeys(told, failure) | failures
-            for key, item in told.items():
-                if key in failures:
+            for key, item in self._running.items():
+                if item.is_unsettled and key in failures:
                     self._distrusted.add(key)
-                else:
+                elif item.told:
                     self._distrusted.discard(key)
                 item.settle(failures.get(key))
+        except BaseException:
+            self._releases.drop(self._running)
+            raise
         finally:
             self._running = {}
             for item in told.values():

@@ -40,6 +40,8 @@ class Batch(Generic[K, V]):
         seconds for which each value that came from the far tier, not from the source, may be used.
     ``seconds``
         how long the source took.
+    ``moved``
+        the batches that some of its keys moved on to, because they have to wait longer than the others.
     ``needs``
         the batches that this load waits for, each with the key it needs: the edges of the graph in
         which a load cycle is found, each under a name of its own.
@@ -59,6 +61,7 @@ class Batch(Generic[K, V]):
         "is_landed",
         "keys",
         "lend",
+        "moved",
         "needs",
         "scope",
         "seconds",
@@ -83,6 +86,7 @@ class Batch(Generic[K, V]):
         self.needs: dict[object, tuple[Hashable, Batch[Any, Any]]] = {}
         self.lend = lend
         self.seconds = 0.0
+        self.moved: dict[K, Batch[K, V]] | None = None
         self.copies: Mapping[K, float] = _NO_COPIES
         self._found: Mapping[K, V | Failed] = {}
 

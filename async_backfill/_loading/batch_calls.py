@@ -17,7 +17,7 @@ from async_backfill.outcomes import Failed
 from async_backfill.records import CircuitState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from anyio import CancelScope
 
@@ -87,8 +87,6 @@ class BatchCalls(Generic[K, V]):
         self._overdue = overdue
         # The batches whose call the circuit admitted: whether as a probe, and whether a failure counts.
         self._admitted: dict[Batch[K, V], tuple[bool, bool]] = {}
-        self.on_abandon: dict[Batch[K, V], Callable[[], None]] = {}
-        """For each batch that holds something for its call, such as leases: what gives that back."""
         self._circuit = None if policy.circuit is None else Circuit(policy.circuit, clock)
 
     @property
@@ -148,8 +146,6 @@ class BatchCalls(Generic[K, V]):
 
     def abandoned(self, batch: Batch[K, V]) -> None:
         """Take note that nobody waits any more for the call of ``batch``, which goes on after its timeout."""
-        if give_back := self.on_abandon.pop(batch, None):
-            give_back()
         admitted = self._admitted.pop(batch, None)
         if self._circuit is not None and admitted is not None:
             probe, counts = admitted

@@ -150,9 +150,16 @@ class BatchQueue(Generic[K, V]):
                 batch, _ = queue.popitem(last=False)
                 if not batch.keys:  # all taken over by live callers, or given up
                     batch.land({}, None)
-                elif batch.state is _QUEUED:
+                else:
                     return batch
         return None
+
+    def go_on(self, part: Batch[K, V]) -> None:
+        """Queue ``part``, the rest of a batch that was being loaded, before all others."""
+        queue = self._queues[_MISS]
+        queue[part] = None
+        queue.move_to_end(part, last=False)
+        self._workers.wake()
 
     def give_up(self, batch: Batch[K, V]) -> None:
         """Remove the keys of a queued ``batch`` that no caller waits for any more."""

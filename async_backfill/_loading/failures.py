@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from async_backfill.errors import (
     AsyncBackfillError,
@@ -17,8 +17,18 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
 
+CLOSED: Final = "the cache closed before the load ended"
+
+
 class ClosingError(CacheClosedError):
     """The cache that loads was closed, as opposed to another cache that its source uses."""
+
+
+class GivenUpError(LoadError):
+    """The load of a batch was ended because no caller waited for it any more."""
+
+    def __init__(self) -> None:
+        super().__init__("cancelled: no caller waits for it any more")
 
 
 def failure_of(key: Hashable, cause: BaseException) -> AsyncBackfillError:

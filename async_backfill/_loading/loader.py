@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Generic
+from typing import TYPE_CHECKING, Generic
 
 from async_backfill._loading.batch import Batch, BatchState
 from async_backfill._loading.batch_calls import BatchCalls
 from async_backfill._loading.batch_queue import BatchQueue
 from async_backfill._loading.eager_step import eager_steps, running_task
-from async_backfill._loading.failures import ClosingError, failure_of
+from async_backfill._loading.failures import CLOSED, ClosingError, GivenUpError, failure_of
 from async_backfill._loading.overdue import Overdue
+from async_backfill._loading.parts import BatchParts
 from async_backfill._loading.signals import signals
 from async_backfill._loading.timed_call import Ended, linger, stop_reason
 from async_backfill._loading.waiting import wait_for
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from async_backfill.contracts import Clock, Source, Spawn
     from async_backfill.policies import LoadPolicy
 
-_CLOSED: Final = "the cache closed before the load ended"
-
 
 class Loader(Generic[K, V]):
     """Calls the source for the batches of its queue, and hands each outcome to its waiters.
@@ -39,7 +38,8 @@ class Loader(Generic[K, V]):
     :param report: called with each source call that has ended.
     :param spawn: starts a task that the cache owns.
     :param clock: a monotonic clock, in seconds.
-    :param before: returns what loads the batches, given what calls the source: by default just that.
+    :param before: returns what loads the batches, given what calls the source and what splits a batch: by
+        default the former.
     """
 
     def __init__(
@@ -51,21 +51,12 @@ class Loader(Generic[K, V]):
         report: Callable[[Ended[K, V]], None],
         spawn: Spawn,
         clock: Clock,
-        before: Callable[[BatchCalls[K, V]], BatchLoader[K, V]] = lambda calling: calling,
+        before: Callable[[BatchCalls[K, V], BatchParts[K, V]], BatchLoader[K, V]] = lambda calling, _: (
+            calling
+        ),
     ) -> None:
-        self.overdue: Overdue[K, V] = Overdue(
-            limit=policy.concurrency,
-            timeout=policy.timeout,
-            abandon=self._abandon,
-            spawn=spawn,
-            clock=clock,
-        )
-        self._source_calls = BatchCalls(source, policy, clock=clock, overdue=self.overdue)
-        self.calling: BatchLoader[K, V] = before(self._source_calls)
         self._policy = policy
         self._signal = signals()
-        # With ``linger`` a batch waits for more keys, so no load may start at once.
-        self._eager_steps = eager_steps() if self.calling.may_begin and not policy.linger else None
         self._landed = landed
         self._report = report
         self._loading: dict[Batch[K, V], None] = {}  # in the order they began
@@ -82,6 +73,18 @@ class Loader(Generic[K, V]):
             max_batch=policy.max_batch, signal=self._signal, workers=self._workers
         )
         self.locks: KeyLocks[K, V] = self.batch_queue.locks
+        parts = BatchParts(self.batch_queue, self._loading, signal=self._signal, land=self._land)
+        self.overdue: Overdue[K, V] = Overdue(
+            limit=policy.concurrency,
+            timeout=policy.timeout,
+            abandon=self._abandon,
+            spawn=spawn,
+            clock=clock,
+        )
+        self._source_calls = BatchCalls(source, policy, clock=clock, overdue=self.overdue)
+        self.calling: BatchLoader[K, V] = before(self._source_calls, parts)
+        # With ``linger`` a batch waits for more keys, so no load may start at once.
+        self._eager_steps = eager_steps() if self.calling.may_begin and not policy.linger else None
 
     def join_at_once(self, key: K) -> tuple[Batch[K, V], bool]:
         """Do what `BatchQueue.join` does, but start the load now if no other caller can join it in this turn.
@@ -128,19 +131,24 @@ class Loader(Generic[K, V]):
         :raises LoadError: when a source call failed as a whole, after all of them have ended.
         """
         awaited = self.batch_queue.enqueue_backfill(keys)
-        await self.wait(awaited)
         answers: dict[K, V | Failed | Elsewhere] = dict.fromkeys(keys, ELSEWHERE)
-        for batch, key in awaited.items():
-            if batch.error is not None:
-                raise failure_of(key, batch.error) from batch.error
-            for asked in batch.keys:
-                del answers[asked]
-            answers.update(batch.answers())
+        failed: tuple[K, BaseException] | None = None
+        while awaited:
+            await self.wait(awaited)
+            for batch, key in awaited.items():
+                if batch.error is not None:
+                    failed = failed or (key, batch.error)
+                for asked in batch.keys:
+                    del answers[asked]
+                answers.update(batch.answers())
+            awaited = {part: key for batch in awaited for key, part in (batch.moved or {}).items()}
+        if failed is not None:
+            raise failure_of(*failed) from failed[1]
         return answers
 
     def stop(self) -> None:
         """End every batch with `CacheClosedError` and refuse new keys."""
-        self._closed = ClosingError(_CLOSED)
+        self._closed = ClosingError(CLOSED)
         for batch in (*self.batch_queue.close(), *self._loading):
             self._land(batch, {}, self._closed)
             if batch.scope is not None:
@@ -155,6 +163,8 @@ class Loader(Generic[K, V]):
         """Wait until nothing is queued or being loaded."""
         while self.busy:
             await self._workers.idle()
+            for batch in tuple(self._loading):  # no worker runs these: they wait for other processes
+                await batch.done.wait()
 
     def _take(self) -> Batch[K, V] | None:
         batch = self.batch_queue.take()
@@ -181,7 +191,7 @@ class Loader(Generic[K, V]):
             for call in answer.calls:
                 self._report(call)
         except BaseException:  # only a cancellation of the whole cache gets here
-            self._land(batch, {}, ClosingError(_CLOSED))
+            self._land(batch, {}, ClosingError(CLOSED))
             raise
         finally:
             self._loading.pop(batch, None)
@@ -234,7 +244,7 @@ class Loader(Generic[K, V]):
         if batch.state is BatchState.QUEUED and batch not in self._loading:
             self.batch_queue.give_up(batch)
             return
-        self._land(batch, {}, None)
+        self._land(batch, {}, GivenUpError())
         if batch.full is not None:
             batch.full.set()
         if batch.scope is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic
 
 from async_backfill._loading.cycles import outer_batch, running_batch
-from async_backfill._lookup.slow_paths import failed_for_others
 from async_backfill.contracts import K, V
 from async_backfill.outcomes import ABSENT, Absent, Failed, MissCause
 
@@ -85,9 +84,8 @@ class Misses(Generic[K, V]):
         outcome = batch.outcome(key)
         if not isinstance(outcome, (Absent, Failed)):
             return outcome
-        if failed_for_others(batch, outcome):
-            again = await self._paths.load_again((key,), {key: cause}, {key} if led else set())
-            outcome = again[key]
+        if outcome is not ABSENT or batch.moved is not None:
+            outcome = await self._paths.resolved(key, batch, cause, led=led)
         return self._paths.settled(key, outcome, cause)
 
     def _is_due(self, cause: MissCause) -> bool:

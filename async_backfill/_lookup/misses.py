@@ -11,6 +11,7 @@ from async_backfill.outcomes import ABSENT, Absent, Failed
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from async_backfill._loading.batch import Batch
     from async_backfill._loading.loader import Loader
     from async_backfill._lookup.counters import Counters
     from async_backfill._lookup.miss_watch import MissWatch
@@ -99,11 +100,18 @@ class ManyMisses(Generic[K, V]):
         await self._paths.wait({batch: page[0] for batch, page in pages}, causes)
         outcomes: dict[K, V | Absent | Failed] = {}
         again: list[K] = []
+        moved: dict[K, Batch[K, V]] = {}
         for batch, page in pages:
             some = batch.outcomes(page)
             outcomes.update(some)
+            if batch.moved is not None:
+                moved.update((key, batch) for key in page if key in batch.moved)
             if batch.error is not None or batch.wanted:
-                again.extend(key for key in page if failed_for_others(batch, some[key]))
+                again.extend(key for key in page if key not in moved and failed_for_others(batch, some[key]))
+        for key, batch in (await self._paths.follow(moved, causes)).items() if moved else ():
+            outcomes[key] = batch.outcome(key)
+            if failed_for_others(batch, outcomes[key]):
+                again.append(key)
         if again:
             outcomes.update(await self._paths.load_again(again, causes, set(led)))
         return outcomes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic
 
-from async_backfill._loading.failures import failure_of
+from async_backfill._loading.failures import GivenUpError, failure_of
 from async_backfill.contracts import K, V
 from async_backfill.errors import AsyncBackfillError, LoadCycleError
 from async_backfill.outcomes import ABSENT, Absent, Failed, LoadCause, MissCause
@@ -88,6 +88,38 @@ class SlowPaths(Generic[K, V]):
                 self._counters.count_cause(MissCause.FAILED, cause)
             raise
 
+    async def resolved(
+        self, key: K, batch: Batch[K, V], cause: MissCause, *, led: bool
+    ) -> V | Absent | Failed:
+        """Return the outcome of ``key``, which failed in ``batch`` or moved on from it, in the end."""
+        if batch.moved is not None:
+            batch = (await self.follow({key: batch}, {key: cause}))[key]
+        outcome = batch.outcome(key)
+        if failed_for_others(batch, outcome):
+            outcome = (await self.load_again((key,), {key: cause}, {key} if led else set()))[key]
+        return outcome
+
+    async def follow(
+        self, joined: Mapping[K, Batch[K, V]], causes: Mapping[K, MissCause]
+    ) -> dict[K, Batch[K, V]]:
+        """Wait for the loads that keys of ``joined`` moved on to; return the batch with the outcome of each.
+
+        A load that all others had left before this caller came to wait for it is made again.
+        """
+        ended = dict(joined)
+        while True:
+            awaited: dict[Batch[K, V], K] = {}
+            for key, batch in ended.items():
+                onward = None if batch.moved is None else batch.moved.get(key)
+                if onward is None and isinstance(batch.error, GivenUpError):
+                    onward, _ = self._loader.batch_queue.join(key)
+                if onward is not None:
+                    ended[key] = onward
+                    awaited[onward] = key
+            if not awaited:
+                return ended
+            await self.wait(awaited, {key: causes[key] for key in joined})
+
     async def load_again(
         self, keys: Sequence[K], causes: Mapping[K, MissCause], led: set[K]
     ) -> dict[K, V | Absent | Failed]:
@@ -104,6 +136,7 @@ class SlowPaths(Generic[K, V]):
                 led.update((key,) if leads else ())
             awaited = {batch: key for key, batch in joined.items()}
             await self.wait(awaited, {key: causes[key] for key in keys})
+            joined = await self.follow(joined, causes)
             outcomes.update((key, batch.outcome(key)) for key, batch in joined.items())
             keys = [key for key in keys if failed_for_others(joined[key], outcomes[key])]
             if not keys:

@@ -59,7 +59,7 @@ def make_loader(parts: Parts[K, V], far: OpenTier[K, V] | None, spawn: Spawn) ->
     def landed(batch: Batch[K, V], keys: list[K]) -> None:
         parts.near.keep(batch, keys)
         if far is not None:
-            far.writes.landed(batch, keys)
+            far.landed(batch, keys)
 
     def report(call: Ended[K, V]) -> None:
         counters, delivered, batch = parts.counters, call.delivered, call.batch
@@ -79,7 +79,7 @@ def make_loader(parts: Parts[K, V], far: OpenTier[K, V] | None, spawn: Spawn) ->
         report=report,
         spawn=spawn,
         clock=parts.settings.clock,
-        before=(lambda calling: calling) if far is None else far.before,
+        before=(lambda calling, _: calling) if far is None else far.before,
     )
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Protocol
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
 
 from async_backfill.contracts._types import K, V, V_co, V_contra
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
     from contextlib import AbstractContextManager
+
+    from async_backfill.outcomes import Absent, Failed
+
+_NOTHING: Final = MappingProxyType[Any, Any]({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +99,20 @@ class Leases(Protocol[K, V_contra]):
 
     A lease says which process loads a key. It ends by itself after a while, so that a process that dies
     blocks no other. Its token is a fencing token: a value loaded under a lease that has ended, or that a
-    put or an invalidation overruled, is not kept.
+    put or an invalidation overruled, is not kept. Who has waited long enough for another may load the key
+    as well, and end the lease with that one's token: as long as it is valid, nothing has changed.
     """
 
-    async def acquire_many(self, keys: Sequence[K], /) -> Mapping[K, bytes]:
-        """Return the tokens of new leases for those ``keys`` that have neither a value nor a lease."""
+    async def acquire_many(
+        self, keys: Sequence[K], token: bytes, /, *, outdated: Collection[K] = ()
+    ) -> Mapping[K, bytes]:
+        """Lease those ``keys`` that have neither a value nor a lease, under ``token``: 16 random bytes.
+
+        Returns the token of each key that is leased now: ``token``, or that of another lease. The value of
+        an ``outdated`` key counts as none; it can still be read until the lease ends with a new one.
+
+        The caller makes the token, so that it can release what a call that failed may have leased.
+        """
         ...
 
     async def set_many(
@@ -107,15 +121,24 @@ class Leases(Protocol[K, V_contra]):
         """Keep those ``items`` whose leases are still valid, and end these leases; return the keys kept."""
         ...
 
-    async def release_many(self, tokens: Mapping[K, bytes], /) -> None:
-        """End those leases that are still valid, without a value."""
+    async def release_many(
+        self, tokens: Mapping[K, bytes], /, *, told: Mapping[K, Absent | Failed] = _NOTHING
+    ) -> None:
+        """End those leases that are still valid, without a value.
+
+        :param told: what those who watch these keys now get to know of them. A key that is absent also
+            loses its outdated value.
+        """
         ...
 
-    def watch(self, keys: Collection[K], /) -> AbstractContextManager[Callable[[], Awaitable[None]]]:
+    def watch(
+        self, keys: Collection[K], /
+    ) -> AbstractContextManager[Callable[[], Awaitable[Mapping[K, Absent | Failed]]]]:
         """Watch ``keys`` inside ``with``; awaiting the function that it yields waits for a lease to end.
 
         The wait ends when a lease of one of ``keys`` has ended since the last wait (the first time: since
-        the watch began), or when such an end may have been missed: then the caller must look again.
+        the watch began), or when such an end may have been missed: then the caller must look again. It
+        returns what was told of these keys in the meantime.
         """
         ...
 

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 MAGIC: Final = b"\xbf"  # not a letter: the markers of leases begin with one
 VERSION: Final = 2
 LEASE: Final = b"L"
-"""The first byte of a lease's marker, which reads as no value and is not counted as rejected."""
+"""The first byte of a lease's marker; after the marker stands the outdated value, if there is one."""
+MARKER: Final = 30
+"""The length of a lease's marker in bytes: its first one, the token, and the time of its end."""
 
 _SIGNED: Final = 1
 _COMPRESSED: Final = 2
@@ -149,6 +151,14 @@ class Envelopes(Generic[V]):
             for key, data in zip(keys, found, strict=True)
         ]
 
+    def signature_of(self, key: bytes, news: bytes) -> bytes:
+        """Return the signature of ``news`` of the Redis ``key``; empty without a signing key."""
+        if self._signature is None:
+            return b""
+        signature = self._signature.copy()
+        signature.update(b"!" + _CRC.pack(len(key)) + key + news)
+        return signature.digest()
+
     def _seal(self, key: bytes, value: object, payload: bytes, now: float) -> bytes | None:
         flags = 0 if self._signature is None else _SIGNED
         size = len(payload)
@@ -166,7 +176,9 @@ class Envelopes(Generic[V]):
 
     def _open(self, key: bytes, data: bytes, now: float) -> FarCopy[V] | None:
         if data.startswith(LEASE):
-            return None
+            data = data[MARKER:]
+            if not data:
+                return None
         try:
             payload, loaded = self._unseal(key, data)
             value = self._decode(payload)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final, Generic
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
 from async_backfill.contracts import FarStore, K, Leases, V
-from async_backfill.testing._calls import PATIENCE, together
+from async_backfill.testing._calls import together
 from async_backfill.testing._claims import holds, same
+from async_backfill.testing._outdated_leases_contract import OutdatedLeasesContract, found, lease
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _RIVALS: Final = 10
 
 
-class LeasesContract(Generic[K, V]):
+class LeasesContract(OutdatedLeasesContract[K, V]):
     """Tests of the promises of `Leases`; inherit from it, and give four fixtures.
 
     ``leases``, ``rival`` and ``brief`` belong to three processes that share the far tier's ``store``, which
@@ -38,7 +39,7 @@ class LeasesContract(Generic[K, V]):
     """The largest difference in seconds between the store's clock and the event loop's over one lease."""
 
     async def test_a_key_without_a_value_and_a_lease_is_leased(self, leases: Leases[K, V]) -> None:
-        tokens = await leases.acquire_many(tuple(self.items))
+        tokens = await lease(leases, tuple(self.items))
         same(set(tokens), set(self.items), "each free key is leased")
         holds("a token is bytes", kept=all(isinstance(token, bytes) for token in tokens.values()))
 
@@ -47,49 +48,49 @@ class LeasesContract(Generic[K, V]):
     ) -> None:
         first, *others = self.items
         await store.set_many({key: self.items[key] for key in others})
-        tokens = await leases.acquire_many(tuple(self.items))
+        tokens = await lease(leases, tuple(self.items))
         same(set(tokens), {first}, "only the key without a value is leased")
 
     async def test_a_leased_key_is_not_leased_again(self, leases: Leases[K, V], rival: Leases[K, V]) -> None:
         first, *others = self.items
-        await leases.acquire_many((first,))
-        same(set(await rival.acquire_many(tuple(self.items))), set(others), "another gets the free keys only")
-        same(dict(await leases.acquire_many((first,))), {}, "nor does its own process get it twice")
+        await lease(leases, (first,))
+        same(set(await lease(rival, tuple(self.items))), set(others), "another gets the free keys only")
+        same(dict(await lease(leases, (first,))), {}, "nor does its own process get it twice")
 
     async def test_of_all_who_ask_at_once_one_gets_the_lease(
         self, leases: Leases[K, V], rival: Leases[K, V]
     ) -> None:
         key = next(iter(self.items))
-        calls = [partial(asker.acquire_many, (key,)) for asker in (leases, rival)] * _RIVALS
+        calls = [partial(lease, asker, (key,)) for asker in (leases, rival)] * _RIVALS
         granted = [tokens for tokens in await together(*calls) if tokens]
         same([set(tokens) for tokens in granted], [{key}], "exactly one of them gets it")
 
     async def test_what_is_loaded_under_a_lease_is_kept_and_ends_it(
         self, store: FarStore[K, V], leases: Leases[K, V], rival: Leases[K, V]
     ) -> None:
-        tokens = await leases.acquire_many(tuple(self.items))
+        tokens = await lease(leases, tuple(self.items))
         same(set(await leases.set_many(self.items, tokens)), set(self.items), "all are kept")
-        same(await self._find(store), dict(self.items), "the stored values are found")
+        same(await found(store, self.items), dict(self.items), "the stored values are found")
         await store.delete_many(tuple(self.items))
-        again = await rival.acquire_many(tuple(self.items))
+        again = await lease(rival, tuple(self.items))
         same(set(again), set(self.items), "once there is no value, the keys can be leased again")
 
     async def test_what_is_loaded_under_a_lease_has_a_ttl(
         self, store: FarStore[K, V], leases: Leases[K, V]
     ) -> None:
-        tokens = await leases.acquire_many(tuple(self.items))
+        tokens = await lease(leases, tuple(self.items))
         await leases.set_many(self.items, tokens, ttl=self.ttl)
         await anyio.sleep(self.ttl + self.resolution)
-        same(await self._find(store), {}, "after the ttl nothing is found")
+        same(await found(store, self.items), {}, "after the ttl nothing is found")
 
     async def test_nothing_is_kept_without_the_right_token(
         self, store: FarStore[K, V], leases: Leases[K, V], rival: Leases[K, V]
     ) -> None:
         key = next(iter(self.items))
-        tokens = await leases.acquire_many((key,))
+        tokens = await lease(leases, (key,))
         for wrong in (b"", b"0", bytes([tokens[key][0] ^ 1]) + tokens[key][1:]):
             kept = await rival.set_many({key: self.items[key]}, {key: wrong})
-            same((list(kept), await self._find(store)), ([], {}), "a wrong token keeps nothing")
+            same((list(kept), await found(store, self.items)), ([], {}), "a wrong token keeps nothing")
         same(
             list(await leases.set_many({key: self.items[key]}, tokens)),
             [key],
@@ -99,40 +100,40 @@ class LeasesContract(Generic[K, V]):
     async def test_a_lease_ends_by_itself_and_what_comes_too_late_is_not_kept(
         self, store: FarStore[K, V], brief: Leases[K, V]
     ) -> None:
-        tokens = await brief.acquire_many(tuple(self.items))
+        tokens = await lease(brief, tuple(self.items))
         await anyio.sleep(self.brief_lease + self.resolution)
         same(list(await brief.set_many(self.items, tokens)), [], "the lease is over")
-        same(await self._find(store), {}, "nothing was kept")
+        same(await found(store, self.items), {}, "nothing was kept")
 
     async def test_who_comes_too_late_harms_nobody(
         self, store: FarStore[K, V], brief: Leases[K, V], rival: Leases[K, V]
     ) -> None:
         (key, old), (_, new) = tuple(self.items.items())[:2]
-        late = await brief.acquire_many((key,))
+        late = await lease(brief, (key,))
         await anyio.sleep(self.brief_lease + self.resolution)
-        tokens = await rival.acquire_many((key,))
+        tokens = await lease(rival, (key,))
         same(set(tokens), {key}, "the key can be leased again")
         await brief.release_many(late)
         same(list(await brief.set_many({key: old}, late)), [], "the old lease stores nothing")
         same(list(await rival.set_many({key: new}, tokens)), [key], "the new lease is still held")
         same(list(await brief.set_many({key: old}, late)), [], "the old lease does not replace a value")
-        same(await self._find(store), {key: new}, "the new value is found")
+        same(await found(store, self.items), {key: new}, "the new value is found")
 
     async def test_a_released_key_can_be_leased_by_another(
         self, store: FarStore[K, V], leases: Leases[K, V], rival: Leases[K, V]
     ) -> None:
-        tokens = await leases.acquire_many(tuple(self.items))
+        tokens = await lease(leases, tuple(self.items))
         await leases.release_many(tokens)
-        same(set(await rival.acquire_many(tuple(self.items))), set(self.items), "another gets the keys")
+        same(set(await lease(rival, tuple(self.items))), set(self.items), "another gets the keys")
         same(list(await leases.set_many(self.items, tokens)), [], "a released lease stores nothing")
-        same(await self._find(store), {}, "a release leaves no value")
+        same(await found(store, self.items), {}, "a release leaves no value")
 
     async def test_a_put_wins_over_a_lease(self, store: FarStore[K, V], leases: Leases[K, V]) -> None:
         (key, loaded), (_, put) = tuple(self.items.items())[:2]
-        tokens = await leases.acquire_many((key,))
+        tokens = await lease(leases, (key,))
         await store.set_many({key: put})
         same(list(await leases.set_many({key: loaded}, tokens)), [], "the loaded value is not stored")
-        same(await self._find(store), {key: put}, "the put value is found")
+        same(await found(store, self.items), {key: put}, "the put value is found")
 
     async def test_a_delete_wins_over_a_lease(
         self, store: FarStore[K, V], leases: Leases[K, V], rival: Leases[K, V]
@@ -148,10 +149,14 @@ class LeasesContract(Generic[K, V]):
         self, store: FarStore[K, V], leases: Leases[K, V]
     ) -> None:
         first, *others = self.items
-        tokens = await leases.acquire_many(tuple(self.items))
+        tokens = await lease(leases, tuple(self.items))
         await store.delete_many((first,))
         same(set(await leases.set_many(self.items, tokens)), set(others), "all but the one are kept")
-        same(await self._find(store), {key: self.items[key] for key in others}, "the stored values are found")
+        same(
+            await found(store, self.items),
+            {key: self.items[key] for key in others},
+            "the stored values are found",
+        )
 
     async def test_who_watches_hears_when_a_lease_ends(
         self, store: FarStore[K, V], leases: Leases[K, V], rival: Leases[K, V]
@@ -169,21 +174,21 @@ class LeasesContract(Generic[K, V]):
 
         for end in (keep, leases.release_many, put, delete):
             await store.clear()
-            tokens = await leases.acquire_many((first,))
+            tokens = await lease(leases, (first,))
             with rival.watch({first, *others}) as ended:
                 await together(partial(_await, ended), partial(end, tokens))
 
     async def test_who_watches_hears_when_a_lease_ends_by_itself(self, brief: Leases[K, V]) -> None:
         key = next(iter(self.items))
         with brief.watch((key,)) as ended:
-            await brief.acquire_many((key,))
+            await lease(brief, (key,))
             await together(partial(_await, ended))
 
     async def test_who_watches_hears_of_a_lease_that_ended_before_it_waited(
         self, leases: Leases[K, V], rival: Leases[K, V]
     ) -> None:
         key = next(iter(self.items))
-        tokens = await leases.acquire_many((key,))
+        tokens = await lease(leases, (key,))
         with rival.watch((key,)) as ended:
             await leases.release_many(tokens)
             await together(partial(_await, ended))
@@ -195,17 +200,12 @@ class LeasesContract(Generic[K, V]):
         rival: Leases[K, V],
         overrule: Callable[[], Awaitable[None]],
     ) -> None:
-        tokens = await leases.acquire_many(tuple(self.items))
+        tokens = await lease(leases, tuple(self.items))
         await overrule()
         same(list(await leases.set_many(self.items, tokens)), [], "a value loaded before is not stored")
-        same(await self._find(store), {}, "nothing is found")
-        same(set(await rival.acquire_many(tuple(self.items))), set(self.items), "another gets the leases")
-
-    async def _find(self, store: FarStore[K, V]) -> dict[K, V]:
-        with anyio.fail_after(PATIENCE):
-            copies = await store.get_many(tuple(self.items))
-        return {key: copy.value for key, copy in copies.items()}
+        same(await found(store, self.items), {}, "nothing is found")
+        same(set(await lease(rival, tuple(self.items))), set(self.items), "another gets the leases")
 
 
-async def _await(ended: Callable[[], Awaitable[None]]) -> None:
+async def _await(ended: Callable[[], Awaitable[object]]) -> None:
     await ended()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, Generic
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Generic
 
 from anyio import Event, move_on_after, sleep
 
@@ -13,9 +14,11 @@ from async_backfill.contracts import K, V
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 
+    from async_backfill.outcomes import Absent, Failed
     from async_backfill.testing._memory_server import MemoryServer
     from async_backfill.testing._network_link import NetworkLink
 
+_NOTHING: Final = MappingProxyType[Any, Any]({})
 _BLIND: Final = 0.05
 """Seconds between two looks while the link is down and no news arrives."""
 
@@ -34,11 +37,13 @@ class MemoryLeases(Generic[K, V]):
         self._lease = lease
         self.calls: list[tuple[str, tuple[K, ...]]] = []
 
-    async def acquire_many(self, keys: Sequence[K], /) -> Mapping[K, bytes]:
-        """Return the tokens of new leases for those of ``keys`` that have neither a value nor a lease."""
+    async def acquire_many(
+        self, keys: Sequence[K], token: bytes, /, *, outdated: Collection[K] = ()
+    ) -> Mapping[K, bytes]:
+        """Lease ``keys`` that are free under ``token``; return the tokens of all that are leased now."""
         self.calls.append(("acquire_many", tuple(keys)))
         await self._link.there()
-        tokens = self._server.grant(keys, self._lease)
+        tokens = self._server.grant(keys, token, self._lease, outdated)
         await self._link.back()
         return tokens
 
@@ -54,19 +59,21 @@ class MemoryLeases(Generic[K, V]):
         await self._link.back()
         return kept
 
-    async def release_many(self, tokens: Mapping[K, bytes], /) -> None:
-        """End those of the leases that are still held, without a value."""
+    async def release_many(
+        self, tokens: Mapping[K, bytes], /, *, told: Mapping[K, Absent | Failed] = _NOTHING
+    ) -> None:
+        """End those of the leases that are still held, without a value; watchers get what is ``told``."""
         self.calls.append(("release_many", tuple(tokens)))
         await self._link.there()
-        self._server.end(self._server.standing(tokens))
+        self._server.end(self._server.standing(tokens), told)
         await self._link.back()
 
     @contextmanager
-    def watch(self, keys: Collection[K], /) -> Iterator[Callable[[], Awaitable[None]]]:
+    def watch(self, keys: Collection[K], /) -> Iterator[Callable[[], Awaitable[Mapping[K, Absent | Failed]]]]:
         """Watch ``keys`` for the time of ``with``; gives a function that waits for the end of a lease.
 
         It also returns when the link fails or recovers, and 20 times a second while it is down. After each
-        return it can be called again.
+        return it can be called again. It returns what was told of these keys.
         """
         watch = _Watch(self._server, self._link, frozenset(keys))
         self._server.watch(watch.look)
@@ -84,12 +91,15 @@ class _Watch(Generic[K, V]):
         self._link = link
         self._keys = keys
         self._has_ended = False
+        self._told: dict[K, Absent | Failed] = {}
         self._woken = Event()
 
-    def look(self, ended: Collection[K]) -> None:
+    def look(self, ended: Collection[K], told: Mapping[K, Absent | Failed]) -> None:
         """Note that some leases have ended, or that some have begun."""
         if self._keys.intersection(ended):
             self._has_ended = True
+        if self._link.is_up:
+            self._told.update((key, told[key]) for key in self._keys.intersection(told))
         self._woken.set()
 
     def end(self) -> None:
@@ -97,7 +107,7 @@ class _Watch(Generic[K, V]):
         self._has_ended = True
         self._woken.set()
 
-    async def wait(self) -> None:
+    async def wait(self) -> Mapping[K, Absent | Failed]:
         """Return once a lease has ended, or its end may have been missed, since the last return."""
         if not self._link.is_up:
             await sleep(_BLIND)
@@ -108,3 +118,5 @@ class _Watch(Generic[K, V]):
                 await self._woken.wait()
             self._server.end_overdue()
         self._has_ended = False
+        told, self._told = self._told, {}
+        return told

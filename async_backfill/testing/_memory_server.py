@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import count
-from typing import TYPE_CHECKING, Generic
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias
 
 from async_backfill.contracts import FarCopy, K, V
+from async_backfill.outcomes import ABSENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from async_backfill.contracts import Clock
+    from async_backfill.outcomes import Absent, Failed
+
+    Watcher: TypeAlias = Callable[[Collection[K], Mapping[K, Absent | Failed]], None]
+
+_NOTHING: Final = MappingProxyType[Any, Any]({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +41,7 @@ class MemoryServer(Generic[K, V]):
         self.clock = clock
         self._kept: dict[K, _Kept[V]] = {}
         self._leases: dict[K, _Lease] = {}
-        self._numbers = count(1)
-        self._watchers: list[Callable[[Collection[K]], None]] = []
+        self._watchers: list[Watcher[K]] = []
         self._inboxes: list[Callable[[object, Sequence[K] | None], None]] = []
 
     def __len__(self) -> int:
@@ -65,17 +70,22 @@ class MemoryServer(Generic[K, V]):
             self._kept.pop(key, None)
         self.end(gone)
 
-    def grant(self, keys: Iterable[K], lease: float) -> Mapping[K, bytes]:
-        """Return tokens of new leases of ``lease`` seconds, for ``keys`` without a value and a lease."""
+    def grant(
+        self, keys: Iterable[K], token: bytes, lease: float, outdated: Collection[K]
+    ) -> Mapping[K, bytes]:
+        """Lease those of ``keys`` that are free for ``lease`` seconds; return the tokens of all leased ones.
+
+        A key is free that has no lease, and no value unless it is ``outdated``.
+        """
         self.end_overdue()
         until = self.clock() + lease
         wanted = tuple(keys)
-        there = self.find(wanted)
-        free = [key for key in wanted if key not in there and key not in self._leases]
-        for key in free:
-            self._leases[key] = _Lease(b"lease %d" % next(self._numbers), until)
-        self._tell(())  # watchers must now wait for the end of these leases too
-        return {key: self._leases[key].token for key in free}
+        there = self.find(key for key in wanted if key not in outdated)
+        for key in wanted:
+            if key not in there and key not in self._leases:
+                self._leases[key] = _Lease(token, until)
+        self._tell((), _NOTHING)  # watchers must now wait for the end of these leases too
+        return {key: self._leases[key].token for key in wanted if key in self._leases}
 
     def standing(self, tokens: Mapping[K, bytes]) -> Sequence[K]:
         """Return the keys of those ``tokens`` whose leases are still held."""
@@ -84,11 +94,14 @@ class MemoryServer(Generic[K, V]):
             key for key, token in tokens.items() if key in self._leases and self._leases[key].token == token
         ]
 
-    def end(self, keys: Iterable[K]) -> None:
-        """End the leases of ``keys`` and wake their watchers."""
+    def end(self, keys: Iterable[K], told: Mapping[K, Absent | Failed] = _NOTHING) -> None:
+        """End the leases of ``keys`` and wake their watchers, who get what is ``told`` of these keys."""
         ended = [key for key in keys if self._leases.pop(key, None) is not None]
+        for key in ended:
+            if told.get(key) is ABSENT:
+                self._kept.pop(key, None)
         if ended:
-            self._tell(ended)
+            self._tell(ended, {key: told[key] for key in ended if key in told})
 
     def end_overdue(self) -> None:
         """End the leases that have expired."""
@@ -99,11 +112,11 @@ class MemoryServer(Generic[K, V]):
         """Return the time when the first lease of ``keys`` expires; infinity when there is none."""
         return min((self._leases[key].until for key in keys if key in self._leases), default=math.inf)
 
-    def watch(self, watcher: Callable[[Collection[K]], None]) -> None:
-        """Call ``watcher`` with the keys of leases that end, and with no keys when leases begin."""
+    def watch(self, watcher: Watcher[K]) -> None:
+        """Call ``watcher`` with the keys of leases that end and what is told; with none when leases begin."""
         self._watchers.append(watcher)
 
-    def unwatch(self, watcher: Callable[[Collection[K]], None]) -> None:
+    def unwatch(self, watcher: Watcher[K]) -> None:
         """Stop calling ``watcher``."""
         self._watchers.remove(watcher)
 
@@ -116,6 +129,6 @@ class MemoryServer(Generic[K, V]):
         for inbox in tuple(self._inboxes):
             inbox(sender, keys)
 
-    def _tell(self, ended: Collection[K]) -> None:
+    def _tell(self, ended: Collection[K], told: Mapping[K, Absent | Failed]) -> None:
         for watcher in tuple(self._watchers):
-            watcher(ended)
+            watcher(ended, told)

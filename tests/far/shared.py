@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from contextlib import contextmanager
+from types import MappingProxyType
 
 import anyio
 
 from async_backfill.contracts import FarCopy
+from async_backfill.outcomes import ABSENT
 
 
 class Shared:
@@ -20,10 +21,10 @@ class Shared:
         self.calls = []
         self.delay = 0.0
         self.delays = {}
+        self.answer_delays = {}
         self.error = None
         self.refused = []
         self.lease_seconds = 10.0
-        self._tokens = itertools.count(1)
         self._watches = []
         self._ears = {}
 
@@ -35,6 +36,10 @@ class Shared:
             await anyio.lowlevel.checkpoint()
         if self.error is not None:
             raise self.error
+
+    async def _back(self, name):
+        if delay := self.answer_delays.get(name):
+            await anyio.sleep(delay)
 
     def calls_of(self, name):
         return [keys for called, keys in self.calls if called == name]
@@ -79,10 +84,12 @@ class Shared:
             self.entries[key] = (value, now, math.inf if ttl is None else now + ttl)
             self._end_lease(key)
 
-    def _end_lease(self, key):
+    def _end_lease(self, key, told=MappingProxyType({})):
         self.leases.pop(key, None)
         for watch in self._watches:
             if key in watch[0]:
+                if key in told:
+                    watch[2][key] = told[key]
                 watch[1].set()
 
     def ears(self, name):
@@ -95,15 +102,14 @@ class Leases:
     def __init__(self, shared) -> None:
         self._shared = shared
 
-    async def acquire_many(self, keys, /):
+    async def acquire_many(self, keys, token, /, *, outdated=()):
         shared = self._shared
         await shared._call("lease", keys)
-        tokens = {}
         for key in keys:
-            if not shared.has(key) and shared.lease(key) is None:
-                tokens[key] = f"{next(shared._tokens)}".encode()
-                shared.leases[key] = (tokens[key], anyio.current_time() + shared.lease_seconds)
-        return tokens
+            if (key in outdated or not shared.has(key)) and shared.lease(key) is None:
+                shared.leases[key] = (token, anyio.current_time() + shared.lease_seconds)
+        await shared._back("lease")
+        return {key: shared.lease(key) for key in keys if shared.lease(key) is not None}
 
     async def set_many(self, items, tokens, /, *, ttl=None):
         shared = self._shared
@@ -113,22 +119,26 @@ class Leases:
         shared._set(kept, ttl)
         return list(kept)
 
-    async def release_many(self, tokens, /):
+    async def release_many(self, tokens, /, *, told=MappingProxyType({})):
         shared = self._shared
         await shared._call("release", tokens)
         for key, token in tokens.items():
             if shared.lease(key) == token:
-                shared._end_lease(key)
+                if told.get(key) is ABSENT:
+                    shared.entries.pop(key, None)
+                shared._end_lease(key, told)
 
     @contextmanager
     def watch(self, keys, /):
-        shared, watch = self._shared, [frozenset(keys), anyio.Event()]
+        shared, watch = self._shared, [frozenset(keys), anyio.Event(), {}]
         shared._watches.append(watch)
 
         async def changed():
             with anyio.move_on_after(shared.lease_seconds):
                 await watch[1].wait()
             watch[1] = anyio.Event()
+            told, watch[2] = watch[2], {}
+            return told
 
         try:
             yield changed

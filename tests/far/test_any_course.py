@@ -17,6 +17,7 @@ from tests.far.test_reading import cache_of
 pytestmark = pytest.mark.anyio
 
 KEYS = ["a", "b", "c"]
+LONGEST = 2.0  # seconds: the wait for a lease, a load, and calls of a store that hangs
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("get"), st.integers(0, 2), st.sampled_from(KEYS)),
@@ -24,6 +25,8 @@ STEPS = st.lists(
         st.tuples(st.just("write"), st.integers(0, 2), st.sampled_from(KEYS)),
         st.tuples(st.just("put"), st.integers(0, 2), st.sampled_from(KEYS)),
         st.tuples(st.just("evict"), st.integers(0, 2), st.just("")),
+        st.tuples(st.just("dead holder"), st.integers(0, 2), st.sampled_from(KEYS)),
+        st.tuples(st.just("late answers"), st.sampled_from([0.0, 0.02, 1.0]), st.just("")),
         st.tuples(st.just("pause"), st.floats(0.001, 2.0), st.just("")),
         st.tuples(st.just("network"), st.sampled_from(["fails", "hangs", "works", "slow"]), st.just("")),
     ),
@@ -48,20 +51,22 @@ class Versions:
 @pytest.mark.parametrize("stale", [False, True], ids=["plain", "stale-while-revalidate"])
 @settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(steps=STEPS)
-async def test_a_get_begun_after_an_invalidation_was_confirmed_reads_no_older_version(  # noqa: C901 - all steps
+async def test_a_get_begun_after_an_invalidation_was_confirmed_reads_no_older_version(  # noqa: C901, PLR0915 - all steps
     stale, steps
 ):
     shared, source = Shared(), Versions()
     fresh = FreshnessPolicy(ttl=1.0, stale_for=5.0) if stale else FreshnessPolicy(ttl=60.0)
     confirmed = dict.fromkeys(KEYS, 0)
-    wrong = []
+    wrong, waited = [], [0.0]
 
     async def get(cache, key):
-        least = confirmed[key]
+        least, started = confirmed[key], anyio.current_time()
         try:
             found = await cache.get(key)
         except LoadError:
             return
+        finally:
+            waited.append(anyio.current_time() - started)
         if found < least:
             wrong.append((key, found, least))
 
@@ -101,6 +106,11 @@ async def test_a_get_begun_after_an_invalidation_was_confirmed_reads_no_older_ve
                 elif step == "network":
                     shared.error = ConnectionError("gone") if which == "fails" else None
                     shared.delay = {"hangs": 3600.0, "slow": 0.03}.get(which, 0.0)
+                elif step == "late answers":
+                    shared.answer_delays["lease"] = which
+                elif step == "dead holder":
+                    if shared.lease(key) is None and not shared.has(key):
+                        shared.leases[key] = (b"of nobody", anyio.current_time() + shared.lease_seconds)
                 elif step == "evict":
                     if caches[which].stats.size:
                         caches[which].evict_oldest()
@@ -109,9 +119,11 @@ async def test_a_get_begun_after_an_invalidation_was_confirmed_reads_no_older_ve
                 else:
                     tasks.start_soon(get if step == "get" else leave, caches[which], key)
         shared.error, shared.delay = None, 0.0
+        shared.answer_delays.clear()
         await anyio.sleep(120.0)
         for cache in caches:
             await cache.settle()
             assert cache.stats.in_flight == 0
     assert wrong == []
+    assert max(waited) < LONGEST
     assert shared._watches == []

@@ -8,11 +8,11 @@ import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
 
-from async_backfill import LoadError
 from async_backfill.testing import GatedSource
-from tests.callers import outcomes, start
+from tests.callers import start
 from tests.far.shared import Leases, Shared
 from tests.far.test_reading import ROWS, CountedSource, cache_of
+from tests.leases import lease
 
 pytestmark = pytest.mark.anyio
 
@@ -73,60 +73,21 @@ async def test_two_caches_share_the_keys_of_the_same_batch_between_them():
 
 async def test_who_waits_looks_at_most_twenty_times_a_second_however_often_it_is_woken():
     shared, source = Shared(), CountedSource(ROWS)
-    await Leases(shared).acquire_many(["k1"])
+    await lease(Leases(shared), ["k1"])
 
     async def wake():
         while True:
-            for _, changed in shared._watches:
+            for _, changed, _ in shared._watches:
                 changed.set()
             await anyio.sleep(0.001)
 
-    async with fleet(source, shared, size=1) as caches, anyio.create_task_group() as tasks:
+    async with fleet(source, shared, size=1, lease_wait=9.0) as caches, anyio.create_task_group() as tasks:
         tasks.start_soon(wake)
         start(tasks, caches[0].get, "k1")
         await anyio.sleep(5.0)
         tasks.cancel_scope.cancel()
 
     assert 90 <= len(shared.calls_of("get")) <= 105
-
-
-async def test_when_the_holder_fails_the_next_one_loads():
-    shared, source = Shared(), GatedSource(ROWS)
-    async with fleet(source, shared, size=2) as caches, anyio.create_task_group() as tasks:
-        first, second = (start(tasks, cache.get, "k1") for cache in caches)
-        await wait_all_tasks_blocked()
-        source.release(ConnectionError("bad luck"))
-        await wait_all_tasks_blocked()
-        source.open()
-        await anyio.sleep(0.1)
-
-        results = {type(caller.outcome) for caller in (first, second)}
-        assert results == {LoadError, int}
-        assert len(source.calls) == 2
-
-
-async def test_an_absent_key_is_asked_for_by_each_in_turn():
-    shared, source = Shared(), CountedSource({})
-    async with fleet(source, shared) as caches:
-        assert (
-            await outcomes(lambda cache: cache.get("nobody"), *((cache,) for cache in caches)) == [None] * 3
-        )
-
-        for cache in caches:
-            await cache.settle()
-        assert len(source.calls) == 3
-        assert shared.leases == {}
-
-
-async def test_a_holder_that_died_stops_nobody_longer_than_its_lease():
-    shared, source = Shared(), CountedSource(ROWS)
-    await Leases(shared).acquire_many(["k1"])
-    async with fleet(source, shared, size=2) as caches:
-        started = anyio.current_time()
-        assert await outcomes(lambda cache: cache.get("k1"), *((cache,) for cache in caches)) == [1, 1]
-
-        assert anyio.current_time() - started == pytest.approx(10.0)
-        assert source.calls == [("k1",)]
 
 
 async def test_what_was_loaded_before_an_invalidation_elsewhere_is_not_written_after_it():
@@ -158,7 +119,7 @@ async def test_nor_where_caches_do_not_listen_to_each_other():
 
 async def test_who_waits_for_a_lease_of_a_store_that_fails_then_loads_itself():
     shared, source = Shared(), CountedSource(ROWS)
-    await Leases(shared).acquire_many(["k1"])
+    await lease(Leases(shared), ["k1"])
     async with fleet(source, shared, size=1) as caches, anyio.create_task_group() as tasks:
         caller = start(tasks, caches[0].get, "k1")
         await wait_all_tasks_blocked()
@@ -171,7 +132,7 @@ async def test_who_waits_for_a_lease_of_a_store_that_fails_then_loads_itself():
 
 async def test_who_leaves_while_it_waits_for_others_takes_nothing_with_it():
     shared, source = Shared(), CountedSource(ROWS)
-    await Leases(shared).acquire_many(["k1"])
+    await lease(Leases(shared), ["k1"])
     async with fleet(source, shared, size=1) as caches:
         with anyio.move_on_after(1.0):
             await caches[0].get("k1")

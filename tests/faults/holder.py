@@ -8,6 +8,7 @@ import sys
 from async_backfill.redis.connection import connect
 from async_backfill.redis.leases import RedisLeases
 from async_backfill.redis.store import RedisStore
+from tests.leases import lease
 
 
 async def hold(url: str, namespace: str, seconds: float, count: int) -> None:
@@ -16,7 +17,7 @@ async def hold(url: str, namespace: str, seconds: float, count: int) -> None:
         store: RedisStore[str, str] = RedisStore(redis, namespace=namespace)
         leases = RedisLeases(store, seconds=seconds)
         keys = [f"k{number}" for number in range(count)]
-        tokens = await leases.acquire_many(keys)
+        tokens = await lease(leases, keys)
         print("held", len(tokens), flush=True)  # noqa: T201 - the test reads it
         await asyncio.to_thread(sys.stdin.readline)
         kept = 0

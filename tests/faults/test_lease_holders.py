@@ -6,16 +6,18 @@ import asyncio
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+import time
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import anyio
 import pytest
 
-from async_backfill import BackfillCache, FarTier
+from async_backfill import BackfillCache, FarTier, LoadError
 from async_backfill.redis.connection import connect
 from async_backfill.redis.leases import RedisLeases
 from async_backfill.redis.store import RedisStore
+from tests.leases import lease
 
 pytestmark = [
     pytest.mark.anyio,
@@ -78,6 +80,108 @@ async def test_after_a_holder_was_killed_exactly_one_loads_once_its_lease_is_ove
                 assert one.stats.far.hits + two.stats.far.hits == 1
 
 
+async def test_a_killed_holder_costs_a_lookup_about_a_second_and_not_its_whole_lease(valkey_url, namespace):
+    source = Counted()
+    async with connect(valkey_url) as redis:
+        store = RedisStore(redis, namespace=namespace)
+        with holder(valkey_url, namespace, seconds=10.0, count=1) as process:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            async with BackfillCache(source, far=FarTier(store=store, leases=RedisLeases(store))) as cache:
+                began = time.monotonic()
+                assert await cache.get("k0") == "new"
+                assert time.monotonic() - began < 3.0
+                await cache.settle()
+
+            assert set(await store.get_many(["k0"])) == {"k0"}
+        await store.clear()
+
+
+async def test_hundreds_of_callers_who_hang_up_leave_no_key_leased(valkey_url, namespace):
+    source, keys = Counted(), [f"k{number}" for number in range(400)]
+    async with connect(valkey_url) as redis, connect(valkey_url) as other:
+        store, second = (RedisStore(one, namespace=namespace) for one in (redis, other))
+        tier = FarTier(store=store, leases=RedisLeases(store), timeout=5.0)
+        async with BackfillCache(source, far=tier) as cache:
+            for steps in range(40):
+                callers = [asyncio.create_task(cache.get(key)) for key in keys[steps * 10 : steps * 10 + 10]]
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                for caller in callers:
+                    caller.cancel()
+                await asyncio.gather(*callers, return_exceptions=True)
+            await cache.settle()
+        left = await redis.execute("KEYS", f"{namespace}:*")
+        markers = [name for name in left if (await redis.execute("GET", name)).startswith(b"L")]
+
+        assert markers == []
+        assert len(await RedisLeases(second).acquire_many(keys, b"?" * 16)) >= 1
+        await store.clear()
+
+
+@pytest.mark.parametrize("signing_key", [None, b"a secret of this fleet"])
+async def test_absence_and_failure_reach_those_who_wait_in_other_processes(
+    valkey_url, namespace, signing_key
+):
+    class Source:
+        calls = 0
+
+        async def load_many(self, keys, /):
+            self.calls += 1
+            await asyncio.sleep(0.3)
+            if "broken" in keys:
+                raise ConnectionError("down")
+            return {}
+
+    source = Source()
+    async with AsyncExitStack() as stack:
+        caches = []
+        for _ in range(4):
+            redis = await stack.enter_async_context(connect(valkey_url))
+            store = RedisStore(redis, namespace=namespace, signing_key=signing_key)
+            far = FarTier(store=store, leases=RedisLeases(store), timeout=5.0, lease_wait=5.0)
+            caches.append(await stack.enter_async_context(BackfillCache(source, far=far)))
+        for key in ("nobody", "broken"):
+            source.calls = 0
+            answers = await asyncio.gather(*(cache.get(key) for cache in caches), return_exceptions=True)
+            assert {type(answer) for answer in answers} == {type(None) if key == "nobody" else LoadError}
+            assert source.calls == 1
+
+
+async def test_a_marker_of_a_lease_of_eleven_days_counts_as_none(valkey_url, namespace):
+    source = Counted()
+    async with connect(valkey_url) as redis:
+        store = RedisStore(redis, namespace=namespace)
+        forged = b"L" + b"x" * 16 + b"%013d" % int((time.time() + 1e6) * 1000)
+        await redis.execute("SET", store.keyspace.redis_key("k0"), forged, "PX", 1_000_000_000)
+        tier = FarTier(store=store, leases=RedisLeases(store), timeout=5.0, lease_wait=60.0)
+        async with BackfillCache(source, far=tier) as cache:
+            began = time.monotonic()
+            assert await cache.get("k0") == "new"
+            assert time.monotonic() - began < 3.0
+            await cache.settle()
+        assert set(await store.get_many(["k0"])) == {"k0"}
+        await store.clear()
+
+
+async def test_a_write_that_a_full_server_refuses_leaves_no_key_leased(valkey, namespace):
+    class Filling(Counted):
+        async def load_many(self, keys, /):
+            await redis.execute("CONFIG", "SET", "maxmemory", 1)
+            return await super().load_many(keys)
+
+    async with connect(valkey.url) as redis:
+        store = RedisStore(redis, namespace=namespace)
+        tier = FarTier(store=store, leases=RedisLeases(store), timeout=5.0)
+        async with BackfillCache(Filling(), far=tier) as cache:
+            assert await cache.get("k0") == "new"
+            await cache.settle()
+
+        assert cache.stats.far.unwritten == 1
+        assert cache.stats.far.unreleased == 0
+        assert await redis.execute("EXISTS", store.keyspace.redis_key("k0")) == 0
+
+
 async def test_a_holder_that_slept_past_its_lease_writes_nothing_in_a_hundred_runs(valkey_url, namespace):
     keys = [f"k{number}" for number in range(100)]
     async with connect(valkey_url) as redis:
@@ -89,7 +193,7 @@ async def test_a_holder_that_slept_past_its_lease_writes_nothing_in_a_hundred_ru
             tokens = {}
             while len(tokens) < 100:
                 with leases.watch(keys) as changed:
-                    tokens |= await leases.acquire_many([key for key in keys if key not in tokens])
+                    tokens |= await lease(leases, [key for key in keys if key not in tokens])
                     if len(tokens) < 100:
                         await changed()
             # A third has a newer value, a third another lease, a third neither.
@@ -109,8 +213,8 @@ async def test_who_waits_for_a_lease_is_woken_and_does_not_ask_all_the_time(valk
     async with connect(valkey_url) as redis, connect(valkey_url) as other:
         store, mine = (RedisStore(one, namespace=namespace) for one in (redis, other))
         leases = RedisLeases(store, seconds=60.0)
-        tokens = await leases.acquire_many(["k1"])
-        tier = FarTier(store=mine, leases=RedisLeases(mine), timeout=5.0)
+        tokens = await lease(leases, ["k1"])
+        tier = FarTier(store=mine, leases=RedisLeases(mine, seconds=60.0), timeout=5.0)
         async with BackfillCache(source, far=tier) as cache, anyio.create_task_group() as tasks:
             tasks.start_soon(cache.get, "k1")
             await anyio.sleep(0.5)

@@ -87,7 +87,9 @@ def test_each_figure_is_the_one_that_was_counted():
         "budget": BudgetState.NEEDS_APPROVAL,
         "circuit": CircuitState.HALF_OPEN,
         "audit_dropped": 17,
-        "far": FarStats(hits=1, misses=2, failures=3, written=4, unwritten=5, circuit=CircuitState.OPEN),
+        "far": FarStats(
+            hits=1, misses=2, failures=3, written=4, unwritten=5, unreleased=0, circuit=CircuitState.OPEN
+        ),
     }
 
     assert snapshot_of(counters, **facts) == Stats(

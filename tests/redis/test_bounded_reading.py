@@ -121,7 +121,7 @@ async def test_a_lease_of_a_key_with_a_value_far_over_the_limit_needs_little_mem
     leases = RedisLeases(store)
     await store.set_many({"a": 1})
     await make_long(store, "long")
-    tokens, used = await memory_of(leases.acquire_many(["a", "long", "none"]))
+    tokens, used = await memory_of(leases.acquire_many(["a", "long", "none"], bytes(16)))
 
     assert tokens.keys() == {"long", "none"}
     assert used < 10 * LIMIT

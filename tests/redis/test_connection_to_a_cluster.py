@@ -16,6 +16,7 @@ from async_backfill.redis.journal import RedisJournal
 from async_backfill.redis.leases import RedisLeases
 from async_backfill.redis.permits import RedisPermits
 from async_backfill.redis.store import RedisStore
+from tests.leases import lease
 from tests.servers.ports import free_port
 from tests.servers.valkey import start_valkey
 
@@ -102,9 +103,9 @@ async def test_a_fleet_has_leases_permits_a_journal_and_invalidations_in_a_clust
     keys = [f"key {number}" for number in range(100)]
     async with connect(cluster[0].url) as one, connect(cluster[1].url) as other:
         leases, rival = (RedisLeases(RedisStore(redis, namespace="fleet")) for redis in (one, other))
-        tokens = await leases.acquire_many(keys)
+        tokens = await lease(leases, keys)
         assert set(tokens) == set(keys)
-        assert await rival.acquire_many(keys) == {}
+        assert await lease(rival, keys) == {}
         with rival.watch(keys) as changed:
             assert len(await leases.set_many(dict.fromkeys(keys, 1), tokens, ttl=60.0)) == len(keys)
             await asyncio.wait_for(changed(), 10.0)

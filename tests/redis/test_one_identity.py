@@ -15,6 +15,8 @@ from tests.common.key_values import ByMail, ByName, Markup, keys
 
 pytestmark = pytest.mark.anyio
 
+TOKEN, OTHER_TOKEN = bytes(16), bytes(range(16))
+
 PATIENCE = 20.0
 GOOD = [f"key{number}" for number in range(50)]
 
@@ -46,9 +48,9 @@ def test_whatever_keys_are_stored_redis_holds_what_a_dict_would(valkey_url, name
                 await store.delete_many(gone)
                 found = await store.get_many(both)
                 assert set(found) == items.keys() - set(gone)
-                tokens = await RedisLeases(store).acquire_many(both)
+                tokens = await RedisLeases(store).acquire_many(both, TOKEN)
                 assert tokens.keys() == set(both) - set(found)
-                assert await RedisLeases(store).acquire_many(both) == {}
+                assert await RedisLeases(store).acquire_many(both, OTHER_TOKEN) == tokens
 
         anyio.run(check)
 
@@ -105,10 +107,10 @@ async def test_an_odd_key_is_leased_to_everybody_because_it_is_shared_with_nobod
     async with connect(valkey_url) as redis:
         leases = RedisLeases(RedisStore(redis, namespace=namespace))
         for others in (["a"], []):
-            tokens = await leases.acquire_many([odd, *others])
+            tokens = await leases.acquire_many([odd, *others], TOKEN)
             assert set(tokens) == {odd, *others}
             assert list(await leases.set_many(dict.fromkeys(tokens, 1), tokens)) == others
-        tokens = await leases.acquire_many([odd])
+        tokens = await leases.acquire_many([odd], TOKEN)
         await leases.release_many(tokens)
         with leases.watch([odd]):
             pass
@@ -166,7 +168,7 @@ async def test_a_key_type_of_the_users_own_is_the_same_in_store_leases_and_messa
         store = RedisStore(redis, namespace=namespace, key_type=any_case)
         await store.set_many({AnyCase("Ada"): 1})
         assert set(await store.get_many([AnyCase("ADA"), "ada"])) == {AnyCase("ada")}
-        assert set(await RedisLeases(store).acquire_many([AnyCase("ADA"), "ada"])) == {"ada"}
+        assert set(await RedisLeases(store).acquire_many([AnyCase("ADA"), "ada"], TOKEN)) == {"ada"}
         messages = RedisInvalidations(redis, namespace=namespace, key_type=any_case)
         tasks.start_soon(messages.listen, heard.append)
         sender = RedisInvalidations(redis, namespace=namespace, key_type=any_case)

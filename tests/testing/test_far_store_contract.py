@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
+from types import MappingProxyType
 
 import anyio
 import pytest
@@ -202,8 +203,48 @@ class Leases:
 
 
 class LeasesValues(Leases):
-    async def acquire_many(self, keys, /):
-        return {**dict.fromkeys(keys, b"1"), **await self._leases.acquire_many(keys)}
+    async def acquire_many(self, keys, token, /, *, outdated=()):
+        return {**await self._leases.acquire_many(keys, token), **dict.fromkeys(keys, token)}
+
+
+class MakesItsOwnTokens(Leases):
+    async def acquire_many(self, keys, token, /, *, outdated=()):
+        return await self._leases.acquire_many(keys, token[::-1], outdated=outdated)
+
+
+class HidesTheHolder(Leases):
+    async def acquire_many(self, keys, token, /, *, outdated=()):
+        tokens = await self._leases.acquire_many(keys, token, outdated=outdated)
+        return {key: held for key, held in tokens.items() if held == token}
+
+
+class LeasesNothingOutdated(Leases):
+    async def acquire_many(self, keys, token, /, *, outdated=()):
+        return await self._leases.acquire_many(keys, token)
+
+
+class DropsWhatIsOutdated(Leases):
+    async def acquire_many(self, keys, token, /, *, outdated=()):
+        self._server.forget([key for key in outdated if key not in self._server._leases])
+        return await self._leases.acquire_many(keys, token, outdated=outdated)
+
+
+class TellsNothing(Leases):
+    async def release_many(self, tokens, /, *, told=MappingProxyType({})):
+        await self._leases.release_many(tokens)
+
+
+class TellsWhatIsNotItsOwn(Leases):
+    async def release_many(self, tokens, /, *, told=MappingProxyType({})):
+        self._server._tell(tuple(told), told)
+        await self._leases.release_many(tokens, told=told)
+
+
+class KeepsWhatIsAbsent(Leases):
+    async def release_many(self, tokens, /, *, told=MappingProxyType({})):
+        kept = dict(self._server._kept)
+        await self._leases.release_many(tokens, told=told)
+        self._server._kept.update(kept)
 
 
 class HasNoFence(Leases):
@@ -231,12 +272,12 @@ class KeepsAllOrNothing(Leases):
 
 
 class ReleasesWhatIsNotItsOwn(Leases):
-    async def release_many(self, tokens, /):
-        self._server.end(tokens)
+    async def release_many(self, tokens, /, *, told=MappingProxyType({})):
+        self._server.end(tokens, told)
 
 
 class NeverReleases(Leases):
-    async def release_many(self, tokens, /):
+    async def release_many(self, tokens, /, *, told=MappingProxyType({})):
         pass
 
 
@@ -301,6 +342,15 @@ def test_leases_that_keep_their_promises_pass():
         (NeverReleases, "test_a_released_key_can_be_leased_by_another"),
         (NeverReleases, "test_who_watches_hears_when_a_lease_ends"),
         (HearsNothing, "test_who_watches_hears_when_a_lease_ends"),
+        (MakesItsOwnTokens, "test_a_key_without_a_value_and_a_lease_is_leased"),
+        (HidesTheHolder, "test_who_gets_no_lease_learns_the_token_of_the_one_there_is"),
+        (HasNoFence, "test_who_waited_may_keep_a_value_under_the_lease_of_another"),
+        (LeasesNothingOutdated, "test_an_outdated_value_can_be_read_while_its_key_is_leased"),
+        (DropsWhatIsOutdated, "test_an_outdated_value_can_be_read_while_its_key_is_leased"),
+        (DropsWhatIsOutdated, "test_an_outdated_value_outlives_a_lease_that_ends_by_itself"),
+        (TellsNothing, "test_who_watches_is_told_of_an_absent_key_and_of_a_failure"),
+        (TellsWhatIsNotItsOwn, "test_who_has_no_lease_any_more_tells_nothing"),
+        (KeepsWhatIsAbsent, "test_a_release_leaves_an_outdated_value_but_not_that_of_an_absent_key"),
         (HearsOnlyWhileItWaits, "test_who_watches_hears_of_a_lease_that_ended_before_it_waited"),
         (NoticesNoLeaseThatIsOver, "test_who_watches_hears_when_a_lease_ends_by_itself"),
     ],

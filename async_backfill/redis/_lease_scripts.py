@@ -1,0 +1,88 @@
+"""The Lua scripts of leases in Redis: acquire them, end them.
+
+A marker is ``L``, a token of 16 bytes, the time of its end in milliseconds as 13 digits, the outdated value.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+ACQUIRE: Final = """
+local time, answers = redis.call('TIME'), {}
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local lease = 'L' .. ARGV[1] .. string.format('%013d', now + ARGV[2])
+for i = 1, #KEYS do
+    local kind = redis.call('TYPE', KEYS[i])['ok']
+    local old = kind == 'string' and redis.call('GETRANGE', KEYS[i], 0, ARGV[#ARGV] + 30) or ''
+    local left = -1
+    if string.sub(old, 1, 1) == 'L' then
+        left = (tonumber(string.sub(old, 18, 30)) or 0) - now
+        if left >= 0 and left <= tonumber(ARGV[2]) then
+            answers[i] = {left, string.sub(old, 2, 17)}
+        end
+        old = string.sub(old, 31)
+    end
+    if not answers[i] and old ~= '' and old ~= ARGV[2 + i] and ARGV[2 + i] ~= '*' then
+        answers[i] = old
+    elseif not answers[i] then
+        local ttl = redis.call('PTTL', KEYS[i])
+        if old == '' or old == ARGV[2 + i] or ttl == 0 then
+            redis.call('SET', KEYS[i], lease, 'PX', ARGV[2])
+        elseif ttl > 0 then
+            redis.call('SET', KEYS[i], lease .. old, 'PX', ttl)
+        else
+            redis.call('SET', KEYS[i], lease .. old)
+        end
+        answers[i] = 1
+    end
+end
+return answers
+"""
+"""A Lua script that leases each key without a value and a lease, or whose value is known and counts as none.
+
+For each key it gets such a value, or ``*`` for any. It returns for each 1 (leased), the milliseconds left of
+another's lease and its token, or the value: of one that is too long for the reader, whose limit is the last
+argument, only so much that this shows. A key of another Redis type, or with a lease that is over or
+longer than these leases are, counts as free.
+"""
+
+END: Final = """
+local time, kept, news = redis.call('TIME'), {}, ''
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+for i = 1, #KEYS do
+    local value, at = redis.pcall('GET', KEYS[i]), 3 * i
+    local new, old = ARGV[at + 1], nil
+    kept[i] = 0
+    if type(value) == 'string' and string.sub(value, 1, 17) == ARGV[at] then
+        if (tonumber(string.sub(value, 18, 30)) or 0) >= now then
+            kept[i], old = 1, string.sub(value, 31)
+        end
+    end
+    if kept[i] == 1 then
+        local ttl, ended = redis.call('PTTL', KEYS[i]), nil
+        if new == '' and old ~= '' and ttl > 0 then
+            ended = redis.pcall('SET', KEYS[i], old, 'PX', ttl)
+        elseif new == '' and old ~= '' and ttl < 0 then
+            ended = redis.pcall('SET', KEYS[i], old)
+        elseif new == '' or new == '-' then
+            redis.call('DEL', KEYS[i])
+        elseif ARGV[1] == '' then
+            redis.call('SET', KEYS[i], new)
+        else
+            redis.call('SET', KEYS[i], new, 'PX', ARGV[1])
+        end
+        if type(ended) == 'table' and ended['err'] then
+            redis.call('DEL', KEYS[i])
+        end
+        news = news .. ARGV[at + 2]
+    else
+        news = news .. string.sub(ARGV[at + 2], 1, 16) .. string.char(0)
+    end
+end
+redis.call('PUBLISH', ARGV[2], news)
+return kept
+"""
+"""A Lua script that ends leases that are still held, and wakes the watchers.
+
+Each ends with a value, with the outdated value (an empty new one), or with nothing (``-``).
+"""
