@@ -12,18 +12,17 @@ from async_backfill import BackfillCache, FarTier, FreshnessPolicy
 from async_backfill.redis import RedisStore, connect
 from async_backfill.redis._values.same import is_same
 from async_backfill.sources.sql import StatementSource, open_database
-from tests.sources.sql_tables import server_url
+from tests.sources import sql_tables
 
 pytestmark = pytest.mark.anyio
+server_url = sql_tables.server_url  # a fixture
 
 STATEMENT = """
 SELECT id, 9.99::numeric AS price, id::text::uuid AS owner, DATE '2026-11-30' AS day, now() AS at,
        now()::timestamp AS naive, TIME '12:30' AS hour, INTERVAL '1 day 2 hours' AS span,
        2::bigint ^ 60 AS large, ARRAY['a', NULL] AS tags, ARRAY[id] AS ids, 'x'::bytea AS raw,
-       NULL AS nothing,
-       true AS flag, 1.5 AS ratio
-FROM unnest(ARRAY['00000000-0000-0000-0000-000000000001',
-                  '00000000-0000-0000-0000-000000000002']::uuid[]) AS id
+       NULL AS nothing, true AS flag, 1.5 AS ratio
+FROM unnest(ARRAY['00000000-0000-0000-0000-000000000001'::uuid, '00000000-0000-0000-0000-000000000002']) AS id
 WHERE id IN :keys
 """
 KEYS = [uuid.UUID(int=1), uuid.UUID(int=2)]
