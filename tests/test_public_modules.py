@@ -19,8 +19,8 @@ PUBLIC = """
 async_backfill
   AsyncBackfillError AuditRecord BackfillCache BackfillCause BackfillPolicy BudgetState
   CacheClosedError CircuitOpenError CircuitPolicy CircuitState ConfigurationError Failed FarTier
-  FreshnessPolicy HistoryPolicy JournalError KeyNotFoundError LoadCycleError LoadError LoadPolicy
-  LoadTimeoutError MappingSource MemoryStore MissCause MissingExtraError ScenarioError SimulatedSource
+  FreshnessPolicy HistoryPolicy JournalError KeyNotFoundError KeyRefusedError LoadCycleError LoadError
+  LoadPolicy LoadTimeoutError MappingSource MemoryStore MissCause MissingExtraError ScenarioError SimulatedSource
   Stats Status StoreError WeighedStore cached each
 async_backfill.backfill
 async_backfill.backfill.audit_file
