@@ -123,10 +123,10 @@ def test_keys_that_are_refused_are_left_out_counted_and_logged_once_a_second(cap
     keyspace.names([object()])
     now[0] = 1.0
     keyspace.names([math.nan])
-    assert [line.partition(": ")[2][:51] for line in caplog.messages] == [
-        "a key of type object cannot leave this process: it ",
-        "a key of type float cannot leave this process: NaN ",
-    ]
+    assert ["a key of type object cannot" in line for line in caplog.messages] == [True, False]
+    assert (
+        "only its process has it: nan: a key of type float cannot leave this process: NaN is" in caplog.text
+    )
 
 
 def test_a_key_type_that_makes_another_key_than_it_was_given_is_found_out():
