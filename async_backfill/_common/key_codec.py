@@ -13,6 +13,7 @@ from async_backfill._common.key_classes import GIVE, KeyClasses, UnknownClassErr
 from async_backfill._common.key_decoder import DEEPEST, KeyDecoder
 from async_backfill._common.key_scalars import ENCODERS, EXACT_ENCODERS, SHORT, RefusalError, text
 from async_backfill._common.key_types import Shape, equal_shape, name_of, shape_of
+from async_backfill._common.other_keys import shown
 from async_backfill._common.typed_key import TypedKey
 from async_backfill.errors import KeyRefusedError
 
@@ -61,7 +62,7 @@ class KeyCodec:
         except Exception as error:
             kind = type(key).__name__
             why = str(error) if isinstance(error, RefusalError) else f"{type(error).__name__}: {error}"
-            problem = f"a key of type {kind} cannot leave this process: {why}"
+            problem = f"{shown(key)}: a key of type {kind} cannot leave this process: {why}"
             raise KeyRefusedError("key", problem, keys=(key,)) from error
 
     def decode(self, data: bytes) -> Hashable:

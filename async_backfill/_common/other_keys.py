@@ -45,7 +45,7 @@ def failures(
     for key in asked:
         if key not in answered:
             other = by_look.get(_look(key), by_look.get(type(key), first))
-            failed[key] = Failed(error(f"{_shown(other)} instead of {_shown(key)}{_difference(key, other)}"))
+            failed[key] = Failed(error(f"{shown(other)} instead of {shown(key)}{_difference(key, other)}"))
     return failed
 
 
@@ -70,7 +70,8 @@ def _zone(key: Hashable) -> object:
     return getattr(key, "tzinfo", None)
 
 
-def _shown(key: Hashable) -> str:
+def shown(key: Hashable) -> str:
+    """Return ``key`` in a few characters, whatever its class does."""
     try:
         return reprlib.repr(key)
     except Exception:  # noqa: BLE001 - a class of the user's

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, cast
 
 from async_backfill._common.key_codec import KeyCodec
 from async_backfill._common.key_scalars import SHORT
+from async_backfill._common.other_keys import shown
 from async_backfill._common.validation import text
 from async_backfill.contracts import K
 from async_backfill.errors import ConfigurationError, KeyRefusedError
@@ -135,7 +136,9 @@ class Keyspace(Generic[K]):
         if type(key) is not str and type(key) is not int and not self._codec.comes_back(key, packed):
             kind = type(key).__name__
             raise KeyRefusedError(
-                "key_type", f"others cannot decode a key of type {kind}: set key_type={kind}", keys=(key,)
+                "key_type",
+                f"{shown(key)}: others cannot decode a key of type {kind}: set key_type={kind}",
+                keys=(key,),
             )
         return packed
 

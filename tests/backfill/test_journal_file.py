@@ -193,7 +193,9 @@ async def test_that_keys_are_left_out_is_said_once_and_why(tmp_path, caplog):
         await journal.save(Heats({Point(1, 2): 2.0, Colour.RED: 1.0}, None))
 
     (line,) = caplog.messages
-    assert line.startswith("some hot keys are not in the journal, and start cold: a key of type Point cannot")
+    assert line.startswith(
+        "some hot keys are not in the journal, and start cold: Point(x=1, y=2): a key of type Point"
+    )
     assert line.endswith("say key_type=Point")
 
 
