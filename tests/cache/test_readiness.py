@@ -122,7 +122,7 @@ async def test_a_hundred_questions_begin_it_once():
         assert source.calls == [(0, 1, 2, 3)]
 
 
-async def test_traffic_before_the_first_question_does_not_make_a_cache_without_history_unready():
+async def test_traffic_before_the_first_question_leaves_a_cache_without_history_ready():
     async with cache_of(journal=None, capacity=5) as cache:
         for key in range(20):
             await cache.get(key)
