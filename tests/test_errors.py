@@ -53,7 +53,7 @@ def test_an_absence_is_no_failure_and_a_failure_no_absence():
     assert not issubclass(CacheClosedError, LoadError)
 
 
-def test_a_key_that_is_not_found_is_no_key_error_because_that_shows_its_text_in_quotes():
+def test_a_key_that_is_not_found_is_no_key_error_which_shows_its_text_in_quotes():
     assert not issubclass(KeyNotFoundError, KeyError)
     assert str(KeyNotFoundError("no key 'a'", key="a")) == "no key 'a'"
 

@@ -103,7 +103,7 @@ def cycles(imports):
         ahead = [name]
         while ahead:
             new = imports.get(ahead.pop(), set()) - met
-            met |= new
+            met.update(new)
             ahead += new
     groups = {
         frozenset(other for other in met if name in reached.get(other, ())) for name, met in reached.items()
@@ -218,7 +218,7 @@ def test_an_import_that_is_forbidden_is_found(tmp_path):
     ]
 
 
-def test_an_import_that_a_contract_makes_an_exception_of_is_allowed_there_and_nowhere_else(tmp_path):
+def test_an_import_that_a_contract_excepts_is_allowed_there_and_nowhere_else(tmp_path):
     sources = {"left/deep.py": "import stamina", "low.py": "from stamina import retry"}
     build(tmp_path, sources)
     contract = {

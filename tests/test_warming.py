@@ -151,7 +151,7 @@ async def test_a_store_that_fails_stops_the_copy_and_the_error_says_what_was_wri
     assert list(shelf.rows) == [key for number in range(3) for key in page(number)]
 
 
-async def test_writes_that_are_under_way_are_finished_after_a_failure_and_counted_but_none_is_begun():
+async def test_after_a_failure_the_writes_under_way_are_finished_and_none_is_begun():
     async def before(items):
         if "1.0" in items:
             raise ConnectionError("gone")

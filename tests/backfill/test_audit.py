@@ -195,7 +195,7 @@ def test_refusals_that_differ_in_what_matters_are_not_folded(name, one, other):
     assert [getattr(record, name) for record in log.records] == [one, other]
 
 
-def test_a_decision_that_repeats_one_that_was_dropped_is_still_folded_into_the_latest():
+def test_a_decision_that_repeats_a_dropped_one_is_still_folded_into_the_latest():
     log, _ = make_log(keep=1)
     for status in itertools.chain([Status.STARTED], itertools.repeat(Status.DENIED, 5)):
         log.add(status, lookup=1)

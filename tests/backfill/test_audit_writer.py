@@ -268,7 +268,7 @@ async def test_a_record_that_changed_while_its_write_failed_is_tried_again_as_it
         assert shelf.writes == [(record(1, 2),)]
 
 
-async def test_there_is_never_more_than_one_write_at_once_and_never_an_older_record_after_a_newer_one():
+async def test_there_is_one_write_at_once_and_no_older_record_after_a_newer_one():
     async with writing() as (writer, shelf, tasks):
         shelf.error = OSError("disk full")
         writer.report(record(1))
@@ -307,7 +307,7 @@ async def test_a_flush_that_is_cancelled_loses_nothing():
         assert set(shelf.kept) == {1}
 
 
-async def test_what_was_being_written_when_the_tasks_were_cancelled_is_written_by_a_last_flush():
+async def test_a_last_flush_writes_what_was_being_written_when_tasks_were_cancelled():
     shelf = Shelf()
     async with create_task_group() as tasks:
         writer = AuditWriter(shelf, interval=1.0, spawn=tasks.start_soon)

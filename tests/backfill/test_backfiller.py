@@ -184,7 +184,7 @@ async def test_no_more_backfills_start_than_there_are_permits_and_the_others_are
 
 
 @pytest.mark.anyio
-async def test_without_a_permit_an_offer_is_denied_at_once_when_the_scan_has_seen_what_is_left():
+async def test_without_a_permit_an_offer_is_denied_once_the_scan_has_seen_what_is_left():
     async with backfilling(max_backfills=1, limit=1) as (rig, _):
         await offer(rig)
         pages = rig.scan.pages

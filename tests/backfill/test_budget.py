@@ -68,7 +68,7 @@ def test_a_limit_that_is_no_whole_number_of_zero_or_more_is_refused(max_backfill
 
 
 @pytest.mark.parametrize("approved", [*NO_COUNTS, 0, None])
-def test_an_approval_that_is_no_whole_number_of_one_or_more_is_refused_and_adds_nothing(approved):
+def test_an_approval_that_is_no_positive_whole_number_is_refused_and_adds_nothing(approved):
     budget = BackfillBudget(2)
     with pytest.raises(ConfigurationError) as refused:
         budget.approve(approved)

@@ -301,9 +301,7 @@ async def test_a_folder_that_may_not_be_written_leaves_the_old_file(tmp_path):
     assert await journal.load() == SMALL
 
 
-async def test_a_save_that_is_cancelled_does_not_wait_for_the_disk_and_changes_nothing_later(
-    tmp_path, monkeypatch
-):
+async def test_a_cancelled_save_does_not_wait_for_the_disk_and_changes_nothing_later(tmp_path, monkeypatch):
     journal = JournalFile(tmp_path / "hot.journal")
     await journal.save(SMALL)
     gate, fsync = os.pipe(), os.fsync

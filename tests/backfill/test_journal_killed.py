@@ -51,7 +51,7 @@ for _ in sys.stdin:
 """
 
 
-def test_a_process_that_is_killed_at_any_moment_leaves_a_journal_without_the_last_interval_at_most(
+def test_a_process_killed_at_any_moment_loses_one_interval_of_its_journal_at_most(
     tmp_path,
 ):
     path = tmp_path / "hot.journal"

@@ -176,7 +176,7 @@ def test_a_cache_that_would_take_too_long_to_fill_is_filled_with_an_eighth():
     assert grown("ours:Lru", 8_000, "put_many", 0.0)[1] == 8_000
 
 
-def test_the_limited_source_refuses_more_keys_than_it_takes_and_works_on_a_few_calls_at_once():
+def test_the_limited_source_refuses_too_many_keys_and_works_on_a_few_calls():
     async def ask():
         source = LimitedSource(0.0, at_once=2, at_most=3)
         with pytest.raises(ValueError, match="4 keys in one call, 3 are allowed"):
@@ -217,7 +217,7 @@ def test_every_claim_of_the_goals_is_about_a_workload_and_a_contender_that_exist
         assert goal.rivals is None or goal.rivals in WORKLOADS
 
 
-def test_a_goal_is_held_up_to_its_limit_lost_beyond_it_and_open_where_nothing_was_measured():
+def test_a_goal_is_held_up_to_its_limit_lost_beyond_it_and_open_if_not_measured():
     goal = Goal("hit", "≤ 2", (AtMostTimes("hits", FIFO, 2.0),), "hits")
 
     held, lost, absent, without = (
@@ -240,7 +240,7 @@ def test_all_goals_are_judged_also_from_nothing_and_a_lost_row_is_shown_as_lost(
     assert lines[-1] == "| objects left behind | 0 | not measured |  | not measured |"
 
 
-def test_the_best_peer_is_neither_this_project_nor_a_floor_and_the_best_with_a_bound_is_named_as_well():
+def test_the_best_peer_is_no_floor_and_not_ours_and_the_best_bounded_is_named_too():
     result = result_of(FIFO, 2.0)
     unbounded = Row("unbounded", [Sample(1.5)], remark="no bound")
     slow = Row("slow", [Sample(99.0)])

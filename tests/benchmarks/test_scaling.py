@@ -65,7 +65,7 @@ def test_each_kind_of_work_is_measured_at_each_size_and_for_each_order(results):
     assert {(tail.what, tail.who, tail.size) for tail in results.tails} == slowest
 
 
-def test_at_least_as_many_single_misses_are_timed_as_were_asked_for_and_as_many_of_the_floor(results):
+def test_as_many_single_misses_as_asked_for_are_timed_and_as_many_of_the_floor(results):
     counts = {(tail.cost.count, tail.floor.count) for tail in results.tails if tail.what != ALL_HIT}
 
     assert counts == {(10, 10), (12, 12)}  # starts anew after each two, and after each four

@@ -77,7 +77,7 @@ def test_at_threshold_zero_every_miss_starts_a_backfill_that_may_evict():
     assert result.backfills == round((1 - result.hit_rate) * len(stream.lookups))
 
 
-def test_threshold_zero_reads_more_and_hits_less_than_one_half_where_backfills_may_evict():
+def test_threshold_zero_reads_more_and_hits_less_where_backfills_may_evict():
     stream = skewed_stream(Skew(keys=500, lookups=3000, exponent=2.0))
     at_zero = anyio.run(measure, stream, Case(threshold=0.0, evicts=True), SMALL)
     at_one_half = anyio.run(measure, stream, Case(threshold=0.5, evicts=True), SMALL)
@@ -169,7 +169,7 @@ def test_some_lookups_of_the_skewed_stream_ask_for_keys_that_do_not_exist():
     assert 600 < absent < 900
 
 
-def test_popularity_in_the_skewed_stream_has_nothing_to_do_with_the_order_of_the_table():
+def test_popularity_in_the_skewed_stream_is_independent_of_the_order_of_the_table():
     stream = small_stream()
     first_half = set(list(stream.table)[:250])
     asked = [key for key in stream.table if key in set(stream.lookups)]

@@ -124,7 +124,7 @@ def statuses(cache):
 # when
 
 
-async def test_a_backfill_starts_when_the_share_of_misses_reaches_the_threshold_and_not_before():
+async def test_a_backfill_starts_when_the_miss_rate_reaches_the_threshold_not_before():
     cache, source = scanned(miss_threshold=0.5, backfill_batch=2)
     async with cache:
         await cache.put_many({"x": 0, "y": 0})
@@ -296,9 +296,7 @@ async def test_without_a_permit_reads_go_on():
         (1, "ada", None, "reason"),
     ],
 )
-async def test_an_approval_without_a_number_a_name_or_a_reason_is_refused_and_changes_nothing(
-    n, by, reason, setting
-):
+async def test_an_approval_without_number_name_or_reason_is_refused_changing_nothing(n, by, reason, setting):
     cache, _ = scanned(max_backfills=0)
     async with cache:
         with pytest.raises(ConfigurationError) as refused:
@@ -402,7 +400,7 @@ async def test_room_that_is_gone_when_the_backfill_lands_is_not_taken_by_evictin
         assert [cache.peek(key) for key in ("x", "y", "a", "b", "c")] == [0, 0, "A", None, None]
 
 
-async def test_a_key_that_a_caller_waits_for_has_its_room_before_the_keys_that_nobody_asked_for():
+async def test_a_key_that_a_caller_waits_for_has_room_before_keys_nobody_asked_for():
     async with gated(capacity=3, backfill_batch=2) as (cache, source, tasks):
         await cache.put("x", 0)
         await begin(tasks, cache.force_backfill)
@@ -416,7 +414,7 @@ async def test_a_key_that_a_caller_waits_for_has_its_room_before_the_keys_that_n
         assert cache.stats.evictions == 0
 
 
-async def test_with_leave_to_evict_a_backfill_loads_at_most_as_many_keys_as_the_cache_holds():
+async def test_a_backfill_that_may_evict_loads_no_more_keys_than_the_cache_holds():
     cache, source = scanned(capacity=2, backfill=BackfillPolicy(evicts=True))
     async with cache:
         await cache.put_many({"x": 0, "y": 0})
@@ -529,7 +527,7 @@ async def test_a_key_whose_load_a_caller_took_over_in_vain_is_backfilled_by_the_
 # what goes wrong
 
 
-async def test_a_backfill_that_fails_is_a_record_an_event_and_a_count_and_nobodys_exception():
+async def test_a_failed_backfill_is_a_record_an_event_a_count_and_nobodys_exception():
     events = []
     cache, source = scanned(**AT_EVERY_MISS, max_backfills=5, observers=[events.append])
     async with cache:
@@ -752,7 +750,7 @@ async def test_a_sink_has_every_record_at_the_close():
     assert len(sink.records) == 6
 
 
-async def test_a_backfill_under_way_at_the_close_is_cancelled_and_its_record_reaches_the_sink():
+async def test_a_backfill_under_way_at_the_close_is_cancelled_and_its_record_saved():
     sink = Sink()
     source = GatedSource(ROWS)
     cache = BackfillCache(source, scan=MappingSource(ROWS), audit_sink=sink)

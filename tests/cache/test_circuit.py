@@ -53,7 +53,7 @@ async def fail(cache, times):
             await cache.get("a")
 
 
-async def test_after_three_failures_in_a_row_callers_fail_at_once_and_the_source_is_left_alone():
+async def test_after_three_failures_in_a_row_callers_fail_at_once_without_a_call():
     source = Source()
     cache, _ = new_cache(source)
     async with cache:

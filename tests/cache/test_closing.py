@@ -139,7 +139,7 @@ async def test_settle_ends_when_the_cache_closes():
     assert ended is None or isinstance(ended, CacheClosedError)
 
 
-async def test_a_forced_backfill_that_waits_for_another_one_does_not_begin_when_the_cache_closes():
+async def test_a_forced_backfill_that_waits_for_another_does_not_begin_at_the_close():
     class Scan:
         scans = 0
 

@@ -156,7 +156,7 @@ async def test_after_a_source_cancelled_itself_the_next_get_loads_again():
         assert cache.stats.in_flight == 0
 
 
-async def test_loads_that_wait_for_a_place_are_made_although_the_one_before_cancelled_itself():
+async def test_loads_that_wait_for_a_place_are_made_though_the_last_cancelled_itself():
     source = FailingSource(await leaked_cancellation())
     load = LoadPolicy(concurrency=1, max_batch=1)
     async with BackfillCache(source, load=load) as cache:
@@ -178,7 +178,7 @@ async def test_a_source_that_cancels_itself_fails_a_backfill_and_cancels_nobody(
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-def test_an_exception_that_ends_the_process_goes_through_and_leaves_a_cache_that_works(backend, error):
+def test_an_exception_that_ends_the_process_goes_through_and_the_cache_works(backend, error):
     source = FailingSource(error())
     cache = BackfillCache(source)
 

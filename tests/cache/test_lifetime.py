@@ -147,7 +147,7 @@ async def left_open_with_a_load_under_way(cache):
     return waiting, asyncio.get_running_loop()
 
 
-def test_a_cache_whose_event_loop_ended_with_a_load_under_way_can_be_opened_in_another_one():
+def test_a_cache_whose_event_loop_ended_during_a_load_can_be_opened_in_another():
     source = GatedSource(ROWS)
     cache = new_cache(source)
 

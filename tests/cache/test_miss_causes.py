@@ -109,7 +109,7 @@ async def test_known_absences_count_as_absent():
 
 
 @pytest.mark.parametrize("selection", ["source", "history"])
-async def test_the_trigger_stays_quiet_where_all_misses_are_evictions_or_absent_keys_and_says_so(selection):
+async def test_the_trigger_is_quiet_and_says_so_if_all_misses_are_evictions_or_absent(selection):
     source = MappingSource(ROWS)
     policy = BackfillPolicy(selection=selection, probation=True, inline=True, window=50)
     async with BackfillCache(source, scan=source, capacity=10, backfill=policy) as cache:

@@ -187,7 +187,7 @@ async def test_a_key_that_the_backfill_did_not_find_is_absent_for_who_waits():
         assert (len(source.calls), cache.stats.absent) == (1, 1)
 
 
-async def test_a_backfilled_key_that_a_live_caller_waits_for_is_stored_although_there_is_no_room():
+async def test_a_backfilled_key_a_live_caller_waits_for_is_stored_though_there_is_no_room():
     async with gated(capacity=6) as (cache, source, tasks):
         await begin(tasks, cache.force_backfill)
         await begin(tasks, cache.get, "f")

@@ -248,7 +248,7 @@ async def test_the_call_that_opens_the_circuit_is_not_split():
 
 
 @pytest.mark.anyio
-async def test_a_cancellation_that_the_source_raises_by_itself_during_the_search_fails_only_what_is_left():
+async def test_a_cancellation_raised_by_the_source_in_the_search_fails_what_is_left():
     class Source(PoisonedSource):
         async def load_many(self, keys):
             if len(self.calls) == 2:

@@ -53,7 +53,7 @@ async def test_a_stale_value_is_served_at_once_while_one_refresh_runs():
         assert (cache.stats.refresh_keys, cache.stats.miss_keys, cache.stats.source_keys) == (1, 1, 2)
 
 
-async def test_on_a_failing_source_the_stale_value_is_served_and_the_source_left_alone_for_a_while():
+async def test_when_the_source_fails_the_stale_value_is_served_and_it_is_left_alone():
     async with with_stale_key() as (cache, source, clock, _tasks):
         for failures in (1, 2, 3):
             assert await cache.get("a") == 1
@@ -80,7 +80,7 @@ async def test_when_a_stale_value_is_too_old_a_failure_reaches_the_caller():
         assert isinstance(caller.outcome, LoadError)
 
 
-async def test_a_caller_who_waits_takes_the_stale_value_after_its_time_while_the_load_goes_on():
+async def test_a_waiting_caller_takes_the_stale_value_in_time_while_the_load_goes_on():
     async with with_stale_key(stale_wait=3.0) as (cache, source, _, tasks):
         caller = start(tasks, cache.get, "a")
         await sleep(2.9)
@@ -218,7 +218,7 @@ async def test_who_waits_for_a_refresh_gets_what_a_live_caller_loads_who_took_th
         assert source.calls == [("a",), ("b",), ("a",)]
 
 
-async def test_who_waits_for_a_refresh_that_a_live_caller_took_over_waits_no_longer_than_he_would():
+async def test_who_waits_for_a_refresh_that_another_took_over_waits_no_longer():
     load = LoadPolicy(concurrency=1)
     async with with_stale_key(load=load, stale_wait=5.0) as (cache, source, _, tasks):
         start(tasks, cache.get, "b")

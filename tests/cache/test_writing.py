@@ -57,7 +57,7 @@ async def test_put_into_a_full_cache_evicts_the_key_that_was_added_first():
         assert (cache.stats.size, cache.stats.evictions) == (2, 1)
 
 
-async def test_replacing_a_value_in_a_full_cache_evicts_nothing_and_makes_its_key_no_younger():
+async def test_replacing_a_value_in_a_full_cache_evicts_nothing_and_keeps_its_age():
     async with BackfillCache(GatedSource({}), capacity=2) as cache:
         await cache.put_many({"a": 1, "b": 2})
         await cache.put("a", 3)

@@ -45,7 +45,7 @@ async def test_a_write_while_the_load_waits_for_a_place_wins_as_well(write):
         assert cache.peek("a") == ("put" if write in PUTS else None)
 
 
-async def test_a_get_after_an_invalidate_reads_what_the_source_holds_then_also_from_a_queue():
+async def test_a_get_after_an_invalidate_reads_what_the_source_holds_also_from_a_queue():
     source = GatedSource({"a": "old"})
     load = LoadPolicy(concurrency=1)
     async with BackfillCache(source, load=load) as cache, create_task_group() as tasks:

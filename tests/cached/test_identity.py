@@ -52,7 +52,7 @@ def test_late_news_of_a_death_leaves_a_new_object_in_the_same_place_alone():
 @pytest.mark.parametrize(
     ("loads", "held", "due"), [(0, 0, False), (5, 10, False), (6, 10, True), (5, 9, True)]
 )
-def test_a_sweep_is_due_once_when_more_than_half_of_what_is_held_may_be_of_dead_objects(loads, held, due):
+def test_a_sweep_is_due_once_when_over_half_of_what_is_held_may_be_of_dead_objects(loads, held, due):
     instances, thing = Instances(), Thing()
     instances.of(thing).loads = loads
     assert not instances.is_sweep_due(held)

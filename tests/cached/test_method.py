@@ -111,7 +111,7 @@ async def test_a_new_instance_in_the_place_of_a_dead_one_inherits_nothing():
     assert len(places) < 200  # so there was something to mix up
 
 
-async def test_results_of_dead_instances_leave_before_they_are_more_than_half_of_what_is_held():
+async def test_results_of_dead_instances_never_become_more_than_half_of_what_is_held():
     class_ = make_shop()
     living = [class_("A") for _ in range(10)]
     async with class_.price.cache as cache:
@@ -234,7 +234,7 @@ async def test_instances_of_subclasses_share_the_cache():
         assert cache.stats.source_calls == 2
 
 
-async def test_a_method_that_overrides_another_has_a_cache_of_its_own_and_super_asks_the_other():
+async def test_an_overriding_method_has_a_cache_of_its_own_and_super_asks_the_other():
     class_ = make_shop()
 
     class Dear(class_):

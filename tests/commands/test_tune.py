@@ -43,7 +43,7 @@ last line: the scenario's own settings; 43 settings tried on 7 lookups of 6 keys
 """
 
 
-def test_the_report_and_the_picture_are_the_same_bytes_however_many_workers_there_are(capsys):
+def test_the_report_and_the_picture_are_the_same_bytes_with_any_number_of_workers(capsys):
     assert tune("--jobs", "1", "--output", "one.json", "--plot", "one.svg", "--trials", "20") == 0
     assert tune("--jobs", "3", "--output", "three.json", "--plot", "three.svg", "--trials", "20") == 0
     assert Path("one.json").read_bytes() == Path("three.json").read_bytes()
@@ -105,7 +105,7 @@ def test_no_more_settings_are_tried_than_was_said():
     assert json.loads(Path("report.json").read_text("utf-8"))["tried"] == 5
 
 
-def test_a_checked_sample_prints_full_replays_and_says_by_how_much_the_sample_was_off(capsys):
+def test_a_checked_sample_prints_full_replays_and_how_far_the_sample_was_off(capsys):
     lookups = [f"key_{number * number % 977}" for number in range(5000)]
     source = {"kind": "simulated", "keys": 1000}
     Path("in.json").write_text(scenario(source=source, lookups=lookups, max_backfills=0), "utf-8")

@@ -78,7 +78,7 @@ async def test_a_call_whose_scope_is_cancelled_is_stopped():
     assert (done.error, done.stopped) == (None, True)
 
 
-async def test_an_error_raised_while_being_stopped_is_kept_beside_the_fact_that_it_was_stopped():
+async def test_an_error_raised_while_being_stopped_is_kept_and_so_is_the_stop():
     async def call():
         try:
             await sleep_forever()
@@ -138,7 +138,7 @@ async def test_a_cancellation_of_the_caller_goes_through():
     assert returned == []
 
 
-async def test_a_cancellation_of_the_caller_goes_through_although_the_call_is_stopped_as_well():
+async def test_a_cancellation_of_the_caller_goes_through_a_call_that_is_stopped_too():
     returned = []
     stopped = CancelScope()
     with CancelScope() as around:
@@ -151,7 +151,7 @@ async def test_a_cancellation_of_the_caller_goes_through_although_the_call_is_st
     assert returned == []
 
 
-async def test_a_cancellation_of_the_caller_goes_through_a_call_that_waits_for_tasks_of_its_own():
+async def test_a_cancellation_of_the_caller_goes_through_a_call_with_tasks_of_its_own():
     async def call():
         async with create_task_group() as tasks:
             tasks.start_soon(sleep_forever)

@@ -169,3 +169,8 @@ def test_every_test_that_holds_the_cache_to_a_promise_is_there():
     ]
     assert len(promises) > 30
     assert missing == []
+
+
+def test_the_name_of_a_test_has_at_most_eighty_letters():
+    sources = "".join(path.read_text("utf-8") for path in (PROJECT / "tests").rglob("test_*.py"))
+    assert re.findall(r"def (test_\w{76,})", sources) == []

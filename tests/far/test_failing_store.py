@@ -126,7 +126,7 @@ async def test_a_put_that_the_store_did_not_take_says_so_and_holds_here():
 
 
 @pytest.mark.parametrize("change", ["put", "invalidate"])
-async def test_a_copy_that_could_not_be_replaced_is_not_read_and_removed_once_the_store_answers(change):
+async def test_a_copy_that_could_not_be_replaced_is_not_read_and_is_removed_later(change):
     shared, source = Shared(), CountedSource({"k1": "new"})
     await shared.set_many({"k1": "old"})
     async with cache_of(source, shared) as cache:

@@ -229,7 +229,7 @@ async def test_a_load_under_way_is_not_kept_when_another_cache_invalidates_its_k
         assert shared.value("k1") is None
 
 
-async def test_a_cache_opened_again_holds_nothing_that_may_have_changed_while_it_was_closed():
+async def test_a_cache_opened_again_holds_nothing_that_may_have_changed_meanwhile():
     shared, source = Shared(), CountedSource({"k1": "old"})
     cache = cache_of(source, shared, invalidations=shared.ears("one"))
     async with cache:

@@ -76,7 +76,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_nobody_gets_an_error_or_a_wrong_value_and_the_store_is_used_again_afterwards(
+async def test_nobody_gets_an_error_or_a_wrong_value_and_the_store_is_used_again(
     fault, valkey_url, namespace
 ):
     source, wrong = Counted(), []

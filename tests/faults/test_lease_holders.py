@@ -78,9 +78,7 @@ async def test_after_a_holder_was_killed_exactly_one_loads_once_its_lease_is_ove
                 assert one.stats.far.hits + two.stats.far.hits == 1
 
 
-async def test_a_holder_that_slept_past_its_lease_writes_nothing_a_hundred_times_of_a_hundred(
-    valkey_url, namespace
-):
+async def test_a_holder_that_slept_past_its_lease_writes_nothing_in_a_hundred_runs(valkey_url, namespace):
     keys = [f"k{number}" for number in range(100)]
     async with connect(valkey_url) as redis:
         store = RedisStore(redis, namespace=namespace)

@@ -123,9 +123,7 @@ async def test_a_store_that_comes_back_is_used_again_without_anybody_asking_for_
             tasks.cancel_scope.cancel()
 
 
-async def test_what_others_invalidated_while_a_cache_was_cut_off_it_forgets_when_it_hears_again(
-    valkey, namespace
-):
+async def test_a_cache_that_was_cut_off_forgets_what_others_invalidated_meanwhile(valkey, namespace):
     source = Counted()
     async with (
         cache_before(source, valkey.url, namespace) as cut_off,

@@ -66,7 +66,7 @@ def test_with_several_bad_keys_each_key_gets_an_answer_and_no_bad_one_a_value(si
 
 @settings(deadline=None, max_examples=60)
 @given(size=st.integers(1, 100), data=st.data())
-def test_no_call_asks_for_nothing_or_for_all_and_none_for_a_key_that_has_been_delivered(size, data):
+def test_no_call_asks_for_nothing_or_all_or_for_a_key_that_was_delivered(size, data):
     bad = data.draw(st.sets(st.integers(0, size - 1), min_size=1))
     delivered = set()
     for keys in taken_apart(size, bad)[1]:

@@ -93,7 +93,7 @@ async def test_callers_who_come_and_go_at_every_step_leave_nothing_behind():
         assert await cache.get_many("abcdef") == ROWS
 
 
-def test_cancelling_a_task_of_asyncio_itself_after_any_step_breaks_nothing_for_the_others():
+def test_cancelling_a_task_of_asyncio_after_any_step_breaks_nothing_for_others():
     async def main(steps):
         source = SlowSource()
         async with BackfillCache(source) as cache:

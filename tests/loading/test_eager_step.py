@@ -147,7 +147,7 @@ async def test_all_steps_of_a_load_are_taken_by_one_task_which_is_not_the_caller
         assert get_current_task().id not in tasks
 
 
-async def test_what_a_load_sets_in_its_context_can_be_reset_by_it_and_is_seen_by_nobody_else():
+async def test_what_a_load_sets_in_its_context_it_can_reset_and_nobody_else_sees():
     seen = []
 
     async def answer(key):
@@ -244,7 +244,7 @@ async def test_a_deadline_that_a_source_sets_ends_its_own_wait_only(seconds):
 
 
 @pytest.mark.parametrize("seconds", [-1, 0, 0.001])
-def test_so_does_a_deadline_of_asyncio_also_one_that_is_over_before_the_worker_goes_on(seconds):
+def test_so_does_a_deadline_of_asyncio_also_if_over_before_the_worker_goes_on(seconds):
     async def answer(key):
         try:
             async with asyncio.timeout(10 if key == "warm" else seconds):

@@ -98,7 +98,7 @@ async def test_a_task_that_a_load_left_behind_lends_no_place_when_it_waits():
 
 
 @pytest.mark.parametrize("other_ends_first", [False, True])
-async def test_a_cycle_is_found_also_through_the_first_of_several_keys_that_a_load_waits_for(
+async def test_a_cycle_is_found_also_through_the_first_of_the_keys_a_load_waits_for(
     other_ends_first,
 ):
     may_ask = Event()

@@ -97,7 +97,7 @@ async def test_an_answer_that_fails_while_it_is_read_fails_the_load():
     assert isinstance(failure.__cause__, ConnectionError)
 
 
-async def test_an_answer_that_the_source_uses_again_for_the_next_call_changes_nobodys_value():
+async def test_an_answer_that_the_source_uses_for_two_calls_changes_nobodys_value():
     reused = {}
 
     def answer(keys):

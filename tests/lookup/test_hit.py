@@ -42,7 +42,7 @@ async def test_a_hit_is_found_and_counted_and_a_miss_is_loaded(settings):
 
 
 @every_kind
-async def test_a_get_that_was_taken_before_the_cache_opened_works_while_it_is_open_and_no_longer(settings):
+async def test_a_get_taken_before_the_cache_opened_works_as_long_as_it_is_open(settings):
     cache = BackfillCache(MappingSource(ROWS), capacity=4, **settings)
     get = cache.get
     with pytest.raises(CacheClosedError):

@@ -192,7 +192,7 @@ backfill = st.builds(
     max_backfills=st.sampled_from([0, 0, None]),
     age=st.sampled_from([0.0, 9.875, TTL, TTL, 12.0]),
 )
-def test_no_read_returns_what_is_too_old_or_was_written_over_and_nobody_waits_too_long(
+def test_no_read_is_too_old_or_written_over_and_nobody_waits_too_long(
     backend, program, answers, load, freshness, age, **settings
 ):
     async def main() -> None:

@@ -90,7 +90,7 @@ def test_what_needs_itself_is_refused_and_everything_else_is_made_once(
     concurrency=st.integers(1, 3),
     max_batch=st.integers(1, 8),
 )
-def test_loads_that_share_calls_and_lose_callers_end_as_well_and_leave_a_cache_that_works(
+def test_loads_that_share_calls_and_lose_callers_end_too_and_the_cache_works(
     backend, needs, asked, concurrency, max_batch
 ):
     source = Recipes(needs, at_once=True)

@@ -258,7 +258,7 @@ def test_a_value_of_the_wrong_type_is_refused_with_its_path(changed, message):
 
 
 @pytest.mark.parametrize("kind", ["sqlite", 3, None, [], {}])
-def test_an_unknown_kind_lists_the_kinds_and_says_how_to_write_a_mapping_with_that_key(kind):
+def test_an_unknown_kind_lists_the_kinds_and_says_how_to_write_a_mapping(kind):
     message = refusal(document(source={"kind": kind}))
     assert message.startswith("$.source.kind: ")
     assert 'is not one of "mapping", "table", "file", "sql", "http", "simulated"' in message

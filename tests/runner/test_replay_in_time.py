@@ -55,7 +55,7 @@ async def test_a_lookup_does_not_wait_for_the_one_before():
     assert source.diary == [("a", 1.0), ("b", 2.0)]
 
 
-async def test_no_more_than_the_concurrency_are_in_flight_and_waiting_for_a_place_counts_as_latency():
+async def test_at_most_the_concurrency_is_in_flight_and_the_wait_for_it_is_latency():
     source = DiarySource(dict.fromkeys("abc"), latency=10.0)
     latencies = await replayed(BackfillCache(source), "abc", [1.0, 2.0, 3.0], concurrency=2)
     assert source.diary == [("a", 1.0), ("b", 2.0), ("c", 11.0)]

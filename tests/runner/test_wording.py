@@ -56,7 +56,7 @@ def test_the_nearest_name_is_the_one_that_looks_most_alike(name, expected):
 
 
 @given(text=st.text())
-def test_a_line_has_nothing_in_it_that_moves_a_cursor_and_still_says_which_letters_were_there(text):
+def test_a_line_moves_no_cursor_and_still_says_which_letters_were_there(text):
     line = one_line(text)
     assert line.isprintable()
     assert (line == text) == text.isprintable()

@@ -19,7 +19,7 @@ def test_so_many_lookups_ask_for_so_many_keys_and_no_others():
     assert set(keys) == {f"key_{number}" for number in range(20)}
 
 
-def test_the_first_rank_is_asked_for_as_much_more_than_the_fourth_as_the_exponent_says():
+def test_the_first_rank_is_asked_for_more_than_the_fourth_as_the_exponent_says():
     by_rank = counts(count=200_000, keys=100, exponent=1.0)
     assert by_rank[0] / by_rank[3] == pytest.approx(4.0, rel=0.1)
 

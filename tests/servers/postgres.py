@@ -59,6 +59,8 @@ def start_postgres(settings: str = "-c shared_buffers=32MB") -> Iterator[Postgre
 def _start(folder: Path, programs: Path, user: str | None, settings: str, cleanup: ExitStack) -> Postgres:
     password = secrets.token_hex(16)
     (folder / "password").write_text(password)
+    if user is not None:
+        shutil.chown(folder / "password", user)
 
     def run(program: str, *arguments: str | Path, check: bool = True) -> None:
         # Into a file: the server would inherit a pipe, and keep it open.

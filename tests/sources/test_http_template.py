@@ -113,7 +113,7 @@ def test_a_user_becomes_a_header_and_leaves_the_url(user, header):
     assert KeyURL("https://host/{key}").authorization is None
 
 
-def test_what_is_not_ascii_in_a_template_is_percent_encoded_and_the_rest_stays_as_it_is():
+def test_what_is_not_ascii_in_a_template_is_percent_encoded_and_nothing_else():
     template = "https://host/ü/a%2Fb/%7e/../x;y=1/{key}/?q=é+%20&r=|a/b"
 
     assert KeyURL(template).of("k") == "https://host/%C3%BC/a%2Fb/%7e/../x;y=1/k/?q=%C3%A9+%20&r=|a/b"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
+from collections import Counter
+from functools import partial
 
 import pytest
 from anyio import CancelScope, create_task_group, fail_after, move_on_after, sleep
@@ -86,7 +88,7 @@ async def test_a_pool_without_a_free_connection_is_one_clear_error(server_url):
 async def test_whatever_the_network_does_no_answer_is_wrong_and_no_connection_is_lost(server_url):
     rows = [(f"{number:03}", f"name {number}", 0) for number in range(200)]
     everything = {key: value for key, value, _ in rows}
-    outcomes, left = set(), []
+    outcomes, left = Counter(), []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: left.append(context))
     rng = random.Random(6)
     async with (
@@ -100,14 +102,13 @@ async def test_whatever_the_network_does_no_answer_is_wrong_and_no_connection_is
         async def work(own):
             while True:
                 keys = own.sample(list(everything), 50)
-                with move_on_after(own.choice([0.01, 0.1, 0.5])) as scope:
+                with move_on_after(own.choice([0.01, 0.1, 0.5, PATIENCE])) as scope:
                     try:
                         assert await source.load_many(keys) == {key: everything[key] for key in keys}
-                        outcomes.add("answered")
+                        outcomes["answered"] += 1
                     except ConnectionError:
-                        outcomes.add("failed")
-                if scope.cancelled_caught:
-                    outcomes.add("cancelled")
+                        outcomes["failed"] += 1
+                outcomes["cancelled"] += scope.cancelled_caught
                 await sleep(0.001)
 
         async def all_back():
@@ -115,8 +116,14 @@ async def test_whatever_the_network_does_no_answer_is_wrong_and_no_connection_is
 
         for number in range(5):
             tasks.start_soon(work, random.Random(number))
-        for _ in range(40):
+
+        async def answered_again(before):
+            return outcomes["answered"] > before
+
+        for number in range(40):
             await sleep(0.02 * rng.random())
+            if number % 4 == 0:  # a busy machine answers nothing in so short a time
+                await until(partial(answered_again, outcomes["answered"]))
             rng.choice(
                 [
                     proxy.reset,
@@ -135,6 +142,6 @@ async def test_whatever_the_network_does_no_answer_is_wrong_and_no_connection_is
 
     gc.collect()
     await checkpoint()
-    assert outcomes == {"answered", "failed", "cancelled"}
+    assert min(outcomes[name] for name in ("answered", "failed", "cancelled")) > 0
     # asyncpg asks for the end of a query on another connection, and forgets that one if it is cut off.
     assert {str(context.get("exception")) for context in left} <= {"unexpected connection_lost() call"}

@@ -65,7 +65,7 @@ def test_a_typed_key_cannot_be_changed_and_an_unhashable_one_cannot_be_used():
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(plain_keys.map(TypedKey), unique=True, max_size=14))
-def test_each_of_any_keys_gets_its_own_answer_and_no_call_asks_for_two_that_are_equal(keys):
+def test_each_of_any_keys_gets_its_own_answer_and_no_call_asks_for_equal_ones(keys):
     found = anyio.run(TypedSource(Describing()).load_many, keys)
 
     assert {key: described(key.key) for key in keys} == found

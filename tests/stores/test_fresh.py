@@ -152,7 +152,7 @@ def store_of(**policy):
     return FreshStore(MemoryStore(2), policy, ttl=TTL, clock=clock, expired=expired.extend), clock, expired
 
 
-def test_a_value_is_fresh_until_its_ttl_and_stale_until_the_end_of_its_time_to_the_instant():
+def test_a_value_is_fresh_until_its_ttl_then_stale_until_its_end_to_the_instant():
     store, clock, expired = store_of(stale_for=STALE_FOR)
     store.set_many({"a": 1})
     clock.advance(TTL - 1e-9)

@@ -115,7 +115,7 @@ def test_a_store_without_a_capacity_never_evicts():
     assert (len(store), store.capacity, store.free_room()) == (10_000, None, None)
 
 
-def test_peek_gives_the_default_for_a_key_that_is_not_there_and_none_for_a_cached_none():
+def test_peek_gives_the_default_for_a_missing_key_and_none_for_a_cached_none():
     store = MemoryStore()
     store.set_many({"a": None})
 

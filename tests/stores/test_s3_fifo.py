@@ -125,7 +125,7 @@ def test_who_comes_back_soon_after_being_evicted_goes_to_the_main_queue_at_once(
     assert order.evict() == "newcomer"
 
 
-def test_a_key_of_the_main_queue_is_spared_as_often_as_it_was_hit_and_no_more_than_three_times():
+def test_a_key_of_the_main_queue_is_spared_once_a_hit_and_three_times_at_most():
     order = S3FifoOrder(10)
     for key in "abc":
         order.add(key)

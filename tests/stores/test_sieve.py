@@ -94,7 +94,7 @@ def test_the_hand_goes_on_where_it_stopped_and_does_not_start_at_the_oldest():
     assert order.evict() == "c"
 
 
-def test_a_key_that_is_added_after_the_hand_has_passed_the_newest_waits_for_a_whole_round():
+def test_a_key_added_after_the_hand_passed_the_newest_waits_for_a_whole_round():
     order = SieveOrder()
     for key in "ab":
         order.add(key)

@@ -107,7 +107,7 @@ def test_a_row_of_another_length_or_without_a_key_has_none():
     assert column.keys("key,b\n1,2\n3\n4,5,6\n,7\n8,\n") == (["1", "8"], 5)
 
 
-def test_at_the_end_a_quote_that_is_never_closed_takes_the_lines_after_it_into_its_row():
+def test_a_quote_that_is_not_closed_at_the_end_takes_the_lines_after_it_along():
     column = Column("t.csv", "key")
     assert list(column.keys("key,b\n1,2")[0]) == ["1"]
     assert list(column.keys('3,"four\n5,6')[0]) == []

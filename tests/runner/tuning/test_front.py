@@ -23,7 +23,7 @@ CHOICES = st.lists(st.builds(Choice, COSTS, COSTS), max_size=40)
 
 
 @given(CHOICES)
-def test_everything_that_is_not_on_the_front_is_dominated_or_equalled_by_something_on_it(choices):
+def test_everything_off_the_front_is_dominated_or_equalled_by_something_on_it(choices):
     front = pareto_front(choices)
     for choice in choices:
         assert any(kept == choice or dominates(kept, choice) for kept in front)
@@ -53,7 +53,7 @@ def test_of_choices_with_the_same_costs_the_first_is_kept():
 
 
 @given(CHOICES, st.floats(0.0, 0.5))
-def test_what_is_left_out_of_the_front_saves_too_few_calls_over_a_smaller_one_that_is_kept(choices, gain):
+def test_what_the_front_leaves_out_saves_too_few_calls_over_a_smaller_one_kept(choices, gain):
     front = pareto_front(choices)
     kept = worth_choosing(front, gain=gain)
     assert kept[:1] == front[:1]
