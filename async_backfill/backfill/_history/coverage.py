@@ -47,7 +47,7 @@ class Coverage(Generic[K]):
         return self.there + self.gone
 
     def __str__(self) -> str:
-        return f"{self.there} of {len(self) - self.gone} hot keys have been cached"
+        return f"{self.there} of {len(self) - self.gone or len(self)} hot keys have been cached"
 
     async def look(self, most: int) -> None:
         """Look at the first ``most`` keys that were not seen so far, in steps of about a millisecond."""
