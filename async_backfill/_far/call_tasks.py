@@ -31,7 +31,7 @@ class _Call:
     def __init__(self, call: Callable[[], Awaitable[Any]], done: Signal) -> None:
         self.call = call
         self.done = done
-        self.scope = CancelScope()
+        self.scope = CancelScope(shield=True)  # it is cancelled when, and only when, nobody waits for it
         self.ended: Attempt[Any] | None = None
 
 
