@@ -49,7 +49,8 @@ class BackfillCache(Reads[K, V]):
     :param source: where the truth is.
     :param scan: lists the source's keys for backfills, often the same object as ``source``;
         without it nothing is backfilled.
-    :param capacity: keys held at the most, 1 or more; ``None`` for no limit.
+    :param capacity: keys held at the most; ``None`` for no limit. 0 switches the memory off: nothing is kept
+        or backfilled, but concurrent misses still share their loads.
     :param eviction: who leaves a full cache: ``"fifo"``, ``"lru"``, ``"sieve"`` or ``"s3-fifo"``.
     :param miss_threshold: share of misses, 0.01 to 1.0, that starts a backfill.
     :param backfill_batch: keys that one backfill loads at the most, 1 or more.

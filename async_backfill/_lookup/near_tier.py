@@ -66,7 +66,7 @@ class NearTier(Generic[K, V]):
         if policy.ttl is not None or policy.ttl_of is not None:
             self.fresh = FreshStore(store, policy, clock=clock, expired=self._expired)
         self.absent: AbsentKeys[K] | None = None
-        if policy.absent_ttl is not None:
+        if policy.absent_ttl is not None and store.capacity != 0:
             self.absent = AbsentKeys(ttl=policy.absent_ttl, capacity=policy.absent_capacity, clock=clock)
         self._use: Callable[[K, Absent], V | Absent] = store.read
         self.store: BoundedStore[K, V] = store if self.fresh is None else self.fresh

@@ -93,7 +93,7 @@ def build_parts(settings: Settings[K, V]) -> Parts[K, V]:
     by_rate, every_miss = _miss_rate_trigger(settings), _miss_rate_trigger(settings)
     usefulness: Usefulness[K] | None = None
     probation: ProbationStore[K, V] | None = None
-    if settings.backfill.has_probation:
+    if settings.backfill.has_probation and store.capacity != 0:
         counters.causes = dict.fromkeys(MissCause, 0)
         usefulness = Usefulness(
             capacity=store.capacity,
@@ -125,7 +125,7 @@ def build_parts(settings: Settings[K, V]) -> Parts[K, V]:
     heat: HeatRecorder[K] | None = None
     if keeps_heat:
         history = settings.history
-        hot = HotKeys(history.size_for(store.capacity), history.half_life_for(store.capacity))
+        hot = HotKeys(history.size_for(store.capacity or None), history.half_life_for(store.capacity or None))
         heat = HeatRecorder(
             hot,
             touch=near.touch,

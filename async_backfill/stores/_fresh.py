@@ -120,6 +120,9 @@ class FreshStore(Generic[K, V]):
             self.delete_many(gone)
             if self._expired is not None:
                 self._expired(gone)
+        elif not self._fresh_until:
+            # A dict gives its memory back only when it is cleared. The store's own has been: a step each.
+            self._fresh_until.clear()
         until = self._leaving.next()
         return None if until is None else max(0.0, until - self._clock())
 
@@ -162,8 +165,6 @@ class FreshStore(Generic[K, V]):
         gone = tuple(keys)
         self._store.delete_many(gone)
         self._forget(gone)
-        if not self._fresh_until:  # a dict gives its memory back only when it is cleared
-            self._fresh_until.clear()
 
     def clear(self) -> None:
         """Remove everything."""

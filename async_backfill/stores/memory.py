@@ -23,7 +23,7 @@ class MemoryStore(Generic[K, V]):
     Keys are compared as in any ``dict``, by ``==`` and ``hash``: ``1``, ``1.0`` and ``True`` are one
     key, ``"1"`` is another.
 
-    :param capacity: the largest number of entries, 1 or more; ``None`` for no limit.
+    :param capacity: the largest number of entries, ``None`` for no limit; 0 keeps nothing.
     :param eviction: the name of the eviction order; first in, first out by default.
     :raises ConfigurationError: for any other capacity or eviction.
     """
@@ -33,7 +33,7 @@ class MemoryStore(Generic[K, V]):
     read: Callable[[K, Absent], V | Absent]
 
     def __init__(self, capacity: int | None = None, *, eviction: Eviction = "fifo") -> None:
-        self._capacity = whole_or_none("capacity", capacity, least=1)
+        self._capacity = whole_or_none("capacity", capacity, least=0)
         self._order: EvictionOrder[K] = make_order(eviction, self._capacity)
         entries = self._order.entries
         self._entries: dict[K, V] = {} if entries is None else entries
@@ -84,7 +84,7 @@ class MemoryStore(Generic[K, V]):
         for key, value in items.items():
             if key not in entries:
                 if capacity is not None and len(entries) >= capacity:
-                    if not evict:
+                    if not evict or not capacity:
                         continue
                     evicted.append(self.evict_oldest())
                 order.add(key)

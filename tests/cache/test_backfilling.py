@@ -866,7 +866,7 @@ async def test_a_forced_backfill_that_waits_for_its_turn_ends_with_the_cache():
         ("backfill_batch", [0, -1, True, 1.0, "1", None]),
         ("max_backfills", [-1, True, 1.0, "1"]),
         ("audit_keep", [0, -1, True, 1.0, "1", None]),
-        ("capacity", [0, -1, True, 1.0, "1"]),
+        ("capacity", [-1, True, 1.0, "1"]),
     ],
 )
 async def test_a_setting_outside_its_limits_is_refused_by_name(setting, values):

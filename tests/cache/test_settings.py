@@ -37,7 +37,7 @@ WHOLE = [-1, -(10**30), *NOT_WHOLE]
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
-        *refusals("capacity", [0, *WHOLE]),
+        *refusals("capacity", WHOLE),
         *refusals("miss_threshold", [0, 0.0, -0.0, 0.009, -0.5, 1.01, 2, None, *NOT_A_NUMBER, *NOT_FINITE]),
         *refusals("backfill_batch", [0, None, *WHOLE]),
         *refusals("max_backfills", WHOLE),
@@ -110,7 +110,7 @@ def test_the_refusal_of_a_timeout_of_zero_says_how_to_switch_it_off():
 
 def test_a_refusal_is_also_a_value_error():
     with pytest.raises(ValueError, match="capacity"):
-        make_cache(capacity=0)
+        make_cache(capacity=-1)
 
 
 @pytest.mark.parametrize("value", [0.01, 0.5, 1.0, 1, Fraction(1, 3)])
@@ -121,6 +121,7 @@ def test_every_threshold_from_one_percent_to_one_is_allowed(value):
 @pytest.mark.parametrize(
     "settings",
     [
+        {"capacity": 0},
         {"capacity": 1},
         {"capacity": None},
         {"backfill_batch": 1},

@@ -126,6 +126,7 @@ def make_cache(
     """
     # Checked here, because the cache has no such setting or allows other numbers.
     whole("concurrency", settings.concurrency, least=1)
+    whole_or_none("capacity", settings.capacity, least=1)
     whole("backfill_batch", settings.backfill_batch, least=1)
     whole_or_none("flush_at", settings.flush_at, least=1)
     live = source if isinstance(source, Live) else Live(source=source, scan=FreeScan(source))
