@@ -136,6 +136,8 @@ class Loader(Generic[K, V]):
         while awaited:
             await self.wait(awaited)
             for batch, key in awaited.items():
+                if isinstance(batch.error, GivenUpError):  # a part that a live caller came for, and left
+                    continue
                 if batch.error is not None:
                     failed = failed or (key, batch.error)
                 for asked in batch.keys:
