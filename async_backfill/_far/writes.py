@@ -10,6 +10,7 @@ from anyio import Event
 from async_backfill._far.change_calls import ChangeCalls
 from async_backfill._far.changes import LARGEST_CALL, Change, Confirmation, PendingChange, settle_all
 from async_backfill._far.distrusted import Distrusted
+from async_backfill._far.sealed_changes import SealedChanges
 from async_backfill.contracts import K, V
 from async_backfill.errors import CacheClosedError
 from async_backfill.outcomes import ABSENT
@@ -53,7 +54,7 @@ class FarWrites(Generic[K, V]):
         spawn: Spawn,
     ) -> None:
         self._tier = tier
-        self._sealing = tier.sealing
+        self._sealed: SealedChanges[K, V] = SealedChanges(tier.sealing, calls)
         self._calls = calls
         self._releases = releases
         self._change_calls: ChangeCalls[K, V] = ChangeCalls(tier, calls, ttl=ttl, releases=releases)
@@ -91,9 +92,7 @@ class FarWrites(Generic[K, V]):
         """Write what ``batch`` brought from the source for ``keys``, unless leases are in use."""
         if self._tier.leases is not None or batch.error is not None:
             return
-        loaded = {key: value for key, value in batch.values(keys).items() if key not in batch.copies}
-        values = self._sealed(loaded)
-        self._keep({key: PendingChange(Change.LOADED, values.get(key, ABSENT)) for key in loaded})
+        self._keep(self._sealed.loaded(batch, keys))
 
     def leased(
         self, values: Mapping[K, V], tokens: Mapping[K, bytes], told: Mapping[K, Absent | Failed]
@@ -102,13 +101,7 @@ class FarWrites(Generic[K, V]):
 
         :param told: what those who wait for a lease without a value get to know.
         """
-        values = self._sealed(values)
-        self._keep(
-            {
-                key: PendingChange(Change.LEASED, values.get(key, ABSENT), token, told.get(key))
-                for key, token in tokens.items()
-            }
-        )
+        self._keep(self._sealed.leased(values, tokens, told))
 
     def gone(self, keys: Collection[K]) -> None:
         """Remove the old values of ``keys``, which the source has no more."""
@@ -119,15 +112,7 @@ class FarWrites(Generic[K, V]):
 
         :raises StoreError: when that failed; the others may go on with what they have.
         """
-        values = self._sealed(items)
-        await self._tell(
-            {
-                key: PendingChange(Change.PUT, values[key])
-                if key in values
-                else PendingChange(Change.DELETED, ABSENT)
-                for key in items
-            }
-        )
+        await self._tell(self._sealed.put(items))
 
     async def delete(self, keys: Collection[K]) -> None:
         """Remove ``keys``, and tell the other caches; raises as `put` does."""
@@ -169,21 +154,6 @@ class FarWrites(Generic[K, V]):
             confirmation.settle(error)
         self._queued.clear()
         self._clearing.clear()
-
-    def _sealed(self, values: Mapping[K, V]) -> Mapping[K, V]:
-        """Return ``values`` as they are now, for the store, without those that it cannot keep.
-
-        No caller has them yet, and any may change them later.
-        """
-        if self._sealing is None or not values:
-            return values
-        sealed: Mapping[K, V] = {}
-        try:
-            sealed = self._sealing.seal(values)
-        except Exception as error:  # noqa: BLE001 - a load must not fail because of a store
-            self._calls.report("seal", error)
-        self._calls.unwritten += len(values) - len(sealed)
-        return sealed
 
     def _keep(self, pending: PendingChanges[K, V]) -> None:
         room = self._tier.max_queued - len(self._queued)

@@ -49,7 +49,7 @@ async def filled():
 
 
 @pytest.mark.parametrize("stale_wait", [0.0, None])
-async def test_a_process_that_starts_in_an_outage_serves_stale_copies_and_leaves_the_source_alone(stale_wait):
+async def test_a_process_that_starts_in_an_outage_serves_stale_copies(stale_wait):
     table, shared = await filled()
     await anyio.sleep(50.0)
     table.error = ConnectionError("down")

@@ -120,7 +120,7 @@ async def test_the_next_get_of_a_key_whose_call_was_abandoned_makes_a_call_of_it
         assert cache.peek("slow") == "of call 2"
 
 
-async def test_with_as_many_abandoned_calls_as_places_no_other_call_is_made_and_the_error_says_so():
+async def test_with_as_many_abandoned_calls_as_places_no_other_call_is_made():
     source = Shielded(60)
     async with BackfillCache(source, load=one_by_one(timeout=2, concurrency=3)) as cache:
         await outcomes(cache.get, *[(f"slow {number}",) for number in range(3)])
@@ -221,7 +221,7 @@ async def test_a_stale_value_is_served_while_the_refresh_is_abandoned():
         await sleep(3600)
 
 
-async def test_an_abandoned_call_that_waits_for_another_key_of_the_cache_lends_one_place_only():
+async def test_an_abandoned_call_that_waits_for_another_key_lends_one_place_only():
     entered = Event()
 
     class Nested(Shielded):
