@@ -43,6 +43,7 @@ class Keeper:
         self._scope = CancelScope()
         self._group: TaskGroup | None = None
         self._waiting: list[Work] = []
+        self._is_over = False
         self._ended = Event()
         self._errors: tuple[BaseException, ...] = ()
         self._task = _start(self._run)
@@ -52,7 +53,7 @@ class Keeper:
         """Start a task."""
         if self._group is not None:
             self._group.start_soon(work)
-        elif self._ended.is_set():  # what is started now must see that it is cancelled
+        elif self._is_over:  # what is started now must see that it is cancelled
             self._tasks.start_soon(work)
         else:
             self._waiting.append(work)
@@ -64,13 +65,16 @@ class Keeper:
                     self._group = group
                     for work in self._waiting:
                         group.start_soon(work)
-                    await sleep_forever()
+                    try:
+                        await sleep_forever()
+                    finally:
+                        self._group, self._is_over = None, True  # from now on it may close at any moment
         except BaseExceptionGroup as errors:
             self._errors = errors.exceptions
         except get_cancelled_exc_class():
             self._tasks.cancel_scope.cancel()
         finally:
-            self._group = None
+            self._group, self._is_over = None, True
             self._ended.set()
 
     async def _hold(self) -> None:
