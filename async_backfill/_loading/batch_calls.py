@@ -94,15 +94,12 @@ class BatchCalls(Generic[K, V]):
         """The state of the circuit; ``None`` when there is none."""
         return None if self._circuit is None else self._circuit.state
 
-    async def load(
-        self, batch: Batch[K, V], scope: CancelScope, some: Sequence[K] | None = None
-    ) -> Answer[K, V] | Ended[K, V]:
+    async def load(self, batch: Batch[K, V], scope: CancelScope) -> Answer[K, V] | Ended[K, V]:
         """Return the source's answer to ``batch``; raise only a cancellation of the whole cache.
 
         :param scope: cancel scope of the task; see `call_source`.
-        :param some: the keys to ask for; ``None`` for all keys of the batch.
         """
-        keys = tuple(batch.keys if some is None else some)
+        keys = tuple(batch.keys)
         if self._overdue.is_full and batch.begun is None:
             return Answer({}, self._overdue.refusal())
         if self._circuit is None:
