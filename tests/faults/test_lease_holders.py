@@ -13,7 +13,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from async_backfill import BackfillCache, FarTier, LoadError
+from async_backfill import BackfillCache, FarTier, LoadError, LoadPolicy
 from async_backfill.redis.connection import connect
 from async_backfill.redis.leases import RedisLeases
 from async_backfill.redis.store import RedisStore
@@ -84,13 +84,13 @@ async def test_a_killed_holder_costs_a_lookup_about_a_second_and_not_its_whole_l
     source = Counted()
     async with connect(valkey_url) as redis:
         store = RedisStore(redis, namespace=namespace)
-        with holder(valkey_url, namespace, seconds=10.0, count=1) as process:
+        with holder(valkey_url, namespace, seconds=3600.0, count=1) as process:
             process.send_signal(signal.SIGKILL)
             process.wait()
-            async with BackfillCache(source, far=FarTier(store=store, leases=RedisLeases(store))) as cache:
-                began = time.monotonic()
-                assert await cache.get("k0") == "new"
-                assert time.monotonic() - began < 3.0
+            tier = FarTier(store=store, leases=RedisLeases(store, seconds=3600.0), timeout=30.0)
+            async with BackfillCache(source, far=tier) as cache:
+                with anyio.fail_after(300.0):  # of the hour that the lease takes
+                    assert await cache.get("k0") == "new"
                 await cache.settle()
 
             assert set(await store.get_many(["k0"])) == {"k0"}
@@ -128,7 +128,7 @@ async def test_absence_and_failure_reach_those_who_wait_in_other_processes(
 
         async def load_many(self, keys, /):
             self.calls += 1
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(1.0)  # until the others wait, also on a slow machine
             if "broken" in keys:
                 raise ConnectionError("down")
             return {}
@@ -139,7 +139,7 @@ async def test_absence_and_failure_reach_those_who_wait_in_other_processes(
         for _ in range(4):
             redis = await stack.enter_async_context(connect(valkey_url))
             store = RedisStore(redis, namespace=namespace, signing_key=signing_key)
-            far = FarTier(store=store, leases=RedisLeases(store), timeout=5.0, lease_wait=5.0)
+            far = FarTier(store=store, leases=RedisLeases(store), timeout=30.0, lease_wait=60.0)
             caches.append(await stack.enter_async_context(BackfillCache(source, far=far)))
         for key in ("nobody", "broken"):
             source.calls = 0
@@ -154,11 +154,10 @@ async def test_a_marker_of_a_lease_of_eleven_days_counts_as_none(valkey_url, nam
         store = RedisStore(redis, namespace=namespace)
         forged = b"L" + b"x" * 16 + b"%013d" % int((time.time() + 1e6) * 1000)
         await redis.execute("SET", store.keyspace.redis_key("k0"), forged, "PX", 1_000_000_000)
-        tier = FarTier(store=store, leases=RedisLeases(store), timeout=5.0, lease_wait=60.0)
-        async with BackfillCache(source, far=tier) as cache:
-            began = time.monotonic()
-            assert await cache.get("k0") == "new"
-            assert time.monotonic() - began < 3.0
+        tier = FarTier(store=store, leases=RedisLeases(store), timeout=30.0, lease_wait=3600.0)
+        async with BackfillCache(source, far=tier, load=LoadPolicy(timeout=None)) as cache:
+            with anyio.fail_after(300.0):  # of the hour that a lease would be waited for
+                assert await cache.get("k0") == "new"
             await cache.settle()
         assert set(await store.get_many(["k0"])) == {"k0"}
         await store.clear()

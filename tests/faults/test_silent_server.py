@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import signal
-import time
 
+import anyio
 import pytest
 
 from async_backfill import BackfillCache, BackfillPolicy, MappingSource
@@ -20,8 +20,7 @@ async def test_a_cache_opens_beside_a_journal_in_a_redis_that_says_nothing(valke
         await redis.execute("PING")
         valkey.process.send_signal(signal.SIGSTOP)
         try:
-            began = time.monotonic()
-            with caplog.at_level(logging.WARNING):
+            with caplog.at_level(logging.WARNING), anyio.fail_after(300.0):
                 async with BackfillCache(
                     MappingSource({"a": 1}),
                     journal=RedisJournal(redis, namespace=namespace),
@@ -32,4 +31,3 @@ async def test_a_cache_opens_beside_a_journal_in_a_redis_that_says_nothing(valke
             valkey.process.send_signal(signal.SIGCONT)
 
     assert "the journal of hot keys is ignored" in caplog.text
-    assert time.monotonic() - began < 60
