@@ -10,10 +10,10 @@ import anyio
 from cyclopts import Parameter
 
 from async_backfill._commands.integers import integer
+from async_backfill._common.written_keys import KeyTypeName  # noqa: TC001 - cyclopts reads the annotation
 from async_backfill._runner.display import ProgressBar
-from async_backfill._runner.history.formats import FormatName  # noqa: TC001 - cyclopts reads the annotation
+from async_backfill._runner.history.formats import FormatName  # noqa: TC001 - as above
 from async_backfill._runner.history.job import HistoryJob, write_history
-from async_backfill._runner.history.key_types import KeyTypeName  # noqa: TC001 - as above
 from async_backfill._runner.wording import one_line
 
 if TYPE_CHECKING:

@@ -60,8 +60,15 @@ Or generated, with few keys asked for often (Zipf's law, from a seed):
 File names are relative to the folder of the scenario. Every setting above can be
 in the scenario, written with underscores: "max_backfills": 3.
 
-Exit codes: 0 the summary is written; 1 the run failed, such as a full disk;
-2 the input or the command is wrong and nothing was written; 130 interrupted.
+Keys have the type of the source's key column (text, whole number, UUID, date,
+decimal), and lookups are read as that type. Where a file cannot tell, as in CSV,
+"key_type" says it:
+
+    "source": {"kind": "file", "file": "rows.csv", "key": "id", "key_type": "int"}
+
+Exit codes: 0 the summary is written; 1 the run failed, such as a full disk or a
+source that does not answer; 2 the input or the command is wrong; 130 interrupted.
+Unless it is 0 nothing was written.
 An error is one line on standard error.
 """
 
@@ -171,10 +178,14 @@ class ReplayCommand:
             print(self.written, file=sys.stderr)
         else:
             print_table(report.summary, sys.stdout)
+            for cause, count in report.causes:
+                print(one_line(f"failed: {count:,} times {cause}"))
+            for note in report.summary.get("notes", ()):
+                print(f"note: {note}")
             print(self.written)
 
 
-def replay(
+def replay(  # noqa: PLR0913 - each is an option
     *,
     input: Annotated[str, Parameter(name="--input")],  # noqa: A002 - the option's name is given
     output: Annotated[str, Parameter(name="--output")],
@@ -183,6 +194,7 @@ def replay(
     results_limit: Annotated[int, Parameter(converter=integer)] = 1000,
     journal: str | None = None,
     virtual_time: Annotated[bool, Parameter(negative=())] = False,
+    max_failed: float = 0.5,
     overrides: Annotated[Overrides | None, Parameter(name="*")] = None,
 ) -> ReplayCommand:
     """Replay the lookups of a scenario through a cache that backfills itself.
@@ -206,7 +218,16 @@ def replay(
         A file of hot keys, for selection history: read before the replay, written after it.
     virtual_time:
         Let time jump from one event to the next: an hour takes seconds, and every run is the same.
+    max_failed:
+        Largest share of lookups that may fail, 0 to 1; if more do, the run has failed.
     """
     given = overrides.given() if overrides is not None else {}
-    job = Job(scenario=input, output=output, overrides=given, results_limit=results_limit, journal=journal)
+    job = Job(
+        scenario=input,
+        output=output,
+        overrides=given,
+        results_limit=results_limit,
+        journal=journal,
+        max_failed=max_failed,
+    )
     return ReplayCommand(job=job, output_format=format, quiet=quiet, virtual_time=virtual_time)

@@ -13,7 +13,7 @@ from async_backfill._common.atomic_file import AtomicFile, reason, resolved
 from async_backfill.errors import AsyncBackfillError, ScenarioError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 
@@ -21,13 +21,14 @@ class OutputError(AsyncBackfillError):
     """An output file could not be written; the file that was there before is unchanged."""
 
 
-async def check_output(path: str, *, reads: Iterable[Path]) -> None:
-    """Check, without changing anything, that a file can be written at ``path``.
+async def check_outputs(outputs: Mapping[str, str | None], *, reads: Iterable[Path]) -> None:
+    """Check, without changing anything, that each of ``outputs`` can be written, and is a file of its own.
 
+    :param outputs: the paths by the option that names each; one that is ``None`` is not asked for.
     :param reads: the input files of this run, which must not be overwritten.
-    :raises ScenarioError: when it cannot be written; names ``path`` and the reason.
+    :raises ScenarioError: when it cannot be written; names the path and the reason.
     """
-    await to_thread.run_sync(_check, path, list(reads))
+    await to_thread.run_sync(_check_all, outputs, list(reads))
 
 
 async def write_atomically(path: str, content: bytes) -> None:
@@ -46,6 +47,18 @@ async def write_atomically(path: str, content: bytes) -> None:
             replacement.put_in_place()
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {reason(error)}") from error
+
+
+def _check_all(outputs: Mapping[str, str | None], reads: Sequence[Path]) -> None:
+    known: dict[str, str] = {}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        _check(path, reads)
+        place = os.path.realpath(path)
+        if place in known:
+            raise ScenarioError(f"{path}: is also the file of {known[place]}")
+        known[place] = option
 
 
 def _check(path: str, reads: Iterable[Path]) -> None:

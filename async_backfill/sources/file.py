@@ -39,7 +39,9 @@ class FileSource(IndexedSource[K, V]):
     from a changed file are not handed out. A write that changes none of the three goes unnoticed.
 
     :param key: the column that identifies a row.
-    :param key_type: the type of the keys: ``str`` (not empty) or ``int``; a key of another type is not found.
+    :param key_type: the type of the keys: ``str`` (not empty), ``int``, `uuid.UUID`, `datetime.date` or
+        `decimal.Decimal`; a key of another type is not found. ``None`` takes that of the first row: text or a
+        whole number in JSON lines, text in CSV.
     :param value: the column that becomes the value.
     :param row: a function that makes the value from the dict of all columns, in a worker thread; an error of
         it fails that key alone. Excludes ``value``.
@@ -61,7 +63,7 @@ class FileSource(IndexedSource[K, V]):
         path: AnyPath,
         *,
         key: str,
-        key_type: type[Any] = str,
+        key_type: type[Any] | None = None,
         value: str | None = None,
         row: Callable[[Columns], V] | None = None,
         duplicates: Duplicates = "refuse",
@@ -73,7 +75,7 @@ class FileSource(IndexedSource[K, V]):
     ) -> None:
         one_of("duplicates", duplicates, ("refuse", "first", "last"))
         rules = RowRules(
-            keys=KeyType(key_type),
+            keys=KeyType.given(key_type),
             values=RowValue(key, value=value, row=row),
             duplicates=duplicates,
             unpack=unpack,

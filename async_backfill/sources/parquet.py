@@ -50,7 +50,8 @@ class ParquetSource(IndexedSource[K, V]):
     from a changed file are not handed out. A write that changes none of the three goes unnoticed.
 
     :param key: the column that identifies a row; a file with a repeated key is refused.
-    :param key_type: the type of the keys: ``str`` (not empty) or ``int``; a key of another type is not found.
+    :param key_type: the type of the keys: ``str`` (not empty), ``int``, `uuid.UUID`, `datetime.date` or
+        `decimal.Decimal`; a key of another type is not found. ``None`` takes that of the first row.
     :param value: the column that becomes the value.
     :param row: a function that makes the value from the dict of all columns, in a worker thread; an error of
         it fails that key alone. Excludes ``value``.
@@ -66,13 +67,13 @@ class ParquetSource(IndexedSource[K, V]):
         path: AnyPath,
         *,
         key: str,
-        key_type: type[Any] = str,
+        key_type: type[Any] | None = None,
         value: str | None = None,
         row: Callable[[Columns], V] | None = None,
         on_change: OnChange = "refuse",
         max_group: int = 1 << 30,
     ) -> None:
-        keys = KeyType(key_type)
+        keys = KeyType.given(key_type)
         values = RowValue(key, value=value, row=row)
         most = whole("max_group", max_group, least=1)
         index = partial(_IndexedGroups[K, V], path, keys, values, most)
@@ -90,7 +91,7 @@ class _Cursor:
 class _IndexedGroups(Generic[K, V]):
     """An index of a Parquet file by key; its methods block, so they are called in worker threads."""
 
-    def __init__(self, path: AnyPath, keys: KeyType, values: RowValue[V], most: int) -> None:
+    def __init__(self, path: AnyPath, keys: KeyType | None, values: RowValue[V], most: int) -> None:
         self._path = path
         self._keys = keys
         self._values = values
@@ -122,14 +123,14 @@ class _IndexedGroups(Generic[K, V]):
         """Return the values of those ``keys`` that the file has, read in the order of their rows."""
         asked: dict[int, list[K]] = {}
         for key in keys:
-            digest = self._keys.digest(key)
+            digest = None if self._keys is None else self._keys.digest(key)
             for row in () if digest is None else self._rows.rows(digest):
                 asked.setdefault(row, []).append(key)
         rows = self._read(sorted(asked))
         self.check()
         answers: dict[K, V | Failed] = {}
         for row, columns in rows:
-            found = self._keys.of_value(columns[self._values.key])
+            found = self._key_of(columns[self._values.key])
             for key in asked[row]:
                 if key == found:
                     answers[key] = self._values.of(columns, f"row {row + 1} of {self._path}")
@@ -147,11 +148,14 @@ class _IndexedGroups(Generic[K, V]):
                 for batch in self._batches(file, groups, [self._values.key]):
                     part = batch.column(0)[skipped : skipped + limit - len(keys)]
                     skipped = max(0, skipped - batch.num_rows)
-                    keys.extend(cast("list[K]", part.to_pylist()))
+                    keys.extend(map(self._key_of, part.to_pylist()))
                     if len(keys) == limit:
                         break
         end = first + len(keys)
         return Page(tuple(keys), None if end >= len(self) else _Cursor(end, self._identity))
+
+    def _key_of(self, said: object) -> K:
+        return cast("K", said if self._keys is None else self._keys.of_value(said))
 
     def _read(self, rows: Sequence[int]) -> list[tuple[int, Columns]]:
         """Return the columns of each of ``rows``, which are sorted."""
@@ -179,6 +183,8 @@ class _IndexedGroups(Generic[K, V]):
         groups = range(len(self._firsts) - 1)
         for batch in self._batches(file, groups, [self._values.key]):
             for said in batch.column(0).to_pylist():
+                if self._keys is None:
+                    self._keys = KeyType.of_first(said)
                 key = self._keys.of_value(said)
                 digest = self._keys.digest(key)
                 row = len(self._rows)

@@ -120,6 +120,31 @@ def test_a_limit_or_a_permission_in_the_file_can_be_taken_back():
     assert {name: settings_in("out.json")[name] for name in changed} == changed
 
 
+FAILING = {"kind": "simulated", "entries": {"a": 1}, "error_rate": 1.0}
+
+
+def test_a_run_in_which_too_much_failed_exits_with_1_and_writes_nothing(capsys):
+    Path("in.json").write_text(json.dumps({"source": FAILING, "lookups": ["a", "b", "a"]}))
+    Path("out.json").write_text("OLD")
+    assert main(["--input", "in.json", "--output", "out.json", "--journal", "hot"]) == 1
+
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(
+        "error: 3 of 3 lookups failed, more than --max-failed 0.5 allows; nothing was"
+    )
+    assert Path("out.json").read_text() == "OLD"
+    assert not Path("hot").exists()
+
+
+def test_failed_lookups_that_are_allowed_are_figures_and_their_causes_are_printed(capsys):
+    Path("in.json").write_text(json.dumps({"source": FAILING, "lookups": ["a", "b", "a"]}))
+    assert main(["--input", "in.json", "--output", "out.json", "--max-failed", "1"]) == 0
+
+    assert json.loads(Path("out.json").read_text())["failed"] == 3
+    assert "failed: 3 times SimulatedError: simulated failure" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("limit", "listed"), [("6", False), ("7", True)])
 def test_the_limit_of_listed_results_can_be_set(limit, listed):
     assert main(["--input", "in.json", "--output", "out.json", "--quiet", "--results-limit", limit]) == 0
@@ -137,13 +162,14 @@ def test_help_names_every_option_and_every_exit_code(capsys):
         "quiet",
         "results_limit",
         "virtual_time",
+        "max_failed",
         *Settings.__struct_fields__,
     )
     for name in names:
         assert f"--{name.replace('_', '-')} " in printed.out
     assert "--no-backfill-evicts" in printed.out
     for code in ("0 the summary", "1 the run failed", "2 the input", "130 interrupted"):
-        assert code in printed.out.replace("\n", " ")
+        assert code in " ".join(printed.out.split())
 
 
 @pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")

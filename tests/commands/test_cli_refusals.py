@@ -63,6 +63,8 @@ def test_a_command_without_input_or_output_is_refused(capsys, options, problem):
         (["--capacity", "0"], ["--capacity: 0 is less than 1"]),
         (["--window", ""], ["--window", '""']),
         (["--min-lookups", "0"], ["--min-lookups: 0 is less than 1"]),
+        (["--window", "2"], ["--window: 2 is less than min_lookups, which is 3: no backfill could start"]),
+        (["--max-failed", "1.5"], ["--max-failed: 1.5 is not between 0.0 and 1.0"]),
         (["--lookups-per-second", "0"], ["--lookups-per-second: 0.0 is not above 0"]),
         (["--lookups-per-second", "many"], ["--lookups-per-second", '"many"']),
         (["--ttl", "-1"], ["--ttl: -1.0 is not 0.0 or more"]),
@@ -85,6 +87,11 @@ def test_a_bad_option_is_refused_by_name(capsys, options, parts):
     assert len(message) < 500
 
 
+def test_two_outputs_that_are_one_file_are_refused(capsys):
+    message = refusal(capsys, "--input", "in.json", "--output", "old.json", "--journal", "./old.json")
+    assert message == "./old.json: is also the file of --output"
+
+
 def test_a_missing_extra_is_refused_with_the_command_that_installs_it(capsys, monkeypatch):
     monkeypatch.delitem(sys.modules, "async_backfill._runner.replay.virtual_time", raising=False)
     monkeypatch.setitem(sys.modules, "looptime", None)
@@ -104,7 +111,10 @@ def test_a_missing_extra_is_refused_with_the_command_that_installs_it(capsys, mo
         (scenario(miss_treshold=0.5), "in.json: $.miss_treshold: unknown name, the nearest known one is "),
         (scenario(miss_threshold="0.5"), 'in.json: $.miss_threshold: expected a number, got "0.5"'),
         (scenario(miss_threshold=0.0), "in.json: $.miss_threshold: 0.0 is not between 0.01 and 1.0 (at 0 "),
-        (scenario(lookups=["a", 5]), "in.json: $.lookups[1]: expected text, got 5"),
+        (
+            scenario(lookups=["a", 5]),
+            "in.json: $.lookups[1]: 5 cannot be a key of the source, expected text",
+        ),
         (scenario()[:-1] + ', "window": NaN}', "in.json: $.window: NaN is not a JSON number"),
         (scenario()[:-1] + ', "window": 1e999}', "in.json: $.window: 1e999 is not a finite number"),
         (scenario()[:-1] + ', "lookups": []}', "in.json: $.lookups: appears twice"),

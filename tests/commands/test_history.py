@@ -303,7 +303,7 @@ def test_a_log_without_a_key_of_the_type_that_is_said_is_refused(capsys):
     run = ["history", "--format", "keys", "--from", "ids.txt", "--to", "hot.journal", "--key-type", "int"]
 
     assert main(run) == 2
-    assert "ids.txt: no line is a key that is of type int; the first is" in capsys.readouterr().err
+    assert "ids.txt: no line is a key that is a whole number; the first is" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("key_type", "size"), [("int", 3), ("str", 0)])

@@ -6,7 +6,13 @@ from pathlib import Path
 import anyio
 import pytest
 
-from async_backfill._runner.scenario.build import files_of, load_lookups, load_source, make_cache
+from async_backfill._runner.scenario.build import (
+    files_of,
+    load_entries,
+    load_lookups,
+    make_cache,
+    make_source,
+)
 from async_backfill._runner.scenario.model import (
     KeyFile,
     MappingSpec,
@@ -60,21 +66,24 @@ async def test_lookups_come_from_the_scenario_or_from_a_file(tmp_path):
 )
 async def test_a_source_has_the_entries_of_its_spec(tmp_path, spec):
     (tmp_path / "rows").write_text("id,n\na,1\nb,2\n")
-    source = await load_source(spec, tmp_path)
+    source = make_source(spec, await load_entries(spec, tmp_path))
     assert isinstance(source, SimulatedSource if isinstance(spec, SimulatedSpec) else MappingSource)
     assert await source.load_many(["b", "a", "c"]) == {"b": "2", "a": "1"}
     assert list((await source.scan(None, 10)).keys) == ["a", "b"]
 
 
 async def test_a_simulated_source_can_make_its_entries_up():
-    source = await load_source(SimulatedSpec(keys=3), HERE)
+    source = make_source(SimulatedSpec(keys=3), await load_entries(SimulatedSpec(keys=3), HERE))
     assert len(source) == 3
     assert await source.load_many(["key_0", "key_2", "key_3"]) == {"key_0": 0, "key_2": 2}
 
 
 async def test_the_error_rate_and_the_seed_of_a_spec_reach_its_source():
     async def failures(seed: int) -> list[int]:
-        source = await load_source(SimulatedSpec(keys=1, error_rate=0.5, seed=seed), HERE)
+        source = make_source(
+            SimulatedSpec(keys=1, error_rate=0.5, seed=seed),
+            await load_entries(SimulatedSpec(keys=1, error_rate=0.5, seed=seed), HERE),
+        )
         failed = []
         for _ in range(30):
             with suppress(ConnectionError):
@@ -101,7 +110,7 @@ async def test_the_error_rate_and_the_seed_of_a_spec_reach_its_source():
 )
 async def test_an_impossible_simulation_is_refused(spec, setting):
     with pytest.raises(ConfigurationError) as refused:
-        await load_source(spec, HERE)
+        make_source(spec, await load_entries(spec, HERE))
     assert refused.value.setting == setting
 
 
@@ -114,7 +123,7 @@ async def test_an_impossible_simulation_is_refused(spec, setting):
 )
 async def test_a_table_that_cannot_be_read_is_refused_with_its_place_in_the_scenario(tmp_path, spec, place):
     with pytest.raises(ScenarioError) as refused:
-        await load_source(spec, tmp_path)
+        make_source(spec, await load_entries(spec, tmp_path))
     assert str(refused.value).startswith(f"{place}{tmp_path}/missing: cannot be read")
 
 
@@ -194,7 +203,7 @@ async def test_a_miss_waits_for_its_backfill_only_with_one_lookup_at_a_time(conc
 
 
 async def test_a_backfill_of_any_size_is_one_call_of_the_source():
-    source = await load_source(SimulatedSpec(keys=2500), HERE)
+    source = make_source(SimulatedSpec(keys=2500), await load_entries(SimulatedSpec(keys=2500), HERE))
     async with make_cache(source, Settings(min_lookups=1, backfill_batch=2400)) as cache:
         assert await cache.get("key_7") == 7
         assert (cache.stats.backfills, cache.stats.source_calls, cache.stats.size) == (1, 1, 2400)

@@ -236,8 +236,8 @@ def test_a_missing_name_is_named(value, message):
         ),
         ({"ttl": "1m"}, '$.ttl: expected a number or null, got "1m"'),
         ({"stale_for": None}, "$.stale_for: expected a number, got null"),
-        ({"lookups": ["a", "b", 3]}, "$.lookups[2]: expected text, got 3"),
-        ({"lookups": [["a"]]}, "$.lookups[0]: expected text, got a list"),
+        ({"lookups": ["a", "b", 3.5]}, "$.lookups[2]: expected a whole number or text, got 3.5"),
+        ({"lookups": [["a"]]}, "$.lookups[0]: expected a whole number or text, got a list"),
         ({"lookups": {"file": None}}, "$.lookups.file: expected text, got null"),
         ({"source": {"kind": "table", "file": 1, "key": "k"}}, "$.source.file: expected text, got 1"),
         (

@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from async_backfill._runner.output import OutputError, check_output, write_atomically
+from async_backfill._runner.output import OutputError, check_outputs, write_atomically
 from async_backfill.errors import ScenarioError
 
 pytestmark = pytest.mark.asyncio
@@ -24,7 +24,7 @@ def target(tmp_path):
 
 async def refusal(path, reads=()) -> str:
     with pytest.raises(ScenarioError) as refused:
-        await check_output(str(path), reads=reads)
+        await check_outputs({"--output": str(path)}, reads=reads)
     message = str(refused.value)
     assert message.startswith(f"{path}: ")
     return message.removeprefix(f"{path}: ")
@@ -64,7 +64,7 @@ async def test_a_link_is_followed_and_stays_a_link(tmp_path, there):
         target.write_bytes(b"old")
     link = tmp_path / "link"
     link.symlink_to("far/summary.json")
-    await check_output(str(link), reads=[])
+    await check_outputs({"--output": str(link)}, reads=[])
     await write_atomically(str(link), b"new")
     assert link.readlink().as_posix() == "far/summary.json"
     assert target.read_bytes() == b"new"
@@ -152,8 +152,8 @@ async def test_a_folder_that_cannot_be_synced_is_no_failure(target, monkeypatch)
 
 async def test_a_check_changes_nothing(target, tmp_path):
     before = target.stat()
-    await check_output(str(target), reads=[])
-    await check_output(str(tmp_path / "new"), reads=[])
+    await check_outputs({"--output": str(target)}, reads=[])
+    await check_outputs({"--output": str(tmp_path / "new")}, reads=[])
     after = target.stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert leftovers(target) == []
@@ -204,7 +204,7 @@ async def test_a_file_that_the_run_reads_is_refused_by_whatever_name(target):
 
 @pytest.mark.parametrize("read", ["missing", "x" * 300, "a\0b", "summary.json/x"])
 async def test_a_file_that_cannot_be_read_is_not_the_fault_of_the_output(target, read):
-    await check_output(str(target), reads=[target.with_name("a") / read, target.parent / read])
+    await check_outputs({"--output": str(target)}, reads=[target.with_name("a") / read, target.parent / read])
 
 
 @needs_a_user_with_limits

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from async_backfill._runner.replay.lookups import replay
 from async_backfill._runner.replay.summary import summarize
-from async_backfill._runner.scenario.build import load_lookups, load_source, make_cache
+from async_backfill._runner.scenario.build import load_entries, load_lookups, make_cache, make_source
 from async_backfill._runner.scenario.decode import decode
 from tests.runner.reference_model import ReferenceModel, with_bare_errors
 
@@ -21,6 +21,15 @@ odd_keys = st.text(st.characters(exclude_categories=["Cs"]), max_size=2)
 thresholds = st.one_of(
     st.sampled_from([0.01, 0.1, 0.2, 0.25, 1 / 3, 0.4, 0.5, 2 / 3, 0.9, 1.0, 1]), st.floats(0.01, 1.0)
 )
+
+
+def window_that_can_be_full(given):
+    """The settings with a window that has room for the lookups that a backfill waits for."""
+    if "window" in given:
+        given = {**given, "window": max(given["window"], given.get("min_lookups", 3))}
+    return given
+
+
 some_settings = st.fixed_dictionaries(
     {
         "capacity": st.none() | st.integers(1, 10),
@@ -33,7 +42,7 @@ some_settings = st.fixed_dictionaries(
         "window": st.integers(1, 20),
         "min_lookups": st.integers(1, 12),
     },
-)
+).map(window_that_can_be_full)
 some_failures = st.fixed_dictionaries(
     {"error_rate": st.sampled_from([0.1, 0.3, 0.6, 1.0]), "seed": st.integers(0, 50)}
 )
@@ -97,7 +106,9 @@ async def replayed(*, rows, lookups, settings, failures):
     source = {"kind": "simulated" if failures else "mapping", "entries": rows, **failures}
     scenario = decode({"source": source, "lookups": lookups, **settings}, "scenario")
     wanted = await load_lookups(scenario, Path())
-    async with make_cache(await load_source(scenario.source, Path()), scenario.settings) as cache:
+    async with make_cache(
+        make_source(scenario.source, await load_entries(scenario.source, Path())), scenario.settings
+    ) as cache:
         outcomes = await replay(
             cache, wanted, concurrency=scenario.settings.concurrency, keep=True, progress=lambda *_: None
         )

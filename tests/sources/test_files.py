@@ -204,7 +204,7 @@ async def test_a_flaw_in_csv_is_refused_with_its_line(written, content, problem)
         ("{", ":2: not JSON: Expecting property name enclosed in double quotes"),
         ('{"id": "b"} x', ":13: not JSON: Extra data"),
         ('["id"]', ': ["id"] is not a JSON object'),
-        ('{"id": 2}', ': "id" is 2, expected a key that is text'),
+        ('{"id": 2}', ': "id" is 2, expected a key that is text, or key_type=int'),
         ('{"id": null}', ': "id" is null, expected a key that is text'),
         ('{"id": ""}', ': "id" is "", expected a key that is text'),
         ('{"id": "a"}', ': the key "a" appears twice, first in line 1'),

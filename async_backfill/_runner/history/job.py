@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from async_backfill._common.atomic_file import reason
 from async_backfill._common.validation import real, whole
+from async_backfill._common.written_keys import DESCRIBED, key_reader
 from async_backfill._runner.history.blocks import LineBlocks
 from async_backfill._runner.history.formats import (
     AccessLog,
@@ -18,9 +19,8 @@ from async_backfill._runner.history.formats import (
     guess,
     lines_of,
 )
-from async_backfill._runner.history.key_types import typed_keys
 from async_backfill._runner.history.pieces import STANDARD_INPUT, name_of, opened, total_size
-from async_backfill._runner.output import OutputError, check_output
+from async_backfill._runner.output import OutputError, check_outputs
 from async_backfill._runner.wording import shown
 from async_backfill.backfill._history.hot_keys import HotKeys
 from async_backfill.backfill.journal_file import JournalFile
@@ -30,8 +30,8 @@ from async_backfill.errors import ConfigurationError, ScenarioError
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Sequence
 
+    from async_backfill._common.written_keys import KeyTypeName
     from async_backfill._runner.history.formats import Format, FormatName
-    from async_backfill._runner.history.key_types import KeyTypeName
 
 _HALF_LIFE: Final = 15.0
 
@@ -105,7 +105,7 @@ async def write_history(job: HistoryJob, progress: Callable[[int, int], None]) -
     :raises OutputError: when writing fails in spite of the check before.
     """
     files = [Path(path) for path in job.inputs if path != STANDARD_INPUT]
-    await check_output(job.output, reads=files)
+    await check_outputs({"--to": job.output}, reads=files)
     total = await total_size(job.inputs)
     half_life = _HALF_LIFE * job.size if job.half_life is None else job.half_life
     hot: HotKeys[Hashable] = HotKeys(job.size, half_life)
@@ -179,15 +179,21 @@ class _Log:
         if not reading.lookups:
             expected = self._format.expected if self._format is not None else "UTF-8 text"
             if self._key_type != "str":
-                expected += f" that is of type {self._key_type}"
+                expected += f" that is {DESCRIBED[self._key_type]}"
             first = shown(self._first_line)
             raise ScenarioError(f"{reading.name}: no line is {expected}; the first is {first}")
 
     def _count(self, keys: Sequence[str], lines: int) -> None:
-        typed = typed_keys(keys, self._key_type)
+        typed = self._typed(keys)
         self._note(typed)
         self.reading.lookups += len(typed)
         self.reading.lines += lines
+
+    def _typed(self, keys: Sequence[str]) -> Sequence[Hashable]:
+        """Return those of ``keys`` that are keys of the type of the job, as such."""
+        if self._key_type == "str":
+            return keys
+        return [key for key in map(key_reader(self._key_type), keys) if key is not None]
 
     def _decoded(self, block: bytes) -> str:
         """Return the text of ``block``, without lines that are not UTF-8, which still count as lines."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,26 +12,21 @@ import msgspec
 
 from async_backfill._common.atomic_file import reason
 from async_backfill._common.extras import needed_by
-from async_backfill._common.validation import whole
-from async_backfill._runner.output import OutputError, check_output, write_atomically
+from async_backfill._common.validation import real, whole
+from async_backfill._runner.output import OutputError, check_outputs, write_atomically
 from async_backfill._runner.replay.arrivals import arrival_times
+from async_backfill._runner.replay.failures import Failures
 from async_backfill._runner.replay.held_journal import HeldJournal
 from async_backfill._runner.replay.lookups import replay
 from async_backfill._runner.replay.summary import VirtualTime, encode, summarize
-from async_backfill._runner.scenario.build import (
-    files_of,
-    load_lookups,
-    load_source,
-    make_cache,
-)
+from async_backfill._runner.scenario.build import files_of, load_lookups, make_cache
 from async_backfill._runner.scenario.decode import decode
 from async_backfill._runner.scenario.document import parse
-from async_backfill._runner.scenario.live import Live, open_far, open_source
-from async_backfill._runner.scenario.model import LiveSpec, name_in_scenario
-from async_backfill.backfill._free_scan import FreeScan
+from async_backfill._runner.scenario.first_answer import SourceFailedError
+from async_backfill._runner.scenario.model import name_in_scenario
+from async_backfill._runner.scenario.opening import open_scenario
 from async_backfill.backfill.journal_file import JournalFile
 from async_backfill.errors import ConfigurationError, ScenarioError
-from async_backfill.policies import LoadPolicy
 from async_backfill.sources._rows.tables import read_text
 
 if TYPE_CHECKING:
@@ -39,8 +34,7 @@ if TYPE_CHECKING:
 
     from async_backfill._cache import BackfillCache
     from async_backfill._runner.replay.virtual_time import RunVirtually
-    from async_backfill._runner.scenario.build import AnySource
-    from async_backfill._runner.scenario.model import Scenario, Settings
+    from async_backfill._runner.scenario.model import Settings
     from async_backfill.contracts import Clock
 
 
@@ -54,6 +48,8 @@ class Job:
         the largest number of lookups for which the summary lists each result.
     ``journal``
         a file of hot keys, read before the replay and written after it.
+    ``max_failed``
+        the largest share of lookups that may fail, 0.0 to 1.0; if more do, the run has failed.
     """
 
     scenario: str
@@ -61,17 +57,24 @@ class Job:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     results_limit: int = 1000
     journal: str | None = None
+    max_failed: float = 0.5
 
     def __post_init__(self) -> None:
         whole("results_limit", self.results_limit, least=0)
+        real("max_failed", self.max_failed, least=0.0, most=1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """The result of a job: the summary, and its bytes as written."""
+    """The result of a job: the summary, its bytes as written, and the causes of failed lookups.
+
+    ``causes``
+        the most frequent ones, each with the number of its lookups.
+    """
 
     summary: dict[str, Any]
     content: bytes
+    causes: Sequence[tuple[str, int]] = ()
 
 
 async def run(job: Job, progress: Callable[[int, int], None]) -> Report:
@@ -79,6 +82,7 @@ async def run(job: Job, progress: Callable[[int, int], None]) -> Report:
 
     :param progress: a function that is called now and then with the lookups begun and the total.
     :raises ScenarioError: when the scenario, a file it names, a setting or the output cannot be used.
+    :raises SourceFailedError: when the source cannot answer, or too many lookups failed.
     :raises OutputError: when writing fails in spite of the check before.
     """
     async with AsyncExitStack() as resources:
@@ -103,12 +107,13 @@ def run_in_virtual_time(job: Job, progress: Callable[[int, int], None]) -> Repor
 class _Prepared:
     """The parts of a replay, read and checked."""
 
-    cache: BackfillCache[str, Any]
-    lookups: Sequence[str]
+    cache: BackfillCache[Any, Any]
+    lookups: Sequence[Any]
     arrivals: Iterator[float] | None
     settings: Settings
     keep: bool
     journal: HeldJournal | None
+    failures: Failures = field(default_factory=Failures)
 
 
 async def _read(job: Job, resources: AsyncExitStack | None, virtual_clock: Clock | None = None) -> _Prepared:
@@ -119,22 +124,21 @@ async def _read(job: Job, resources: AsyncExitStack | None, virtual_clock: Clock
     """
     scenario = decode(parse(await read_text(job.scenario), job.scenario), job.scenario)
     folder = Path(job.scenario).parent
-    await check_output(job.output, reads=[Path(job.scenario), *files_of(scenario, folder)])
-    if job.journal is not None:
-        await check_output(job.journal, reads=[Path(job.scenario), *files_of(scenario, folder)])
+    reads = [Path(job.scenario), *files_of(scenario, folder)]
+    await check_outputs({"--output": job.output, "--journal": job.journal}, reads=reads)
     settings = msgspec.structs.replace(scenario.settings, **job.overrides)
     journal = None if job.journal is None else JournalFile(job.journal)
-    held = None if journal is None or virtual_clock is None else await HeldJournal.of(journal)
+    held = None if journal is None else await HeldJournal.of(journal)
     clocks = {} if virtual_clock is None else {"clock": virtual_clock, "wall_clock": virtual_clock}
     try:
-        source = await _source_of(scenario, folder, resources)
-        cache = make_cache(source, settings, journal=held or journal, **clocks)
+        live, key_type = await open_scenario(scenario, folder, resources)
+        cache = make_cache(live, settings, journal=held, **clocks)
         arrivals = arrival_times(settings.lookups_per_second, seed=settings.arrival_seed)
-        lookups = await load_lookups(scenario, folder)
+        lookups = await load_lookups(scenario, folder, key_type)
     except ConfigurationError as error:
         raise ScenarioError(f"{_place_of(error.setting, job)}: {error.problem}") from error
-    except ScenarioError as error:
-        raise ScenarioError(f"{job.scenario}: {error}") from error
+    except (ScenarioError, SourceFailedError) as error:
+        raise type(error)(f"{job.scenario}: {error}") from error
     return _Prepared(
         cache=cache,
         lookups=lookups,
@@ -143,25 +147,6 @@ async def _read(job: Job, resources: AsyncExitStack | None, virtual_clock: Clock
         keep=len(lookups) <= job.results_limit,
         journal=held,
     )
-
-
-async def _source_of(scenario: Scenario, folder: Path, resources: AsyncExitStack | None) -> AnySource | Live:
-    """Return the source of ``scenario``, and the far tier (L2) before it, if there is one."""
-    if scenario.store is not None:
-        place = "$.store"
-    elif isinstance(scenario.source, LiveSpec):
-        place = "$.source"
-    else:
-        return await load_source(scenario.source, folder)
-    if resources is None:
-        raise ScenarioError(f"{place}: works in real time only: leave out --virtual-time")
-    if isinstance(scenario.source, LiveSpec):
-        live = await open_source(scenario.source, folder, resources, load_timeout=LoadPolicy().timeout)
-    else:
-        held = await load_source(scenario.source, folder)
-        live = Live(source=held, scan=FreeScan(held))
-    far = None if scenario.store is None else await open_far(scenario.store, resources)
-    return replace(live, far=far)
 
 
 async def _replay(
@@ -179,6 +164,7 @@ async def _replay(
             progress=progress,
             arrivals=prepared.arrivals,
             took=None if latencies is None else latencies.append,
+            failed=prepared.failures.note,
         )
         seconds = anyio.current_time() - began
         return summarize(
@@ -195,6 +181,7 @@ async def _replay_timed(prepared: _Prepared, progress: Callable[[int, int], None
 
 
 async def _write(job: Job, prepared: _Prepared, summary: dict[str, Any]) -> Report:
+    prepared.failures.check(len(prepared.lookups), job.max_failed)
     if prepared.journal is not None:
         try:
             await prepared.journal.write()
@@ -203,7 +190,7 @@ async def _write(job: Job, prepared: _Prepared, summary: dict[str, Any]) -> Repo
             raise OutputError(f"{job.journal}: cannot be written: {reason(error)}") from error
     content = encode(summary)
     await write_atomically(job.output, content)
-    return Report(summary=summary, content=content)
+    return Report(summary=summary, content=content, causes=prepared.failures.first())
 
 
 def _place_of(setting: str, job: Job) -> str:

@@ -28,9 +28,9 @@ class LookupFailure:
     error: str
 
 
-async def replay(
-    cache: BackfillCache[str, Any],
-    lookups: Sequence[str],
+async def replay(  # noqa: PLR0913 - what a replay is told and tells, one by one
+    cache: BackfillCache[Any, Any],
+    lookups: Sequence[Any],
     *,
     concurrency: int,
     keep: bool,
@@ -38,6 +38,7 @@ async def replay(
     progress: Callable[[int, int], None],
     arrivals: Iterable[float] | None = None,
     took: Callable[[float], object] | None = None,
+    failed: Callable[[LoadError], object] = lambda _: None,
 ) -> list[object]:
     """Look up ``lookups`` in order, at most ``concurrency`` at once, and wait for all loads and backfills.
 
@@ -50,11 +51,12 @@ async def replay(
         finds ``concurrency`` others in flight begins when one of them has ended.
     :param took: a function that is called with the latency of each lookup in seconds, counted from its
         time in ``arrivals``, so that the wait for others counts too (decision 29 in notes.md).
+    :param failed: a function that is called with the error of each lookup that failed.
     """
     outcomes: list[object] = [None] * len(lookups) if keep else []
     begins = repeat(None) if arrivals is None else map(current_time().__add__, arrivals)
     numbered = zip(count(), lookups, begins, strict=False)
-    look_up = _look_up if took is None else _Stopwatch(took)
+    look_up = _Lookup(failed) if took is None else _Stopwatch(took, failed)
 
     async def work() -> None:
         for number, key, arrival in numbered:
@@ -80,21 +82,29 @@ async def replay(
     return outcomes
 
 
-async def _look_up(cache: BackfillCache[str, Any], key: str, _: float | None) -> object:
-    try:
-        return await cache.get(key, ABSENT)
-    except LoadError as error:
-        return LookupFailure(str(error))
+class _Lookup:
+    """A lookup whose outcome is a value, `ABSENT` or a `LookupFailure`."""
+
+    def __init__(self, failed: Callable[[LoadError], object]) -> None:
+        self._failed = failed
+
+    async def __call__(self, cache: BackfillCache[Any, Any], key: Any, _: float | None) -> object:
+        try:
+            return await cache.get(key, ABSENT)
+        except LoadError as error:
+            self._failed(error)
+            return LookupFailure(str(error))
 
 
-class _Stopwatch:
+class _Stopwatch(_Lookup):
     """A lookup that passes its latency to ``took``, counted from its arrival if it has one."""
 
-    def __init__(self, took: Callable[[float], object]) -> None:
+    def __init__(self, took: Callable[[float], object], failed: Callable[[LoadError], object]) -> None:
+        super().__init__(failed)
         self._took = took
 
-    async def __call__(self, cache: BackfillCache[str, Any], key: str, arrival: float | None) -> object:
+    async def __call__(self, cache: BackfillCache[Any, Any], key: Any, arrival: float | None) -> object:
         began = current_time() if arrival is None else arrival
-        outcome = await _look_up(cache, key, arrival)
+        outcome = await super().__call__(cache, key, arrival)
         self._took(current_time() - began)
         return outcome

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from async_backfill._runner.replay.lookups import LookupFailure
+from async_backfill._runner.replay.plain import PlainValues
 from async_backfill.outcomes import ABSENT
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def summarize(
     audit: Sequence[AuditRecord],
     settings: Settings,
     *,
-    results: Sequence[tuple[str, object]] | None,
+    results: Sequence[tuple[object, object]] | None,
     virtual: VirtualTime | None = None,
 ) -> dict[str, Any]:
     """Return the summary as plain JSON types, in the order in which it is written.
@@ -71,7 +72,10 @@ def summarize(
         for percent in (50, 99):
             summary[f"latency_p{percent}"] = round(percentile(virtual.latencies, percent), _MICROSECONDS)
     if results is not None:
-        summary["lookup_results"] = [_result(key, outcome) for key, outcome in results]
+        plain = PlainValues()
+        summary["lookup_results"] = [_result(key, outcome, plain) for key, outcome in results]
+        if plain.notes:
+            summary["notes"] = plain.notes
     summary["audit"] = [_without_time(record) for record in audit]
     summary["audit_dropped"] = stats.audit_dropped
     summary["settings"] = msgspec.structs.asdict(settings)
@@ -87,7 +91,9 @@ def percentile(values: Sequence[float], percent: int) -> float:
 
 def encode(summary: dict[str, Any]) -> bytes:
     """Return ``summary`` as indented JSON in UTF-8 with a line end."""
-    return f"{json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)}\n".encode()
+    text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)
+    # Half of a surrogate pair, which UTF-8 cannot hold, becomes the escape that JSON has for it.
+    return f"{text}\n".encode(errors="backslashreplace")
 
 
 def _causes(stats: Stats) -> dict[str, dict[str, int]]:
@@ -96,12 +102,13 @@ def _causes(stats: Stats) -> dict[str, dict[str, int]]:
     return {"misses_by_cause": causes} if causes else {}
 
 
-def _result(key: str, outcome: object) -> dict[str, Any]:
+def _result(key: object, outcome: object, plain: PlainValues) -> dict[str, Any]:
+    result: dict[str, Any] = {"key": plain.of(key), "value": None, "found": False}
     if isinstance(outcome, LookupFailure):
-        return {"key": key, "value": None, "found": False, "error": outcome.error}
-    if outcome is ABSENT:
-        return {"key": key, "value": None, "found": False}
-    return {"key": key, "value": outcome, "found": True}
+        result["error"] = outcome.error
+    elif outcome is not ABSENT:
+        result.update(value=plain.of(outcome), found=True)
+    return result
 
 
 def _without_time(record: AuditRecord) -> dict[str, object]:

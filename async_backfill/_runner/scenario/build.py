@@ -9,6 +9,7 @@ import anyio
 
 from async_backfill._cache import BackfillCache
 from async_backfill._common.validation import whole, whole_or_none
+from async_backfill._common.written_keys import DESCRIBED, KEY_TYPES
 from async_backfill._runner.scenario.live import Live
 from async_backfill._runner.scenario.model import (
     FileSpec,
@@ -19,6 +20,7 @@ from async_backfill._runner.scenario.model import (
     TableSpec,
     ZipfSpec,
 )
+from async_backfill._runner.scenario.typed_lookups import typed_lookups
 from async_backfill._runner.scenario.zipf import zipf_keys
 from async_backfill.backfill._free_scan import FreeScan
 from async_backfill.errors import ConfigurationError, ScenarioError
@@ -31,10 +33,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
+    from async_backfill._common.written_keys import KeyTypeName
     from async_backfill._runner.scenario.model import HeldSpec, Scenario, Settings
     from async_backfill.contracts import Clock, Journal
 
-AnySource: TypeAlias = MappingSource[str, Any] | SimulatedSource[str, Any]
+AnySource: TypeAlias = MappingSource[Any, Any] | SimulatedSource[Any, Any]
 T = TypeVar("T")
 
 _MOST_KEYS: Final = 10_000_000
@@ -49,31 +52,28 @@ def files_of(scenario: Scenario, folder: Path) -> list[Path]:
     return [folder / spec.file for spec in named if isinstance(spec, (Table, KeyFile, FileSpec))]
 
 
-async def load_lookups(scenario: Scenario, folder: Path) -> Sequence[str]:
-    """Return the keys to look up, in order.
+async def load_lookups(scenario: Scenario, folder: Path, key_type: KeyTypeName = "str") -> Sequence[Any]:
+    """Return the keys to look up, in order, each of ``key_type``.
 
-    :raises ScenarioError: when their file cannot be used, or they cannot be generated.
+    :raises ScenarioError: when their file cannot be used, they cannot be generated, or one is no such key.
     """
-    if isinstance(scenario.lookups, ZipfSpec):
+    lookups = scenario.lookups
+    if isinstance(lookups, ZipfSpec):
+        if key_type != "str":
+            expected = DESCRIBED[key_type]
+            raise ScenarioError(f"$.lookups.kind: makes keys such as key_0, the source expects {expected}")
         try:
-            return zipf_keys(scenario.lookups)
+            return zipf_keys(lookups)
         except ConfigurationError as error:
             raise ScenarioError(f"$.lookups.{error.setting}: {error.problem}") from error
-    if isinstance(scenario.lookups, KeyFile):
-        return await _placed("$.lookups", read_keys(folder / scenario.lookups.file))
-    return scenario.lookups
+    if isinstance(lookups, KeyFile):
+        path = folder / lookups.file
+        read = await _placed("$.lookups", read_keys(path))
+        return typed_lookups(read, key_type, lambda number: f"$.lookups: {path}:{number + 1}")
+    return typed_lookups(lookups, key_type, "$.lookups[{}]".format)
 
 
-async def load_source(spec: HeldSpec, folder: Path) -> AnySource:
-    """Return the source of ``spec``, with its entries in memory.
-
-    :raises ScenarioError: when its table cannot be used.
-    :raises ConfigurationError: when a number of ``spec`` is not allowed.
-    """
-    return make_source(spec, await load_entries(spec, folder))
-
-
-async def load_entries(spec: HeldSpec, folder: Path) -> Mapping[str, Any]:
+async def load_entries(spec: HeldSpec, folder: Path) -> Mapping[Any, Any]:
     """Return the entries of the source of ``spec``.
 
     :raises ScenarioError: when its table cannot be used.
@@ -87,7 +87,7 @@ async def load_entries(spec: HeldSpec, folder: Path) -> Mapping[str, Any]:
 
 
 def make_source(
-    spec: HeldSpec, entries: Mapping[str, Any], *, sleep: Callable[[float], Awaitable[None]] = anyio.sleep
+    spec: HeldSpec, entries: Mapping[Any, Any], *, sleep: Callable[[float], Awaitable[None]] = anyio.sleep
 ) -> AnySource:
     """Return a source of the kind of ``spec``, over ``entries``.
 
@@ -111,10 +111,10 @@ def make_cache(
     source: AnySource | Live,
     settings: Settings,
     *,
-    journal: Journal[str] | None = None,
+    journal: Journal[Any] | None = None,
     clock: Clock = time.monotonic,
     wall_clock: Clock = time.time,
-) -> BackfillCache[str, Any]:
+) -> BackfillCache[Any, Any]:
     """Return a cache in front of ``source``, not yet open.
 
     With a concurrency of 1, a backfill runs inline, before the load of the key that started it.
@@ -129,6 +129,9 @@ def make_cache(
     whole_or_none("capacity", settings.capacity, least=1)
     whole("backfill_batch", settings.backfill_batch, least=1)
     whole_or_none("flush_at", settings.flush_at, least=1)
+    if whole("min_lookups", settings.min_lookups, least=1) > whole("window", settings.window, least=1):
+        least = f"min_lookups, which is {settings.min_lookups}"
+        raise ConfigurationError("window", f"{settings.window} is less than {least}: no backfill could start")
     live = source if isinstance(source, Live) else Live(source=source, scan=FreeScan(source))
     return BackfillCache(
         live.source,
@@ -171,7 +174,7 @@ def _freshness(settings: Settings) -> FreshnessPolicy:
         raise ConfigurationError(name, error.problem) from error
 
 
-async def _simulated_entries(spec: SimulatedSpec, folder: Path) -> Mapping[str, Any]:
+async def _simulated_entries(spec: SimulatedSpec, folder: Path) -> Mapping[Any, Any]:
     if spec.table is not None:
         return await _load_table(spec.table, folder, "$.source.table")
     if spec.entries is not None:
@@ -182,8 +185,11 @@ async def _simulated_entries(spec: SimulatedSpec, folder: Path) -> Mapping[str, 
     return {f"key_{number}": number for number in range(count)}
 
 
-async def _load_table(table: Table, folder: Path, place: str) -> dict[str, Any]:
-    return await _placed(place, read_table(folder / table.file, key=table.key, value=table.value))
+async def _load_table(table: Table, folder: Path, place: str) -> dict[Any, Any]:
+    kind = None if table.key_type is None else KEY_TYPES[table.key_type]
+    return await _placed(
+        place, read_table(folder / table.file, key=table.key, value=table.value, key_type=kind)
+    )
 
 
 async def _placed(place: str, reading: Awaitable[T]) -> T:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
+from async_backfill._common.written_keys import KEY_TYPES
 from async_backfill._runner.scenario.model import (
     FileSpec,
     HTTPSpec,
@@ -139,7 +140,7 @@ class _Decoder:
         if not isinstance(lookups, list):
             expected = 'a list of keys, {"file": "..."} or {"kind": "zipf", ...}'
             raise self._error(place, f"expected {expected}, got {_described(lookups)}")
-        return self._convert(lookups, list[str], place)
+        return self._convert(lookups, list[str | int], place)
 
     def _struct(self, fields: object, struct: type[T], place: Place, *, also: str | None = None) -> T:
         if isinstance(fields, dict):
@@ -147,6 +148,8 @@ class _Decoder:
             known = [info.encode_name for info in infos] + ([also] if also else [])
             required = [info.encode_name for info in infos if info.required]
             self._check_names(fields, place, known=known, required=required)
+            if fields.get("key_type") is not None:
+                self._check_choice(fields["key_type"], (place, "key_type"), allowed=KEY_TYPES)
         return self._convert(fields, struct, place)
 
     def _check_names(

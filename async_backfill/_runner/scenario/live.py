@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
 from async_backfill._common.extras import needed_by
+from async_backfill._common.written_keys import KEY_TYPES
 from async_backfill._runner.scenario.environment import expand_url
 from async_backfill._runner.scenario.model import FileSpec, HTTPSpec, SQLSpec
 from async_backfill.errors import ConfigurationError, ScenarioError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from contextlib import AsyncExitStack
     from pathlib import Path
 
+    from async_backfill._common.written_keys import KeyTypeName
     from async_backfill._runner.scenario.model import LiveSpec, StoreSpec
     from async_backfill.contracts import Scan, Source
     from async_backfill.sources._rows.content import Unpack
@@ -30,9 +32,9 @@ _ZSTD: Final = ".zst"
 class Live:
     """The source that a cache is put in front of, the scan of its keys, and its far tier (L2), if any."""
 
-    source: Source[str, Any]
-    scan: Scan[str] | None
-    far: FarTier[str, Any] | None = None
+    source: Source[Any, Any]
+    scan: Scan[Any] | None
+    far: FarTier[Any, Any] | None = None
 
 
 async def open_source(
@@ -55,8 +57,8 @@ async def open_source(
         raise ScenarioError(f"$.source.{error.setting}: {error.problem}") from error
 
 
-async def open_far(spec: StoreSpec, resources: AsyncExitStack) -> FarTier[str, Any]:
-    """Return the far tier (L2) of ``spec``, open until ``resources`` is closed.
+async def open_far(spec: StoreSpec, key_type: KeyTypeName, resources: AsyncExitStack) -> FarTier[Any, Any]:
+    """Return the far tier (L2) of ``spec`` for keys of ``key_type``, open until ``resources`` is closed.
 
     It raises the same errors as `open_source`.
     """
@@ -67,11 +69,12 @@ async def open_far(spec: StoreSpec, resources: AsyncExitStack) -> FarTier[str, A
         from async_backfill.redis.store import RedisStore  # noqa: PLC0415 - as above
     try:
         connection = await resources.enter_async_context(connect(expand_url(spec.url, os.environ)))
-        store: RedisStore[str, Any] = RedisStore(connection, namespace=spec.namespace, key_type=str)
+        keys = KEY_TYPES[key_type]
+        store: RedisStore[Any, Any] = RedisStore(connection, namespace=spec.namespace, key_type=keys)
         return FarTier(
             store=store,
             leases=RedisLeases(store) if spec.leases else None,
-            invalidations=RedisInvalidations(connection, namespace=spec.namespace, key_type=str)
+            invalidations=RedisInvalidations(connection, namespace=spec.namespace, key_type=keys)
             if spec.invalidations
             else None,
             ttl=spec.ttl,
@@ -84,7 +87,7 @@ async def open_far(spec: StoreSpec, resources: AsyncExitStack) -> FarTier[str, A
 async def _open_sql(spec: SQLSpec, resources: AsyncExitStack, load_timeout: float | None) -> Live:
     with needed_by("$.source", "sql", "sqlalchemy", "asyncpg", "aiosqlite", "greenlet"):
         from async_backfill.sources.sql import SQLSource  # noqa: PLC0415 - the extra is optional
-    source: SQLSource[str, Any] = await resources.enter_async_context(
+    source: SQLSource[Any, Any] = await resources.enter_async_context(
         SQLSource.connect(
             expand_url(spec.url, os.environ),
             spec.table,
@@ -106,16 +109,19 @@ async def _open_http(spec: HTTPSpec, resources: AsyncExitStack) -> Live:
 
 async def _open_file(spec: FileSpec, folder: Path, resources: AsyncExitStack) -> Live:
     path = folder / spec.file
+    kind = None if spec.key_type is None else KEY_TYPES[spec.key_type]
     if PurePath(spec.file).suffix == _PARQUET:
         with needed_by("$.source", "parquet", "pyarrow"):
             from async_backfill.sources.parquet import ParquetSource  # noqa: PLC0415 - the extra is optional
-        table: ParquetSource[str, Any] = ParquetSource(path, key=spec.key, value=spec.value)
+        table: ParquetSource[Any, Any] = ParquetSource(path, key=spec.key, value=spec.value, key_type=kind)
         await resources.enter_async_context(table)
         return Live(source=table, scan=table)
     unpack: Unpack | None = None
     if PurePath(spec.file).suffix == _ZSTD:
         with needed_by("$.source", "zstd", "backports"):
             from async_backfill.sources.zstd import unpack_zstd as unpack  # noqa: PLC0415 - as above
-    source: FileSource[str, Any] = FileSource(path, key=spec.key, value=spec.value, unpack=unpack)
+    source: FileSource[Any, Any] = FileSource(
+        path, key=spec.key, value=spec.value, key_type=kind, unpack=unpack
+    )
     rows = await resources.enter_async_context(source)
     return Live(source=rows, scan=rows)

@@ -6,7 +6,8 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from async_backfill.policies import SelectionName  # noqa: TC001 - msgspec reads the annotations
+from async_backfill._common.written_keys import KeyTypeName  # noqa: TC001 - msgspec reads the annotations
+from async_backfill.policies import SelectionName  # noqa: TC001 - as above
 from async_backfill.stores._eviction.orders import Eviction  # noqa: TC001 - as above
 
 _OF_THE_SOURCE: Final = frozenset({"latency", "key_latency", "jitter", "error_rate", "seed", "keys"})
@@ -49,11 +50,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """A CSV or JSON-lines file with its key column and its value column (``None``: all others)."""
+    """A CSV or JSON-lines file with its key column and its value column (``None``: all others).
+
+    ``key_type``
+        the type of the keys, and so of the lookups; ``None`` is that of the first row's key.
+    """
 
     file: str
     key: str
     value: str | None = None
+    key_type: KeyTypeName | None = None
 
 
 class MappingSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +109,7 @@ class ZipfSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FileSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A source that reads a file from disk, through an index; ``value`` as in `Table`.
+    """A source that reads a file from disk, through an index; ``value`` and ``key_type`` as in `Table`.
 
     A name that ends in ``.parquet`` is a Parquet file, one that ends in ``.zst`` is packed with zstd.
     """
@@ -111,15 +117,21 @@ class FileSpec(msgspec.Struct, frozen=True, kw_only=True):
     file: str
     key: str
     value: str | None = None
+    key_type: KeyTypeName | None = None
 
 
 class SQLSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A source that reads a table of a database; ``url`` may hold ``${NAME}``, an environment variable."""
+    """A source that reads a table of a database; ``url`` may hold ``${NAME}``, an environment variable.
+
+    ``key_type``
+        as in `Table`.
+    """
 
     url: str
     table: str
     key: str
     value: str | list[str]
+    key_type: KeyTypeName | None = None
     db_schema: str | None = msgspec.field(name="schema", default=None)
 
 
@@ -151,7 +163,7 @@ class StoreSpec(msgspec.Struct, frozen=True, kw_only=True):
 HeldSpec: TypeAlias = MappingSpec | TableSpec | SimulatedSpec
 LiveSpec: TypeAlias = FileSpec | SQLSpec | HTTPSpec
 SourceSpec: TypeAlias = HeldSpec | LiveSpec
-Lookups: TypeAlias = list[str] | KeyFile | ZipfSpec
+Lookups: TypeAlias = list[str | int] | KeyFile | ZipfSpec
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from anyio import to_thread
 
 from async_backfill._common.extras import needed_by
 from async_backfill._common.validation import real, whole
-from async_backfill._runner.output import check_output, write_atomically
+from async_backfill._runner.output import check_outputs, write_atomically
 from async_backfill._runner.scenario.build import (
     files_of,
     load_entries,
@@ -22,6 +20,7 @@ from async_backfill._runner.scenario.build import (
 )
 from async_backfill._runner.scenario.decode import decode
 from async_backfill._runner.scenario.document import parse
+from async_backfill._runner.scenario.first_answer import given_key_type, key_type_of
 from async_backfill._runner.scenario.model import LiveSpec, MappingSpec, SimulatedSpec, name_in_scenario
 from async_backfill._runner.tuning.grid import Extent
 from async_backfill._runner.tuning.report import Sample, Tuning, encode
@@ -84,7 +83,8 @@ async def tune(job: TuneJob, progress: Callable[[int, int], None]) -> Tuning:
     draw = None if job.plot is None else _load_plot()
     scenario = decode(parse(await read_text(job.scenario), job.scenario), job.scenario)
     folder = Path(job.scenario).parent
-    await _check_outputs(job, [Path(job.scenario), *files_of(scenario, folder)])
+    reads = [Path(job.scenario), *files_of(scenario, folder)]
+    await check_outputs({"--output": job.output, "--plot": job.plot}, reads=reads)
     base = msgspec.structs.replace(scenario.settings, concurrency=1)
     whole_workload = await _read(job, scenario, folder)
     tuning = await _tuned(job, base, whole_workload, progress)
@@ -104,7 +104,8 @@ async def _read(job: TuneJob, scenario: Scenario, folder: Path) -> Workload:
     try:
         entries = await load_entries(spec, folder)
         make_cache(make_source(spec, entries), scenario.settings)
-        lookups = await load_lookups(scenario, folder)
+        key_type = key_type_of(next(iter(entries), None), given_key_type(spec))
+        lookups = await load_lookups(scenario, folder, key_type)
     except ConfigurationError as error:
         place = f"$.{name_in_scenario(error.setting)}"
         raise ScenarioError(f"{job.scenario}: {place}: {error.problem}") from error
@@ -185,18 +186,6 @@ def _sampled(workload: Workload, share: float) -> Workload:
             f"--sample: a sample of {share:g} has none of the looked-up keys: use a larger share"
         )
     return replace(workload, keys=sampled(workload.keys, share), lookups=lookups, share=share)
-
-
-async def _check_outputs(job: TuneJob, reads: Sequence[Path]) -> None:
-    outputs = [path for path in (job.output, job.plot) if path is not None]
-    for path in outputs:
-        await check_output(path, reads=reads)
-    if await to_thread.run_sync(_same, outputs):
-        raise ScenarioError(f"{job.plot}: is also the file of --output")
-
-
-def _same(paths: Sequence[str]) -> bool:
-    return len({os.path.realpath(path) for path in paths}) < len(paths)
 
 
 def _load_plot() -> Callable[[Tuning], bytes]:

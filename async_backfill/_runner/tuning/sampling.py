@@ -18,12 +18,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from async_backfill._common.written_keys import canonical
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Hashable, Iterable, Mapping
 
     from async_backfill._runner.scenario.model import Settings
     from async_backfill.stats import Stats
@@ -44,16 +46,17 @@ class Estimate:
     backfills: int
 
 
-def place_of(key: str) -> float:
+def place_of(key: Hashable) -> float:
     """Return the hash of ``key`` as a number in [0.0, 1.0), the same in every process."""
-    digest = blake2b(key.encode("utf-8", "surrogatepass"), digest_size=_BYTES).digest()
+    text = canonical(key) or repr(key)
+    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_BYTES).digest()
     return int.from_bytes(digest) / _PLACES
 
 
-def sampled(keys: Iterable[str], share: float) -> list[str]:
+def sampled(keys: Iterable[Hashable], share: float) -> list[Any]:
     """Return the ``keys`` in the sample, in order: all occurrences of a key, or none."""
-    known: dict[str, bool] = {}
-    taken = []
+    known: dict[Hashable, bool] = {}
+    taken: list[Any] = []
     for key in keys:
         if key not in known:
             known[key] = place_of(key) < share
@@ -96,7 +99,7 @@ def scale_up(stats: Stats, settings: Settings, share: float, *, lookups: int, ab
     )
 
 
-def margin_of(loads: Mapping[str, int], share: float, lookups: int) -> float:
+def margin_of(loads: Mapping[Any, int], share: float, lookups: int) -> float:
     """Return three standard errors of a sampled hit rate.
 
     The misses are a sum over keys, each of which is in the sample with the probability ``share``; their

@@ -37,8 +37,8 @@ class Workload:
     """
 
     spec: HeldSpec
-    keys: Sequence[str]
-    lookups: Sequence[str]
+    keys: Sequence[Any]
+    lookups: Sequence[Any]
     share: float
     total: int
     absent: int
@@ -110,7 +110,7 @@ async def _run_sampled(workload: Workload, settings: Settings, source: AnySource
     )
 
 
-async def _replayed(source: AnySource, settings: Settings, lookups: Sequence[str]) -> Stats:
+async def _replayed(source: AnySource, settings: Settings, lookups: Sequence[Any]) -> Stats:
     cache = make_cache(source, settings)
     async with cache:
         await replay(cache, lookups, concurrency=1, keep=False, flush_at=settings.flush_at, progress=_ignore)
@@ -122,17 +122,17 @@ class _Counted:
 
     def __init__(self, source: AnySource) -> None:
         self._source = source
-        self.loads: Counter[str] = Counter()
+        self.loads: Counter[Any] = Counter()
 
     def __len__(self) -> int:
         return len(self._source)
 
-    async def load_many(self, keys: Sequence[str], /) -> Mapping[str, Any]:
+    async def load_many(self, keys: Sequence[Any], /) -> Mapping[Any, Any]:
         found = await self._source.load_many(keys)
         self.loads.update(found.keys())
         return found
 
-    async def scan(self, cursor: object | None, limit: int, /) -> Page[str]:
+    async def scan(self, cursor: object | None, limit: int, /) -> Page[Any]:
         return await self._source.scan(cursor, limit)
 
 

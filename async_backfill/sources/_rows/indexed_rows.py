@@ -14,16 +14,17 @@ from async_backfill.contracts import K, Page, V
 from async_backfill.errors import ScenarioError
 from async_backfill.sources._rows.content import ChangedError, Identity, open_content, read_spans
 from async_backfill.sources._rows.key_index import KeyIndex
+from async_backfill.sources._rows.row_parts import KeyType
 from async_backfill.sources._rows.row_reader import row_reader
 from async_backfill.sources._rows.rows import repeated_key, shown
 from async_backfill.sources._rows.tables import refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     from async_backfill.outcomes import Failed
     from async_backfill.sources._rows.content import Content, Unpack
-    from async_backfill.sources._rows.row_parts import KeyType, RowValue
+    from async_backfill.sources._rows.row_parts import RowValue
     from async_backfill.sources._rows.row_reader import RowReader
     from async_backfill.sources._rows.rows import AnyPath
 
@@ -37,7 +38,7 @@ _ROWS_BETWEEN_CHECKS: Final = 10_000
 class RowRules(Generic[V]):
     """The settings of a `FileSource`, checked; its docstring describes each of them."""
 
-    keys: KeyType
+    keys: KeyType | None
     values: RowValue[V]
     duplicates: Duplicates
     unpack: Unpack | None
@@ -64,6 +65,7 @@ class IndexedRows(Generic[K, V]):
     def __init__(self, path: AnyPath, rules: RowRules[V]) -> None:
         self._path = path
         self._rules = rules
+        self._keys = rules.keys
         self._rows = KeyIndex()
         try:
             self._identity = Identity.of(path)
@@ -103,7 +105,7 @@ class IndexedRows(Generic[K, V]):
         # Two keys may share a hash, so each row is checked against the key: see decision 36 in notes.md.
         asked: dict[int, list[K]] = {}
         for key in keys:
-            digest = self._rules.keys.digest(key)
+            digest = self._digest(key)
             for row in () if digest is None else self._rows.rows(digest):
                 asked.setdefault(row, []).append(key)
         places = sorted((*self._rows.span(row), row) for row in asked)
@@ -148,7 +150,7 @@ class IndexedRows(Generic[K, V]):
 
     def _stands_for(self, key: object, start: int) -> bool:
         """Return whether the row at ``start`` is the indexed one: of the rows with one key only one is."""
-        digest = self._rules.keys.digest(key)
+        digest = self._digest(key)
         return digest is not None and any(self._rows.span(row)[0] == start for row in self._rows.rows(digest))
 
     def _find_rows(self, file: BinaryIO) -> int:
@@ -158,12 +160,14 @@ class IndexedRows(Generic[K, V]):
         for count, row in enumerate(reader.rows(file, reader.first, reader.first_line)):
             if count % _ROWS_BETWEEN_CHECKS == 0:
                 check_cancelled()
+            if self._keys is None:
+                self._keys = KeyType.of_first(row.key)
             key = self._key_of(row.key)
-            digest = rules.keys.digest(key)
+            digest = self._digest(key)
             if digest is None:
                 raise ScenarioError(
                     f"{self._path}:{row.line}: {shown(rules.values.key)} is {shown(row.key)}, "
-                    f"expected a key that is {rules.keys.expected(row.key if reader.typed else None)}"
+                    f"expected a key that is {self._keys.expected(row.key if reader.typed else None)}"
                 )
             earlier = self._row_of(key, digest, file)
             if earlier is None:
@@ -188,9 +192,13 @@ class IndexedRows(Generic[K, V]):
                 return row
         return None
 
-    def _key_of(self, said: Any) -> str | int | None:
-        keys = self._rules.keys
-        return keys.of_value(said) if self._reader.typed else keys.of_text(said)
+    def _digest(self, key: object) -> int | None:
+        return None if self._keys is None else self._keys.digest(key)
+
+    def _key_of(self, said: Any) -> Hashable | None:
+        if self._keys is None:  # there are no rows
+            return None
+        return self._keys.of_value(said) if self._reader.typed else self._keys.of_text(said)
 
 
 def _line_ends(file: BinaryIO, start: int, end: int) -> int:

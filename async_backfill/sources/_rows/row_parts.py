@@ -2,34 +2,57 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, cast
 
+from async_backfill._common.written_keys import (
+    DESCRIBED,
+    KEY_TYPES,
+    canonical,
+    key_of_value,
+    key_reader,
+    name_of_type,
+)
 from async_backfill.contracts import V
 from async_backfill.errors import ConfigurationError
 from async_backfill.outcomes import Failed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
 Columns: TypeAlias = dict[str, Any]
 
 
 class KeyType:
-    """The type of the keys in a file: non-empty text, or whole numbers.
+    """The type of the keys in a file: text that is not empty, whole numbers, UUIDs, dates or decimals.
 
-    :param kind: ``str`` or ``int``.
-    :raises ConfigurationError: for anything else.
+    :param kind: the class of the keys.
+    :raises ConfigurationError: when keys of that class are not written in files.
     """
 
     def __init__(self, kind: type[Any]) -> None:
-        if kind is not str and kind is not int:
-            raise ConfigurationError("key_type", f"must be str or int, not {kind!r}")
+        name = name_of_type(kind)
+        if name is None:
+            known = ", ".join(known.__name__ for known in KEY_TYPES.values())
+            raise ConfigurationError("key_type", f"must be one of {known}, or None, not {kind!r}")
         self._kind = kind
+        self._name = name
+        self._read = key_reader(name)
+
+    @classmethod
+    def given(cls, kind: type[Any] | None) -> KeyType | None:
+        """Return the type ``kind``; ``None`` is decided by the first row of a file."""
+        return None if kind is None else cls(kind)
+
+    @classmethod
+    def of_first(cls, key: object) -> KeyType:
+        """Return the type of ``key``, that of the first row; text for what is no key."""
+        return cls(str if name_of_type(type(key)) is None else type(key))
 
     def expected(self, key: object) -> str:
-        """Return the end of an error: what a key must be, with a hint when ``key`` has the other type."""
-        described, other = ("text", int) if self._kind is str else ("a whole number", str)
-        hint = isinstance(key, other) and not isinstance(key, bool) and key != ""
+        """Return the end of an error: what a key must be, with a hint when ``key`` has another type."""
+        described, other = DESCRIBED[self._name], type(key)
+        hint = other is not self._kind and name_of_type(other) is not None and key != ""
         return f"{described}, or key_type={other.__name__}" if hint else described
 
     def digest(self, key: object) -> int | None:
@@ -38,24 +61,20 @@ class KeyType:
         Numbers are hashed as text too, with Python's secret per process (SipHash): the hash of an ``int`` is
         predictable, so somebody could craft a file whose rows all share one hash.
         """
+        if self._kind is Decimal and isinstance(key, int):
+            key = Decimal(key)
         if not isinstance(key, self._kind):
             return None
-        return str.__hash__(key if self._kind is str else int.__format__(key, "x"))
+        text = canonical(key)
+        return None if text is None else str.__hash__(text)
 
-    def of_text(self, text: str) -> str | int | None:
+    def of_text(self, text: str) -> Hashable | None:
         """Return the key that is written as ``text``; ``None`` when the text is not a key."""
-        if self._kind is str:
-            return text or None
-        digits = text.removeprefix("-")
-        if not (digits.isascii() and digits.isdigit() and len(digits) <= 1000):
-            return None
-        return int(text)
+        return self._read(text)
 
-    def of_value(self, value: object) -> str | int | None:
-        """Return ``value`` when it is a valid key, else ``None``."""
-        if not isinstance(value, self._kind) or isinstance(value, bool) or value == "":
-            return None
-        return cast("str | int", value)
+    def of_value(self, value: object) -> Hashable | None:
+        """Return the key that a typed file means by ``value``, or ``None`` when it is none."""
+        return cast("Hashable | None", key_of_value(value, self._kind))
 
 
 class RowValue(Generic[V]):

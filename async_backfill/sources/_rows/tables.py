@@ -17,6 +17,7 @@ from anyio import to_thread
 
 from async_backfill._common.atomic_file import reason
 from async_backfill.errors import ScenarioError
+from async_backfill.sources._rows.row_parts import KeyType
 from async_backfill.sources._rows.rows import check_header, json_row, repeated_key, shown, width_refusal
 
 if TYPE_CHECKING:
@@ -53,17 +54,22 @@ async def read_keys(path: AnyPath) -> list[str]:
     return lines
 
 
-async def read_table(path: AnyPath, *, key: str, value: str | None = None) -> dict[str, Any]:
+async def read_table(
+    path: AnyPath, *, key: str, value: str | None = None, key_type: type[Any] | None = None
+) -> dict[Any, Any]:
     """Return a table as a mapping by its ``key`` column, in the order of its rows.
 
     A file whose first character is ``{`` holds JSON lines, any other is CSV with a header. In CSV
     every value is text.
 
-    :param key: the column that identifies a row: non-empty text, different in each row.
+    :param key: the column that identifies a row, different in each row.
     :param value: the column that becomes the value; ``None`` makes it a dict of all other columns.
+    :param key_type: the class of the keys, as in `async_backfill.sources.file.FileSource`; ``None`` takes
+        that of the first row: text or a whole number in JSON lines, text in CSV.
     :raises ScenarioError: when the file is not such a table; names the file and the line.
     """
-    return await to_thread.run_sync(_table, path, await _read_bytes(path), key, value)
+    keys = KeyType.given(key_type)
+    return await to_thread.run_sync(_table, path, await _read_bytes(path), key, value, keys)
 
 
 async def _read_bytes(path: AnyPath) -> bytes:
@@ -93,16 +99,24 @@ def _decoded(path: AnyPath, content: bytes) -> str:
         raise ScenarioError(f"{path}:{line}: not UTF-8 text: byte {error.start} is 0x{wrong:02x}") from error
 
 
-def _table(path: AnyPath, content: bytes, key: str, value: str | None) -> dict[str, Any]:
+def _table(
+    path: AnyPath, content: bytes, key: str, value: str | None, keys: KeyType | None
+) -> dict[Any, Any]:
     text = _decoded(path, content)
     wanted = [key] if value is None else [key, value]
-    rows = (_json_rows if text.lstrip().startswith("{") else _csv_rows)(path, text, wanted)
-    table: dict[str, Any] = {}
-    lines: dict[str, int] = {}
+    is_typed = text.lstrip().startswith("{")
+    rows = (_json_rows if is_typed else _csv_rows)(path, text, wanted)
+    table: dict[Any, Any] = {}
+    lines: dict[Any, int] = {}
     for line, row in rows:
-        name = row[key]
-        if not isinstance(name, str) or not name:
-            raise ScenarioError(f"{path}:{line}: {shown(key)} is {shown(name)}, expected a key that is text")
+        said = row[key]
+        keys = keys or KeyType.of_first(said)
+        name = keys.of_value(said) if is_typed else keys.of_text(said)
+        if name is None:
+            expected = keys.expected(said if is_typed else None)
+            raise ScenarioError(
+                f"{path}:{line}: {shown(key)} is {shown(said)}, expected a key that is {expected}"
+            )
         if name in lines:
             raise repeated_key(path, line, name, lines[name])
         lines[name] = line

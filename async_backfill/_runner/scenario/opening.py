@@ -1,0 +1,54 @@
+"""Open the source of a scenario, with its far tier (L2), and find out what type its keys have."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from async_backfill._runner.scenario.build import load_entries, make_source
+from async_backfill._runner.scenario.first_answer import first_key, given_key_type, key_type_of
+from async_backfill._runner.scenario.live import Live, open_far, open_source
+from async_backfill._runner.scenario.model import LiveSpec
+from async_backfill.backfill._free_scan import FreeScan
+from async_backfill.errors import ScenarioError
+from async_backfill.policies import LoadPolicy
+
+if TYPE_CHECKING:
+    from contextlib import AsyncExitStack
+    from pathlib import Path
+
+    from async_backfill._common.written_keys import KeyTypeName
+    from async_backfill._runner.scenario.model import Scenario
+
+
+async def open_scenario(
+    scenario: Scenario, folder: Path, resources: AsyncExitStack | None
+) -> tuple[Live, KeyTypeName]:
+    """Return the source of ``scenario``, with its far tier (L2) if there is one, and the type of its keys.
+
+    :param resources: closes what is opened; ``None`` refuses a scenario that needs something opened.
+    :raises ScenarioError: when something cannot be used; names the place in the scenario.
+    :raises SourceFailedError: when a source outside of this process says that it cannot answer.
+    :raises MissingExtraError: when a library it needs is not installed.
+    """
+    spec = scenario.source
+    if isinstance(spec, LiveSpec):
+        opened = _needed(resources, "$.source" if scenario.store is None else "$.store")
+        live = await open_source(spec, folder, opened, load_timeout=LoadPolicy().timeout)
+        first = None if live.scan is None else await first_key(live.source, live.scan)
+    else:
+        entries = await load_entries(spec, folder)
+        source = make_source(spec, entries)
+        live = Live(source=source, scan=FreeScan(source))
+        first = next(iter(entries), None)
+    key_type = key_type_of(first, given_key_type(spec))
+    if scenario.store is not None:
+        far = await open_far(scenario.store, key_type, _needed(resources, "$.store"))
+        live = replace(live, far=far)
+    return live, key_type
+
+
+def _needed(resources: AsyncExitStack | None, place: str) -> AsyncExitStack:
+    if resources is None:
+        raise ScenarioError(f"{place}: works in real time only: leave out --virtual-time")
+    return resources
