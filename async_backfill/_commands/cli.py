@@ -12,6 +12,7 @@ from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from async_backfill._commands.history import history
 from async_backfill._commands.replay import EPILOGUE, replay
+from async_backfill._commands.several import repeated
 from async_backfill._commands.tune import tune
 from async_backfill._runner.wording import one_line
 from async_backfill.errors import AsyncBackfillError, ConfigurationError, MissingExtraError, ScenarioError
@@ -40,7 +41,8 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "python -m as
         if isinstance(stream, TextIOWrapper):  # a terminal may support only ASCII
             stream.reconfigure(errors="backslashreplace")
     try:
-        action, bound, _ = _app(program).parse_args(arguments, exit_on_error=False, print_error=False)
+        given = repeated(sys.argv[1:] if arguments is None else arguments)
+        action, bound, _ = _app(program).parse_args(given, exit_on_error=False, print_error=False)
         if action not in {replay, *_SUBCOMMANDS}:  # --help or --version
             return _print(lambda: action(*bound.args, **bound.kwargs))
         command: Command[Any] = action(*bound.args, **bound.kwargs)

@@ -12,8 +12,9 @@ from cyclopts import Parameter
 from async_backfill._commands.integers import integer
 from async_backfill._common.written_keys import KeyTypeName  # noqa: TC001 - cyclopts reads the annotation
 from async_backfill._runner.display import ProgressBar
-from async_backfill._runner.history.formats import FormatName  # noqa: TC001 - as above
 from async_backfill._runner.history.job import HistoryJob, write_history
+from async_backfill._runner.logs.filters import Filters
+from async_backfill._runner.logs.recogniser import FormatName, KeyPlace
 from async_backfill._runner.wording import one_line
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from async_backfill._runner.history.job import History
 
 _Optional: Final = Parameter(show_default=False)
+_Several: Final = Parameter(show_default=False, negative=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,11 @@ class HistoryCommand:
 
     job: HistoryJob
     quiet: bool
+
+    @property
+    def left_out(self) -> str:
+        """The words for lines that are no lookups."""
+        return "without a key" if self.job.place.filters is None else "left out or without a key"
 
     @property
     def written(self) -> str:
@@ -48,8 +55,9 @@ class HistoryCommand:
         """Print the counts of each log, and the number of keys in the journal."""
         for reading in history.readings:
             others = reading.lines - reading.lookups
-            missed = f", {others:,} without a key" if others else ""
-            print(one_line(f"{reading.name}: {reading.lookups:,} lookups in {reading.lines:,} lines{missed}"))
+            missed = f", {others:,} {self.left_out}" if others else ""
+            counts = f"{reading.lookups:,} lookups in {reading.lines:,} lines{missed}"
+            print(one_line(f"{reading.name}: {reading.taken_for}: {counts}"))
         print(f"{self.written}: {history.keys:,} keys")
 
 
@@ -59,7 +67,10 @@ def history(  # noqa: PLR0913 - each is an option
     to: str,
     format: Annotated[FormatName | None, _Optional] = None,  # noqa: A002 - the option's name is given
     column: Annotated[str | None, _Optional] = None,
+    field: Annotated[str | None, _Optional] = None,
     pattern: Annotated[str | None, _Optional] = None,
+    method: Annotated[list[str] | None, _Several] = None,
+    status: Annotated[list[str] | None, _Several] = None,
     key_type: KeyTypeName = "str",
     size: Annotated[int, Parameter(converter=integer)] = 100_000,
     half_life: Annotated[float | None, _Optional] = None,
@@ -75,16 +86,22 @@ def history(  # noqa: PLR0913 - each is an option
     Parameters
     ----------
     from_:
-        A log, plain or gzip, or - for standard input; repeat the option for more logs, oldest first.
+        Logs, oldest first, plain or gzip; - is standard input.
     to:
         The journal; an older one is replaced once the new one is complete.
     format:
-        Access log (common or combined: the key is the path, without the query), one key a line, or CSV
-        with a header [guessed from the first lines].
+        A log of requests (the key is the path, without the query), one key a line, or a table
+        [recognised by the first lines].
     column:
-        The key column of a CSV table.
+        The key column of a table, or its number, from 1, where there is no header; a field of a W3C log.
+    field:
+        The field of JSON lines that is the key, such as request.uri.
     pattern:
         A regular expression; its group, or the one named key, is the key.
+    method:
+        Methods of the requests that count, such as GET [all].
+    status:
+        Statuses of the requests that count, such as 200 or 2xx [all].
     key_type:
         Type of the keys of your cache: a text is not the number that it shows. Other lines are skipped.
     size:
@@ -97,9 +114,13 @@ def history(  # noqa: PLR0913 - each is an option
     job = HistoryJob(
         inputs=from_,
         output=to,
-        format_name=format,
-        column=column,
-        pattern=pattern,
+        place=KeyPlace(
+            format_name=format,
+            column=column,
+            field=field,
+            pattern=pattern,
+            filters=Filters.given(method or (), status or ()),
+        ),
         key_type=key_type,
         size=size,
         half_life=half_life,

@@ -177,6 +177,8 @@ class ReplayCommand:
             sys.stdout.buffer.write(report.content)
             print(self.written, file=sys.stderr)
         else:
+            for taken_for in report.taken_for:
+                print(one_line(f"lookups: {taken_for}"))
             print_table(report.summary, sys.stdout)
             for cause, count in report.causes:
                 print(one_line(f"failed: {count:,} times {cause}"))

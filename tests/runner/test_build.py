@@ -13,6 +13,7 @@ from async_backfill._runner.scenario.build import (
     make_cache,
     make_source,
 )
+from async_backfill._runner.scenario.decode import decode
 from async_backfill._runner.scenario.model import (
     KeyFile,
     MappingSpec,
@@ -70,6 +71,42 @@ async def test_a_source_has_the_entries_of_its_spec(tmp_path, spec):
     assert isinstance(source, SimulatedSource if isinstance(spec, SimulatedSpec) else MappingSource)
     assert await source.load_many(["b", "a", "c"]) == {"b": "2", "a": "1"}
     assert list((await source.scan(None, 10)).keys) == ["a", "b"]
+
+
+COMMON = '127.0.0.1 - - [10/Oct/2000:13:55:36 -0700] "{} {}?q HTTP/1.0" {} 23\n'
+
+
+async def test_lookups_may_be_an_access_log_and_it_is_said_what_it_was_taken_for(tmp_path):
+    lines = [("GET", "/a", 200), ("GET", "/b", 404), ("POST", "/c", 200), ("GET", "/a", 200)]
+    (tmp_path / "access.log").write_text("".join(COMMON.format(*line) for line in lines))
+
+    async def read(**spec):
+        scenario = decode({"source": {}, "lookups": {"file": "access.log", **spec}}, "s")
+        said = []
+        return await load_lookups(scenario, tmp_path, taken_for=said.append), said
+
+    log = "access.log: common or combined log, key: path without query"
+    assert await read() == (["/a", "/b", "/c", "/a"], [f"{log}: 4 lookups in 4 lines"])
+    counted = f"{log}: 2 lookups in 4 lines, 2 without one that counts"
+    assert await read(method=["GET"], status=["2xx"]) == (["/a", "/a"], [counted])
+
+
+@pytest.mark.parametrize(
+    ("spec", "problem"),
+    [
+        ({}, "$.lookups: rows.csv: looks like a table with commas"),
+        ({"column": "no"}, '$.lookups: rows.csv:1: no column "no"'),
+        ({"pattern": "("}, "$.lookups.pattern: is not a regular expression"),
+        ({"pattern": "(x)"}, "$.lookups: rows.csv: no line is one that --pattern matches"),
+        ({"status": ["x"]}, "$.lookups.status: must be a status such as 200 or 2xx"),
+    ],
+)
+async def test_lookups_whose_place_is_not_certain_are_refused(tmp_path, spec, problem):
+    (tmp_path / "rows.csv").write_text("id,v\n1,2\n")
+    scenario = decode({"source": {}, "lookups": {"file": "rows.csv", **spec}}, "s")
+    with pytest.raises(ScenarioError) as refused:
+        await load_lookups(scenario, tmp_path)
+    assert str(refused.value).replace(f"{tmp_path}/", "").startswith(problem)
 
 
 async def test_a_simulated_source_can_make_its_entries_up():

@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from async_backfill._common.atomic_file import reason
 from async_backfill._common.validation import real, whole
 from async_backfill._common.written_keys import DESCRIBED, key_reader
-from async_backfill._runner.history.blocks import LineBlocks
-from async_backfill._runner.history.formats import (
-    AccessLog,
-    Column,
-    KeyLines,
-    Matches,
-    guess,
-    lines_of,
-)
-from async_backfill._runner.history.pieces import STANDARD_INPUT, name_of, opened, total_size
+from async_backfill._runner.logs.blocks import LineBlocks
+from async_backfill._runner.logs.formats import lines_of
+from async_backfill._runner.logs.pieces import STANDARD_INPUT, name_of, opened, total_size
+from async_backfill._runner.logs.recogniser import KeyPlace, recognise
 from async_backfill._runner.output import OutputError, check_outputs
 from async_backfill._runner.wording import shown
 from async_backfill.backfill._history.hot_keys import HotKeys
 from async_backfill.backfill.journal_file import JournalFile
 from async_backfill.contracts import Heats
-from async_backfill.errors import ConfigurationError, ScenarioError
+from async_backfill.errors import ScenarioError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Sequence
 
     from async_backfill._common.written_keys import KeyTypeName
-    from async_backfill._runner.history.formats import Format, FormatName
+    from async_backfill._runner.logs.formats import Format
 
 _HALF_LIFE: Final = 15.0
 
@@ -42,8 +36,8 @@ class HistoryJob:
 
     ``inputs``
         the logs, oldest first, plain or gzip; ``-`` is standard input.
-    ``format_name``, ``column``, ``pattern``
-        where the keys are; by default it is guessed from the first lines of each input.
+    ``place``
+        where the keys are; what it does not say is recognised by the first lines of each input.
     ``key_type``
         the type of the keys of the cache; a line whose key is none is skipped, as one without a key.
     ``size``
@@ -57,9 +51,7 @@ class HistoryJob:
 
     inputs: Sequence[str]
     output: str
-    format_name: FormatName | None = None
-    column: str | None = None
-    pattern: str | None = None
+    place: KeyPlace = field(default_factory=KeyPlace)
     key_type: KeyTypeName = "str"
     size: int = 100_000
     half_life: float | None = None
@@ -68,23 +60,18 @@ class HistoryJob:
         whole("size", self.size, least=1)
         if self.half_life is not None:
             real("half_life", self.half_life, least=1.0, most=math.inf)
-        if self.pattern is not None:
-            Matches(self.pattern)
-            if self.column is not None or self.format_name is not None:
-                raise ConfigurationError("pattern", "cannot be combined with --column or --format")
-        if self.format_name == "csv" and self.column is None:
-            raise ConfigurationError(
-                "column", "is missing, expected the name of the key column in the CSV table"
-            )
-        if self.column is not None and self.format_name not in {"csv", None}:
-            raise ConfigurationError("column", f"cannot be combined with --format {self.format_name}")
 
 
 @dataclass(slots=True)
 class Reading:
-    """The counts of one input: its ``lines`` that are not empty, and the ``lookups`` in them."""
+    """The counts of one input: its ``lines`` that are not empty, and the ``lookups`` in them.
+
+    ``taken_for``
+        what the input was taken for, and where its keys are.
+    """
 
     name: str
+    taken_for: str = ""
     lines: int = 0
     lookups: int = 0
 
@@ -151,7 +138,8 @@ class _Log:
     def __init__(self, name: str, job: HistoryJob, note: Callable[[Iterable[Hashable]], None]) -> None:
         self.reading = Reading(name)
         self._note = note
-        self._format = _given_format(name, job)
+        self._place = job.place
+        self._format: Format | None = None
         self._key_type: KeyTypeName = job.key_type
         self._first_line = ""
 
@@ -163,7 +151,9 @@ class _Log:
             if not lines:
                 return
             self._first_line = self._first_line or lines[0]
-            self._format = self._format or guess(self.reading.name, text)
+            if self._format is None:
+                self._format = recognise(self.reading.name, text, self._place)
+                self.reading.taken_for = self._format.description
         self._count(*self._format.keys(text))
 
     def finish(self) -> None:
@@ -180,6 +170,8 @@ class _Log:
             expected = self._format.expected if self._format is not None else "UTF-8 text"
             if self._key_type != "str":
                 expected += f" that is {DESCRIBED[self._key_type]}"
+            if self._place.filters is not None:
+                expected += " that --method and --status allow"
             first = shown(self._first_line)
             raise ScenarioError(f"{reading.name}: no line is {expected}; the first is {first}")
 
@@ -209,16 +201,3 @@ class _Log:
             self.reading.lines += 1
             self._first_line = self._first_line or repr(line)[2:-1]
             return ""
-
-
-def _given_format(name: str, job: HistoryJob) -> Format | None:
-    if job.pattern is not None:
-        return Matches(job.pattern)
-    if job.column is not None:
-        return Column(name, job.column)
-    match job.format_name:
-        case "log":
-            return AccessLog()
-        case "keys":
-            return KeyLines()
-    return None

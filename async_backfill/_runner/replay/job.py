@@ -70,11 +70,14 @@ class Report:
 
     ``causes``
         the most frequent ones, each with the number of its lookups.
+    ``taken_for``
+        what each file of lookups was taken for.
     """
 
     summary: dict[str, Any]
     content: bytes
     causes: Sequence[tuple[str, int]] = ()
+    taken_for: Sequence[str] = ()
 
 
 async def run(job: Job, progress: Callable[[int, int], None]) -> Report:
@@ -113,6 +116,7 @@ class _Prepared:
     settings: Settings
     keep: bool
     journal: HeldJournal | None
+    taken_for: Sequence[str]
     failures: Failures = field(default_factory=Failures)
 
 
@@ -129,12 +133,13 @@ async def _read(job: Job, resources: AsyncExitStack | None, virtual_clock: Clock
     settings = msgspec.structs.replace(scenario.settings, **job.overrides)
     journal = None if job.journal is None else JournalFile(job.journal)
     held = None if journal is None else await HeldJournal.of(journal)
+    taken_for: list[str] = []
     clocks = {} if virtual_clock is None else {"clock": virtual_clock, "wall_clock": virtual_clock}
     try:
         live, key_type = await open_scenario(scenario, folder, resources)
         cache = make_cache(live, settings, journal=held, **clocks)
         arrivals = arrival_times(settings.lookups_per_second, seed=settings.arrival_seed)
-        lookups = await load_lookups(scenario, folder, key_type)
+        lookups = await load_lookups(scenario, folder, key_type, taken_for=taken_for.append)
     except ConfigurationError as error:
         raise ScenarioError(f"{_place_of(error.setting, job)}: {error.problem}") from error
     except (ScenarioError, SourceFailedError) as error:
@@ -146,6 +151,7 @@ async def _read(job: Job, resources: AsyncExitStack | None, virtual_clock: Clock
         settings=settings,
         keep=len(lookups) <= job.results_limit,
         journal=held,
+        taken_for=taken_for,
     )
 
 
@@ -190,7 +196,8 @@ async def _write(job: Job, prepared: _Prepared, summary: dict[str, Any]) -> Repo
             raise OutputError(f"{job.journal}: cannot be written: {reason(error)}") from error
     content = encode(summary)
     await write_atomically(job.output, content)
-    return Report(summary=summary, content=content, causes=prepared.failures.first())
+    causes = prepared.failures.first()
+    return Report(summary=summary, content=content, causes=causes, taken_for=prepared.taken_for)
 
 
 def _place_of(setting: str, job: Job) -> str:

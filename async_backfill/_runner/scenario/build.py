@@ -10,6 +10,7 @@ import anyio
 from async_backfill._cache import BackfillCache
 from async_backfill._common.validation import whole, whole_or_none
 from async_backfill._common.written_keys import DESCRIBED, KEY_TYPES
+from async_backfill._runner.scenario.key_file import FileLookups, read_lookups
 from async_backfill._runner.scenario.live import Live
 from async_backfill._runner.scenario.model import (
     FileSpec,
@@ -25,7 +26,7 @@ from async_backfill._runner.scenario.zipf import zipf_keys
 from async_backfill.backfill._free_scan import FreeScan
 from async_backfill.errors import ConfigurationError, ScenarioError
 from async_backfill.policies import BackfillPolicy, FreshnessPolicy, LoadPolicy
-from async_backfill.sources._rows.tables import read_keys, read_table
+from async_backfill.sources._rows.tables import read_table
 from async_backfill.sources.mapping import MappingSource
 from async_backfill.sources.simulated import SimulatedSource
 
@@ -52,9 +53,16 @@ def files_of(scenario: Scenario, folder: Path) -> list[Path]:
     return [folder / spec.file for spec in named if isinstance(spec, (Table, KeyFile, FileSpec))]
 
 
-async def load_lookups(scenario: Scenario, folder: Path, key_type: KeyTypeName = "str") -> Sequence[Any]:
+async def load_lookups(
+    scenario: Scenario,
+    folder: Path,
+    key_type: KeyTypeName = "str",
+    *,
+    taken_for: Callable[[str], object] = lambda _: None,
+) -> Sequence[Any]:
     """Return the keys to look up, in order, each of ``key_type``.
 
+    :param taken_for: a function that is called with what a file of lookups was taken for.
     :raises ScenarioError: when their file cannot be used, they cannot be generated, or one is no such key.
     """
     lookups = scenario.lookups
@@ -67,10 +75,24 @@ async def load_lookups(scenario: Scenario, folder: Path, key_type: KeyTypeName =
         except ConfigurationError as error:
             raise ScenarioError(f"$.lookups.{error.setting}: {error.problem}") from error
     if isinstance(lookups, KeyFile):
-        path = folder / lookups.file
-        read = await _placed("$.lookups", read_keys(path))
-        return typed_lookups(read, key_type, lambda number: f"$.lookups: {path}:{number + 1}")
+        read = await read_key_file(lookups, folder)
+        taken_for(f"{lookups.file}: {read.taken_for}")
+        place = f"$.lookups: {folder / lookups.file}{{}}".format
+        if read.by_line:
+            return typed_lookups(read.keys, key_type, lambda number: place(f":{number + 1}"))
+        return typed_lookups(read.keys, key_type, lambda number: place(f", lookup {number + 1}"))
     return typed_lookups(lookups, key_type, "$.lookups[{}]".format)
+
+
+async def read_key_file(lookups: KeyFile, folder: Path) -> FileLookups:
+    """Return the keys in a file of lookups, and what it was taken for.
+
+    :raises ScenarioError: when it cannot be used; names its place in the scenario.
+    """
+    try:
+        return await _placed("$.lookups", read_lookups(folder / lookups.file, lookups))
+    except ConfigurationError as error:
+        raise ScenarioError(f"$.lookups.{error.setting}: {error.problem}") from error
 
 
 async def load_entries(spec: HeldSpec, folder: Path) -> Mapping[Any, Any]:

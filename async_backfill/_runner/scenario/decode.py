@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from async_backfill._common.written_keys import KEY_TYPES
+from async_backfill._runner.logs.recogniser import FORMATS
 from async_backfill._runner.scenario.model import (
     FileSpec,
     HTTPSpec,
@@ -148,8 +149,9 @@ class _Decoder:
             known = [info.encode_name for info in infos] + ([also] if also else [])
             required = [info.encode_name for info in infos if info.required]
             self._check_names(fields, place, known=known, required=required)
-            if fields.get("key_type") is not None:
-                self._check_choice(fields["key_type"], (place, "key_type"), allowed=KEY_TYPES)
+            for name, allowed in (("key_type", KEY_TYPES), ("format", FORMATS)):
+                if name in known and fields.get(name) is not None:
+                    self._check_choice(fields[name], (place, name), allowed=allowed)
         return self._convert(fields, struct, place)
 
     def _check_names(

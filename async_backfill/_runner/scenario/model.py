@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from async_backfill._common.written_keys import KeyTypeName  # noqa: TC001 - msgspec reads the annotations
+from async_backfill._runner.logs.recogniser import FormatName  # noqa: TC001 - as above
 from async_backfill.policies import SelectionName  # noqa: TC001 - as above
 from async_backfill.stores._eviction.orders import Eviction  # noqa: TC001 - as above
 
@@ -90,9 +91,21 @@ class SimulatedSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeyFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file with one key a line."""
+    """A file of lookups: one key a line, or a log; what is not said is recognised by its first lines.
+
+    ``format``, ``column``, ``field``, ``pattern``
+        where the keys are, as in `async_backfill._runner.logs.recogniser.KeyPlace`.
+    ``method``, ``status``
+        which requests of a log count, such as ``GET`` and ``2xx``; an empty list is all.
+    """
 
     file: str
+    format: FormatName | None = None
+    column: str | None = None
+    field: str | None = None
+    pattern: str | None = None
+    method: list[str] = []
+    status: list[str] = []
 
 
 class ZipfSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -46,7 +46,15 @@ async def read_keys(path: AnyPath) -> list[str]:
 
     :raises ScenarioError: as `read_text`, and for a blank line in between.
     """
-    lines = (await read_text(path)).replace("\r\n", "\n").split("\n")
+    return keys_of(path, await read_text(path))
+
+
+def keys_of(path: AnyPath, text: str) -> list[str]:
+    """Return the keys in ``text``, one a line, which is the content of ``path``.
+
+    :raises ScenarioError: for a blank line in between.
+    """
+    lines = text.replace("\r\n", "\n").split("\n")
     while lines and not lines[-1]:
         lines.pop()
     if "" in lines:

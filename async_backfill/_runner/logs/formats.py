@@ -1,11 +1,12 @@
-"""Formats of logs, which find the key in each line: access log, one key a line, CSV, pattern."""
+"""Formats of files, which find the key in each line: one key a line, a table, a pattern."""
 
 from __future__ import annotations
 
 import csv
 import re
 import warnings
-from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Protocol
 
 from async_backfill.errors import ConfigurationError, ScenarioError
 from async_backfill.sources._rows.rows import check_header
@@ -13,23 +14,19 @@ from async_backfill.sources._rows.rows import check_header
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FormatName: TypeAlias = Literal["log", "keys", "csv"]
+WORDS: Final = MappingProxyType({",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"})
+"""The delimiters of tables, in words."""
 
-# Possessive quantifiers, so that the time for a line grows only with its length. The rest of the line is
-# matched too, or each position in it would be tried as a new start.
-_ACCESS: Final = re.compile(
-    r"""^[^ \n]++\ [^ \n]++\ [^\[\n]++\[[^\]\n]++\]\              # host, identity, user, [time]
-    "[A-Za-z-]++\ ([^ ?"\\\n]++(?:\\[^\n][^ ?"\\\n]*+)*+)       # "method path
-    [^"\\\n]*+(?:\\[^\n][^"\\\n]*+)*+"\ [0-9]{3}\ [0-9-][^\n]*+  # ?query protocol" status bytes
-    """,
-    re.MULTILINE | re.VERBOSE,
-)
-_LOOKED_AT: Final = 100
 _LARGEST_ROW: Final = 1 << 20
 
 
 class Format(Protocol):
     """A log format: finds the key in each line."""
+
+    @property
+    def description(self) -> str:
+        """What the file is taken for, and what the key is, in words."""
+        ...
 
     @property
     def expected(self) -> str:
@@ -48,23 +45,10 @@ class Format(Protocol):
         ...
 
 
-class AccessLog:
-    """The common or combined log format; the key is the path, without ``?`` and the query."""
-
-    expected = "a line of the common or combined log format"
-
-    def keys(self, text: str) -> tuple[Sequence[str], int]:
-        """Return the path of each request."""
-        return _ACCESS.findall(text), len(lines_of(text))
-
-    def rest(self) -> tuple[Sequence[str], int]:
-        """Return nothing."""
-        return (), 0
-
-
 class KeyLines:
     """The format with one key a line."""
 
+    description = "one key a line"
     expected = "a key"
 
     def keys(self, text: str) -> tuple[Sequence[str], int]:
@@ -84,6 +68,7 @@ class Matches:
     :raises ConfigurationError: for any other pattern.
     """
 
+    description = "lines, key: what --pattern matches"
     expected = "one that --pattern matches"
 
     def __init__(self, pattern: str) -> None:
@@ -112,20 +97,25 @@ class Matches:
 
 
 class Column:
-    """The format of a CSV table with a header; the key is one column.
+    """The format of a table whose cells are separated by ``delimiter``; the key is one column.
+
+    Lines that begin with ``#`` before the first row are comments.
 
     :param name: the name of the file, for error messages.
-    :param column: the name of the key column in the header.
+    :param column: the name of the key column in the header; or its number from 1, for a table without one.
     """
 
-    expected = "a row as long as the header, with a key"
+    expected = "a row with as many cells as the others, with a key"
 
-    def __init__(self, name: str, column: str) -> None:
+    def __init__(self, name: str, column: str, delimiter: str = ",") -> None:
         self._name = name
         self._column = column
+        self._delimiter = delimiter
         self._width = 0
         self._place = 0
+        self._has_header = True
         self._open = ""
+        self.description = f"table with {WORDS.get(delimiter, delimiter)}, key: the column {column}"
 
     def keys(self, text: str) -> tuple[Sequence[str], int]:
         """Return the key of each row.
@@ -146,7 +136,7 @@ class Column:
         return self._rows(text)
 
     def _rows(self, text: str) -> tuple[Sequence[str], int]:
-        rows = csv.reader(f"{line}\n" for line in lines_of(text))
+        rows = csv.reader((f"{line}\n" for line in lines_of(text)), delimiter=self._delimiter)
         keys: list[str] = []
         count = 0
         while True:
@@ -158,28 +148,29 @@ class Column:
                 cells = []
             if self._width:
                 count += 1
-                if len(cells) == self._width and cells[self._place]:
+                if self._fits(cells) and cells[self._place]:
                     keys.append(cells[self._place])
-            else:
-                check_header(self._name, 1, cells, [self._column])
-                self._width, self._place = len(cells), cells.index(self._column)
+            elif cells and not cells[0].startswith(("#", "sep=")) and self._begin(cells):
+                count += 1
+                keys.extend(filter(None, cells[self._place : self._place + 1]))
 
+    def _fits(self, cells: Sequence[str]) -> bool:
+        """Return whether a row is whole; without a header its last cells may be missing."""
+        return len(cells) == self._width if self._has_header else len(cells) > self._place
 
-def guess(name: str, text: str) -> Format:
-    """Return the format of a file, guessed from its first lines.
-
-    :param name: the name of the file, for error messages.
-    :raises ScenarioError: when the lines fit no format.
-    """
-    lines = lines_of(text)[:_LOOKED_AT]
-    if 2 * len(_ACCESS.findall("\n".join(lines))) > len(lines):
-        return AccessLog()
-    commas = {line.count(",") for line in lines}
-    if not any(" " in line or "\t" in line for line in lines) and (commas == {0} or len(commas) > 1):
-        return KeyLines()
-    raise ScenarioError(
-        f"{name}: cannot tell where the keys are: give --column for CSV, --pattern, or --format keys"
-    )
+    def _begin(self, cells: Sequence[str]) -> bool:
+        """Take the first row; return whether it is a row, and not the header."""
+        if self._column not in cells and self._column.isdecimal():
+            self._place = int(self._column) - 1
+            if not 0 <= self._place < len(cells):
+                raise ScenarioError(
+                    f"{self._name}: has {len(cells)} columns, there is none of number {self._column}"
+                )
+            self._width, self._has_header = len(cells), False
+            return True
+        check_header(self._name, 1, cells, [self._column])
+        self._width, self._place = len(cells), cells.index(self._column)
+        return False
 
 
 def lines_of(text: str) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from async_backfill._runner.history.blocks import LineBlocks
+from async_backfill._runner.logs.blocks import LineBlocks
 from async_backfill.errors import ScenarioError
 
 

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from async_backfill._runner.history.formats import AccessLog, Column, KeyLines, Matches, guess
+from async_backfill._runner.logs.formats import Column, KeyLines, Matches
+from async_backfill._runner.logs.requests import RequestLog
 from async_backfill.errors import ScenarioError
 
 COMMON = '127.0.0.1 - frank [10/Oct/2000:13:55:36 -0700] "GET /apache_pb.gif HTTP/1.0" 200 2326'
 
 
-def keys(text, expected_format=AccessLog):
+def keys(text, expected_format=RequestLog):
     return list(expected_format().keys(text)[0])
 
 
@@ -137,21 +138,15 @@ def test_a_header_that_does_not_name_the_column_once_is_refused(header, problem)
     assert str(refused.value) == problem
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (COMMON, AccessLog),
-        (f"{COMMON}\n{COMMON}\nrotated", AccessLog),
-        ("a\nb\nc", KeyLines),
-        ("a", KeyLines),
-        ("/a,b\n/c", KeyLines),
-    ],
-)
-def test_the_first_lines_tell_the_format(text, expected):
-    assert type(guess("x", text)) is expected
+def test_a_table_without_a_header_has_its_key_in_the_column_of_that_number():
+    column = Column("t.csv", "2", ";")
+    assert column.keys("# comment\n1;a\n2;b;x\n3") == (["a", "b"], 3)
 
 
-@pytest.mark.parametrize("text", ["a,b\n1,2", "two words\nx", "a\tb", f"{COMMON}\nno\nno no"])
-def test_what_the_first_lines_do_not_tell_must_be_said(text):
-    with pytest.raises(ScenarioError, match=r"^x: cannot tell where the keys are: give --column for CSV, "):
-        guess("x", text)
+def test_a_column_of_a_number_that_no_row_has_is_refused():
+    with pytest.raises(ScenarioError, match=r"t\.csv: has 2 columns, there is none of number 3"):
+        Column("t.csv", "3").keys("1,2\n3,4")
+
+
+def test_the_line_of_a_spreadsheet_that_says_its_delimiter_is_no_row():
+    assert Column("t.csv", "id", ";").keys("sep=;\nid;v\n1;2\n") == (["1"], 1)
