@@ -9,7 +9,7 @@ from anyio import create_task_group, move_on_after
 from async_backfill._common.other_keys import failures
 from async_backfill._common.validation import positive_seconds, whole
 from async_backfill.contracts import K, V
-from async_backfill.errors import ConfigurationError, LoadError
+from async_backfill.errors import LoadError
 from async_backfill.outcomes import ABSENT, Absent, Failed
 from async_backfill.sources.http._answers import (
     GONE,
@@ -19,8 +19,13 @@ from async_backfill.sources.http._answers import (
 )
 from async_backfill.sources.http._attempts import Attempts, RetryPolicy
 from async_backfill.sources.http._batch import Batch, BatchRequest
-from async_backfill.sources.http._exchange import Exchange, check_headers, check_url
+from async_backfill.sources.http._exchange import Exchange
+from async_backfill.sources.http._headers import Made, OwnHeaders
+from async_backfill.sources.http._proxies import Proxies
+from async_backfill.sources.http._redirects import Redirects, redirects_of
+from async_backfill.sources.http._request_parts import check_url
 from async_backfill.sources.http._template import KeyURL, shown, utf8
+from async_backfill.sources.http._text import utf8_json
 from async_backfill.sources.http._values import ValueReader, other_answer
 
 if TYPE_CHECKING:
@@ -77,23 +82,28 @@ class HTTPSource(Generic[K, V]):
         value_type: Any = Any,
         key_text: Callable[[K], str] = key_text,
         batch: Batch[K, V] | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | Callable[[], Made] | None = None,
         retry: RetryPolicy | None = None,
         concurrency: int = 10,
         timeout: float = 25.0,
         max_body: int = 10_000_000,
+        redirects: Redirects = "same-origin",
         max_redirects: int = 3,
+        proxy: str | None = None,
+        trust_env: bool = False,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._url = KeyURL(url)
         check_url("url", self._url.of("key"))
         self._key_text = key_text
         self._batch = batch
-        self._headers = _with_user(headers or {}, self._url.authorization)
+        self._headers = OwnHeaders(headers, self._url.authorization)
         self._concurrency = whole("concurrency", concurrency, least=1)
         self._timeout = positive_seconds("timeout", timeout)
         self._max_body = whole("max_body", max_body, least=1)
+        self._redirects = redirects_of(redirects)
         self._max_redirects = whole("max_redirects", max_redirects, least=0)
+        self._proxies = Proxies(proxy, trust_env=trust_env)
         self._ssl_context = ssl_context
         self._retry = retry or RetryPolicy()
         self._values: ValueReader[V] = ValueReader(value_type)
@@ -156,7 +166,9 @@ class HTTPSource(Generic[K, V]):
                 self._url.of("key"),
                 self._headers,
                 max_body=self._max_body,
+                redirects=self._redirects,
                 max_redirects=self._max_redirects,
+                proxies=self._proxies,
                 connections=self._concurrency,
                 ssl_context=self._ssl_context,
             )
@@ -193,18 +205,20 @@ class HTTPSource(Generic[K, V]):
         answer = await service.ask(BatchRequest("GET", self._url.of(text)), self._url.shown)
         if answer.status in GONE:
             return ABSENT
-        return self._values.one(_body(answer, self._url.shown), self._url.shown)
+        body = utf8_json(_body(answer, self._url.shown), answer.charset, self._url.shown)
+        return self._values.one(body, self._url.shown)
 
     async def _together(
         self, service: _Service, batch: Batch[K, V], job: Mapping[K, str]
     ) -> Mapping[K, V | Failed | Absent]:
         request = batch.request(tuple(job))
         place = shown(request.url)
-        body = _body(await service.ask(request, place), place)
+        answer = await service.ask(request, place)
+        body = _body(answer, place)
         if batch.read is not None:
             read = batch.read(body)
             return {key: read.get(key, ABSENT) for key in job} | failures(job, read, other_answer(place))
-        return self._values.named(body, job, place)
+        return self._values.named(utf8_json(body, answer.charset, place), job, place)
 
 
 class _Service(NamedTuple):
@@ -213,17 +227,6 @@ class _Service(NamedTuple):
 
     async def ask(self, request: BatchRequest, place: str) -> Answer:
         return await self.attempts.ask(lambda: self.exchange.ask(request, place), place)
-
-
-def _with_user(headers: Mapping[str, str], authorization: str | None) -> dict[str, str]:
-    check_headers(headers)
-    if authorization is None:
-        return dict(headers)
-    if any(name.lower() == "authorization" for name in headers):
-        raise ConfigurationError(
-            "headers", "must not have Authorization when the url has a user: give only one of them"
-        )
-    return {**headers, "authorization": authorization}
 
 
 def _body(answer: Answer, place: str) -> bytes:

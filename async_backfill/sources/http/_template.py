@@ -81,7 +81,7 @@ def ascii_url(url: str) -> str:
     return quote(url, safe=_ASCII, errors="surrogatepass")
 
 
-def without_user(setting: str, url: str) -> tuple[str, str | None]:
+def without_user(setting: str, url: object) -> tuple[str, str | None]:
     """Return ``url`` without user and password, and the value of the header that carries them.
 
     The header is that of RFC 7617, "The 'Basic' HTTP Authentication Scheme".
@@ -89,15 +89,15 @@ def without_user(setting: str, url: str) -> tuple[str, str | None]:
     :raises ConfigurationError: when ``url`` is not an http or https URL; the text shows nothing of it.
     """
     try:
-        parts = urlsplit(text(setting, url))
+        parts = urlsplit(given := text(setting, url))
         port = parts.port  # raises ValueError for a port that is not a number
     except ValueError:  # its text shows the whole URL, with the password
         raise ConfigurationError(setting, f"is not a URL, {_ALLOWED}") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or _UNPRINTABLE.search(url):
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or _UNPRINTABLE.search(given):
         raise ConfigurationError(setting, f"is not an http or https URL without blanks, {_ALLOWED}")
     user, at, host = parts.netloc.rpartition("@")
     if not at:
-        return url, None
+        return given, None
     token = b64encode(unquote_to_bytes(user if ":" in user else f"{user}:")).decode("ascii")
     return urlunsplit(parts._replace(netloc=host)), f"Basic {token}"
 
