@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self
 
 from anyio import create_task_group, move_on_after
@@ -14,38 +15,27 @@ from async_backfill.outcomes import ABSENT, Absent, Failed
 from async_backfill.sources.http._answers import (
     GONE,
     VALUE,
-    KeyTextError,
+    HTTPSourceError,
     NoAnswerError,
 )
 from async_backfill.sources.http._attempts import Attempts, RetryPolicy
 from async_backfill.sources.http._batch import Batch, BatchRequest
+from async_backfill.sources.http._batch_size import BatchSize
 from async_backfill.sources.http._exchange import Exchange
 from async_backfill.sources.http._headers import Made, OwnHeaders
 from async_backfill.sources.http._proxies import Proxies
 from async_backfill.sources.http._redirects import Redirects, redirects_of
 from async_backfill.sources.http._request_parts import check_url
-from async_backfill.sources.http._template import KeyURL, shown, utf8
+from async_backfill.sources.http._template import KeyURL, key_text, shown, utf8
 from async_backfill.sources.http._text import utf8_json
 from async_backfill.sources.http._values import ValueReader, other_answer
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from async_backfill.sources.http._answers import Answer
-
-
-def key_text(key: object) -> str:
-    """Return ``key`` as text, if it is text or a whole number.
-
-    :raises KeyTextError: for any other key.
-    """
-    if isinstance(key, str):
-        return key
-    if isinstance(key, int) and not isinstance(key, bool):
-        return int.__str__(key)
-    raise KeyTextError(f"the key is a {type(key).__name__}, neither text nor a whole number: set key_text")
 
 
 class HTTPSource(Generic[K, V]):
@@ -64,13 +54,20 @@ class HTTPSource(Generic[K, V]):
     :param value_type: the type of a value, for msgspec; JSON of another type fails its key.
     :param key_text: a function that returns the text of a key, which is percent-encoded into the URL.
     :param batch: the form of a request for many keys; ``None`` sends one request for each key.
-    :param headers: headers of each request.
+    :param headers: headers of each request, or a function that returns or awaits those of the next one, for
+        tokens that expire. What it raises fails the request and is not shown.
     :param retry: when to send a request again; ``None`` is the default `RetryPolicy`.
     :param concurrency: the largest number of requests, and of connections, at the same time.
     :param timeout: seconds for one `load_many`; a key without an answer by then fails alone. It should be
         less than ``LoadPolicy.timeout``, which fails all keys.
     :param max_body: the largest allowed answer in bytes, packed and unpacked.
+    :param redirects: where redirects may lead: ``"same-origin"`` to the scheme, host and port that was asked,
+        and from http to https; ``"any"`` to any server, never from https to http: it gets no ``headers``, but
+        the keys of a POST.
     :param max_redirects: the largest number of redirects of one request.
+    :param proxy: the URL of an http or https proxy; its user and password are never shown.
+    :param trust_env: whether the environment names the proxies when ``proxy`` is not given: ``HTTP_PROXY``,
+        ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY``. No ``.netrc`` is read.
     :param ssl_context: the TLS settings, such as for your own certificate; ``None`` is the system's.
     :raises ConfigurationError: when a setting is not allowed.
     """
@@ -140,12 +137,16 @@ class HTTPSource(Generic[K, V]):
         """
         service = self._opened()
         answers: dict[K, V | Failed | Absent] = {}
-        jobs = list(self._jobs(keys, answers))
-        waiting = iter(jobs)
+        texts = self._texts(keys, answers)
+        jobs = deque(service.size.pieces(texts))
 
         async def work() -> None:
-            for job in waiting:
-                answers.update(await self._answer(service, job))
+            while jobs:
+                job = jobs.popleft()
+                if len(job) > service.size.now:  # another request was too long meanwhile
+                    jobs.extendleft(reversed([*service.size.pieces(job)]))
+                    continue
+                answers.update(await self._answer(service, job, jobs))
 
         with move_on_after(self._timeout):
             if len(jobs) == 1:
@@ -172,32 +173,40 @@ class HTTPSource(Generic[K, V]):
                 connections=self._concurrency,
                 ssl_context=self._ssl_context,
             )
-            self._service = _Service(exchange, Attempts(self._retry, concurrency=self._concurrency))
+            batch = self._batch
+            size = BatchSize(1, ()) if batch is None else BatchSize(batch.max_keys, batch.too_long)
+            attempts = Attempts(self._retry, concurrency=self._concurrency)
+            self._service = _Service(exchange, attempts, size)
         return self._service
 
-    def _jobs(self, keys: Sequence[K], answers: dict[K, V | Failed | Absent]) -> Iterator[dict[K, str]]:
-        """Yield the keys of each request with their texts; a key without a text becomes a failed answer."""
-        most = 1 if self._batch is None else self._batch.max_keys
-        job: dict[K, str] = {}
+    def _texts(self, keys: Sequence[K], answers: dict[K, V | Failed | Absent]) -> dict[K, str]:
+        """Return the text of each key; a key without one becomes a failed answer."""
+        texts: dict[K, str] = {}
         for key in keys:
             try:
-                job[key] = text = self._key_text(key)
+                texts[key] = text = self._key_text(key)
                 utf8(text)
             except Exception as error:  # noqa: BLE001 - the user's code; it is the failure of this key
-                job.pop(key, None)
+                texts.pop(key, None)
                 answers[key] = Failed(error)
-            if len(job) == most:
-                yield job
-                job = {}
-        if job:
-            yield job
+        return texts
 
-    async def _answer(self, service: _Service, job: Mapping[K, str]) -> Mapping[K, V | Failed | Absent]:
+    async def _answer(
+        self, service: _Service, job: dict[K, str], jobs: deque[dict[K, str]]
+    ) -> Mapping[K, V | Failed | Absent]:
+        """Return the answers of ``job``; none when it was too long, and stands in ``jobs`` in pieces now."""
         try:
             if self._batch is not None and len(job) > 1:
-                return await self._together(service, self._batch, job)
+                found = await self._together(service, self._batch, job)
+                service.size.was_taken(len(job))
+                return found
             ((key, text),) = job.items()
             return {key: await self._alone(service, text)}
+        except HTTPSourceError as error:
+            if len(job) > 1 and service.size.cuts(error, len(job)):
+                jobs.extendleft(reversed([*service.size.pieces(job)]))
+                return {}
+            return dict.fromkeys(job, Failed(error))
         except Exception as error:  # noqa: BLE001 - other keys of the load go on
             return dict.fromkeys(job, Failed(error))
 
@@ -224,6 +233,7 @@ class HTTPSource(Generic[K, V]):
 class _Service(NamedTuple):
     exchange: Exchange
     attempts: Attempts
+    size: BatchSize
 
     async def ask(self, request: BatchRequest, place: str) -> Answer:
         return await self.attempts.ask(lambda: self.exchange.ask(request, place), place)

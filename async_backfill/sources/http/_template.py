@@ -62,6 +62,18 @@ class KeyURL:
         return f"{self._before}{encoded}{self._after}"
 
 
+def key_text(key: object) -> str:
+    """Return ``key`` as text, if it is text or a whole number.
+
+    :raises KeyTextError: for any other key.
+    """
+    if isinstance(key, str):
+        return key
+    if isinstance(key, int) and not isinstance(key, bool):
+        return int.__str__(key)
+    raise KeyTextError(f"the key is a {type(key).__name__}, neither text nor a whole number: set key_text")
+
+
 def utf8(key: str) -> bytes:
     """Return ``key`` as UTF-8.
 
