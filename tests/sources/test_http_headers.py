@@ -139,7 +139,7 @@ async def test_headers_that_cannot_be_sent_are_not_shown(server, made, problem):
 
 
 @pytest.mark.anyio
-async def test_the_user_of_the_url_and_a_function_that_makes_authorization_are_one_too_many(server):
+async def test_a_user_in_the_url_beside_authorization_from_a_function_is_refused(server):
     url = f"http://me:SECRET@127.0.0.1:{server.port}/items/{{key}}"
     server.lay_out("/items/a", Reply(body=b"1"))
     async with HTTPSource(url, headers=lambda: {"Authorization": "x"}) as opened:
