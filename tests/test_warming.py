@@ -185,9 +185,7 @@ async def test_a_source_that_fails_stops_the_copy_after_what_is_being_written():
         await sleep(1)
         raise ValueError("cut off")
 
-    with pytest.raises(
-        CopyError, match=r"^a page could not be read: ValueError: cut off; 2 rows"
-    ) as caught:
+    with pytest.raises(CopyError, match=r"^a page could not be read: ValueError: cut off; 2 rows") as caught:
         await copy_rows(pages(), Shelf(lambda _: sleep(10)))
 
     assert caught.value.copied == CopyProgress(rows=2, pages=1, through="0.1")
