@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from contextlib import asynccontextmanager
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
 import sqlalchemy as sa
 from anyio import CancelScope
+from anyio import Path as AsyncPath
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, InvalidRequestError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -48,14 +48,16 @@ async def open_database(
 
     :param url: the URL of the database, such as ``postgresql://user:password@host/database`` or
         ``sqlite:///file.db``; asyncpg or aiosqlite is added when it names no driver.
-    :param create: whether a file of SQLite that does not exist is made.
+    :param create: whether a file of SQLite that does not exist is made; else it is refused.
     :param options: more options of SQLAlchemy's ``create_async_engine``.
-    :raises ConfigurationError: when the URL cannot be used; the text never shows the URL.
+    :raises ConfigurationError: when the URL cannot be used; of it, the text shows at most the name of a file.
     :raises MissingExtraError: when its driver is not installed.
     """
     try:
         parsed = _with_driver(make_url(url))
-        parsed = parsed if create else _existing(parsed)
+        path = None if create else await _sqlite_file(parsed)
+        if path is not None:
+            parsed = _never_made(parsed, path)
         with (
             needed_by(parsed.drivername, "sql", "aiosqlite", "asyncpg"),
             needed_by(parsed.drivername, "psycopg", "psycopg"),
@@ -68,6 +70,8 @@ async def open_database(
         ) from None
     if "@" in (parsed.host or ""):  # the end of a password, and drivers show the host
         raise ConfigurationError("url", "has two @: write the one in the password as %40")
+    if path is not None and not await path.exists():
+        raise ConfigurationError("url", f"there is no database file {path}")
     try:
         yield engine
     finally:
@@ -146,12 +150,16 @@ def _with_driver(url: sa.URL) -> sa.URL:
     return url
 
 
-def _existing(url: sa.URL) -> sa.URL:
-    """Return ``url`` so that SQLite makes no database; it may still undo or apply what a journal holds."""
+async def _sqlite_file(url: sa.URL) -> AsyncPath | None:
     name = url.database
     if url.get_backend_name() != _SQLITE or not name or name == ":memory:" or name.startswith("file:"):
-        return url
-    return url.set(database=Path(name).absolute().as_uri(), query={**url.query, "mode": "rw", "uri": "true"})
+        return None
+    return await AsyncPath(name).absolute()
+
+
+def _never_made(url: sa.URL, path: AsyncPath) -> sa.URL:
+    # Not mode=ro: what a journal of SQLite's holds must be undone, or applied, before the file can be read.
+    return url.set(database=path.as_uri(), query={**url.query, "mode": "rw", "uri": "true"})
 
 
 def _place(url: sa.URL) -> str | None:

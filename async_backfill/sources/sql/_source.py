@@ -102,7 +102,7 @@ class SQLSource(Generic[K, V]):
     ) -> AsyncIterator[Self]:
         """Make a source for ``async with``; its connections are closed at the end of the block.
 
-        It only reads, so a file of SQLite that does not exist is not made: a load fails.
+        It only reads, so a file of SQLite that does not exist is not made, but refused.
 
         :param url: the URL of the database, as for `open_database`.
         :param engine_options: options of SQLAlchemy's ``create_async_engine``, such as ``pool_size``.
