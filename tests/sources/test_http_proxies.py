@@ -16,6 +16,7 @@ pytest.importorskip("uvicorn")
 from yarl import URL
 
 from async_backfill.sources.http import HTTPSource, NoAnswerError, RetryPolicy, StatusError
+from async_backfill.sources.http._exchange import _through
 from async_backfill.sources.http._proxies import Proxies
 from tests.servers.http import Reply, start_http
 
@@ -67,6 +68,21 @@ async def test_the_user_and_password_of_a_proxy_go_to_the_proxy(server):
     token = server.seen[0].headers["proxy-authorization"].removeprefix("Basic ")
     assert base64.b64decode(token).decode() == "me:p@ss€"
     assert "authorization" not in server.seen[0].headers
+
+
+@pytest.mark.anyio
+async def test_of_a_tunnel_the_proxy_gets_its_own_headers_and_the_service_the_others(server):
+    proxy = f"http://me:pass@127.0.0.1:{server.port}"
+    https = "https://service.invalid/items/{key}"
+    async with HTTPSource(https, proxy=proxy, headers={"X-Token": "t"}, retry=ONCE) as source:
+        await source.load_many(["a"])
+
+    (seen,) = server.seen
+    assert seen.method == "CONNECT"
+    assert "proxy-authorization" in seen.headers
+    assert "x-token" not in seen.headers
+    inside = _through(Proxies(proxy, trust_env=False).of(URL(https)), URL(https), {"x-token": "t"})
+    assert inside["headers"] == {"x-token": "t"}
 
 
 @pytest.mark.anyio
