@@ -125,7 +125,13 @@ def test_gzip_with_a_flipped_bit_never_says_something_else(content, bit):
     assert said == content
 
 
-@pytest.mark.parametrize("number", [b"1", b"-1.5", b" 0", b"9e9"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        *(b"1", b"-1.5", b" 0", b"9e9", b"\xef\xbb\xbf12"),
+        *("12".encode(name) for name in ("utf-16", "utf-16-be", "utf-16-le", "utf-32", "utf-32-be")),
+    ],
+)
 def test_a_number_is_only_taken_when_http_tells_where_it_ends(number):
     assert read([number]) == number
     with pytest.raises(NoAnswerError, match="the body has no length"):

@@ -9,6 +9,9 @@ from async_backfill.sources.http._answers import AnswerError, NoAnswerError
 
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _HEADER: Final = 2  # bytes that tell deflate with the header of zlib from deflate alone
+_BEFORE: Final = (
+    b" \t\r\n\0\xef\xbb\xbf\xfe\xff"  # blanks, byte order marks, and the zeros of UTF-16 and UTF-32
+)
 _FIRST_OF_NUMBERS: Final = tuple(b"-0123456789"[at : at + 1] for at in range(11))
 
 
@@ -71,7 +74,7 @@ class Body:
         is_ended = not self._header if self._unpacking is None else self._unpacking.eof
         if self._came and not is_ended:
             raise NoAnswerError(f"{self._shown} answers with {self._packing} data that is cut off")
-        if not is_delimited and self._content.lstrip()[:1] in _FIRST_OF_NUMBERS:
+        if not is_delimited and self._content.lstrip(_BEFORE)[:1] in _FIRST_OF_NUMBERS:
             raise NoAnswerError(
                 f"{self._shown} answers with a number that may be cut off: the body has no length"
             )
