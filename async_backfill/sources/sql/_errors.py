@@ -97,7 +97,8 @@ def _wrong_name(problem: str) -> str | None:
 def _is_about_keys(error: Exception, code: str) -> bool:
     # Without a code the driver itself did not know how to send a key.
     by_driver = (OverflowError, DataError, InterfaceError, NotSupportedError, ProgrammingError)
-    return code.startswith(_WRONG_KINDS) or (not code and isinstance(error, by_driver))
+    is_of_driver = not code and not is_outdated(error) and isinstance(error, by_driver)
+    return is_of_driver or code.startswith(_WRONG_KINDS)
 
 
 def _is_unreachable(error: Exception, code: str) -> bool:
