@@ -27,10 +27,12 @@ class BatchSize:
 
     :param most: the largest number at any time; 1 where there are no batches.
     :param too_long: the statuses with which the service says that a request is too long.
+    :param host: the host of the service, for the log.
     """
 
-    def __init__(self, most: int, too_long: Collection[int]) -> None:
+    def __init__(self, most: int, too_long: Collection[int], *, host: str) -> None:
         self._most = most
+        self._host = host
         self._too_long = too_long
         self._taken = 0
         self._log = LineASecond(_LOGGER, time.monotonic)
@@ -55,5 +57,8 @@ class BatchSize:
         if not (is_told or isinstance(error, TooLongError)):
             return False
         self.now, self._taken = min(self.now, max(keys // 2, 1)), 0
-        self._log.warning(f"a request for {keys} keys was too long, at most {self.now} now: {error}")
+        how = f"HTTP {error.status}" if isinstance(error, StatusError) else "its URL"
+        self._log.warning(
+            f"{self._host}: a request for {keys} keys was too long ({how}), at most {self.now} now"
+        )
         return True

@@ -174,7 +174,8 @@ class HTTPSource(Generic[K, V]):
                 ssl_context=self._ssl_context,
             )
             batch = self._batch
-            size = BatchSize(1, ()) if batch is None else BatchSize(batch.max_keys, batch.too_long)
+            most, too_long = (1, ()) if batch is None else (batch.max_keys, batch.too_long)
+            size = BatchSize(most, too_long, host=self._url.host)
             attempts = Attempts(self._retry, concurrency=self._concurrency)
             self._service = _Service(exchange, attempts, size)
         return self._service

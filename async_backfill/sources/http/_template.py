@@ -21,8 +21,8 @@ _SEPARATORS: Final = re.compile(r"[/\\]")
 class KeyURL:
     """A URL template with one ``{key}`` in its path or query, the place for the text of a key.
 
-    ``shown`` is the template as errors show it: without user, password and query. ``authorization`` is the
-    header that carries user and password; the made URLs have neither.
+    ``shown`` is the template as errors show it: without user, password and query; ``host`` is its host and
+    port. ``authorization`` is the header that carries user and password; the made URLs have neither.
 
     :param template: an ``http`` or ``https`` URL.
     :raises ConfigurationError: for anything else; the text shows only the host and path of the template.
@@ -41,6 +41,7 @@ class KeyURL:
                 "url", f"{shown(bare)} must have {{key}} in its path or query, {_ALLOWED}"
             )
         self.shown = shown(bare)
+        self.host = parts.netloc
         self._before, self._after = before, after
         self._segment_start = before.rpartition("/")[2]
         self._segment_end = re.split(r"[/?]", after, maxsplit=1)[0]
