@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Generic
 from anyio import CancelScope, create_memory_object_stream, create_task_group
 
 from async_backfill._common.attempt import attempt
+from async_backfill._common.error_text import error_line
 from async_backfill._common.validation import positive_seconds_or_none, whole
 from async_backfill.contracts import K, K_co, V
 from async_backfill.errors import AsyncBackfillError
@@ -168,4 +169,6 @@ class _CopyJob(Generic[K, V]):
         written = f"{copied.rows:,} rows were written"
         if copied.through is not None:
             written = f"{written}, all through {reprlib.repr(copied.through)}"
-        raise CopyError(f"a page could not be {what}: {error!r}; {written}", copied=copied) from error
+        raise CopyError(
+            f"a page could not be {what}: {error_line(error)}; {written}", copied=copied
+        ) from error

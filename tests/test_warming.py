@@ -146,7 +146,7 @@ async def test_a_store_that_fails_stops_the_copy_and_the_error_says_what_was_wri
     assert caught.value.copied == CopyProgress(rows=6, pages=3, through="2.1")
     assert isinstance(caught.value.__cause__, ConnectionError)
     assert str(caught.value) == (
-        "a page could not be written: ConnectionError('gone'); 6 rows were written, all through '2.1'"
+        "a page could not be written: ConnectionError: gone; 6 rows were written, all through '2.1'"
     )
     assert list(shelf.rows) == [key for number in range(3) for key in page(number)]
 
@@ -185,9 +185,7 @@ async def test_a_source_that_fails_stops_the_copy_after_what_is_being_written():
         await sleep(1)
         raise ValueError("cut off")
 
-    with pytest.raises(
-        CopyError, match=r"^a page could not be read: ValueError\('cut off'\); 2 rows"
-    ) as caught:
+    with pytest.raises(CopyError, match=r"^a page could not be read: ValueError: cut off; 2 rows") as caught:
         await copy_rows(pages(), Shelf(lambda _: sleep(10)))
 
     assert caught.value.copied == CopyProgress(rows=2, pages=1, through="0.1")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from anyio import CancelScope, current_time
 
 from async_backfill._common.attempt import attempt
+from async_backfill._common.error_text import error_line
 from async_backfill._loading.circuit_breaker import Circuit
 from async_backfill.errors import CircuitOpenError, ConfigurationError, StoreError
 from async_backfill.stats import FarStats
@@ -106,10 +107,10 @@ class GuardedCalls:
             return ended.result  # type: ignore[return-value] # without an error there is a result
         if isinstance(ended.error, (KeyboardInterrupt, SystemExit)):
             raise ended.error
-        if ended.stopped:
+        if ended.stopped or ended.error is None:
             problem = f"took longer than {timeout} s (FarTier.timeout)"
         else:
-            problem = " ".join(f"{type(ended.error).__name__}: {ended.error}".split())
+            problem = error_line(ended.error)
         error = StoreError(f"{what}: {problem}")
         error.__cause__ = ended.error
         self.failed(error)
@@ -117,7 +118,7 @@ class GuardedCalls:
 
     def report(self, what: str, cause: Exception) -> None:
         """Count, log and notify that ``what``, which is no call, failed because of ``cause``."""
-        error = StoreError(f"{what}: {type(cause).__name__}: {cause}")
+        error = StoreError(f"{what}: {error_line(cause)}")
         error.__cause__ = cause
         self.failed(error)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from async_backfill._common.error_text import error_line, key_text, one_line
 from async_backfill.errors import (
     AsyncBackfillError,
     CacheClosedError,
@@ -36,14 +37,15 @@ def failure_of(key: Hashable, cause: BaseException) -> AsyncBackfillError:
 
     Each waiter needs its own: one exception raised a thousand times collects a thousand tracebacks.
     """
+    shown = key_text(key)
     match cause:
         case ClosingError():
-            return CacheClosedError(f"{cause} (key {key!r})")
+            return CacheClosedError(f"{cause} (key {shown})")
         case LoadCycleError():
-            return LoadCycleError(str(cause), key=key, cycle=cause.cycle)
+            return LoadCycleError(one_line(str(cause)), key=key, cycle=cause.cycle)
         case CircuitOpenError():
-            return CircuitOpenError(f"{cause} (key {key!r})", key=key)
+            return CircuitOpenError(f"{cause} (key {shown})", key=key)
         case LoadTimeoutError():
-            return LoadTimeoutError(f"loading {key!r}: {cause}; nothing was cached", key=key)
-    what = f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
-    return LoadError(f"loading {key!r} failed: {what}; nothing was cached, the next get tries again", key=key)
+            return LoadTimeoutError(f"loading {shown}: {one_line(str(cause))}; nothing was cached", key=key)
+    what = error_line(cause)
+    return LoadError(f"loading {shown} failed: {what}; nothing was cached, the next get tries again", key=key)

@@ -8,12 +8,12 @@ freed, its place is given to other loads, its answer will be dropped. It is coun
 from __future__ import annotations
 
 import logging
-from traceback import format_exception_only
 from typing import TYPE_CHECKING, Final, Generic
 
 from anyio import current_time, get_cancelled_exc_class, sleep
 from anyio.lowlevel import checkpoint
 
+from async_backfill._common.error_text import error_line
 from async_backfill._common.line_a_second import LineASecond
 from async_backfill.contracts import K, V
 from async_backfill.errors import LoadTimeoutError
@@ -99,8 +99,8 @@ class Overdue(Generic[K, V]):
         self.abandoned.discard(batch)
         cause = None if error is None else error.__cause__ or error
         if cause is not None and not isinstance(cause, get_cancelled_exc_class()):
-            what = " ".join("".join(format_exception_only(cause)).split())
-            self._ended.warning(f"a source call that had been given up at its timeout has ended with {what}")
+            ended = "a source call that had been given up at its timeout has ended"
+            self._ended.warning(f"{ended} with {error_line(cause)}")
 
     async def _watch(self) -> None:
         try:

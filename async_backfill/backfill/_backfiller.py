@@ -9,7 +9,7 @@ from anyio import CancelScope, current_time
 
 from async_backfill._common.attempt import attempt
 from async_backfill.backfill._backoff import Backoff
-from async_backfill.backfill._episode import Episode, is_value, judged, one_line
+from async_backfill.backfill._episode import Episode, cause_line, is_value, judged
 from async_backfill.contracts import K
 from async_backfill.errors import CacheClosedError
 from async_backfill.records import AuditRecord, BackfillCause, Status
@@ -193,7 +193,7 @@ class Backfiller(Generic[K]):
         elif failure is not None:
             number = self._audit.next_backfill()
             episode.record = self._record(
-                Status.FAILED, episode.cause, episode, backfill=number, error=one_line(failure)
+                Status.FAILED, episode.cause, episode, backfill=number, error=cause_line(failure)
             )
         else:
             await self._load_keys(episode, keys)
@@ -224,7 +224,7 @@ class Backfiller(Generic[K]):
                 status, loaded, error = judged(answers)
                 delivered = {key for key, answer in answers.items() if is_value(answer)}
             elif not isinstance(call.error, CacheClosedError):
-                status, error = Status.FAILED, one_line(call.error)
+                status, error = Status.FAILED, cause_line(call.error)
         finally:
             episode.record = self._record(
                 status, episode.cause, episode, backfill=number, keys=len(keys), loaded=loaded, error=error

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from anyio import CancelScope, Event
 
+from async_backfill._common.error_text import error_line
 from async_backfill.outcomes import ELSEWHERE, Failed
 from async_backfill.records import BackfillCause, Status
 
@@ -46,7 +47,7 @@ def judged(answers: Mapping[K, object]) -> tuple[Status, int, str | None]:
     if not failures:
         return Status.COMPLETED, len(own), None
     status = Status.FAILED if len(failures) == len(own) else Status.COMPLETED
-    error = f"{len(failures)} of {len(own)} keys failed: {one_line(failures[0].error)}"
+    error = f"{len(failures)} of {len(own)} keys failed: {cause_line(failures[0].error)}"
     return status, len(own) - len(failures), error
 
 
@@ -55,7 +56,6 @@ def is_value(answer: object) -> bool:
     return answer is not ELSEWHERE and not isinstance(answer, Failed)
 
 
-def one_line(error: BaseException) -> str:
-    """Return ``error`` and its cause as one line."""
-    cause = error.__cause__ or error
-    return " ".join(f"{type(cause).__name__}: {cause}".split())
+def cause_line(error: BaseException) -> str:
+    """Return the cause of ``error``, or itself, as one line."""
+    return error_line(error.__cause__ or error)

@@ -305,7 +305,7 @@ async def test_a_key_that_another_load_has_is_neither_loaded_nor_failed_nor_forg
     [
         (ConnectionError("down"), "ConnectionError: down"),
         (ConnectionError("two\n  lines"), "ConnectionError: two lines"),
-        (KeyError(), "KeyError:"),
+        (KeyError(), "KeyError"),
     ],
 )
 async def test_a_load_that_fails_is_a_record_that_says_why_in_one_line(error, line):

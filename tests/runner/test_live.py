@@ -101,6 +101,21 @@ async def test_a_service_answers(replayed):
     assert found(summary) == EXPECTED
 
 
+async def test_a_service_is_asked_through_the_proxy_of_the_environment(replayed, monkeypatch):
+    pytest.importorskip("aiohttp", reason="needs the extra http")
+    from tests.servers.http import Reply, start_http  # noqa: PLC0415 - it needs uvicorn
+
+    with start_http() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        for key, name in NAMES.items():
+            proxy.lay_out(f"http://shop.invalid/{key}", Reply(body=json.dumps(name).encode()))
+        summary = await replayed(source={"kind": "http", "url": "http://shop.invalid/{key}"})
+
+    assert found(summary) == EXPECTED
+
+
 async def test_the_second_replay_is_served_by_the_store_that_the_first_one_filled(replayed, request):
     pytest.importorskip("redis", reason="needs the extra redis")
     url = request.getfixturevalue("valkey_url")

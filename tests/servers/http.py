@@ -9,9 +9,13 @@ import time
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import uvicorn
 from anyio import fail_after, sleep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass
@@ -37,18 +41,21 @@ class Seen:
 
 
 class HTTPServer:
-    """Gives the ``replies`` to a target in turn, the last one for ever; 404 to others."""
+    """Gives the ``replies`` to a target in turn, the last one for ever; 404 to others.
+
+    A reply may be a function of the request.
+    """
 
     def __init__(self, port: int) -> None:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
-        self.replies: dict[str, deque[Reply]] = {}
+        self.replies: dict[str, deque[Reply | Callable[[Seen], Reply]]] = {}
         self.seen: list[Seen] = []
         self.busy = 0
         self.busiest = 0
         self.gone = 0
 
-    def lay_out(self, target: str, *replies: Reply) -> None:
+    def lay_out(self, target: str, *replies: Reply | Callable[[Seen], Reply]) -> None:
         """Answer requests for ``target`` with ``replies``."""
         self.replies[target] = deque(replies)
 
@@ -74,17 +81,20 @@ class HTTPServer:
         if scope["query_string"]:
             target += "?" + scope["query_string"].decode("latin-1")
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        self.seen.append(Seen(scope["method"], target, headers, body, tuple(scope["client"])))
+        seen = Seen(scope["method"], target, headers, body, tuple(scope["client"]))
+        self.seen.append(seen)
         self.busy += 1
         self.busiest = max(self.busiest, self.busy)
         try:
-            await self._reply(target, receive, send)
+            await self._reply(seen, receive, send)
         finally:
             self.busy -= 1
 
-    async def _reply(self, target: str, receive, send) -> None:
-        replies = self.replies.get(target, deque([Reply(404, b"no such item")]))
+    async def _reply(self, seen: Seen, receive, send) -> None:
+        replies = self.replies.get(seen.target, deque([Reply(404, b"no such item")]))
         reply = replies.popleft() if len(replies) > 1 else replies[0]
+        if not isinstance(reply, Reply):
+            reply = reply(seen)
         if reply.hold:
             while (await receive())["type"] != "http.disconnect":
                 pass

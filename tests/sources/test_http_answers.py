@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Literal
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from async_backfill.sources.http._answers import Answer, NoAnswerError, StatusError, retry_after, status_name
+from async_backfill.sources.http._answers import (
+    Answer,
+    AnswerError,
+    NoAnswerError,
+    StatusError,
+    retry_after,
+    status_name,
+)
+from async_backfill.sources.http._values import ValueReader
 
 NOW = datetime(1994, 11, 6, 8, 49, 0, tzinfo=UTC)
 
@@ -94,3 +103,13 @@ def test_a_status_nobody_knows_is_a_number():
 
 def test_no_answer_is_a_connection_error_for_those_who_retry_such():
     assert issubclass(NoAnswerError, ConnectionError)
+
+
+def test_a_long_value_of_another_type_is_shown_in_part():
+    reader = ValueReader(Literal["a", "b"])
+    with pytest.raises(
+        AnswerError, match=r"^the answer of https://host/{key} is not the JSON of a v"
+    ) as refused:
+        reader.one(b'"' + b"x" * 2_000_000 + b'"', "https://host/{key}")
+
+    assert len(str(refused.value)) < 700

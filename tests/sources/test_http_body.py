@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import tracemalloc
+import zlib
 
 import pytest
 from hypothesis import given
@@ -42,6 +43,37 @@ def test_gzip_may_have_several_members(contents, size):
     assert read(cut(packed, size), encoding="gzip") == b"".join(contents)
 
 
+def deflated(content, wbits):
+    packing = zlib.compressobj(wbits=wbits)
+    return packing.compress(content) + packing.flush()
+
+
+@given(
+    content=st.binary(max_size=300),
+    size=st.integers(1, 50),
+    wbits=st.sampled_from([zlib.MAX_WBITS, 9, -zlib.MAX_WBITS, -9]),
+    left=st.floats(0.01, 0.99),
+)
+def test_deflate_is_taken_with_and_without_the_header_of_zlib(content, size, wbits, left):
+    packed = deflated(content, wbits)
+
+    assert read(cut(packed, size), encoding="deflate") == content
+    with pytest.raises(NoAnswerError, match="cut off"):
+        read(cut(packed[: max(int(len(packed) * left), 1)], size), encoding="deflate")
+
+
+@pytest.mark.parametrize("wbits", [zlib.MAX_WBITS, -zlib.MAX_WBITS])
+def test_what_follows_deflated_content_is_refused(wbits):
+    with pytest.raises(AnswerError, match="answers with more than its deflate data"):
+        read([deflated(b"1", wbits) + b"2"], encoding="deflate")
+
+
+def test_damaged_deflate_is_refused():
+    with pytest.raises(AnswerError, match="answers with damaged deflate"):
+        read([b"\xff\xff\xff"], encoding="deflate")
+    assert read([], encoding="deflate") == b""
+
+
 @given(content=st.binary(min_size=1, max_size=100), most=st.integers(1, 120), size=st.integers(1, 50))
 def test_a_body_of_the_most_is_taken_and_one_more_byte_is_not(content, most, size):
     if len(content) <= most:
@@ -58,12 +90,14 @@ def test_what_is_too_long_when_it_is_unpacked_is_refused(unpacked):
     assert read([gzip.compress(bytes(1000))], encoding="gzip") == bytes(1000)
 
 
-def test_a_bomb_takes_no_more_memory_than_is_allowed():
-    bomb = gzip.compress(bytes(100_000_000))
+@pytest.mark.parametrize("wbits", [16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS])
+def test_a_bomb_takes_no_more_memory_than_is_allowed(wbits):
+    bomb = deflated(bytes(30_000_000), wbits)
+    encoding = "gzip" if wbits > zlib.MAX_WBITS else "deflate"
     tracemalloc.start()
     try:
         with pytest.raises(AnswerError, match="max_body=1000000"):
-            read(cut(bomb, 65_536), most=1_000_000, encoding="gzip")
+            read(cut(bomb, 65_536), most=1_000_000, encoding=encoding)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -91,7 +125,13 @@ def test_gzip_with_a_flipped_bit_never_says_something_else(content, bit):
     assert said == content
 
 
-@pytest.mark.parametrize("number", [b"1", b"-1.5", b" 0", b"9e9"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        *(b"1", b"-1.5", b" 0", b"9e9", b"\xef\xbb\xbf12"),
+        *("12".encode(name) for name in ("utf-16", "utf-16-be", "utf-16-le", "utf-32", "utf-32-be")),
+    ],
+)
 def test_a_number_is_only_taken_when_http_tells_where_it_ends(number):
     assert read([number]) == number
     with pytest.raises(NoAnswerError, match="the body has no length"):
@@ -103,7 +143,9 @@ def test_anything_else_may_end_with_the_connection(content):
     assert read([content], is_delimited=False) == content
 
 
-@pytest.mark.parametrize("encoding", ["br", "zstd", "deflate", "gzip, gzip", "identity, gzip", "x" * 1000])
+@pytest.mark.parametrize(
+    "encoding", ["br", "zstd", "gzip, gzip", "deflate, gzip", "identity, gzip", "x" * 1000]
+)
 def test_an_encoding_that_was_not_asked_for_is_refused(encoding):
     with pytest.raises(AnswerError, match="expected gzip") as refused:
         Body(10, encoding=encoding, shown=PLACE)

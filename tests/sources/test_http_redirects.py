@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from async_backfill import ConfigurationError
 from async_backfill.outcomes import Failed
 from tests.real_asyncio import anyio_backend  # noqa: F401 - a fixture
 
@@ -19,7 +20,7 @@ from async_backfill.sources.http import (
     RetryPolicy,
     post_keys,
 )
-from async_backfill.sources.http._exchange import redirect_target
+from async_backfill.sources.http._redirects import keeps_origin, redirect_target
 from tests.servers.http import Reply, start_http
 
 pytestmark = pytest.mark.anyio
@@ -97,7 +98,7 @@ async def test_no_secret_goes_to_another_server(servers):
     server, other = servers
     server.lay_out("/items/a", to(f"{other.url}/a"))
     other.lay_out("/a", Reply(body=b"1"))
-    async with source(server) as opened:
+    async with source(server, redirects="any") as opened:
         assert await answer(opened) == 1
 
     assert set(other.seen[0].headers) == {"host", "accept", "accept-encoding", "user-agent"}
@@ -107,7 +108,7 @@ async def test_no_secret_goes_to_another_server(servers):
 async def test_no_secret_goes_to_another_name_of_the_server(server):
     server.lay_out("/items/a", to(f"http://localhost:{server.port}/new"))
     server.lay_out("/new", Reply(body=b"1"))
-    async with source(server) as opened:
+    async with source(server, redirects="any") as opened:
         assert await answer(opened) == 1
 
     assert "SECRET" in repr(server.seen[0])
@@ -119,7 +120,7 @@ async def test_once_gone_the_secrets_do_not_come_back(servers):
     server.lay_out("/items/a", to(f"{other.url}/a"))
     other.lay_out("/a", to(f"{server.url}/chosen/by/the/other"))
     server.lay_out("/chosen/by/the/other", Reply(body=b"1"))
-    async with source(server) as opened:
+    async with source(server, redirects="any") as opened:
         assert await answer(opened) == 1
 
     assert server.targets == ["/items/a", "/chosen/by/the/other"]
@@ -167,14 +168,86 @@ async def test_a_redirect_to_anything_else_is_refused_without_showing_it(server,
     assert len(server.seen) == 1
 
 
-async def test_a_redirect_from_https_to_http_is_refused():
-    url = URL("https://host/items/a")
-    with pytest.raises(AnswerError, match="redirects from https to http"):
-        redirect_target(url, "http://host/items/a", "https://host/items/{key}")
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_another_server_gets_no_request_unless_that_is_allowed(servers, status):
+    server, other = servers
+    server.lay_out("/items/a", to(f"{other.url}/SECRET/a?token=SECRET", status))
+    server.lay_out("/batch", to(f"{other.url}/SECRET", status))
+    batch = Batch(request=post_keys(f"{server.url}/batch"))
+    async with source(server, batch=batch) as opened:
+        alone = await answer(opened)
+        together = await opened.load_many(["a", "b"])
 
+    told = (
+        f"redirects to another origin, {other.url}: if that is right, use it in url, or set redirects='any'"
+    )
+    assert isinstance(alone.error, AnswerError)
+    assert str(alone.error) == f"{server.url}/items/{{key}} {told}"
+    assert [str(failed.error) for failed in together.values()] == [f"{server.url}/batch {told}"] * 2
+    assert other.seen == []
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://localhost:{port}/b",
+        "//127.0.0.2:{port}/b",
+        "http://127.0.0.1:1/b",
+        "https://127.0.0.1:{port}/b",
+    ],
+)
+async def test_another_name_port_or_scheme_is_another_server(server, location):
+    server.lay_out("/items/a", to("/items/b"))
+    server.lay_out("/items/b", to(location.replace("{port}", str(server.port))))
+    async with source(server) as opened:
+        refused = await answer(opened)
+
+    assert "redirects to another origin" in str(refused.error)
+    assert server.targets == ["/items/a", "/items/b"]
+
+
+@pytest.mark.parametrize("status", [307, 308])
+async def test_a_batch_that_is_moved_on_its_server_keeps_its_keys_and_headers(server, status):
+    server.lay_out("/batch", to("/moved", status))
+    server.lay_out("/moved", Reply(body=b'{"a":1}'))
+    async with source(server, batch=Batch(request=post_keys(f"{server.url}/batch"))) as opened:
+        assert await opened.load_many(["a", "b"]) == {"a": 1}
+
+    first, moved = server.seen
+    assert (moved.method, moved.body, moved.headers) == ("POST", first.body, first.headers)
+
+
+@pytest.mark.parametrize("redirects", ["same-origin", "any"])
+def test_a_redirect_from_https_to_http_is_refused(redirects):
+    url = URL("https://host/items/a")
+    for target in ("http://host/items/a", "http://other/"):
+        with pytest.raises(AnswerError, match=r"^https://host/items/{key} redirects from https to http$"):
+            redirect_target(url, target, "https://host/items/{key}", redirects=redirects)
+
+
+def test_https_on_the_same_host_is_the_same_server():
     plain = URL("http://host/items/a")
-    assert str(redirect_target(plain, "https://host/b", "x")) == "https://host/b"
-    assert str(redirect_target(url, "//other/b?c=d#e", "x")) == "https://other/b?c=d"
+    for target, goes in {
+        "https://host/b": True,
+        "https://HOST:443/b": True,
+        "https://host:8443/b": False,
+        "https://other/b": False,
+    }.items():
+        assert keeps_origin(plain, URL(target)) is goes
+    assert not keeps_origin(URL("http://host:8080/a"), URL("https://host/a"))
+    assert str(redirect_target(plain, "https://host/b", "x", redirects="same-origin")) == "https://host/b"
+
+
+def test_a_redirect_to_anywhere_is_followed_without_its_fragment():
+    url = URL("https://host/items/a")
+
+    assert str(redirect_target(url, "//other/b?c=d#e", "x", redirects="any")) == "https://other/b?c=d"
+
+
+@pytest.mark.parametrize("redirects", ["all", "", None, True, 1])
+def test_a_rule_for_redirects_that_there_is_not_is_refused(redirects):
+    with pytest.raises(ConfigurationError, match=r"^redirects: must be 'same-origin' or 'any', not "):
+        HTTPSource("https://host/{key}", redirects=redirects)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +264,8 @@ async def test_a_batch_is_redirected_as_http_says(servers, status, method, body)
     server, other = servers
     server.lay_out("/batch", to(f"{other.url}/moved", status))
     other.lay_out("/moved", Reply(body=b'{"a":1}'))
-    async with source(server, batch=Batch(request=post_keys(f"{server.url}/batch"))) as opened:
+    batch = Batch(request=post_keys(f"{server.url}/batch"))
+    async with source(server, batch=batch, redirects="any") as opened:
         assert await opened.load_many(["a", "b"]) == {"a": 1}
 
     moved = other.seen[0]

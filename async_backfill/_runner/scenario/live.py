@@ -103,7 +103,7 @@ async def _open_sql(spec: SQLSpec, resources: AsyncExitStack, load_timeout: floa
 async def _open_http(spec: HTTPSpec, resources: AsyncExitStack) -> Live:
     with needed_by("$.source", "http", "aiohttp"):
         from async_backfill.sources.http import HTTPSource  # noqa: PLC0415 - the extra is optional
-    source: HTTPSource[str, Any] = HTTPSource(expand_url(spec.url, os.environ))
+    source: HTTPSource[str, Any] = HTTPSource(expand_url(spec.url, os.environ), trust_env=True)
     return Live(source=await resources.enter_async_context(source), scan=None)
 
 

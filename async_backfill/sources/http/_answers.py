@@ -44,7 +44,11 @@ class StatusError(HTTPSourceError):
 
 
 class AnswerError(HTTPSourceError):
-    """The answer cannot be used: too long, not JSON of the right type, or redirected too often."""
+    """The answer cannot be used: too long, not JSON of the right type, or a redirect that is not followed."""
+
+
+class TooLongError(AnswerError):
+    """The request would be too long to be sent."""
 
 
 class KeyTextError(HTTPSourceError):
@@ -53,11 +57,15 @@ class KeyTextError(HTTPSourceError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A complete answer: its ``body`` if that is a value, and the seconds of its ``Retry-After``, if any."""
+    """A complete answer: its ``body`` if that is a value, and the seconds of its ``Retry-After``, if any.
+
+    ``charset`` is what the service calls the encoding of its text, if it says so.
+    """
 
     status: int
     body: bytes = b""
     retry_after: float | None = None
+    charset: str | None = None
 
     @property
     def may_pass(self) -> bool:

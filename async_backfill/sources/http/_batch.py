@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Literal
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal
 from urllib.parse import urlencode
 
 import msgspec
@@ -14,9 +14,12 @@ from async_backfill.errors import ConfigurationError
 from async_backfill.sources.http._template import without_user
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from async_backfill.outcomes import Failed
+
+_TOO_LONG: Final = frozenset({413, 414, 431})  # the content, the URI, the header fields
+_NO_STATUS: Final = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +44,24 @@ class Batch(Generic[K, V]):
         the source's ``value_type``.
     ``max_keys``
         the largest number of keys in one request, 2 or more; a single key is asked for by its own URL.
+    ``too_long``
+        the error statuses that mean that a request is too long: its keys are asked for in halves, and later
+        requests have fewer, down to a single key.
 
-    :raises ConfigurationError: when ``max_keys`` is less than 2.
+    :raises ConfigurationError: when ``max_keys`` is less than 2, or ``too_long`` has no error statuses.
     """
 
     request: Callable[[Sequence[K]], BatchRequest]
     read: Callable[[bytes], Mapping[K, V | Failed]] | None = None
     max_keys: int = 100
+    too_long: Collection[int] = _TOO_LONG
 
     def __post_init__(self) -> None:
         whole("max_keys", self.max_keys, least=2)
+        if not all(whole("too_long", status, least=400) < _NO_STATUS for status in self.too_long):
+            raise ConfigurationError(
+                "too_long", f"must be statuses from 400 to 599, not {self.too_long!r:.100}"
+            )
 
 
 def post_keys(url: str, *, name: str = "keys") -> Callable[[Sequence[Any]], BatchRequest]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self
 
 from anyio import create_task_group, move_on_after
@@ -9,38 +10,32 @@ from anyio import create_task_group, move_on_after
 from async_backfill._common.other_keys import failures
 from async_backfill._common.validation import positive_seconds, whole
 from async_backfill.contracts import K, V
-from async_backfill.errors import ConfigurationError, LoadError
+from async_backfill.errors import LoadError
 from async_backfill.outcomes import ABSENT, Absent, Failed
 from async_backfill.sources.http._answers import (
     GONE,
     VALUE,
-    KeyTextError,
+    HTTPSourceError,
     NoAnswerError,
 )
 from async_backfill.sources.http._attempts import Attempts, RetryPolicy
 from async_backfill.sources.http._batch import Batch, BatchRequest
-from async_backfill.sources.http._exchange import Exchange, check_headers, check_url
-from async_backfill.sources.http._template import KeyURL, shown, utf8
+from async_backfill.sources.http._batch_size import BatchSize
+from async_backfill.sources.http._exchange import Exchange
+from async_backfill.sources.http._headers import Made, OwnHeaders
+from async_backfill.sources.http._proxies import Proxies
+from async_backfill.sources.http._redirects import Redirects, redirects_of
+from async_backfill.sources.http._request_parts import check_url
+from async_backfill.sources.http._template import KeyURL, key_text, shown, utf8
+from async_backfill.sources.http._text import utf8_json
 from async_backfill.sources.http._values import ValueReader, other_answer
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from async_backfill.sources.http._answers import Answer
-
-
-def key_text(key: object) -> str:
-    """Return ``key`` as text, if it is text or a whole number.
-
-    :raises KeyTextError: for any other key.
-    """
-    if isinstance(key, str):
-        return key
-    if isinstance(key, int) and not isinstance(key, bool):
-        return int.__str__(key)
-    raise KeyTextError(f"the key is a {type(key).__name__}, neither text nor a whole number: set key_text")
 
 
 class HTTPSource(Generic[K, V]):
@@ -59,13 +54,20 @@ class HTTPSource(Generic[K, V]):
     :param value_type: the type of a value, for msgspec; JSON of another type fails its key.
     :param key_text: a function that returns the text of a key, which is percent-encoded into the URL.
     :param batch: the form of a request for many keys; ``None`` sends one request for each key.
-    :param headers: headers of each request.
+    :param headers: headers of each request, or a function that returns or awaits those of the next one, for
+        tokens that expire. What it raises fails the request and is not shown.
     :param retry: when to send a request again; ``None`` is the default `RetryPolicy`.
     :param concurrency: the largest number of requests, and of connections, at the same time.
     :param timeout: seconds for one `load_many`; a key without an answer by then fails alone. It should be
         less than ``LoadPolicy.timeout``, which fails all keys.
     :param max_body: the largest allowed answer in bytes, packed and unpacked.
+    :param redirects: where redirects may lead: ``"same-origin"`` to the scheme, host and port that was asked,
+        and from http to https; ``"any"`` to any server, never from https to http: it gets no ``headers``, but
+        the keys of a POST.
     :param max_redirects: the largest number of redirects of one request.
+    :param proxy: the URL of an http or https proxy; its user and password are never shown.
+    :param trust_env: whether the environment names the proxies when ``proxy`` is not given: ``HTTP_PROXY``,
+        ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY``. No ``.netrc`` is read.
     :param ssl_context: the TLS settings, such as for your own certificate; ``None`` is the system's.
     :raises ConfigurationError: when a setting is not allowed.
     """
@@ -77,23 +79,28 @@ class HTTPSource(Generic[K, V]):
         value_type: Any = Any,
         key_text: Callable[[K], str] = key_text,
         batch: Batch[K, V] | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | Callable[[], Made] | None = None,
         retry: RetryPolicy | None = None,
         concurrency: int = 10,
         timeout: float = 25.0,
         max_body: int = 10_000_000,
+        redirects: Redirects = "same-origin",
         max_redirects: int = 3,
+        proxy: str | None = None,
+        trust_env: bool = False,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._url = KeyURL(url)
         check_url("url", self._url.of("key"))
         self._key_text = key_text
         self._batch = batch
-        self._headers = _with_user(headers or {}, self._url.authorization)
+        self._headers = OwnHeaders(headers, self._url.authorization)
         self._concurrency = whole("concurrency", concurrency, least=1)
         self._timeout = positive_seconds("timeout", timeout)
         self._max_body = whole("max_body", max_body, least=1)
+        self._redirects = redirects_of(redirects)
         self._max_redirects = whole("max_redirects", max_redirects, least=0)
+        self._proxies = Proxies(proxy, trust_env=trust_env)
         self._ssl_context = ssl_context
         self._retry = retry or RetryPolicy()
         self._values: ValueReader[V] = ValueReader(value_type)
@@ -130,12 +137,16 @@ class HTTPSource(Generic[K, V]):
         """
         service = self._opened()
         answers: dict[K, V | Failed | Absent] = {}
-        jobs = list(self._jobs(keys, answers))
-        waiting = iter(jobs)
+        texts = self._texts(keys, answers)
+        jobs = deque(service.size.pieces(texts))
 
         async def work() -> None:
-            for job in waiting:
-                answers.update(await self._answer(service, job))
+            while jobs:
+                job = jobs.popleft()
+                if len(job) > service.size.now:  # another request was too long meanwhile
+                    jobs.extendleft(reversed([*service.size.pieces(job)]))
+                    continue
+                answers.update(await self._answer(service, job, jobs))
 
         with move_on_after(self._timeout):
             if len(jobs) == 1:
@@ -156,36 +167,47 @@ class HTTPSource(Generic[K, V]):
                 self._url.of("key"),
                 self._headers,
                 max_body=self._max_body,
+                redirects=self._redirects,
                 max_redirects=self._max_redirects,
+                proxies=self._proxies,
                 connections=self._concurrency,
                 ssl_context=self._ssl_context,
             )
-            self._service = _Service(exchange, Attempts(self._retry, concurrency=self._concurrency))
+            batch = self._batch
+            most, too_long = (1, ()) if batch is None else (batch.max_keys, batch.too_long)
+            size = BatchSize(most, too_long, host=self._url.host)
+            attempts = Attempts(self._retry, concurrency=self._concurrency)
+            self._service = _Service(exchange, attempts, size)
         return self._service
 
-    def _jobs(self, keys: Sequence[K], answers: dict[K, V | Failed | Absent]) -> Iterator[dict[K, str]]:
-        """Yield the keys of each request with their texts; a key without a text becomes a failed answer."""
-        most = 1 if self._batch is None else self._batch.max_keys
-        job: dict[K, str] = {}
+    def _texts(self, keys: Sequence[K], answers: dict[K, V | Failed | Absent]) -> dict[K, str]:
+        """Return the text of each key; a key without one becomes a failed answer."""
+        texts: dict[K, str] = {}
         for key in keys:
             try:
-                job[key] = text = self._key_text(key)
+                texts[key] = text = self._key_text(key)
                 utf8(text)
             except Exception as error:  # noqa: BLE001 - the user's code; it is the failure of this key
-                job.pop(key, None)
+                texts.pop(key, None)
                 answers[key] = Failed(error)
-            if len(job) == most:
-                yield job
-                job = {}
-        if job:
-            yield job
+        return texts
 
-    async def _answer(self, service: _Service, job: Mapping[K, str]) -> Mapping[K, V | Failed | Absent]:
+    async def _answer(
+        self, service: _Service, job: dict[K, str], jobs: deque[dict[K, str]]
+    ) -> Mapping[K, V | Failed | Absent]:
+        """Return the answers of ``job``; none when it was too long, and stands in ``jobs`` in pieces now."""
         try:
             if self._batch is not None and len(job) > 1:
-                return await self._together(service, self._batch, job)
+                found = await self._together(service, self._batch, job)
+                service.size.was_taken(len(job))
+                return found
             ((key, text),) = job.items()
             return {key: await self._alone(service, text)}
+        except HTTPSourceError as error:
+            if len(job) > 1 and service.size.cuts(error, len(job)):
+                jobs.extendleft(reversed([*service.size.pieces(job)]))
+                return {}
+            return dict.fromkeys(job, Failed(error))
         except Exception as error:  # noqa: BLE001 - other keys of the load go on
             return dict.fromkeys(job, Failed(error))
 
@@ -193,37 +215,29 @@ class HTTPSource(Generic[K, V]):
         answer = await service.ask(BatchRequest("GET", self._url.of(text)), self._url.shown)
         if answer.status in GONE:
             return ABSENT
-        return self._values.one(_body(answer, self._url.shown), self._url.shown)
+        body = utf8_json(_body(answer, self._url.shown), answer.charset, self._url.shown)
+        return self._values.one(body, self._url.shown)
 
     async def _together(
         self, service: _Service, batch: Batch[K, V], job: Mapping[K, str]
     ) -> Mapping[K, V | Failed | Absent]:
         request = batch.request(tuple(job))
         place = shown(request.url)
-        body = _body(await service.ask(request, place), place)
+        answer = await service.ask(request, place)
+        body = _body(answer, place)
         if batch.read is not None:
             read = batch.read(body)
             return {key: read.get(key, ABSENT) for key in job} | failures(job, read, other_answer(place))
-        return self._values.named(body, job, place)
+        return self._values.named(utf8_json(body, answer.charset, place), job, place)
 
 
 class _Service(NamedTuple):
     exchange: Exchange
     attempts: Attempts
+    size: BatchSize
 
     async def ask(self, request: BatchRequest, place: str) -> Answer:
         return await self.attempts.ask(lambda: self.exchange.ask(request, place), place)
-
-
-def _with_user(headers: Mapping[str, str], authorization: str | None) -> dict[str, str]:
-    check_headers(headers)
-    if authorization is None:
-        return dict(headers)
-    if any(name.lower() == "authorization" for name in headers):
-        raise ConfigurationError(
-            "headers", "must not have Authorization when the url has a user: give only one of them"
-        )
-    return {**headers, "authorization": authorization}
 
 
 def _body(answer: Answer, place: str) -> bytes:

@@ -21,8 +21,8 @@ _SEPARATORS: Final = re.compile(r"[/\\]")
 class KeyURL:
     """A URL template with one ``{key}`` in its path or query, the place for the text of a key.
 
-    ``shown`` is the template as errors show it: without user, password and query. ``authorization`` is the
-    header that carries user and password; the made URLs have neither.
+    ``shown`` is the template as errors show it: without user, password and query; ``host`` is its host and
+    port. ``authorization`` is the header that carries user and password; the made URLs have neither.
 
     :param template: an ``http`` or ``https`` URL.
     :raises ConfigurationError: for anything else; the text shows only the host and path of the template.
@@ -41,6 +41,7 @@ class KeyURL:
                 "url", f"{shown(bare)} must have {{key}} in its path or query, {_ALLOWED}"
             )
         self.shown = shown(bare)
+        self.host = parts.netloc
         self._before, self._after = before, after
         self._segment_start = before.rpartition("/")[2]
         self._segment_end = re.split(r"[/?]", after, maxsplit=1)[0]
@@ -62,6 +63,18 @@ class KeyURL:
         return f"{self._before}{encoded}{self._after}"
 
 
+def key_text(key: object) -> str:
+    """Return ``key`` as text, if it is text or a whole number.
+
+    :raises KeyTextError: for any other key.
+    """
+    if isinstance(key, str):
+        return key
+    if isinstance(key, int) and not isinstance(key, bool):
+        return int.__str__(key)
+    raise KeyTextError(f"the key is a {type(key).__name__}, neither text nor a whole number: set key_text")
+
+
 def utf8(key: str) -> bytes:
     """Return ``key`` as UTF-8.
 
@@ -81,7 +94,7 @@ def ascii_url(url: str) -> str:
     return quote(url, safe=_ASCII, errors="surrogatepass")
 
 
-def without_user(setting: str, url: str) -> tuple[str, str | None]:
+def without_user(setting: str, url: object) -> tuple[str, str | None]:
     """Return ``url`` without user and password, and the value of the header that carries them.
 
     The header is that of RFC 7617, "The 'Basic' HTTP Authentication Scheme".
@@ -89,15 +102,15 @@ def without_user(setting: str, url: str) -> tuple[str, str | None]:
     :raises ConfigurationError: when ``url`` is not an http or https URL; the text shows nothing of it.
     """
     try:
-        parts = urlsplit(text(setting, url))
+        parts = urlsplit(given := text(setting, url))
         port = parts.port  # raises ValueError for a port that is not a number
     except ValueError:  # its text shows the whole URL, with the password
         raise ConfigurationError(setting, f"is not a URL, {_ALLOWED}") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or _UNPRINTABLE.search(url):
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or _UNPRINTABLE.search(given):
         raise ConfigurationError(setting, f"is not an http or https URL without blanks, {_ALLOWED}")
     user, at, host = parts.netloc.rpartition("@")
     if not at:
-        return url, None
+        return given, None
     token = b64encode(unquote_to_bytes(user if ":" in user else f"{user}:")).decode("ascii")
     return urlunsplit(parts._replace(netloc=host)), f"Basic {token}"
 

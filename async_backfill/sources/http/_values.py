@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 import msgspec
 
+from async_backfill._common.error_text import one_line
 from async_backfill._common.other_keys import failures
 from async_backfill.contracts import K, V
 from async_backfill.errors import ConfigurationError
@@ -66,4 +67,7 @@ def _decode(decoder: msgspec.json.Decoder[T], content: bytes | msgspec.Raw, plac
     try:
         return decoder.decode(content)
     except (ValueError, RecursionError, msgspec.DecodeError) as error:
-        raise AnswerError(f"the answer of {place} is not the JSON of a value: {error}") from error
+        # msgspec shows names and values of the answer, which may be long.
+        raise AnswerError(
+            f"the answer of {place} is not the JSON of a value: {one_line(str(error))}"
+        ) from None

@@ -6,9 +6,11 @@ import math
 from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote, urlsplit
 
 import sqlalchemy as sa
 from anyio import CancelScope
+from anyio import Path as AsyncPath
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, InvalidRequestError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -16,8 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from async_backfill._common.extras import needed_by
 from async_backfill._common.validation import positive_seconds_or_none, whole
 from async_backfill.errors import ConfigurationError
-from async_backfill.sources.sql._errors import TROUBLE, is_lost, refusal
-from async_backfill.sources.sql._query import Query, Rows, note_connect
+from async_backfill.sources.sql._errors import TROUBLE, is_lost, is_outdated, refusal
+from async_backfill.sources.sql._query import Query, Rows, note_connect, note_error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -39,17 +41,23 @@ _MOST_MILLISECONDS: Final = 2**31 - 1
 
 
 @asynccontextmanager
-async def open_database(url: str | sa.URL, **options: Any) -> AsyncIterator[AsyncEngine]:
+async def open_database(
+    url: str | sa.URL, *, create: bool = True, **options: Any
+) -> AsyncIterator[AsyncEngine]:
     """Make an SQLAlchemy engine for ``async with``; its connections are closed at the end of the block.
 
     :param url: the URL of the database, such as ``postgresql://user:password@host/database`` or
         ``sqlite:///file.db``; asyncpg or aiosqlite is added when it names no driver.
+    :param create: whether a file of SQLite that does not exist is made; else it is refused.
     :param options: more options of SQLAlchemy's ``create_async_engine``.
-    :raises ConfigurationError: when the URL cannot be used; the text never shows the URL.
+    :raises ConfigurationError: when the URL cannot be used; of it, the text shows at most the name of a file.
     :raises MissingExtraError: when its driver is not installed.
     """
     try:
         parsed = _with_driver(make_url(url))
+        path = None if create else await _sqlite_file(parsed)
+        if path is not None:
+            parsed = _never_made(parsed, path)
         with (
             needed_by(parsed.drivername, "sql", "aiosqlite", "asyncpg"),
             needed_by(parsed.drivername, "psycopg", "psycopg"),
@@ -62,6 +70,8 @@ async def open_database(url: str | sa.URL, **options: Any) -> AsyncIterator[Asyn
         ) from None
     if "@" in (parsed.host or ""):  # the end of a password, and drivers show the host
         raise ConfigurationError("url", "has two @: write the one in the password as %40")
+    if path is not None and not await path.exists():
+        raise ConfigurationError("url", f"there is no database file {path}")
     try:
         yield engine
     finally:
@@ -79,8 +89,9 @@ class Database:
             )
         seconds = positive_seconds_or_none("timeout", timeout)
         self._engine = engine
-        if not sa.event.contains(engine.sync_engine, "do_connect", note_connect):
-            sa.event.listen(engine.sync_engine, "do_connect", note_connect)
+        for event, note in (("do_connect", note_connect), ("handle_error", note_error)):
+            if not sa.event.contains(engine.sync_engine, event, note):
+                sa.event.listen(engine.sync_engine, event, note)
         self.is_postgres = engine.dialect.name == _POSTGRES
         self._place = _place(engine.url)
         self._limits: list[tuple[sa.Executable, Mapping[str, Any]]] = []
@@ -97,10 +108,11 @@ class Database:
     async def ask(
         self, statement: sa.Executable, parameters: Mapping[str, Any], *, plain: bool = False
     ) -> Rows:
-        """Return the rows of ``statement``; a query whose connection was lost is run once more.
+        """Return the rows of ``statement``; a query is run once more when its connection was lost.
 
         After a restart of the server, each connection in the pool is lost; SQLAlchemy drops them all when it
-        meets the first.
+        meets the first. After a change of the table, each connection has outdated plans; SQLAlchemy forgets
+        those, too.
 
         :param plain: whether rows are the driver's own, as in `Query`.
         """
@@ -111,7 +123,7 @@ class Database:
             except Exception as error:
                 if query.is_connected and not isinstance(error, TROUBLE):
                     raise
-                if is_last or not (query.is_connected and is_lost(error)):
+                if is_last or not (query.is_connected and (is_lost(error) or is_outdated(error))):
                     raise refusal(error, place=self._place, is_connected=query.is_connected) from error
         raise AssertionError("the last time returns or raises")
 
@@ -138,8 +150,21 @@ def _with_driver(url: sa.URL) -> sa.URL:
     return url
 
 
+async def _sqlite_file(url: sa.URL) -> AsyncPath | None:
+    name = url.database
+    if url.get_backend_name() != _SQLITE or not name or name == ":memory:" or name.startswith("file:"):
+        return None
+    return await AsyncPath(name).absolute()
+
+
+def _never_made(url: sa.URL, path: AsyncPath) -> sa.URL:
+    # Not mode=ro: what a journal of SQLite's holds must be undone, or applied, before the file can be read.
+    return url.set(database=path.as_uri(), query={**url.query, "mode": "rw", "uri": "true"})
+
+
 def _place(url: sa.URL) -> str | None:
     if url.get_backend_name() == _SQLITE:
-        return None
+        name = url.database or ""
+        return unquote(urlsplit(name).path) if name.startswith("file:") else name or None
     host = (url.host or "its socket").rpartition("@")[2]
     return host if url.port is None else f"{host}:{url.port}"

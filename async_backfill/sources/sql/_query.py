@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from anyio import CancelScope, move_on_after
 
+from async_backfill.sources.sql._errors import is_not_prepared
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import sqlalchemy as sa
     from aiosqlite import Connection
+    from sqlalchemy.engine import ExceptionContext
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 Rows: TypeAlias = "Sequence[Sequence[Any]]"
@@ -111,6 +114,15 @@ class Query:
 def _retrieve(task: asyncio.Task[Rows]) -> None:
     """Retrieve the exception of a query that nobody waits for any more."""
     _ = task.cancelled() or task.exception()
+
+
+def note_error(context: ExceptionContext) -> None:
+    """Drop the connections of the pool on which the statements of a query are not prepared.
+
+    A listener for ``handle_error``; errors of others on the same engine are theirs.
+    """
+    if _running.get() is not None and is_not_prepared(context.original_exception):
+        context.is_disconnect = True
 
 
 def note_connect(*_: object) -> None:

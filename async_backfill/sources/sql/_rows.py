@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from itertools import islice
+from numbers import Number
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from uuid import UUID
 
@@ -109,4 +110,6 @@ def check_unique(keys: Sequence[Hashable], name: str) -> None:
 
 
 def _are_alike(key: Hashable, other: Hashable) -> bool:
-    return isinstance(key, type(other)) or isinstance(other, type(key))
+    # 1 is 1.0 and Decimal(1), and a driver may ask for 2 in place of 2.5.
+    are_numbers = isinstance(key, Number) and isinstance(other, Number)
+    return are_numbers or isinstance(key, type(other)) or isinstance(other, type(key))

@@ -16,6 +16,7 @@ from async_backfill._common.validation import text, whole
 from async_backfill.contracts import K, Page, V
 from async_backfill.errors import ConfigurationError
 from async_backfill.sources.sql._database import Database, open_database, query_keys_of
+from async_backfill.sources.sql._kinds import load_by_kind
 from async_backfill.sources.sql._pages import Pages
 from async_backfill.sources.sql._rows import answer, check_unique, maker, slices, standard
 
@@ -39,8 +40,9 @@ class SQLSource(Generic[K, V]):
     connection, and a row that exists during the whole scan is seen, whatever else changes. A query whose
     connection was lost is run once more on a new one; then it is a `ConnectionError`.
 
-    Keys must have the type that the driver returns for the column, such as `uuid.UUID`. One key that the
-    column cannot hold, such as 2**40 in an ``integer``, fails its whole batch, unless
+    Keys must have the type that the driver returns for the column, such as `uuid.UUID`. Keys of a type or
+    size that the column cannot hold, such as 2**40 in an ``integer``, fail without the others of their batch;
+    text that it cannot hold, such as a value that an enum has not, fails all text of its batch, unless
     ``LoadPolicy.split_failed`` is set.
 
     :param engine: the SQLAlchemy engine, which the caller closes; `connect` makes one from a URL.
@@ -100,12 +102,14 @@ class SQLSource(Generic[K, V]):
     ) -> AsyncIterator[Self]:
         """Make a source for ``async with``; its connections are closed at the end of the block.
 
+        It only reads, so a file of SQLite that does not exist is not made, but refused.
+
         :param url: the URL of the database, as for `open_database`.
         :param engine_options: options of SQLAlchemy's ``create_async_engine``, such as ``pool_size``.
         :param settings: the settings of this class.
         :raises ConfigurationError: as the class and `open_database` do.
         """
-        async with open_database(url, **(engine_options or {})) as engine:
+        async with open_database(url, create=False, **(engine_options or {})) as engine:
             yield cls(engine, table, **settings)
 
     def __repr__(self) -> str:
@@ -121,10 +125,13 @@ class SQLSource(Generic[K, V]):
         """
         answers: dict[K, V | Failed] = {}
         for some in slices(self._database.possible(keys), self._query_keys):
-            # One row more than keys is enough to tell that a key has several.
-            rows = await self._database.ask(self._by_keys, {"keys": some, "limit": len(some) + 1})
-            answers.update(answer(rows, some, self._make, self._name))
+            answers.update(await load_by_kind(some, self._load))
         return answers
+
+    async def _load(self, keys: list[K]) -> Mapping[K, V | Failed]:
+        # One row more than keys is enough to tell that a key has several.
+        rows = await self._database.ask(self._by_keys, {"keys": keys, "limit": len(keys) + 1})
+        return answer(rows, keys, self._make, self._name)
 
     async def scan(self, cursor: object | None, limit: int, /) -> Page[K]:
         """Return up to ``limit`` keys after ``cursor``, which is the last key of the page before.

@@ -11,6 +11,7 @@ from async_backfill._common.validation import text
 from async_backfill.contracts import K, V
 from async_backfill.errors import ConfigurationError
 from async_backfill.sources.sql._database import Database, query_keys_of
+from async_backfill.sources.sql._kinds import load_by_kind
 from async_backfill.sources.sql._rows import answer, maker, slices
 
 if TYPE_CHECKING:
@@ -65,16 +66,20 @@ class StatementSource(Generic[K, V]):
         """
         answers: dict[K, V | Failed] = {}
         for some in slices(self._database.possible(keys), self._query_keys):
-            rows = await self._database.ask(self._statement, {self._bind: some})
-            if rows:
-                names = cast("sa.Row[Any]", rows[0])._fields[1:]
-                if not names or len(set(names)) < len(names):
-                    raise ConfigurationError(
-                        "statement", "must return a key, then one or more values with distinct names"
-                    )
-                make = maker(names, self._row, bare=len(names) == 1)
-                answers.update(answer(rows, some, make, "the statement's first column"))
+            answers.update(await load_by_kind(some, self._load))
         return answers
+
+    async def _load(self, keys: list[K]) -> Mapping[K, V | Failed]:
+        rows = await self._database.ask(self._statement, {self._bind: keys})
+        if not rows:
+            return {}
+        names = cast("sa.Row[Any]", rows[0])._fields[1:]
+        if not names or len(set(names)) < len(names):
+            raise ConfigurationError(
+                "statement", "must return a key, then one or more values with distinct names"
+            )
+        make = maker(names, self._row, bare=len(names) == 1)
+        return answer(rows, keys, make, "the statement's first column")
 
 
 def _expanding(statement: str, bind: str) -> sa.Executable:
