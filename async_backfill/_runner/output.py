@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from anyio import to_thread
 
@@ -15,6 +15,10 @@ from async_backfill.errors import AsyncBackfillError, ScenarioError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
+
+
+STANDARD_OUTPUT: Final = "-"
+"""The path of an output that is printed instead."""
 
 
 class OutputError(AsyncBackfillError):
@@ -52,7 +56,7 @@ async def write_atomically(path: str, content: bytes) -> None:
 def _check_all(outputs: Mapping[str, str | None], reads: Sequence[Path]) -> None:
     known: dict[str, str] = {}
     for option, path in outputs.items():
-        if path is None:
+        if path is None or path == STANDARD_OUTPUT:
             continue
         _check(path, reads)
         place = os.path.realpath(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import msgspec
@@ -13,7 +13,8 @@ import msgspec
 from async_backfill._common.atomic_file import reason
 from async_backfill._common.extras import needed_by
 from async_backfill._common.validation import real, whole
-from async_backfill._runner.output import OutputError, check_outputs, write_atomically
+from async_backfill._runner.logs.pieces import STANDARD_INPUT, name_of, read_standard_input
+from async_backfill._runner.output import STANDARD_OUTPUT, OutputError, check_outputs, write_atomically
 from async_backfill._runner.replay.arrivals import arrival_times
 from async_backfill._runner.replay.failures import Failures
 from async_backfill._runner.replay.held_journal import HeldJournal
@@ -27,7 +28,7 @@ from async_backfill._runner.scenario.model import name_in_scenario
 from async_backfill._runner.scenario.opening import open_scenario
 from async_backfill.backfill.journal_file import JournalFile
 from async_backfill.errors import ConfigurationError, ScenarioError
-from async_backfill.sources._rows.tables import read_text
+from async_backfill.sources._rows.tables import read_text, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from async_backfill._runner.replay.virtual_time import RunVirtually
     from async_backfill._runner.scenario.model import Settings
     from async_backfill.contracts import Clock
+
+
+_MOST_TEXT: Final = 1 << 26
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +130,8 @@ async def _read(job: Job, resources: AsyncExitStack | None, virtual_clock: Clock
     :param resources: closes what is opened; ``None`` refuses a scenario that needs something opened.
     :param virtual_clock: the clock of a replay in virtual time.
     """
-    scenario = decode(parse(await read_text(job.scenario), job.scenario), job.scenario)
+    name = name_of(job.scenario)
+    scenario = decode(parse(await _text_of(job.scenario), name), name)
     folder = Path(job.scenario).parent
     reads = [Path(job.scenario), *files_of(scenario, folder)]
     await check_outputs({"--output": job.output, "--journal": job.journal}, reads=reads)
@@ -143,7 +148,7 @@ async def _read(job: Job, resources: AsyncExitStack | None, virtual_clock: Clock
     except ConfigurationError as error:
         raise ScenarioError(f"{_place_of(error.setting, job)}: {error.problem}") from error
     except (ScenarioError, SourceFailedError) as error:
-        raise type(error)(f"{job.scenario}: {error}") from error
+        raise type(error)(f"{name}: {error}") from error
     return _Prepared(
         cache=cache,
         lookups=lookups,
@@ -195,9 +200,16 @@ async def _write(job: Job, prepared: _Prepared, summary: dict[str, Any]) -> Repo
         except OSError as error:
             raise OutputError(f"{job.journal}: cannot be written: {reason(error)}") from error
     content = encode(summary)
-    await write_atomically(job.output, content)
+    if job.output != STANDARD_OUTPUT:
+        await write_atomically(job.output, content)
     causes = prepared.failures.first()
     return Report(summary=summary, content=content, causes=causes, taken_for=prepared.taken_for)
+
+
+async def _text_of(scenario: str) -> str:
+    if scenario != STANDARD_INPUT:
+        return await read_text(scenario)
+    return text_of(name_of(scenario), await read_standard_input(_MOST_TEXT))
 
 
 def _place_of(setting: str, job: Job) -> str:
@@ -205,7 +217,7 @@ def _place_of(setting: str, job: Job) -> str:
     name = name_in_scenario(setting)
     if name in job.overrides:
         return f"--{name.replace('_', '-')}"
-    return f"{job.scenario}: $.{name}"
+    return f"{name_of(job.scenario)}: $.{name}"
 
 
 def _load_virtual_time() -> RunVirtually:

@@ -35,7 +35,7 @@ async def read_text(path: AnyPath) -> str:
     :raises ScenarioError: when it cannot be read, unpacked or decoded; names the file, and the line
         and byte of a decoding error.
     """
-    return await to_thread.run_sync(_decoded, path, await _read_bytes(path))
+    return await to_thread.run_sync(text_of, path, await _read_bytes(path))
 
 
 async def read_keys(path: AnyPath) -> list[str]:
@@ -93,7 +93,8 @@ def refusal(path: AnyPath, error: OSError | ValueError) -> ScenarioError:
     return ScenarioError(f"{path}: cannot be read: {reason(error)}")
 
 
-def _decoded(path: AnyPath, content: bytes) -> str:
+def text_of(path: AnyPath, content: bytes) -> str:
+    """Return the text in ``content``, which was read from ``path``; raises as `read_text`."""
     if content.startswith(GZIP_MAGIC):
         try:
             content = gzip.decompress(content)
@@ -110,7 +111,7 @@ def _decoded(path: AnyPath, content: bytes) -> str:
 def _table(
     path: AnyPath, content: bytes, key: str, value: str | None, keys: KeyType | None
 ) -> dict[Any, Any]:
-    text = _decoded(path, content)
+    text = text_of(path, content)
     wanted = [key] if value is None else [key, value]
     is_typed = text.lstrip().startswith("{")
     rows = (_json_rows if is_typed else _csv_rows)(path, text, wanted)
