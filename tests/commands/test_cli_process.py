@@ -98,6 +98,40 @@ def test_a_full_disk_is_a_failed_run_that_leaves_the_old_summary(folder):
     assert names_here() == ["in.json", "old.json"]
 
 
+@pytest.mark.parametrize("more", [[], ["--virtual-time"]])
+def test_a_journal_on_a_full_disk_is_a_failed_run_and_one_line(folder, more):
+    def fill_disk() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+
+    keys = [f"key_{number:080}" for number in range(200)]
+    held = scenario(source=dict.fromkeys(keys, 1), lookups=keys, selection="history")
+    Path("in.json").write_text(held, "utf-8")
+    done = subprocess.run(
+        [
+            *RUN,
+            "--input",
+            "in.json",
+            "--output",
+            "old.json",
+            "--journal",
+            "hot.journal",
+            "--results-limit",
+            "0",
+            *more,
+        ],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        preexec_fn=fill_disk,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert (done.stdout, done.stderr) == ("", "error: hot.journal: cannot be written: file too large\n")
+    assert Path("old.json").read_bytes() == OLD
+    assert names_here() == ["in.json", "old.json"]
+
+
 # Each lookup of the second one evicts and loads 500 keys, which takes time of this machine.
 SLOW = {"source": {"kind": "simulated", "keys": 10, "latency": 0.05}}
 BUSY = {

@@ -124,11 +124,11 @@ async def _read(job: Job, resources: AsyncExitStack | None, virtual_clock: Clock
         await check_output(job.journal, reads=[Path(job.scenario), *files_of(scenario, folder)])
     settings = msgspec.structs.replace(scenario.settings, **job.overrides)
     journal = None if job.journal is None else JournalFile(job.journal)
-    held = None if journal is None or virtual_clock is None else await HeldJournal.of(journal)
+    held = None if journal is None else await HeldJournal.of(journal)
     clocks = {} if virtual_clock is None else {"clock": virtual_clock, "wall_clock": virtual_clock}
     try:
         source = await _source_of(scenario, folder, resources)
-        cache = make_cache(source, settings, journal=held or journal, **clocks)
+        cache = make_cache(source, settings, journal=held, **clocks)
         arrivals = arrival_times(settings.lookups_per_second, seed=settings.arrival_seed)
         lookups = await load_lookups(scenario, folder)
     except ConfigurationError as error:
