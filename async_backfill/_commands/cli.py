@@ -48,6 +48,8 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "python -m as
             result = command.run(bar.show)
     except (CycloptsError, AsyncBackfillError) as error:
         return _complain(*_complaint(error))
+    except MemoryError:
+        return _complain("there is not enough memory, nothing was written", RUN_FAILED)
     except KeyboardInterrupt:
         return _complain("interrupted, nothing was written", INTERRUPTED)
     if command.quiet:

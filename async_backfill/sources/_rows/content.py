@@ -61,10 +61,10 @@ class Identity:
     def of(cls, path: AnyPath) -> Identity:
         """Return the identity of the file at ``path``.
 
-        :raises OSError: when there is no such file, or it is a folder, a device or a pipe.
+        :raises OSError: when there is no such file, or it is a device, a pipe or a socket.
         """
         found = os.stat(path)  # noqa: PTH116 - an AnyPath
-        if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for, and nobody can seek in one
+        if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):  # a pipe would be waited for
             raise OSError(errno.EINVAL, NOT_REGULAR, os.fspath(path))
         return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
