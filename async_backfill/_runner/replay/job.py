@@ -13,6 +13,7 @@ import msgspec
 from async_backfill._common.atomic_file import reason
 from async_backfill._common.extras import needed_by
 from async_backfill._common.validation import whole
+from async_backfill._runner.log_lines import log_lines
 from async_backfill._runner.output import OutputError, check_output, write_atomically
 from async_backfill._runner.replay.arrivals import arrival_times
 from async_backfill._runner.replay.held_journal import HeldJournal
@@ -26,6 +27,7 @@ from async_backfill._runner.scenario.build import (
 )
 from async_backfill._runner.scenario.decode import decode
 from async_backfill._runner.scenario.document import parse
+from async_backfill._runner.scenario.environment import Secrets
 from async_backfill._runner.scenario.live import Live, open_far, open_source
 from async_backfill._runner.scenario.model import LiveSpec, name_in_scenario
 from async_backfill.backfill._free_scan import FreeScan
@@ -81,9 +83,15 @@ async def run(job: Job, progress: Callable[[int, int], None]) -> Report:
     :raises ScenarioError: when the scenario, a file it names, a setting or the output cannot be used.
     :raises OutputError: when writing fails in spite of the check before.
     """
-    async with AsyncExitStack() as resources:
-        prepared = await _read(job, resources)
-        return await _write(job, prepared, await _replay(prepared, progress))
+    secrets = Secrets()
+    with log_lines(secrets.hidden):
+        try:
+            async with AsyncExitStack() as resources:
+                prepared = await _read(job, resources, secrets)
+                return await _write(job, prepared, await _replay(prepared, progress))
+        except BaseException as error:
+            secrets.hide_in(error)
+            raise
 
 
 def run_in_virtual_time(job: Job, progress: Callable[[int, int], None]) -> Report:
@@ -94,9 +102,10 @@ def run_in_virtual_time(job: Job, progress: Callable[[int, int], None]) -> Repor
     # Files are read and written in event loops of their own, before and after: virtual time would jump while
     # a thread works, differently on each run. See decision 29 in notes.md.
     run_virtually = _load_virtual_time()
-    prepared = anyio.run(_read, job, None, anyio.current_time)
-    summary = run_virtually(_replay_timed, prepared, progress)
-    return anyio.run(_write, job, prepared, summary)
+    with log_lines(str):
+        prepared = anyio.run(_read, job, None, Secrets(), anyio.current_time)
+        summary = run_virtually(_replay_timed, prepared, progress)
+        return anyio.run(_write, job, prepared, summary)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,12 +118,16 @@ class _Prepared:
     settings: Settings
     keep: bool
     journal: HeldJournal | None
+    hidden: Callable[[str], str]
 
 
-async def _read(job: Job, resources: AsyncExitStack | None, virtual_clock: Clock | None = None) -> _Prepared:
+async def _read(
+    job: Job, resources: AsyncExitStack | None, secrets: Secrets, virtual_clock: Clock | None = None
+) -> _Prepared:
     """Return the parts of the replay that the scenario describes.
 
     :param resources: closes what is opened; ``None`` refuses a scenario that needs something opened.
+    :param secrets: remembers what was taken from the environment.
     :param virtual_clock: the clock of a replay in virtual time.
     """
     scenario = decode(parse(await read_text(job.scenario), job.scenario), job.scenario)
@@ -127,7 +140,7 @@ async def _read(job: Job, resources: AsyncExitStack | None, virtual_clock: Clock
     held = None if journal is None else await HeldJournal.of(journal)
     clocks = {} if virtual_clock is None else {"clock": virtual_clock, "wall_clock": virtual_clock}
     try:
-        source = await _source_of(scenario, folder, resources)
+        source = await _source_of(scenario, folder, resources, secrets)
         cache = make_cache(source, settings, journal=held, **clocks)
         arrivals = arrival_times(settings.lookups_per_second, seed=settings.arrival_seed)
         lookups = await load_lookups(scenario, folder)
@@ -142,10 +155,13 @@ async def _read(job: Job, resources: AsyncExitStack | None, virtual_clock: Clock
         settings=settings,
         keep=len(lookups) <= job.results_limit,
         journal=held,
+        hidden=secrets.hidden,
     )
 
 
-async def _source_of(scenario: Scenario, folder: Path, resources: AsyncExitStack | None) -> AnySource | Live:
+async def _source_of(
+    scenario: Scenario, folder: Path, resources: AsyncExitStack | None, secrets: Secrets
+) -> AnySource | Live:
     """Return the source of ``scenario``, and the far tier (L2) before it, if there is one."""
     if scenario.store is not None:
         place = "$.store"
@@ -156,11 +172,13 @@ async def _source_of(scenario: Scenario, folder: Path, resources: AsyncExitStack
     if resources is None:
         raise ScenarioError(f"{place}: works in real time only: leave out --virtual-time")
     if isinstance(scenario.source, LiveSpec):
-        live = await open_source(scenario.source, folder, resources, load_timeout=LoadPolicy().timeout)
+        live = await open_source(
+            scenario.source, folder, resources, load_timeout=LoadPolicy().timeout, secrets=secrets
+        )
     else:
         held = await load_source(scenario.source, folder)
         live = Live(source=held, scan=FreeScan(held))
-    far = None if scenario.store is None else await open_far(scenario.store, resources)
+    far = None if scenario.store is None else await open_far(scenario.store, resources, secrets)
     return replace(live, far=far)
 
 
@@ -187,6 +205,7 @@ async def _replay(
             settings,
             results=list(zip(lookups, outcomes, strict=True)) if prepared.keep else None,
             virtual=None if latencies is None else VirtualTime(seconds=seconds, latencies=latencies),
+            hidden=prepared.hidden,
         )
 
 

@@ -13,7 +13,7 @@ from async_backfill._runner.replay.lookups import LookupFailure
 from async_backfill.outcomes import ABSENT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from async_backfill._runner.scenario.model import Settings
     from async_backfill.records import AuditRecord
@@ -38,12 +38,14 @@ def summarize(
     *,
     results: Sequence[tuple[str, object]] | None,
     virtual: VirtualTime | None = None,
+    hidden: Callable[[str], str] = str,
 ) -> dict[str, Any]:
     """Return the summary as plain JSON types, in the order in which it is written.
 
     The same replay gives the same summary: wall-clock times are left out.
 
     :param results: each lookup's key and outcome; ``None`` leaves them out.
+    :param hidden: returns the text of an error as it may be shown.
     :param virtual: the times of a replay in virtual time, which are the same on each run.
     """
     summary: dict[str, Any] = {
@@ -71,8 +73,8 @@ def summarize(
         for percent in (50, 99):
             summary[f"latency_p{percent}"] = round(percentile(virtual.latencies, percent), _MICROSECONDS)
     if results is not None:
-        summary["lookup_results"] = [_result(key, outcome) for key, outcome in results]
-    summary["audit"] = [_without_time(record) for record in audit]
+        summary["lookup_results"] = [_result(key, outcome, hidden) for key, outcome in results]
+    summary["audit"] = [_as_shown(record, hidden) for record in audit]
     summary["audit_dropped"] = stats.audit_dropped
     summary["settings"] = msgspec.structs.asdict(settings)
     return summary
@@ -96,16 +98,19 @@ def _causes(stats: Stats) -> dict[str, dict[str, int]]:
     return {"misses_by_cause": causes} if causes else {}
 
 
-def _result(key: str, outcome: object) -> dict[str, Any]:
+def _result(key: str, outcome: object, hidden: Callable[[str], str]) -> dict[str, Any]:
     if isinstance(outcome, LookupFailure):
-        return {"key": key, "value": None, "found": False, "error": outcome.error}
+        return {"key": key, "value": None, "found": False, "error": hidden(outcome.error)}
     if outcome is ABSENT:
         return {"key": key, "value": None, "found": False}
     return {"key": key, "value": outcome, "found": True}
 
 
-def _without_time(record: AuditRecord) -> dict[str, object]:
+def _as_shown(record: AuditRecord, hidden: Callable[[str], str]) -> dict[str, object]:
     fields = record.as_dict()
     for name in ("time", "process", "cache"):  # they differ from run to run
         fields.pop(name, None)
+    error = fields.get("error")
+    if isinstance(error, str):
+        fields["error"] = hidden(error)
     return fields
