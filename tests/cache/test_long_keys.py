@@ -67,7 +67,7 @@ async def all_held(length: int, eviction: str) -> int:
 
 @pytest.mark.parametrize("eviction", EVICTIONS)
 async def test_long_keys_that_are_not_cached_are_not_held(eviction):
-    assert await all_held(LONGEST + 1, eviction) <= 2 * CAPACITY
+    assert await all_held(LONGEST + 1, eviction) <= CAPACITY + 5
 
 
 async def test_short_ones_are_remembered_as_before():
