@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from async_backfill._runner.history import formats
 from async_backfill._runner.history.formats import AccessLog, Column, KeyLines, Matches, guess
-from async_backfill.errors import ScenarioError
+from async_backfill.errors import ConfigurationError, ScenarioError
 
 COMMON = '127.0.0.1 - frank [10/Oct/2000:13:55:36 -0700] "GET /apache_pb.gif HTTP/1.0" 200 2326'
 
@@ -155,3 +157,21 @@ def test_the_first_lines_tell_the_format(text, expected):
 def test_what_the_first_lines_do_not_tell_must_be_said(text):
     with pytest.raises(ScenarioError, match=r"^x: cannot tell where the keys are: give --column for CSV, "):
         guess("x", text)
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+b", "((?:a|aa)+)b", "(?P<key>(.*)(.*)(.*)(.*)(.*)(.*)b)"])
+def test_a_pattern_that_takes_for_ever_is_ended_and_the_line_is_shown(monkeypatch, pattern):
+    monkeypatch.setattr(formats, "SECONDS_FOR_A_BLOCK", 0.05)
+    line = "a" * 400
+    with pytest.raises(
+        ConfigurationError, match=r"takes more than 0.05 s for a MiB of lines, and is at \"aaa"
+    ):
+        Matches(pattern).keys(f"ab\n{line}\nab\n")
+
+
+def test_a_pattern_that_is_quick_is_not_ended_later(monkeypatch):
+    monkeypatch.setattr(formats, "SECONDS_FOR_A_BLOCK", 0.05)
+    assert Matches("(a+)").keys("a\nb\n") == (["a"], 2)
+    before = time.process_time()
+    while time.process_time() < before + 0.1:
+        pass
