@@ -13,6 +13,7 @@ from anyio import sleep, to_thread
 
 from async_backfill._common.atomic_file import open_regular
 from async_backfill._common.file_lock import try_lock
+from async_backfill._common.json_text import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,6 +69,6 @@ class AuditFile:
 def _line(record: AuditRecord) -> bytes:
     fields = record.as_dict()
     try:
-        return f"{json.dumps(fields, ensure_ascii=False)}\n".encode()
+        return f"{json_text(fields)}\n".encode()
     except UnicodeEncodeError:  # the text of an error may hold a lone surrogate, from a file name
         return f"{json.dumps(fields)}\n".encode()

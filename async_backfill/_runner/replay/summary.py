@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from async_backfill._common.json_text import json_text
 from async_backfill._runner.replay.lookups import LookupFailure
 from async_backfill.outcomes import ABSENT
 
@@ -89,7 +89,7 @@ def percentile(values: Sequence[float], percent: int) -> float:
 
 def encode(summary: dict[str, Any]) -> bytes:
     """Return ``summary`` as indented JSON in UTF-8 with a line end."""
-    return f"{json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)}\n".encode()
+    return f"{json_text(summary, indent=2, allow_nan=False)}\n".encode()
 
 
 def _causes(stats: Stats) -> dict[str, dict[str, int]]:
