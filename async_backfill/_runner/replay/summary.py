@@ -92,6 +92,22 @@ def encode(summary: dict[str, Any]) -> bytes:
     return f"{json_text(summary, indent=2, allow_nan=False)}\n".encode()
 
 
+def _plain(value: object) -> object:
+    """Return ``value``, as a source gave it, in types of JSON: others, such as dates, as text."""
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case dict():
+            return {str(name): _plain(item) for name, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case bytes():
+            return value.hex()
+    return str(value)
+
+
 def _causes(stats: Stats) -> dict[str, dict[str, int]]:
     """Return the misses by cause, if the cache counts causes."""
     causes = {cause.value: count for cause, count in stats.miss_causes.items()}
@@ -103,7 +119,7 @@ def _result(key: str, outcome: object, hidden: Callable[[str], str]) -> dict[str
         return {"key": key, "value": None, "found": False, "error": hidden(outcome.error)}
     if outcome is ABSENT:
         return {"key": key, "value": None, "found": False}
-    return {"key": key, "value": outcome, "found": True}
+    return {"key": key, "value": _plain(outcome), "found": True}
 
 
 def _as_shown(record: AuditRecord, hidden: Callable[[str], str]) -> dict[str, object]:
