@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from async_backfill._common.atomic_file import regular_mode, resolved
+from async_backfill._common.atomic_file import open_regular, regular_mode, resolved
 
 if sys.platform == "win32":
     import msvcrt
@@ -73,7 +73,7 @@ class FileLock:
         regular_mode(target)  # nothing is made beside a device
         beside = target.with_name(f".{target.name}.lock")
         for _ in range(_ATTEMPTS):
-            file = os.open(beside, os.O_RDWR | os.O_CREAT, 0o666)
+            file = open_regular(beside, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0))
             if not try_lock(file):
                 break
             if _is_at(file, beside):

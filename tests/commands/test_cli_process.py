@@ -58,11 +58,20 @@ def test_a_reader_who_has_seen_enough_is_no_failure(capsys, monkeypatch, more):
 
 
 @pytest.mark.parametrize("more", [[], ["--format", "json"], ["--help"]])
-def test_a_full_disk_behind_standard_output_is_a_complaint(capsys, monkeypatch, more):
-    with Path("/dev/full").open("w", encoding="utf-8") as stream:
-        assert run_into(stream, monkeypatch, *more) == 1
+def test_a_full_disk_behind_standard_output_is_a_complaint(capsys, monkeypatch, folder, more):
+    full = 1 << 20
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    with (folder / "printed").open("w", encoding="utf-8") as stream:
+        stream.seek(full)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (full, limits[1]))
+        try:
+            assert run_into(stream, monkeypatch, *more) == 1
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            signal.signal(signal.SIGXFSZ, handler)
     complaint = capsys.readouterr().err.splitlines()[-1]
-    assert complaint.startswith("error: standard output: cannot be written: No space left on device")
+    assert complaint.startswith("error: standard output: cannot be written: File too large")
 
 
 def test_the_module_runs_as_the_readme_says(folder):

@@ -101,6 +101,15 @@ async def test_nothing_is_made_beside_what_is_not_a_regular_file(tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["there"]
 
 
+@pytest.mark.parametrize("make", [make_pipe, make_link_to_a_pipe, lambda path: path.symlink_to("elsewhere")])
+async def test_a_lock_is_a_regular_file_beside_the_journal_and_nothing_else(tmp_path, make):
+    make(tmp_path / ".there.lock")
+    before = sorted(each.name for each in tmp_path.iterdir())
+    with pytest.raises(OSError):
+        await save_journal(tmp_path / "there")
+    assert sorted(each.name for each in tmp_path.iterdir()) == before
+
+
 @writers
 async def test_a_new_file_is_for_its_owner_alone(tmp_path, write):
     path = tmp_path / "new"
