@@ -62,6 +62,8 @@ def _run(arguments: Sequence[str] | None, program: str) -> int:
             result = command.run(bar.show)
     except (CycloptsError, AsyncBackfillError) as error:
         return _complain(*_complaint(error))
+    except MemoryError:
+        return _complain("there is not enough memory, nothing was written", RUN_FAILED)
     if command.quiet:
         return OK
     return _print(lambda: command.tell(result), f"; {command.written}" if command.written else "")

@@ -195,7 +195,7 @@ class NearTier(Generic[K, V]):
                 )
             self.store.delete_many(absent)
             if self.absent is not None:
-                self.absent.add(absent)
+                self._counters.unremembered += self.absent.add(absent)
             self._departed(absent, MissCause.ABSENT)
         if self.absent is not None:
             self.absent.discard(values)

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Final
 import aiofiles
 from anyio import sleep, to_thread
 
+from async_backfill._common.atomic_file import open_regular
 from async_backfill._common.file_lock import try_lock
+from async_backfill._common.json_text import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +35,10 @@ class AuditFile:
     ``cache`` where that has a name. Among the lines of one of these a record with the ``number`` of an
     earlier one replaces it: only its repeats have risen.
 
-    :raises OSError: from `write`, when the file cannot be written; the cache logs it and tries again.
+    A new file is for its owner alone, and an existing one keeps its permissions.
+
+    :raises OSError: from `write`, when the file cannot be written, or the path leads to what is not a regular
+        file; the cache logs it and tries again.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -42,7 +47,7 @@ class AuditFile:
     async def write(self, records: Sequence[AuditRecord], /) -> None:
         """Append ``records`` and return once they are on the disk."""
         lines = b"".join(_line(record) for record in records)
-        async with aiofiles.open(self._path, "ab+") as file:
+        async with aiofiles.open(self._path, "ab+", opener=open_regular) as file:
             await self._lock(file.fileno())
             if await file.seek(0, os.SEEK_END):
                 await file.seek(-1, os.SEEK_END)
@@ -64,6 +69,6 @@ class AuditFile:
 def _line(record: AuditRecord) -> bytes:
     fields = record.as_dict()
     try:
-        return f"{json.dumps(fields, ensure_ascii=False)}\n".encode()
+        return f"{json_text(fields)}\n".encode()
     except UnicodeEncodeError:  # the text of an error may hold a lone surrogate, from a file name
         return f"{json.dumps(fields)}\n".encode()

@@ -154,7 +154,7 @@ async def test_a_disk_that_fails_to_sync_fails_the_write(tmp_path, monkeypatch):
         await AuditFile(tmp_path / "audit.jsonl").write([record(1)])
 
 
-@pytest.mark.parametrize("path", ["missing/audit.jsonl", ".", "/dev/full"])
+@pytest.mark.parametrize("path", ["missing/audit.jsonl", "."])
 async def test_a_place_that_cannot_be_written_raises_and_works_once_it_can(tmp_path, path):
     with pytest.raises(OSError):
         await AuditFile(tmp_path / path).write([record(1)])

@@ -13,6 +13,7 @@ import msgspec
 from async_backfill._common.atomic_file import reason
 from async_backfill._common.extras import needed_by
 from async_backfill._common.validation import real, whole
+from async_backfill._runner.log_lines import log_lines
 from async_backfill._runner.logs.pieces import STANDARD_INPUT, name_of, read_standard_input
 from async_backfill._runner.output import STANDARD_OUTPUT, OutputError, check_outputs, write_atomically
 from async_backfill._runner.replay.arrivals import arrival_times
@@ -23,6 +24,7 @@ from async_backfill._runner.replay.summary import VirtualTime, encode, summarize
 from async_backfill._runner.scenario.build import files_of, load_lookups, make_cache
 from async_backfill._runner.scenario.decode import decode
 from async_backfill._runner.scenario.document import parse
+from async_backfill._runner.scenario.environment import Secrets
 from async_backfill._runner.scenario.first_answer import SourceFailedError
 from async_backfill._runner.scenario.model import name_in_scenario
 from async_backfill._runner.scenario.opening import open_scenario
@@ -92,9 +94,15 @@ async def run(job: Job, progress: Callable[[int, int], None]) -> Report:
     :raises SourceFailedError: when the source cannot answer, or too many lookups failed.
     :raises OutputError: when writing fails in spite of the check before.
     """
-    async with AsyncExitStack() as resources:
-        prepared = await _read(job, resources)
-        return await _write(job, prepared, await _replay(prepared, progress))
+    secrets = Secrets()
+    with log_lines(secrets.hidden):
+        try:
+            async with AsyncExitStack() as resources:
+                prepared = await _read(job, resources, secrets)
+                return await _write(job, prepared, await _replay(prepared, progress))
+        except BaseException as error:
+            secrets.hide_in(error)
+            raise
 
 
 def run_in_virtual_time(job: Job, progress: Callable[[int, int], None]) -> Report:
@@ -105,9 +113,10 @@ def run_in_virtual_time(job: Job, progress: Callable[[int, int], None]) -> Repor
     # Files are read and written in event loops of their own, before and after: virtual time would jump while
     # a thread works, differently on each run. See decision 29 in notes.md.
     run_virtually = _load_virtual_time()
-    prepared = anyio.run(_read, job, None, anyio.current_time)
-    summary = run_virtually(_replay_timed, prepared, progress)
-    return anyio.run(_write, job, prepared, summary)
+    with log_lines(str):
+        prepared = anyio.run(_read, job, None, Secrets(), anyio.current_time)
+        summary = run_virtually(_replay_timed, prepared, progress)
+        return anyio.run(_write, job, prepared, summary)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,13 +130,17 @@ class _Prepared:
     keep: bool
     journal: HeldJournal | None
     taken_for: Sequence[str]
+    hidden: Callable[[str], str]
     failures: Failures = field(default_factory=Failures)
 
 
-async def _read(job: Job, resources: AsyncExitStack | None, virtual_clock: Clock | None = None) -> _Prepared:
+async def _read(
+    job: Job, resources: AsyncExitStack | None, secrets: Secrets, virtual_clock: Clock | None = None
+) -> _Prepared:
     """Return the parts of the replay that the scenario describes.
 
     :param resources: closes what is opened; ``None`` refuses a scenario that needs something opened.
+    :param secrets: remembers what was taken from the environment.
     :param virtual_clock: the clock of a replay in virtual time.
     """
     name = name_of(job.scenario)
@@ -141,7 +154,7 @@ async def _read(job: Job, resources: AsyncExitStack | None, virtual_clock: Clock
     taken_for: list[str] = []
     clocks = {} if virtual_clock is None else {"clock": virtual_clock, "wall_clock": virtual_clock}
     try:
-        live, key_type = await open_scenario(scenario, folder, resources)
+        live, key_type = await open_scenario(scenario, folder, resources, secrets)
         cache = make_cache(live, settings, journal=held, **clocks)
         arrivals = arrival_times(settings.lookups_per_second, seed=settings.arrival_seed)
         lookups = await load_lookups(scenario, folder, key_type, taken_for=taken_for.append)
@@ -157,6 +170,7 @@ async def _read(job: Job, resources: AsyncExitStack | None, virtual_clock: Clock
         keep=len(lookups) <= job.results_limit,
         journal=held,
         taken_for=taken_for,
+        hidden=secrets.hidden,
     )
 
 
@@ -184,6 +198,7 @@ async def _replay(
             settings,
             results=list(zip(lookups, outcomes, strict=True)) if prepared.keep else None,
             virtual=None if latencies is None else VirtualTime(seconds=seconds, latencies=latencies),
+            hidden=prepared.hidden,
         )
 
 

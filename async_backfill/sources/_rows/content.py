@@ -5,8 +5,10 @@ Everything here blocks, so it is called in worker threads.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
+import stat
 import tempfile
 import zlib
 from contextlib import contextmanager
@@ -14,9 +16,9 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, TypeAlias
 
-from anyio.from_thread import check_cancelled
-
+from async_backfill._common.atomic_file import NOT_REGULAR
 from async_backfill.errors import ScenarioError
+from async_backfill.sources._rows.left_reads import check_left
 from async_backfill.sources._rows.tables import GZIP_MAGIC, refusal
 
 if TYPE_CHECKING:
@@ -59,9 +61,11 @@ class Identity:
     def of(cls, path: AnyPath) -> Identity:
         """Return the identity of the file at ``path``.
 
-        :raises OSError: when there is no such file.
+        :raises OSError: when there is no such file, or it is a device, a pipe or a socket.
         """
         found = os.stat(path)  # noqa: PTH116 - an AnyPath
+        if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):  # a pipe would be waited for
+            raise OSError(errno.EINVAL, NOT_REGULAR, os.fspath(path))
         return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
     def check(self, path: AnyPath) -> None:
@@ -169,7 +173,7 @@ def _unpacked(
     beside: Any = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115 - UnpackedContent closes it
     try:
         for piece in _pieces(path, file, unpack, most):
-            check_cancelled()
+            check_left()
             beside.write(piece)
     except BaseException:
         beside.close()

@@ -77,7 +77,7 @@ class IndexedSource(Generic[K, V]):
         """
         async with self._indexing:
             if self._indexed is None:
-                self._indexed = await to_thread.run_sync(self._index)
+                self._indexed = await self._reads.run(self._index, discard=_discard)
         return self
 
     async def aclose(self) -> None:
@@ -132,7 +132,7 @@ class IndexedSource(Generic[K, V]):
             if self._indexed is not stale:
                 return
             try:
-                fresh = await to_thread.run_sync(self._index)
+                fresh = await self._reads.run(self._index, discard=_discard)
             except ScenarioError as error:
                 raise LoadError(f"{error} (indexed again after a change)") from error
             unused = fresh
@@ -151,6 +151,10 @@ def one_of(setting: str, value: str, allowed: Sequence[str]) -> str:
     if value not in allowed:
         raise ConfigurationError(setting, f"must be one of {', '.join(map(repr, allowed))}, not {value!r}")
     return value
+
+
+def _discard(indexed: Indexed[K, V]) -> None:
+    indexed.close()
 
 
 async def _close(indexed: Indexed[K, V]) -> None:

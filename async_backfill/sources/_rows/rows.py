@@ -7,6 +7,7 @@ import json
 import math
 import os
 from collections import Counter
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 from async_backfill.errors import ScenarioError
@@ -18,6 +19,7 @@ AnyPath: TypeAlias = str | os.PathLike[str]
 
 _DEEPEST: Final = 100
 _LONGEST: Final = 100
+_MOST_COMPARED: Final = 1000
 
 
 def json_row(path: AnyPath, line: int, text: str, wanted: Iterable[str]) -> dict[str, Any]:
@@ -55,7 +57,7 @@ def check_columns(path: AnyPath, line: int, known: Collection[str], wanted: Iter
     """
     for name in wanted:
         if name not in known:
-            folded = {column.casefold(): column for column in known}
+            folded = {column[:_LONGEST].casefold(): column for column in islice(known, _MOST_COMPARED)}
             nearest = difflib.get_close_matches(name[:_LONGEST].casefold(), folded, n=1, cutoff=0.0)
             hint = f", the nearest is {shown(folded[nearest[0]])}" if nearest else ""
             raise ScenarioError(f"{path}:{line}: no column {shown(name)}{hint}")
