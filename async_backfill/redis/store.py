@@ -25,6 +25,7 @@ __all__ = ["RedisStore"]
 
 _MOST: Final = 500  # keys of one command: more would block the server for long, and cost more for each key
 _PAGE: Final = 1_000
+_MOST_FAILOVERS: Final = 3  # while one server is cleared
 
 
 class RedisStore(Sealing[K, V], Generic[K, V]):
@@ -150,20 +151,32 @@ class RedisStore(Sealing[K, V], Generic[K, V]):
             await self._unlink(names)
 
     async def clear(self) -> None:
-        """Remove every key of the namespace that exists when the call begins, and every lease.
+        """Remove every entry of this namespace that exists when the call begins, and every lease.
 
-        It takes one round trip for each 1,000 keys on the server, those of other namespaces included.
+        Keys of other programs that begin with the namespace and a colon stay, unless they have the name that
+        an entry would have. It takes one round trip for each 1,000 keys on the server, those of other
+        namespaces included.
         """
+        await self._unlink([self.keyspace.nothing])  # a replica refuses, and is left
         for server in await self.connection.servers():
-            cursor: Reply = b"0"
-            while True:
-                cursor, names = await self.connection.at(
-                    server, "SCAN", cursor, "MATCH", self.keyspace.pattern, "COUNT", _PAGE
-                )
-                if names:
-                    await self._unlink(names)
-                if cursor == b"0":
+            for _ in range(_MOST_FAILOVERS):
+                failovers = self.connection.failovers
+                await self._clear(server)
+                if self.connection.failovers == failovers:  # else the cursor was of another server
                     break
+
+    async def _clear(self, server: tuple[str, int] | None) -> None:
+        is_entry = self.keyspace.is_entry
+        cursor: Reply = b"0"
+        while True:
+            cursor, found = await self.connection.at(
+                server, "SCAN", cursor, "MATCH", self.keyspace.pattern, "COUNT", _PAGE
+            )
+            names = [name for name in found if is_entry(name)]
+            if names:
+                await self._unlink(names)
+            if cursor == b"0":
+                break
 
     async def _read(self, names: Sequence[bytes]) -> list[object]:
         """Return what is stored under ``names``, unless one of them is longer than a value may be."""
