@@ -90,6 +90,7 @@ class Dialer:
     def __init__(self, url: str, connect_timeout: float) -> None:
         self._kind, self._settings = _settings(url)
         self._connect_timeout = connect_timeout
+        self.user = str(self._settings.get("username") or "default")
         try:
             template = self._kind(**self._settings)
         except (TypeError, ValueError, redis.exceptions.RedisError) as error:

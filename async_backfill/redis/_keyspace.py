@@ -69,9 +69,9 @@ class Keyspace(Generic[K]):
         return f"{self.namespace}:[hk]*".encode()
 
     @property
-    def nothing(self) -> bytes:
-        """The Redis key of no entry, which nobody writes; it begins as those of entries do."""
-        return self._prefix + b"\0"
+    def probes(self) -> tuple[bytes, bytes]:
+        """The Redis keys of no entries, which nobody writes; they begin as those of entries do."""
+        return self._prefix + b"\0", self._long_prefix + b"\0"
 
     def is_entry(self, name: bytes) -> bool:
         """Return whether a key in Redis has the name of an entry of this cache."""

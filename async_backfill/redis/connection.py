@@ -60,6 +60,11 @@ class RedisConnection:
         await self.aclose()
 
     @property
+    def user(self) -> str:
+        """The name of the user that it logs in as."""
+        return self._dialer.user
+
+    @property
     def failovers(self) -> int:
         """How often it has left a server that was no primary any more, and looked its name up again."""
         return self._routes.failovers

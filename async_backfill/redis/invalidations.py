@@ -16,8 +16,9 @@ import msgspec
 
 from async_backfill._common.line_a_second import LineASecond
 from async_backfill._common.validation import positive_seconds
-from async_backfill.contracts import K
+from async_backfill.contracts import AccessCheck, K
 from async_backfill.redis._keyspace import Keyspace
+from async_backfill.redis._rights import MissingRights
 from async_backfill.redis._signing import SIGNATURE, Signer
 from async_backfill.redis.errors import RedisError, RedisReplyError
 
@@ -40,7 +41,7 @@ _LONGEST_PAUSE: Final = 1.0
 _LOGGER: Final = logging.getLogger("async_backfill.far")
 
 
-class RedisInvalidations(Generic[K]):
+class RedisInvalidations(AccessCheck, Generic[K]):
     """Invalidations on a channel of Redis; implements `Invalidations`.
 
     While the connection is up, a message arrives once, after the latency of the network. When the connection
@@ -149,6 +150,15 @@ class RedisInvalidations(Generic[K]):
             if loop.time() >= due:
                 forget(None)
                 due += self._bound
+
+    async def missing_rights(self) -> Sequence[str]:
+        """Return what the server's ACL does not let invalidations do, on one line with the rule to set."""
+        rights = MissingRights(self._connection, self._keyspace.namespace)
+        own = self._channel
+        await rights.of([("UNLINK", own), ("PUBLISH", own + b"!" + bytes(1), "")], own)
+        for channel in (own, self._own):
+            await rights.of_channel(channel)
+        return rights.lines("invalidations")
 
     async def _publish(self, channel: bytes, payload: bytes) -> None:
         # A replica takes messages that no primary sees, but it refuses to write.
