@@ -108,6 +108,8 @@ class Routes:
         if now < self._next_look:
             return ()
         self._next_look = now + _BETWEEN_LOOKS
+        for address in self.known.slots.addresses:
+            self._pool_at(address)
         key = keys[places[0]]
         # Another one, if there is: who refuses may be cut off, and know nothing newer.
         self.known = await self._ask_anyone(last=key and self._pool_at(self.known.slots.address(key)))
