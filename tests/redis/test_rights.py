@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +53,32 @@ async def test_nothing_is_said_of_a_user_who_may_do_all_and_nothing_is_changed(v
     async with user(valkey_url, namespace, *rules) as redis, connect(valkey_url) as admin:
         assert await lines_of(redis, namespace) == []
         assert await admin.execute("KEYS", f"*{namespace}*") == []
+
+
+async def test_the_rights_in_the_documents_are_enough(valkey_url, namespace, caplog):
+    page = (Path(__file__).parents[2] / "docs" / "trust.md").read_text()
+    rules = (
+        page.partition("ACL SETUSER app on >password ")[2]
+        .partition("```")[0]
+        .replace("shop", namespace)
+        .split()
+    )
+    async with user(valkey_url, namespace, *rules) as redis:
+        store, leases, invalidations, permits, journal = parts_of(redis, namespace)
+        assert await lines_of(redis, namespace) == []
+        tier = FarTier(store=store, leases=leases, invalidations=invalidations, timeout=5.0)
+        async with BackfillCache(
+            MappingSource({"a": 1}), far=tier, permits=permits, journal=journal
+        ) as cache:
+            assert await cache.get("a") == 1
+            await cache.settle()
+            assert (await store.get_many(["a"]))["a"].value == 1
+            await cache.approve_backfills(1, by="me", reason="test")
+            await cache.invalidate("a")
+            await cache.clear()
+        await store.set_many({"a": 1}, ttl=60.0)
+
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize(
