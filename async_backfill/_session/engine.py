@@ -10,6 +10,7 @@ from async_backfill._common.bounded_call import bounded
 from async_backfill._common.error_text import error_line
 from async_backfill._loading.batch import BatchState
 from async_backfill._loading.cycles import running_batch
+from async_backfill._session.access import checking_parts, tell_missing_rights
 from async_backfill._session.sweeping import sweep_until_cancelled
 from async_backfill._session.wiring import (
     make_backfiller,
@@ -73,6 +74,8 @@ class Engine(Generic[K, V]):
             self._spawn(partial(sweep_until_cancelled, parts.near.fresh))
         if self.far is not None:
             self.far.listen(self._forget)
+        if checking := checking_parts(parts.settings):
+            self._spawn(partial(tell_missing_rights, checking))
         if isinstance(parts.budget, FleetBudget):
             parts.budget.heard = lambda approval: self.approved(approval.by, approval.reason)
             self._spawn(parts.budget.watch)

@@ -6,6 +6,7 @@ An optional ability is a Protocol of its own and is passed explicitly; no object
 from async_backfill.contracts._answers import Answers
 from async_backfill.contracts._backfill import AuditSink, Heats, Journal, Selection, Trigger
 from async_backfill.contracts._fleet import (
+    AccessCheck,
     Approval,
     FarCopy,
     FarStore,
@@ -21,6 +22,7 @@ from async_backfill.contracts._stores import BoundedStore, EvictionOrder, OrderS
 from async_backfill.contracts._types import Clock, K, K_co, Spawn, V, V_co, V_contra
 
 __all__ = [
+    "AccessCheck",
     "Answers",
     "Approval",
     "AuditSink",

@@ -68,6 +68,21 @@ class Sealing(Protocol[K, V_contra]):
         ...
 
 
+class AccessCheck(Protocol):
+    """The ability of some parts that processes share to find out what their server does not let them do.
+
+    A part whose class inherits from this one is asked when a cache opens, beside everything else; what it
+    says is logged.
+    """
+
+    async def missing_rights(self) -> Sequence[str]:
+        """Return a line for whatever is missing and how to allow it; nothing if nothing is, or is known.
+
+        It must change nothing.
+        """
+        ...
+
+
 class ValueCodec(Protocol[V]):
     """Makes bytes of values and values of bytes, for a store outside of this process.
 

@@ -14,6 +14,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, Generic, cast
 
 from async_backfill._common.key_codec import KeyCodec
+from async_backfill._common.key_decoder import is_packed
 from async_backfill._common.key_scalars import SHORT
 from async_backfill._common.other_keys import shown
 from async_backfill._common.validation import text
@@ -64,8 +65,20 @@ class Keyspace(Generic[K]):
 
     @property
     def pattern(self) -> bytes:
-        """The pattern for ``SCAN ... MATCH`` that finds all entries, and nothing else."""
-        return f"{self.namespace}:*".encode()
+        """The pattern for ``SCAN ... MATCH`` that finds all entries, and little else: see `is_entry`."""
+        return f"{self.namespace}:[hk]*".encode()
+
+    @property
+    def probes(self) -> tuple[bytes, bytes]:
+        """The Redis keys of no entries, which nobody writes; they begin as those of entries do."""
+        return self._prefix + b"\0", self._long_prefix + b"\0"
+
+    def is_entry(self, name: bytes) -> bool:
+        """Return whether a key in Redis has the name of an entry of this cache."""
+        start = len(self._prefix)
+        if name.startswith(self._long_prefix):
+            return len(name) == start + _DIGEST
+        return name.startswith(self._prefix) and len(name) <= self._longest and is_packed(name[start:])
 
     def name(self, purpose: str) -> bytes:
         """Return the Redis key or channel for something else than an entry, such as ``"permits"``."""

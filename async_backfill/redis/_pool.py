@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from async_backfill.redis.errors import RedisReplyError, RedisUnavailableError
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from async_backfill.redis._wire import Reply
+
+
+_BETWEEN_RENEWALS: Final = 1.0  # seconds
 
 
 class Link(Protocol):
@@ -51,7 +54,10 @@ class LinkPool:
     def __init__(self, dial: Callable[[], Awaitable[Link]], *, size: int) -> None:
         self._dial = dial
         self._places = asyncio.Semaphore(size)
-        self._idle: list[Link] = []
+        self._idle: list[tuple[Link, int]] = []
+        self._next_renewal = 0.0
+        self.age = 0
+        """How often the pool was renewed."""
         self._dialing: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -63,16 +69,30 @@ class LinkPool:
         """
         # The next command would read the reply to a cancelled one: see decision 40 in notes.md.
         async with self._places:
-            link = await self._take()
+            link, age = await self._take()
             left_whole = False
             try:
                 yield link
                 left_whole = True
             finally:
                 if left_whole and not self._closed:
-                    self._idle.append(link)
+                    self._idle.append((link, age))
                 else:
                     await link.close()
+
+    def renew(self, age: int) -> bool:
+        """Open all connections anew, those in use once they are returned; return whether new ones are used.
+
+        It is done once a second at the most, and not when it was done since the pool had this ``age``.
+        """
+        if self.age != age:
+            return True
+        now = asyncio.get_running_loop().time()
+        if now < self._next_renewal:
+            return False
+        self._next_renewal = now + _BETWEEN_RENEWALS
+        self.age += 1
+        return True
 
     async def aclose(self) -> None:
         """Close all connections, lent ones once they are returned; waiting callers fail."""
@@ -82,14 +102,14 @@ class LinkPool:
             with suppress(asyncio.CancelledError, Exception):
                 await self._dialing
         while self._idle:
-            await self._idle.pop().aclose()
+            await self._idle.pop()[0].aclose()
 
-    async def _take(self) -> Link:
+    async def _take(self) -> tuple[Link, int]:
         while True:
             while self._idle:
-                link = self._idle.pop()
-                if await link.is_usable():
-                    return link
+                link, age = self._idle.pop()
+                if age == self.age and await link.is_usable():
+                    return link, age
                 await link.close()
             if self._closed:
                 raise RedisUnavailableError("the connection is closed")
@@ -109,7 +129,8 @@ class LinkPool:
             raise RedisUnavailableError(str(error)) from error
 
     async def _open(self) -> None:
-        self._idle.append(await self._dial())
+        age = self.age
+        self._idle.append((await self._dial(), age))
 
     def _opened(self, dialing: asyncio.Task[None]) -> None:
         self._dialing = None
