@@ -49,7 +49,7 @@ class Versions:
 
 
 @pytest.mark.parametrize("stale", [False, True], ids=["plain", "stale-while-revalidate"])
-@settings(max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(steps=STEPS)
 async def test_a_get_begun_after_an_invalidation_was_confirmed_reads_no_older_version(  # noqa: C901, PLR0915 - all steps
     stale, steps

@@ -85,7 +85,7 @@ class Nasty(Shared):
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(
     moods=st.fixed_dictionaries({name: st.sampled_from(list(MOODS)) for name in CALLS}),
     leased=st.booleans(),
