@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic
 
-from async_backfill._common.validation import positive_seconds, positive_seconds_or_none, whole
+from async_backfill._common.validation import convert, positive_seconds, positive_seconds_or_none, whole
 from async_backfill.contracts import K, Sealing, V
 from async_backfill.errors import ConfigurationError
 from async_backfill.policies import CircuitPolicy
 
 if TYPE_CHECKING:
-    from async_backfill.contracts import FarStore, Invalidations, Leases
+    from async_backfill.contracts import FarStore, Invalidations, Leases, Seconds
 
 __all__ = ["FarTier"]
 
@@ -61,10 +61,28 @@ class FarTier(Generic[K, V]):
     lease_wait: float | None = None
     max_queued: int = 10_000
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            store: FarStore[K, V],
+            leases: Leases[K, V] | None = ...,
+            invalidations: Invalidations[K] | None = ...,
+            ttl: Seconds | None = ...,
+            timeout: Seconds = ...,
+            circuit: CircuitPolicy = ...,
+            lease_wait: Seconds | None = ...,
+            max_queued: int = ...,
+        ) -> None: ...
+
     def __post_init__(self) -> None:
-        positive_seconds_or_none("ttl", self.ttl)
-        positive_seconds("timeout", self.timeout)
-        positive_seconds_or_none("lease_wait", self.lease_wait)
+        convert(
+            self,
+            ttl=positive_seconds_or_none,
+            timeout=positive_seconds,
+            lease_wait=positive_seconds_or_none,
+        )
         if not isinstance(self.circuit, CircuitPolicy):
             kind = type(self.circuit).__name__
             raise ConfigurationError("circuit", f"must be a CircuitPolicy, not {self.circuit!r} (a {kind})")

@@ -18,6 +18,7 @@ from async_backfill.redis.errors import RedisError, RedisReplyError, RedisUnavai
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from async_backfill.contracts import Seconds
     from async_backfill.redis._cluster import SlotMap
     from async_backfill.redis._facts import Facts
     from async_backfill.redis._pool import Link
@@ -28,7 +29,7 @@ __all__ = ["RedisConnection", "connect"]
 _ANYTHING: Final = Expected()
 
 
-def connect(url: str, *, max_connections: int = 8, connect_timeout: float = 2.0) -> RedisConnection:
+def connect(url: str, *, max_connections: int = 8, connect_timeout: Seconds = 2.0) -> RedisConnection:
     """Return a connection to the server at ``url``; nothing is sent before the first command.
 
     :param url: ``redis://user:password@host:6379/0``, ``rediss://`` with TLS (certificate and name
@@ -51,7 +52,7 @@ class RedisConnection:
     refused. See `connect` for the parameters.
     """
 
-    def __init__(self, url: str, *, max_connections: int = 8, connect_timeout: float = 2.0) -> None:
+    def __init__(self, url: str, *, max_connections: int = 8, connect_timeout: Seconds = 2.0) -> None:
         self._dialer = Dialer(url, positive_seconds("connect_timeout", connect_timeout))
         self._size = whole("max_connections", max_connections, least=1)
         self._home = self._pool(None)

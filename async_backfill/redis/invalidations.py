@@ -18,6 +18,7 @@ from async_backfill.redis.errors import RedisError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from async_backfill.contracts import Seconds
     from async_backfill.redis.connection import RedisConnection
 
 __all__ = ["RedisInvalidations"]
@@ -58,7 +59,7 @@ class RedisInvalidations(Generic[K]):
         *,
         namespace: str,
         key_type: type[K] | Any = Any,
-        bound: float = 10.0,
+        bound: Seconds = 10.0,
     ) -> None:
         self._connection = connection
         self._keyspace: Keyspace[K] = Keyspace(namespace, key_type)
