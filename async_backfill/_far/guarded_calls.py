@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import math
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from anyio import CancelScope, current_time
 
 from async_backfill._common.attempt import attempt
+from async_backfill._common.line_a_second import LineASecond
 from async_backfill._loading.circuit_breaker import Circuit
 from async_backfill.errors import CircuitOpenError, ConfigurationError, StoreError
 from async_backfill.stats import FarStats
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _LOGGER: Final = logging.getLogger("async_backfill.far")
-_BETWEEN_LINES: Final = 1.0
 
 
 class GuardedCalls:
@@ -48,12 +47,10 @@ class GuardedCalls:
     ) -> None:
         self._timeout = timeout
         self._circuit = Circuit(circuit, clock)
-        self._clock = clock
+        self._log = LineASecond(_LOGGER, clock)
         self._notify = notify
         self.tasks: CallTasks | None = None
         """The tasks that calls run in while the cache is open."""
-        self._next_line = -math.inf
-        self._unlogged = 0
         self.hits = 0
         self.misses = 0
         self.failures = 0
@@ -126,10 +123,4 @@ class GuardedCalls:
         self.failures += 1
         if self._notify is not None:
             self._notify(error)
-        now = self._clock()
-        if now < self._next_line:
-            self._unlogged += 1
-            return
-        more = f" ({self._unlogged} more since the last line)" if self._unlogged else ""
-        _LOGGER.warning("the far tier failed, reads go on without it: %s%s", error, more)
-        self._next_line, self._unlogged = now + _BETWEEN_LINES, 0
+        self._log.warning("the far tier failed, reads go on without it: %s", error)

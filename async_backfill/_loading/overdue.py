@@ -100,7 +100,7 @@ class Overdue(Generic[K, V]):
         cause = None if error is None else error.__cause__ or error
         if cause is not None and not isinstance(cause, get_cancelled_exc_class()):
             what = " ".join("".join(format_exception_only(cause)).split())
-            self._ended.warning(f"a source call that had been given up at its timeout has ended with {what}")
+            self._ended.warning("a source call that had been given up at its timeout has ended with %s", what)
 
     async def _watch(self) -> None:
         try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn
 
 import msgspec
 
+from async_backfill._common.line_a_second import LineASecond
 from async_backfill._common.validation import positive_seconds
 from async_backfill.contracts import K
 from async_backfill.redis._keyspace import Keyspace
@@ -28,7 +29,6 @@ _VERSION: Final = b"\x02"
 _MOST_BYTES: Final = 500_000
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 1.0
-_BETWEEN_WARNINGS: Final = 1.0
 _LOGGER: Final = logging.getLogger("async_backfill.far")
 
 
@@ -88,7 +88,7 @@ class RedisInvalidations(Generic[K]):
         """
         loop = asyncio.get_running_loop()
         due, pause = loop.time() + self._bound, _FIRST_PAUSE
-        next_warning = loop.time()
+        log = LineASecond(_LOGGER, loop.time)
         while True:
             is_connected = False
             try:
@@ -105,11 +105,7 @@ class RedisInvalidations(Generic[K]):
             except (RedisError, TimeoutError) as error:
                 if is_connected:
                     due, pause = loop.time() + self._bound / 2, _FIRST_PAUSE
-                if is_connected and loop.time() >= next_warning:
-                    next_warning = loop.time() + _BETWEEN_WARNINGS
-                    _LOGGER.warning(
-                        "no invalidations are received until the connection is up again: %s", error
-                    )
+                    log.warning("no invalidations are received until the connection is up again: %s", error)
             next_try = loop.time() + pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads the tries of a fleet
             pause = min(2.0 * pause, _LONGEST_PAUSE)
             await asyncio.sleep(min(next_try, due) - loop.time())

@@ -126,7 +126,7 @@ async def test_with_as_many_abandoned_calls_as_places_no_other_call_is_made():
         await outcomes(cache.get, *[(f"slow {number}",) for number in range(3)])
         assert cache.stats.abandoned == 3
         began = current_time()
-        with pytest.raises(LoadTimeoutError, match=r"3 calls of it run on since their timeout of 2 s"):
+        with pytest.raises(LoadTimeoutError, match=r"3 calls of it run on since their timeout of 2.0 s"):
             await cache.get("another")
 
         assert (current_time(), len(source.calls)) == (began, 3)
