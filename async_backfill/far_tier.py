@@ -36,8 +36,8 @@ class FarTier(Generic[K, V]):
         keep what they have until its ttl is over.
     ``ttl``
         seconds for which a copy in the far tier is fresh; ``None`` for ``FreshnessPolicy.ttl``. If values
-        expire in memory, a copy from the far tier does so at the end of this ttl at the latest. Without
-        leases it is kept for ``FreshnessPolicy.stale_for`` more, and answers a lookup whose load failed.
+        expire in memory, a copy from the far tier does so at the end of this ttl at the latest. It is kept
+        for ``FreshnessPolicy.stale_for`` more, and answers a lookup whose load failed.
     ``timeout``
         seconds after which a call of the store is cancelled and counts as failed.
     ``circuit``

@@ -49,7 +49,7 @@ class Claim(Generic[K]):
         ended: dict[K, bytes] = {}
         told: dict[K, Absent | Failed] = {}
         for key, token in (*self.borrowed.items(), *self.mine.items()):
-            outcome = batch.outcome(key)
+            outcome = self.stale.failures.get(key) or batch.outcome(key)
             if outcome is ABSENT:
                 told[key] = ABSENT
             elif not isinstance(outcome, Failed):

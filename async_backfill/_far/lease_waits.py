@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic
 from anyio import CancelScope, current_time, sleep_until
 
 from async_backfill._far.claims import Claim
+from async_backfill._far.stale_copies import StaleCopies
 from async_backfill.contracts import K, V
 from async_backfill.errors import StoreError
 from async_backfill.outcomes import Absent, Failed
@@ -122,6 +123,7 @@ class LeaseWaits(Generic[K, V]):
         part.scope = wait.scope
         keys = tuple(key for key in part.keys if key not in wait.told)
         look = await self._reads.look(keys, part.cause)
+        wait.stale.add(look.stale)
         acquired = None if look.failed else await self._leasing.acquire(look.rest, look.outdated)
         if part.is_landed:
             self._leasing.give_back(acquired)
@@ -144,7 +146,7 @@ class LeaseWaits(Generic[K, V]):
         found = {**look.found, **{key: it for key, it in told.items() if isinstance(it, Failed)}}
         asks_all = acquired is None or current_time() >= wait.until
         asked = [key for key in look.rest if asks_all or (acquired and key in acquired.mine)]
-        claim: Claim[K] = Claim(outdated=look.outdated.intersection(asked))
+        claim: Claim[K] = Claim(outdated=look.outdated.intersection(asked), stale=wait.stale)
         if acquired is not None:
             claim.mine = acquired.mine
             claim.borrowed = {key: acquired.others[key] for key in asked if key in acquired.others}
@@ -161,7 +163,7 @@ class LeaseWaits(Generic[K, V]):
             return
         if asked:
             self._ask(self._parts.split(part, asked), claim)
-        part.copies = look.copies
+        part.copies = wait.stale.serve(found, look.copies)
         part.scope = None
         self._parts.land(part, found)
 
@@ -176,6 +178,8 @@ class _Wait(Generic[K, V]):
 
     ``told``
         what the holders of leases told since the last look.
+    ``stale``
+        the copies that answer where a load fails.
     ``is_over``
         whether each key has its answer or is queued for the source.
     """
@@ -185,6 +189,7 @@ class _Wait(Generic[K, V]):
         self.until = until
         self.scope: CancelScope | None = None
         self.told: dict[K, Absent | Failed] = {}
+        self.stale: StaleCopies[K, V] = StaleCopies()
         self.looks = 0
         self.is_over = False
 

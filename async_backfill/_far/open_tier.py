@@ -58,11 +58,9 @@ class OpenTier(Generic[K, V]):
         self._calls = calls
         self._ttl = ttl if tier.ttl is None else tier.ttl
         self._spawn = spawn
-        # No lease can be had for a key that has a copy, so with leases a copy must be gone when it is stale.
-        self._stale_for = 0.0 if tier.leases is not None else stale_for
-        kept = None if self._ttl is None else self._ttl + self._stale_for
+        kept = None if self._ttl is None else self._ttl + stale_for
         self._reads: FarReads[K, V] = FarReads(
-            tier.store, calls, ttl=self._ttl, stale_for=self._stale_for, seconds_left=seconds_left
+            tier.store, calls, ttl=self._ttl, stale_for=stale_for, seconds_left=seconds_left
         )
         self._usual = UsualTime(tier.lease_wait, patience)
         self._claims: dict[Batch[K, V], Claim[K]] = {}

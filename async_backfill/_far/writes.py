@@ -229,8 +229,8 @@ class FarWrites(Generic[K, V]):
         told = {key: item for key, item in self._running.items() if item.told}
         try:
             failures = await self._change_calls.write(self._running)
-            if told and (failure := await self._change_calls.publish(tuple(told))) is not None:
-                failures = dict.fromkeys(told, failure) | failures
+            if told:
+                failures = await self._change_calls.announce(tuple(told)) | failures
             for key, item in self._running.items():
                 if item.is_unsettled and key in failures:
                     self._distrusted.add(key)
