@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, Generic
 
@@ -16,6 +17,7 @@ from async_backfill._far.reads import FarReads
 from async_backfill._far.releases import Releases
 from async_backfill._far.writes import FarWrites
 from async_backfill.contracts import K, V
+from async_backfill.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -103,6 +105,17 @@ class OpenTier(Generic[K, V]):
         claim = self._claims.pop(batch, None)
         if claim is not None:
             claim.settle(batch, self.writes)
+
+    async def pass_over(self, key: K) -> None:
+        """See to it that the next load of ``key`` asks the source, and that what it finds is written.
+
+        With leases the copy is removed first, so that a lease can be had, without which nothing is written.
+        """
+        if self._tier.leases is None:
+            self.writes.distrust(key)
+            return
+        with suppress(StoreError):  # then the key is distrusted
+            await self.writes.delete((key,))
 
     def listen(self, forget: Callable[[Sequence[K] | None], None]) -> None:
         """Call ``forget`` with the keys that other processes change, from now on; ``None`` means every key.

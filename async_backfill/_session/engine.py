@@ -166,7 +166,8 @@ class Engine(Generic[K, V]):
         loader, queue = self.loader, self.loader.batch_queue
         queue.require_open()
         if self.far is not None:
-            self.far.writes.distrust(key)
+            await self.far.pass_over(key)
+            queue.require_open()
         under_way = loader.locks.holder(key)
         # Inside a load nothing is revoked, or one that refreshes its own key would begin another, for ever.
         if under_way is not None and under_way.state is BatchState.LOADING and running_batch.get() is None:
