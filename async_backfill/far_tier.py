@@ -43,9 +43,10 @@ class FarTier(Generic[K, V]):
     ``circuit``
         when to stop calling a store that fails.
     ``lease_wait``
-        seconds to wait for a key that another process has leased; after that it is loaded here as well.
+        seconds to wait for a key that another process has leased; after that one of those who wait takes
+        the lease over and loads the key. The others wait as long once more, then they load it as well.
         ``None`` waits 3 times as long as the loads of this process usually take, from 0.1 to 3.0 s, and
-        1.0 s before the first one. It is never more than ``LoadPolicy.timeout``.
+        1.0 s before the first one. Both waits together are never more than ``LoadPolicy.timeout``.
     ``max_queued``
         the largest number of loaded values that wait to be written; more are not written. It is also the
         largest number of keys remembered because their put or invalidation failed: these are read from

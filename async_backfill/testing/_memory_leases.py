@@ -54,7 +54,7 @@ class MemoryLeases(Generic[K, V]):
         self.calls.append(("set_many", tuple(items)))
         seconds = positive_seconds_or_none("ttl", ttl)
         await self._link.there()
-        kept = [key for key in self._server.standing(tokens) if key in items]
+        kept = [key for key in self._server.standing(tokens, taken_over=True) if key in items]
         self._server.keep({key: items[key] for key in kept}, seconds)
         await self._link.back()
         return kept
