@@ -73,6 +73,7 @@ class Engine(Generic[K, V]):
         if self.far is not None:
             self.far.listen(self._forget)
         if isinstance(parts.budget, FleetBudget):
+            parts.budget.spawn = self._spawn
             parts.budget.heard = lambda approval: self.approved(approval.by, approval.reason)
             self._spawn(parts.budget.watch)
             ended = await bounded(parts.budget.refresh, _OPENING, self._spawn)
