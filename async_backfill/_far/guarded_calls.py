@@ -49,14 +49,20 @@ class GuardedCalls:
         self._circuit = Circuit(circuit, clock)
         self._log = LineASecond(_LOGGER, clock)
         self._notify = notify
-        self.tasks: CallTasks | None = None
-        """The tasks that calls run in while the cache is open."""
+        self._tasks: CallTasks | None = None
         self.hits = 0
         self.misses = 0
         self.failures = 0
         self.written = 0
         self.unwritten = 0
         self.unreleased = 0
+
+    def run_in(self, tasks: CallTasks | None) -> None:
+        """Make calls in ``tasks`` from now on; ``None`` makes them in the task that asks.
+
+        The tasks of an open cache end with all others when it is cancelled, so its last calls need none.
+        """
+        self._tasks = tasks
 
     @property
     def state(self) -> CircuitState:
@@ -91,10 +97,10 @@ class GuardedCalls:
         failed: bool | None = None
         timeout = self._timeout if within is None else within
         try:
-            if self.tasks is None:
+            if self._tasks is None:
                 ended = await attempt(call, CancelScope(deadline=current_time() + timeout))
             else:
-                ended = await self.tasks.attempt(call, timeout)
+                ended = await self._tasks.attempt(call, timeout)
             if not isinstance(ended.error, ConfigurationError):  # a key that no store could take
                 failed = ended.stopped or ended.error is not None
         finally:

@@ -135,8 +135,7 @@ class OpenTier(Generic[K, V]):
                 await self.writes.quiet()
         finally:
             self.writes.stop()
-        # Not in a task of the calls: these end with all others when the cache is cancelled.
-        self._calls.tasks = None
+        self._calls.run_in(None)
         await bounded(self._releases.close, within, self._spawn, shield=True)
 
 
