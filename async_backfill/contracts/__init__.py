@@ -4,7 +4,7 @@ An optional ability is a Protocol of its own and is passed explicitly; no object
 """
 
 from async_backfill.contracts._answers import Answers
-from async_backfill.contracts._backfill import AuditSink, Heats, Journal, Selection, Trigger
+from async_backfill.contracts._backfill import AuditSink, ExclusiveJournal, Heats, Journal, Selection, Trigger
 from async_backfill.contracts._fleet import (
     Approval,
     FarCopy,
@@ -27,6 +27,7 @@ __all__ = [
     "BoundedStore",
     "Clock",
     "EvictionOrder",
+    "ExclusiveJournal",
     "FarCopy",
     "FarStore",
     "Heats",
