@@ -60,7 +60,7 @@ class Claim(Generic[K]):
                 told[key] = outcome
             ended[key] = token
         if ended:
-            writes.leased(values, ended, told)
+            writes.leased(batch, values, ended, told)
         if self.outdated:
             gone = [key for key in self.outdated if key not in ended and batch.outcome(key) is ABSENT]
             writes.gone(gone)

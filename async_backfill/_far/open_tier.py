@@ -105,6 +105,7 @@ class OpenTier(Generic[K, V]):
         claim = self._claims.pop(batch, None)
         if claim is not None:
             claim.settle(batch, self.writes)
+        self.writes.sealed.landed(batch)
 
     async def pass_over(self, key: K) -> None:
         """See to it that the next load of ``key`` asks the source, and that what it finds is written.

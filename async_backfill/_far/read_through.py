@@ -141,6 +141,7 @@ class ReadThrough(Generic[K, V]):
         if self._waits is not None and answer.error is None and not batch.is_landed:
             self._waits.usual.took(answer.seconds)
         claim = self._claims.get(batch)
+        await self._writes.sealed.seal_early(batch, answer.found)
         return answer if claim is None or not claim.stale else claim.stale.in_place_of(answer, batch)
 
 

@@ -63,7 +63,8 @@ class Sealing(Protocol[K, V_contra]):
     def seal(self, items: Mapping[K, V_contra], /) -> Mapping[K, Any]:
         """Return ``items`` in the form that ``set_many`` keeps, without those that cannot be kept.
 
-        It must not wait, and nothing that later happens to a value may change what it returned.
+        It must not wait, and nothing that later happens to a value may change what it returned. Where that
+        has a length, it is taken for bytes: many long values are sealed in several calls.
         """
         ...
 
