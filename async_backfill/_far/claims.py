@@ -49,7 +49,7 @@ class Claim(Generic[K]):
         ended: dict[K, bytes] = {}
         told: dict[K, Absent | Failed] = {}
         for key, token in (*self.borrowed.items(), *self.mine.items()):
-            outcome = batch.outcome(key)
+            outcome = self.stale.failures.get(key) or batch.outcome(key)
             if outcome is ABSENT:
                 told[key] = ABSENT
             elif not isinstance(outcome, Failed):
@@ -60,7 +60,7 @@ class Claim(Generic[K]):
                 told[key] = outcome
             ended[key] = token
         if ended:
-            writes.leased(values, ended, told)
+            writes.leased(batch, values, ended, told)
         if self.outdated:
             gone = [key for key in self.outdated if key not in ended and batch.outcome(key) is ABSENT]
             writes.gone(gone)

@@ -137,9 +137,11 @@ class ReadThrough(Generic[K, V]):
 
     async def _ask(self, batch: Batch[K, V], scope: CancelScope) -> Answer[K, V] | Ended[K, V]:
         answer = await self._source_calls.load(batch, scope)
-        if self._waits is not None and answer.error is None:
+        # An abandoned call answers after its batch has landed: loads do not usually take so long.
+        if self._waits is not None and answer.error is None and not batch.is_landed:
             self._waits.usual.took(answer.seconds)
         claim = self._claims.get(batch)
+        await self._writes.sealed.seal_early(batch, answer.found)
         return answer if claim is None or not claim.stale else claim.stale.in_place_of(answer, batch)
 
 

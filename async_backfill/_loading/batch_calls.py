@@ -17,7 +17,7 @@ from async_backfill.outcomes import Failed
 from async_backfill.records import CircuitState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Coroutine, Mapping, Sequence
 
     from anyio import CancelScope
 
@@ -103,15 +103,7 @@ class BatchCalls(Generic[K, V]):
         if self._overdue.is_full and batch.begun is None:
             return Answer({}, self._overdue.refusal())
         if self._circuit is None:
-            first = await call_source(
-                self._source,
-                batch,
-                keys,
-                policy=self._policy,
-                clock=self._clock,
-                scope=scope,
-                overdue=self._overdue,
-            )
+            first = await self._ask(batch, keys, scope)
         else:
             answer = await self._call(batch, keys, scope)
             if isinstance(answer, CircuitOpenError):
@@ -199,15 +191,7 @@ class BatchCalls(Generic[K, V]):
                 return refusal
         failed: bool | None = None
         try:
-            ended = await call_source(
-                self._source,
-                batch,
-                keys,
-                policy=self._policy,
-                clock=self._clock,
-                scope=scope,
-                overdue=self._overdue,
-            )
+            ended = await self._ask(batch, keys, scope)
             given_up = batch.state is BatchState.LANDED
             if not given_up and (probe or not (counted and ended.failed)):
                 failed = ended.failed
@@ -215,6 +199,20 @@ class BatchCalls(Generic[K, V]):
             if self._circuit is not None and self._admitted.pop(batch, None) is not None:
                 self._circuit.record(probe=probe, failed=failed)
         return ended
+
+    def _ask(
+        self, batch: Batch[K, V], keys: Sequence[K], scope: CancelScope
+    ) -> Coroutine[Any, Any, Ended[K, V]]:
+        # Not a coroutine itself: it would be one more level of each load.
+        return call_source(
+            self._source,
+            batch,
+            keys,
+            policy=self._policy,
+            clock=self._clock,
+            scope=scope,
+            overdue=self._overdue,
+        )
 
     def _may_split(self, ended: Ended[K, V], keys: Sequence[K]) -> bool:
         return (

@@ -100,7 +100,7 @@ class Overdue(Generic[K, V]):
         cause = None if error is None else error.__cause__ or error
         if cause is not None and not isinstance(cause, get_cancelled_exc_class()):
             ended = "a source call that had been given up at its timeout has ended"
-            self._ended.warning(f"{ended} with {error_line(cause)}")
+            self._ended.warning("%s with %s", ended, error_line(cause))
 
     async def _watch(self) -> None:
         try:

@@ -21,10 +21,8 @@ from async_backfill._session.wiring import (
     open_far,
 )
 from async_backfill.backfill._audit.writer import AuditWriter
-from async_backfill.backfill._fleet_budget import FleetBudget
 from async_backfill.backfill._history.selection import HottestFirst
 from async_backfill.backfill._history.writer import JournalWriter
-from async_backfill.backfill.journal_file import JournalFile
 from async_backfill.contracts import K, V
 from async_backfill.records import Status
 
@@ -76,10 +74,11 @@ class Engine(Generic[K, V]):
             self.far.listen(self._forget)
         if checking := checking_parts(parts.settings):
             self._spawn(partial(tell_missing_rights, checking))
-        if isinstance(parts.budget, FleetBudget):
-            parts.budget.heard = lambda approval: self.approved(approval.by, approval.reason)
-            self._spawn(parts.budget.watch)
-            ended = await bounded(parts.budget.refresh, _OPENING, self._spawn)
+        if parts.fleet is not None:
+            parts.fleet.spawn = self._spawn
+            parts.fleet.heard = lambda approval: self.approved(approval.by, approval.reason)
+            self._spawn(parts.fleet.watch)
+            ended = await bounded(parts.fleet.refresh, _OPENING, self._spawn)
             if ended.stopped:
                 _FAR_LOGGER.warning("no backfill is started: the permits took longer than %s s", _OPENING)
         if parts.usefulness is not None:
@@ -120,8 +119,8 @@ class Engine(Generic[K, V]):
         await self._last_write(self._write_audit)
         if self._journal_writer is not None:
             await self._last_write(self._journal_writer.flush)
-            if isinstance(self._parts.settings.journal, JournalFile):
-                self._parts.settings.journal.close()
+            if (exclusive := self._parts.settings.exclusive_journal) is not None:
+                exclusive.close()
 
     async def _write_audit(self) -> None:
         if self.backfiller is not None:
@@ -170,7 +169,8 @@ class Engine(Generic[K, V]):
         loader, queue = self.loader, self.loader.batch_queue
         queue.require_open()
         if self.far is not None:
-            self.far.writes.distrust(key)
+            await self.far.pass_over(key)
+            queue.require_open()
         under_way = loader.locks.holder(key)
         # Inside a load nothing is revoked, or one that refreshes its own key would begin another, for ever.
         if under_way is not None and under_way.state is BatchState.LOADING and running_batch.get() is None:

@@ -117,7 +117,7 @@ class Reads(Operations[K, V]):
         """Load ``key`` from the source now, keep and return its value; ``default`` if it is absent.
 
         It is no lookup, so no hit or miss is counted. The old value is served meanwhile, and stays if the
-        load fails. A far tier (L2) and the other caches of a fleet drop their copies.
+        load fails. The far tier (L2) gets the new value, and the other caches of a fleet drop their copies.
 
         :raises LoadError: when the source failed.
         :raises CacheClosedError: when the cache is not open, or closes first.

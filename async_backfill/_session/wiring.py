@@ -41,7 +41,7 @@ def open_far(parts: Parts[K, V], spawn: Spawn) -> OpenTier[K, V] | None:
     settings, fresh = parts.settings, parts.near.fresh
     if settings.far is None or parts.far_calls is None:
         return None
-    parts.far_calls.tasks = CallTasks(spawn, signals())
+    parts.far_calls.run_in(CallTasks(spawn, signals()))
     return OpenTier(
         settings.far,
         parts.far_calls,

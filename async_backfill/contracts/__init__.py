@@ -4,7 +4,7 @@ An optional ability is a Protocol of its own and is passed explicitly; no object
 """
 
 from async_backfill.contracts._answers import Answers
-from async_backfill.contracts._backfill import AuditSink, Heats, Journal, Selection, Trigger
+from async_backfill.contracts._backfill import AuditSink, ExclusiveJournal, Heats, Journal, Selection, Trigger
 from async_backfill.contracts._fleet import (
     AccessCheck,
     Approval,
@@ -19,7 +19,7 @@ from async_backfill.contracts._fleet import (
 from async_backfill.contracts._keys import KeyType
 from async_backfill.contracts._sources import Page, Scan, Source
 from async_backfill.contracts._stores import BoundedStore, EvictionOrder, OrderState, Room, Store
-from async_backfill.contracts._types import Clock, K, K_co, Spawn, V, V_co, V_contra
+from async_backfill.contracts._types import Clock, K, K_co, Seconds, Spawn, V, V_co, V_contra
 
 __all__ = [
     "AccessCheck",
@@ -29,6 +29,7 @@ __all__ = [
     "BoundedStore",
     "Clock",
     "EvictionOrder",
+    "ExclusiveJournal",
     "FarCopy",
     "FarStore",
     "Heats",
@@ -44,6 +45,7 @@ __all__ = [
     "Room",
     "Scan",
     "Sealing",
+    "Seconds",
     "Selection",
     "Source",
     "Spawn",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Hashable
+from datetime import timedelta
 from typing import Any, TypeAlias, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -10,6 +11,9 @@ V = TypeVar("V")
 V_co = TypeVar("V_co", covariant=True)
 V_contra = TypeVar("V_contra", contravariant=True)
 K_co = TypeVar("K_co", bound=Hashable, covariant=True)
+
+Seconds: TypeAlias = float | timedelta
+"""A duration as settings take it: a number of seconds, or a ``timedelta``."""
 
 Clock: TypeAlias = Callable[[], float]
 """A monotonic clock: returns seconds that never go back; only differences mean anything."""

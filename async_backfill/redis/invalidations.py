@@ -25,6 +25,7 @@ from async_backfill.redis.errors import RedisError, RedisReplyError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from async_backfill.contracts import Seconds
     from async_backfill.redis.connection import RedisConnection
 
 __all__ = ["RedisInvalidations"]
@@ -71,7 +72,7 @@ class RedisInvalidations(AccessCheck, Generic[K]):
         *,
         namespace: str,
         key_type: type[K] | Any = Any,
-        bound: float = 10.0,
+        bound: Seconds = 10.0,
         signing_key: bytes | None = None,
     ) -> None:
         self._connection = connection
@@ -143,7 +144,7 @@ class RedisInvalidations(AccessCheck, Generic[K]):
                     continue
                 if is_connected or is_refused:
                     why = str(error) or "messages do not come back"
-                    self._log.warning(f"no invalidations are received until it is connected again: {why}")
+                    self._log.warning("no invalidations are received until it is connected again: %s", why)
             next_try = loop.time() + pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads the tries of a fleet
             pause = min(2.0 * pause, _LONGEST_PAUSE)
             await asyncio.sleep(min(next_try, due) - loop.time())
@@ -220,7 +221,7 @@ class RedisInvalidations(AccessCheck, Generic[K]):
 
     def _reject(self, reason: str, what: str) -> None:
         self._rejected[reason] += 1
-        self._log.warning(f"a message on {self._channel.decode()} {what}")
+        self._log.warning("a message on %s %s", self._channel.decode(), what)
 
 
 def _messages(packed: Sequence[bytes]) -> Iterator[list[bytes] | None]:

@@ -29,6 +29,7 @@ from async_backfill.redis.errors import RedisReplyError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 
+    from async_backfill.contracts import Seconds
     from async_backfill.outcomes import Absent, Failed
     from async_backfill.redis._envelope import Sealed
     from async_backfill.redis._wire import Argument, Reply
@@ -58,7 +59,7 @@ class RedisLeases(AccessCheck, Generic[K, V]):
     :raises ConfigurationError: when ``seconds`` is not above 0.
     """
 
-    def __init__(self, store: RedisStore[K, V], *, seconds: float = 10.0) -> None:
+    def __init__(self, store: RedisStore[K, V], *, seconds: Seconds = 10.0) -> None:
         self._store = store
         self._milliseconds = max(1, int(positive_seconds("seconds", seconds) * 1000))
         self._channel = store.keyspace.name("leases")

@@ -15,6 +15,7 @@ with needed_by("async_backfill.sources.retrying", "retry", "stamina"):
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from async_backfill.contracts import Seconds
     from async_backfill.outcomes import Failed
 
 __all__ = ["RetryingSource"]
@@ -39,9 +40,9 @@ class RetryingSource(Generic[K, V]):
         *,
         on: type[Exception] | tuple[type[Exception], ...],
         attempts: int = 3,
-        wait_initial: float = 0.1,
-        wait_max: float = 5.0,
-        jitter: float = 1.0,
+        wait_initial: Seconds = 0.1,
+        wait_max: Seconds = 5.0,
+        jitter: Seconds = 1.0,
     ) -> None:
         self._source = source
         self._on = on if isinstance(on, tuple) else (on,)

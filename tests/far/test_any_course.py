@@ -110,7 +110,8 @@ async def test_a_get_begun_after_an_invalidation_was_confirmed_reads_no_older_ve
                     shared.answer_delays["lease"] = which
                 elif step == "dead holder":
                     if shared.lease(key) is None and not shared.has(key):
-                        shared.leases[key] = (b"of nobody", anyio.current_time() + shared.lease_seconds)
+                        end = anyio.current_time() + shared.lease_seconds
+                        shared.leases[key] = (b"of nobody.. " + bytes(4), end)
                 elif step == "evict":
                     if caches[which].stats.size:
                         caches[which].evict_oldest()

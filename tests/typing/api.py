@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import assert_type
 
 from async_backfill import (
@@ -13,6 +14,7 @@ from async_backfill import (
     BudgetState,
     Failed,
     FarTier,
+    FreshnessPolicy,
     KeyNotFoundError,
     LoadError,
     LoadPolicy,
@@ -319,3 +321,11 @@ async def use_a_cached_method(shop: Shop, kiosk: Kiosk) -> None:
         await shop.price.invalidate(1)  # type: ignore[arg-type]
         await shop.total("a")  # type: ignore[call-arg]
         await Shop.price("a")  # type: ignore[call-arg, arg-type]
+
+
+async def use_durations(cache: BackfillCache[str, int]) -> None:
+    """Where seconds are taken a ``timedelta`` is taken too; what is kept are seconds."""
+    assert_type(LoadPolicy(timeout=timedelta(seconds=1), linger=0.5).timeout, float | None)
+    assert_type(FreshnessPolicy(ttl=timedelta(minutes=1)).stale_for, float)
+    await cache.put("a", 1, ttl=timedelta(hours=1))
+    LoadPolicy(timeout="1")  # type: ignore[arg-type]

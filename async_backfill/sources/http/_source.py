@@ -9,7 +9,7 @@ from anyio import create_task_group, move_on_after
 
 from async_backfill._common.other_keys import failures
 from async_backfill._common.validation import positive_seconds, whole
-from async_backfill.contracts import K, V
+from async_backfill.contracts import K, Seconds, V
 from async_backfill.errors import LoadError
 from async_backfill.outcomes import ABSENT, Absent, Failed
 from async_backfill.sources.http._answers import (
@@ -82,7 +82,7 @@ class HTTPSource(Generic[K, V]):
         headers: Mapping[str, str] | Callable[[], Made] | None = None,
         retry: RetryPolicy | None = None,
         concurrency: int = 10,
-        timeout: float = 25.0,
+        timeout: Seconds = 25.0,
         max_body: int = 10_000_000,
         redirects: Redirects = "same-origin",
         max_redirects: int = 3,

@@ -24,7 +24,7 @@ from async_backfill.sources.sql._query import Query, Rows, note_connect, note_er
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from async_backfill.contracts import K
+    from async_backfill.contracts import K, Seconds
 
 _POSTGRES: Final = "postgresql"
 _SQLITE: Final = "sqlite"
@@ -89,7 +89,7 @@ async def open_database(
 class Database:
     """A database behind ``engine``, with each query in a transaction of its own."""
 
-    def __init__(self, engine: AsyncEngine, timeout: float | None) -> None:
+    def __init__(self, engine: AsyncEngine, timeout: Seconds | None) -> None:
         if not isinstance(engine, AsyncEngine):  # a URL given instead would show its password
             raise ConfigurationError(
                 "engine", f"must be an AsyncEngine of SQLAlchemy, not a {type(engine).__name__}"

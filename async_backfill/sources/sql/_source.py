@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from async_backfill._common.validation import text, whole
-from async_backfill.contracts import K, Page, V
+from async_backfill.contracts import K, Page, Seconds, V
 from async_backfill.errors import ConfigurationError
 from async_backfill.sources.sql._database import Database, open_database, query_keys_of
 from async_backfill.sources.sql._kinds import load_by_kind
@@ -68,7 +68,7 @@ class SQLSource(Generic[K, V]):
         value: str | Sequence[str],
         row: Callable[[Mapping[str, Any]], V] | None = None,
         schema: str | None = None,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         query_keys: int = 1000,
     ) -> None:
         self._database = Database(engine, timeout)

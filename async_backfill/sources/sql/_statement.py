@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from async_backfill.contracts import Seconds
     from async_backfill.outcomes import Failed
 
 AnyStatement: TypeAlias = "str | sa.Executable"
@@ -47,7 +48,7 @@ class StatementSource(Generic[K, V]):
         *,
         bind: str = "keys",
         row: Callable[[Mapping[str, Any]], V] | None = None,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         query_keys: int = 1000,
     ) -> None:
         self._database = Database(engine, timeout)
