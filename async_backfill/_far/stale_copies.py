@@ -9,6 +9,8 @@ from async_backfill.contracts import K, V
 from async_backfill.outcomes import Failed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from async_backfill._loading.batch import Batch
     from async_backfill._loading.timed_call import Ended
     from async_backfill.contracts import FarCopy
@@ -27,6 +29,12 @@ class StaleCopies(Generic[K, V]):
         """Keep ``copy`` of ``key`` if it is stale: ``left`` seconds fresh, which is 0.0 or less."""
         if -stale_for < left <= 0.0:
             self._copies[key] = (copy.value, left)
+
+    def of(self, keys: Iterable[K]) -> StaleCopies[K, V]:
+        """Return the copies of ``keys`` alone."""
+        some: StaleCopies[K, V] = StaleCopies()
+        some._copies = {key: self._copies[key] for key in keys if key in self._copies}
+        return some
 
     def in_place_of(
         self, answer: Answer[K, V] | Ended[K, V], batch: Batch[K, V]

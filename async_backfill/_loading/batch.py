@@ -11,6 +11,7 @@ from async_backfill.outcomes import ABSENT, Absent, Failed, LoadCause
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+    from contextvars import Context
 
     from anyio import CancelScope
 
@@ -34,6 +35,10 @@ class Batch(Generic[K, V]):
         keys of a backfill that a live caller waits for as well.
     ``along``
         keys of a live load that no caller asked for: successors.
+    ``context``
+        the context of its first caller, which the source is called in; ``None`` for that of the opening.
+    ``due``
+        the time at which it has waited too long for a place; ``None`` for no limit.
     ``begun``
         the rest of a source call whose first step was already taken.
     ``copies``
@@ -50,12 +55,15 @@ class Batch(Generic[K, V]):
     """
 
     __slots__ = (
+        "__weakref__",
         "_found",
         "along",
         "begun",
         "cause",
+        "context",
         "copies",
         "done",
+        "due",
         "error",
         "full",
         "is_landed",
@@ -78,6 +86,8 @@ class Batch(Generic[K, V]):
         self.state = BatchState.QUEUED
         self.is_landed = False
         self.waiters = 0
+        self.context: Context | None = None
+        self.due: float | None = None
         self.begun: Awaitable[dict[K, V | Failed]] | None = None
         self.done = done
         self.full: Signal | None = None

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from itertools import chain, islice
+from contextvars import copy_context
+from itertools import islice
 from typing import TYPE_CHECKING, Final, Generic
+
+from anyio import current_time
 
 from async_backfill._loading.batch import Batch, BatchState
 from async_backfill._loading.key_locks import KeyLocks
+from async_backfill._loading.queued_batches import QueuedBatches
 from async_backfill.contracts import K, V
 from async_backfill.errors import CacheClosedError
 from async_backfill.outcomes import LoadCause
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from async_backfill._loading.signals import Signal
     from async_backfill._loading.workers import Workers
@@ -31,26 +34,29 @@ class BatchQueue(Generic[K, V]):
     :param max_batch: keys in a batch at the most.
     :param signal: returns a new signal.
     :param workers: the workers; one is woken for each new batch.
+    :param patience: seconds that a live miss waits for a worker; ``None`` for no limit.
+    :param keeps_context: whether a batch keeps the context of its first caller.
     """
 
     def __init__(
-        self, *, max_batch: int, signal: Callable[[], Signal], workers: Workers[Batch[K, V]]
+        self,
+        *,
+        max_batch: int,
+        signal: Callable[[], Signal],
+        workers: Workers[Batch[K, V]],
+        patience: float | None,
+        keeps_context: bool,
     ) -> None:
+        self._patience = patience
+        self._keeps_context = keeps_context
         self.locks: KeyLocks[K, V] = KeyLocks()
         self._max_batch = max_batch
         self._signal = signal
         self._workers = workers
         self._is_closed = False
         self._filling: dict[LoadCause, Batch[K, V]] = {}
-        # In the order of priority: live misses, refreshes, backfills.
-        self._queues: dict[LoadCause, OrderedDict[Batch[K, V], None]] = {
-            cause: OrderedDict() for cause in LoadCause
-        }
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether anything is queued."""
-        return any(self._queues.values())
+        self.queued: QueuedBatches[K, V] = QueuedBatches()
+        """The batches that wait for a worker."""
 
     def join(self, key: K) -> tuple[Batch[K, V], bool]:
         """Join the batch that holds the lock of ``key``, or take the lock and queue the key.
@@ -67,6 +73,8 @@ class BatchQueue(Generic[K, V]):
             if batch.state is _QUEUED:
                 return self._take_over(key, batch), True
             batch.wanted.add(key)
+            if self.queued.promote(batch):  # a part of a bulk load that still waits for a worker
+                self._workers.wake()
         elif batch.along:
             batch.along.discard(key)
         return batch, False
@@ -102,11 +110,17 @@ class BatchQueue(Generic[K, V]):
         return joined, led
 
     def enqueue_along(self, batch: Batch[K, V], keys: Iterable[K]) -> None:
-        """Add ``keys``, which no caller asked for, to a live ``batch`` while it is queued and has room."""
+        """Add ``keys``, which no caller asked for, to a live ``batch`` while it is queued and has room.
+
+        Where no batch has room for a second key, each of them has a batch of its own.
+        """
         for key in keys:
-            if batch.state is not _QUEUED or len(batch.keys) >= self._max_batch:
+            if self._max_batch > 1 and (batch.state is not _QUEUED or len(batch.keys) >= self._max_batch):
                 return
             if key not in self.locks:
+                if self._max_batch == 1:
+                    batch = self._fill(_MISS)
+                    batch.waiters = 1  # it belongs to the cache, and goes on when no caller waits for it
                 batch.keys[key] = None
                 batch.along.add(key)
                 self.locks.take(key, batch)
@@ -143,23 +157,31 @@ class BatchQueue(Generic[K, V]):
             joined[batch] = page[0]
         return joined
 
-    def take(self) -> Batch[K, V] | None:
-        """Remove and return the next batch to load, live ones first; ``None`` when none is queued."""
-        for queue in self._queues.values():
-            while queue:
-                batch, _ = queue.popitem(last=False)
-                if not batch.keys:  # all taken over by live callers, or given up
-                    batch.land({}, None)
-                else:
-                    return batch
-        return None
+    def take(self, *, may_take_bulk: Callable[[], bool] = lambda: True) -> Batch[K, V] | None:
+        """Remove and return the next batch to load, live ones first; ``None`` when there is none.
+
+        :param may_take_bulk: whether it may be one that no caller has missed.
+        """
+        return self.queued.take(may_take_bulk)
 
     def go_on(self, part: Batch[K, V]) -> None:
         """Queue ``part``, the rest of a batch that was being loaded, before all others."""
-        queue = self._queues[_MISS]
-        queue[part] = None
-        queue.move_to_end(part, last=False)
+        self.queued.add_first(part)
         self._workers.wake()
+
+    def enqueue_parts(self, parts: Iterable[Batch[K, V]]) -> None:
+        """Queue ``parts``, which a batch that was being loaded has been split into."""
+        for part in parts:
+            self._queue(part)
+
+    def landed(self, batch: Batch[K, V]) -> None:
+        """Forget ``batch``, which has landed: nobody fills it any more."""
+        if self._filling.get(batch.cause) is batch:
+            del self._filling[batch.cause]
+
+    def drop(self, part: Batch[K, V]) -> bool:
+        """Remove ``part``, which was given up, if it is queued; return whether it was."""
+        return self.queued.remove(part)
 
     def give_up(self, batch: Batch[K, V]) -> None:
         """Remove the keys of a queued ``batch`` that no caller waits for any more."""
@@ -167,15 +189,12 @@ class BatchQueue(Generic[K, V]):
         # callers come and go, dead batches must not pile up.
         batch.keys.clear()
         if batch is not self._filling.get(batch.cause):
-            del self._queues[batch.cause][batch]
+            self.queued.remove(batch)
 
-    def close(self) -> Iterator[Batch[K, V]]:
+    def close(self) -> list[Batch[K, V]]:
         """Refuse new keys from now on, and return the batches that were queued."""
         self._is_closed = True
-        queued = list(chain.from_iterable(self._queues.values()))
-        for queue in self._queues.values():
-            queue.clear()
-        return iter(queued)
+        return self.queued.drain()
 
     def require_open(self) -> None:
         """Raise `CacheClosedError` if the queue is closed."""
@@ -194,7 +213,9 @@ class BatchQueue(Generic[K, V]):
         """Return the batch that is being filled; a new one when it is full or has started."""
         batch = self._filling.get(cause)
         if batch is None or batch.state is not _QUEUED or len(batch.keys) >= self._max_batch:
-            return self._start(cause)
+            batch = self._start(cause)
+        if self._keeps_context and not batch.keys:
+            batch.context = copy_context()
         return batch
 
     def _start(self, cause: LoadCause) -> Batch[K, V]:
@@ -205,9 +226,11 @@ class BatchQueue(Generic[K, V]):
         return batch
 
     def _queue(self, batch: Batch[K, V]) -> None:
-        self._queues[batch.cause][batch] = None
+        self.queued.add(batch)
         if self._workers.wake() or batch.cause is not _MISS:
             return
+        if self._patience is not None and batch.cause is _MISS:
+            batch.due = current_time() + self._patience
         # A refresh that only waits for company must not keep the place that a live miss needs.
         refresh = self._filling.get(LoadCause.REFRESH)
         if refresh is not None and refresh.full is not None:

@@ -17,7 +17,7 @@ from anyio import (
 
 from async_backfill._common.other_keys import failures
 from async_backfill._loading.batch import Batch, BatchState
-from async_backfill._loading.cycles import running_batch
+from async_backfill._loading.eager_step import Rest
 from async_backfill.contracts import K, V
 from async_backfill.errors import LoadError, LoadTimeoutError
 from async_backfill.events import LoadFinished
@@ -25,6 +25,7 @@ from async_backfill.outcomes import Failed, LoadCause
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+    from contextvars import Context
 
     from async_backfill._loading.overdue import Overdue
     from async_backfill._loading.signals import Signal
@@ -89,11 +90,13 @@ class Ended(Generic[K, V]):
         )
 
 
-async def linger(batch: Batch[Any, Any], policy: LoadPolicy, signal: Callable[[], Signal]) -> None:
-    """Wait ``policy.linger`` seconds, or until ``batch`` is full, for more keys; not for a backfill."""
-    if policy.linger and batch.cause is not LoadCause.BACKFILL and len(batch.keys) < policy.max_batch:
+async def linger(
+    batch: Batch[Any, Any], seconds: float, max_batch: int, signal: Callable[[], Signal]
+) -> None:
+    """Wait ``seconds``, or until ``batch`` has ``max_batch`` keys, for more of them; not for a backfill."""
+    if batch.cause is not LoadCause.BACKFILL and len(batch.keys) < max_batch:
         batch.full = signal()
-        with move_on_after(policy.linger):
+        with move_on_after(seconds):
             await batch.full.wait()
 
 
@@ -102,6 +105,7 @@ async def call_source(
     batch: Batch[K, V],
     keys: Sequence[K],
     *,
+    context: Context,
     policy: LoadPolicy,
     clock: Clock,
     scope: CancelScope,
@@ -111,6 +115,7 @@ async def call_source(
 
     Whatever the source raises is in the result; only a cancellation of the whole cache is raised.
 
+    :param context: the context that the call runs in, unless it was begun in one.
     :param scope: cancel scope of the task, used by this call alone while it lasts. After a call that was
         ``stopped`` it cannot be used again, and the task must end.
     :param overdue: is told of the call, and may abandon it if it goes on after its timeout.
@@ -125,12 +130,10 @@ async def call_source(
         overdue.begin(batch, asked, due)
     started = clock()
     begun, batch.begun = batch.begun, None
-    call = answers_of(source, asked) if begun is None else begun
-    token = running_batch.set(batch)
+    call = Rest(answers_of(source, asked), context) if begun is None else begun
     try:
         found, error, must_stop = await _caught(call, scope)
     finally:
-        running_batch.reset(token)
         batch.scope = None
         scope.deadline = math.inf
         if timeout is not None:

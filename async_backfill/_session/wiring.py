@@ -79,7 +79,7 @@ def make_loader(parts: Parts[K, V], far: OpenTier[K, V] | None, spawn: Spawn) ->
         report=report,
         spawn=spawn,
         clock=parts.settings.clock,
-        before=(lambda calling, _: calling) if far is None else far.before,
+        before=None if far is None else far.before,
     )
 
 

@@ -8,7 +8,7 @@ from anyio import create_task_group, move_on_after
 
 from async_backfill._common.other_keys import failures
 from async_backfill._common.validation import positive_seconds, whole
-from async_backfill.contracts import K, Seconds, V
+from async_backfill.contracts import CallLimits, K, LimitedSource, Seconds, V
 from async_backfill.errors import ConfigurationError, LoadError
 from async_backfill.outcomes import ABSENT, Absent, Failed
 from async_backfill.sources.http._answers import (
@@ -43,7 +43,7 @@ def key_text(key: object) -> str:
     raise KeyTextError(f"the key is a {type(key).__name__}, neither text nor a whole number: set key_text")
 
 
-class HTTPSource(Generic[K, V]):
+class HTTPSource(LimitedSource, Generic[K, V]):
     """A source that reads each key from its own URL, or many keys with one batch request.
 
     200 is a value, 404 and 410 mean that the key does not exist, and any other answer fails its key alone.
@@ -91,6 +91,9 @@ class HTTPSource(Generic[K, V]):
         self._batch = batch
         self._headers = _with_user(headers or {}, self._url.authorization)
         self._concurrency = whole("concurrency", concurrency, least=1)
+        # One request a load, so that a slow one delays no key of another.
+        most = 1 if batch is None else batch.max_keys
+        self.call_limits = CallLimits(max_batch=most, concurrency=self._concurrency)
         self._timeout = positive_seconds("timeout", timeout)
         self._max_body = whole("max_body", max_body, least=1)
         self._max_redirects = whole("max_redirects", max_redirects, least=0)
