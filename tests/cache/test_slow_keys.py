@@ -123,7 +123,7 @@ async def test_behind_calls_that_hang_nobody_waits_for_one_timeout_after_another
         ended = await outcomes(cache.get, *[(key,) for key in range(20)])
 
         assert all(isinstance(error, LoadTimeoutError) for error in ended)
-        assert "none of 2 calls ended within the timeout of 5.0 s" in str(ended[-1])
+        assert sum("none of 2 calls ended within the timeout of 5.0 s" in str(error) for error in ended) == 18
         assert current_time() - began <= 2 * 5
         assert await cache.get(99) == 99
 
@@ -161,8 +161,8 @@ async def test_loads_inside_loads_do_not_starve_at_a_single_place():
 
 
 class Keys:
-    async def scan(self, cursor, limit):
-        return Page(tuple(range(100)), None)
+    async def scan(self, cursor, _):
+        return Page(tuple(range(100)) if cursor is None else (), None)
 
 
 @pytest.mark.parametrize("has_far", [False, True])
