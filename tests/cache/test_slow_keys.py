@@ -261,7 +261,7 @@ async def test_successors_are_loaded_too_and_delay_nobody():
         assert await timed(cache.get, "b") == 0
 
 
-async def test_a_source_of_ones_own_that_derives_from_limited_source_is_called_within_its_limits():
+async def test_a_source_of_ones_own_can_say_how_it_wants_to_be_called():
     class Pairs(LimitedSource):
         call_limits = CallLimits(max_batch=2, concurrency=3)
         calls, running = [], 0
