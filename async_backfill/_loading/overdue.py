@@ -112,19 +112,21 @@ class Overdue(Generic[K, V]):
                     await sleep(left)
                 if not self._due:
                     return
-                due, _ = next(iter(self._due.values()))
+                due = next(iter(self._due.values()))[0]
                 if (left := due - current_time()) > _AT_ONCE:
                     continue
                 # It was cancelled in this turn; what yields to that ends within a few.
                 for _ in range(_TURNS):
                     await checkpoint()
-                now = current_time() + _AT_ONCE
-                for batch, (due, asked) in tuple(self._due.items()):
-                    if due > now:
-                        break
-                    self._give_up(batch, asked)
+                self._give_up_what_is_due(current_time() + _AT_ONCE)
         finally:
             self._watches = False
+
+    def _give_up_what_is_due(self, now: float) -> None:
+        for batch, (due, asked) in tuple(self._due.items()):
+            if due > now:
+                break
+            self._give_up(batch, asked)
 
     def _give_up(self, batch: Batch[K, V], asked: tuple[K, ...]) -> None:
         del self._due[batch]

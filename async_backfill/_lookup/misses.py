@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic
 
+from async_backfill._common.first_failure import let_go
 from async_backfill._lookup.slow_paths import failed_for_others
 from async_backfill.contracts import K, V
 from async_backfill.outcomes import ABSENT, Absent, Failed
@@ -84,7 +85,7 @@ class ManyMisses(Generic[K, V]):
                 try:
                     self._paths.settled(key, odd[key], causes[key])
                 except Exception as error:  # noqa: BLE001 - every key is counted before one is raised
-                    failures[key] = error
+                    failures[key] = let_go(error)
         return values
 
     async def _outcomes(

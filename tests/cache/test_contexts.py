@@ -90,7 +90,7 @@ async def test_with_caller_it_runs_in_the_context_of_the_first_caller(turns, far
             await checkpoint()
             second = start(tasks, ask, cache.get, "second", "same")
         assert (first.outcome, second.outcome) in {("first", "first"), ("second", "second")}
-        assert TENANT.get() == "none"
+        assert TENANT.get() == "lone"
 
 
 async def test_a_batch_runs_in_the_context_of_the_first_of_its_callers():
