@@ -6,8 +6,6 @@ from contextvars import copy_context
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Generic
 
-from anyio import current_time
-
 from async_backfill._loading.batch import Batch, BatchState
 from async_backfill._loading.key_locks import KeyLocks
 from async_backfill._loading.queued_batches import QueuedBatches
@@ -35,6 +33,7 @@ class BatchQueue(Generic[K, V]):
     :param signal: returns a new signal.
     :param workers: the workers; one is woken for each new batch.
     :param patience: seconds that a live miss waits for a worker; ``None`` for no limit.
+    :param now: returns the time of the event loop.
     :param keeps_context: whether a batch keeps the context of its first caller.
     """
 
@@ -45,9 +44,11 @@ class BatchQueue(Generic[K, V]):
         signal: Callable[[], Signal],
         workers: Workers[Batch[K, V]],
         patience: float | None,
+        now: Callable[[], float],
         keeps_context: bool,
     ) -> None:
         self._patience = patience
+        self._now = now
         self._keeps_context = keeps_context
         self.locks: KeyLocks[K, V] = KeyLocks()
         self._max_batch = max_batch
@@ -230,7 +231,7 @@ class BatchQueue(Generic[K, V]):
         if self._workers.wake() or batch.cause is not _MISS:
             return
         if self._patience is not None and batch.cause is _MISS:
-            batch.due = current_time() + self._patience
+            batch.due = self._now() + self._patience
         # A refresh that only waits for company must not keep the place that a live miss needs.
         refresh = self._filling.get(LoadCause.REFRESH)
         if refresh is not None and refresh.full is not None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic
 
-from anyio import current_time
-
 from async_backfill._loading.batch import Batch, BatchState
 from async_backfill._loading.batch_calls import BatchCalls
 from async_backfill._loading.batch_queue import BatchQueue
@@ -15,7 +13,7 @@ from async_backfill._loading.failures import CLOSED, ClosingError, GivenUpError
 from async_backfill._loading.limits import limits_of, no_place
 from async_backfill._loading.overdue import Overdue
 from async_backfill._loading.parts import BatchParts
-from async_backfill._loading.signals import signals
+from async_backfill._loading.signals import loop_time, signals
 from async_backfill._loading.timed_call import Ended, linger, stop_reason
 from async_backfill._loading.waiting import wait_for
 from async_backfill._loading.workers import Workers
@@ -59,7 +57,7 @@ class Loader(Generic[K, V]):
         before: Callable[[BatchCalls[K, V], BatchParts[K, V]], BatchLoader[K, V]] | None = None,
     ) -> None:
         self._policy = policy
-        self._signal = signals()
+        self._signal, self._now = signals(), loop_time()
         self._landed = landed
         self._report = report
         self._loading: dict[Batch[K, V], None] = {}  # in the order they began
@@ -81,6 +79,7 @@ class Loader(Generic[K, V]):
             signal=self._signal,
             workers=self._workers,
             patience=limits.patience,
+            now=self._now,
             keeps_context=policy.context == "caller",
         )
         self.locks: KeyLocks[K, V] = self.batch_queue.locks
@@ -90,6 +89,7 @@ class Loader(Generic[K, V]):
             timeout=policy.timeout,
             abandon=self._abandon,
             spawn=spawn,
+            now=self._now,
             clock=clock,
         )
         self._source_calls = BatchCalls(
@@ -181,7 +181,7 @@ class Loader(Generic[K, V]):
                 await linger(batch, self._linger, self._max_batch, self._signal)
             if batch.is_landed and batch.begun is None:
                 return True
-            overdue = batch.due is not None and current_time() >= batch.due
+            overdue = batch.due is not None and self._now() >= batch.due
             if not batch.keys or overdue:  # a live caller took the last key over while it lingered
                 self._land(batch, {}, no_place(self._limits) if overdue else None)
                 return True

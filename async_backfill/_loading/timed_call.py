@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final, Generic
 from anyio import (
     CancelScope,
     current_effective_deadline,
-    current_time,
     get_cancelled_exc_class,
     move_on_after,
 )
@@ -123,11 +122,10 @@ async def call_source(
     if not batch.is_landed:  # one that was begun at once may have been given up since
         batch.state = BatchState.LOADING
     batch.scope = scope
-    timeout = policy.timeout
     asked = tuple(keys)
-    if timeout is not None:
-        scope.deadline = due = current_time() + timeout
-        overdue.begin(batch, asked, due)
+    due = overdue.begin(batch, asked)
+    if due < math.inf:
+        scope.deadline = due
     started = clock()
     begun, batch.begun = batch.begun, None
     call = Rest(answers_of(source, asked), context) if begun is None else begun
@@ -135,12 +133,12 @@ async def call_source(
         found, error, must_stop = await _caught(call, scope)
     finally:
         batch.scope = None
-        scope.deadline = math.inf
-        if timeout is not None:
+        if due < math.inf:
+            scope.deadline = math.inf
             overdue.end(batch)
     stopped = error is not None and scope.cancel_called
     if stopped:
-        cause, error = error, stop_reason(batch, timeout)
+        cause, error = error, stop_reason(batch, policy.timeout)
         error.__cause__ = cause
     return Ended(batch, asked, found, error, must_stop, stopped, clock() - started)
 
