@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from anyio import CancelScope, current_time
 
 from async_backfill._common.attempt import attempt
+from async_backfill._common.shown import error_text
 from async_backfill._loading.circuit_breaker import Circuit
 from async_backfill.errors import CircuitOpenError, ConfigurationError, StoreError
 from async_backfill.stats import FarStats
@@ -109,7 +110,7 @@ class GuardedCalls:
         if ended.stopped:
             problem = f"took longer than {timeout} s (FarTier.timeout)"
         else:
-            problem = " ".join(f"{type(ended.error).__name__}: {ended.error}".split())
+            problem = " ".join(error_text(ended.error).split())
         error = StoreError(f"{what}: {problem}")
         error.__cause__ = ended.error
         self.failed(error)
@@ -117,7 +118,7 @@ class GuardedCalls:
 
     def report(self, what: str, cause: Exception) -> None:
         """Count, log and notify that ``what``, which is no call, failed because of ``cause``."""
-        error = StoreError(f"{what}: {type(cause).__name__}: {cause}")
+        error = StoreError(f"{what}: {error_text(cause)}")
         error.__cause__ = cause
         self.failed(error)
 

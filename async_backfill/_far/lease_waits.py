@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic
 
 from anyio import CancelScope, current_time, sleep_until
 
+from async_backfill._common.shown import error_text
 from async_backfill._far.claims import Claim
 from async_backfill.contracts import K, V
 from async_backfill.errors import StoreError
@@ -106,7 +107,7 @@ class LeaseWaits(Generic[K, V]):
                     while wait.goes_on:
                         await self._look(wait, changed)
         except Exception as error:  # noqa: BLE001 - whatever the leases raise, nobody waits for ever
-            self._calls.failed(StoreError(f"watch: {type(error).__name__}: {error}"))
+            self._calls.failed(StoreError(f"watch: {error_text(error)}"))
             if wait.goes_on:
                 self._ask(wait.part, Claim())
                 return

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from async_backfill._loading.signals import Signal
 
 _NO_COPIES: Final[Mapping[Any, float]] = MappingProxyType({})
+_UNSTABLE: Final = "the key was not found again when its load ended: its hash or its == has changed meanwhile"
 
 
 class BatchState(enum.Enum):
@@ -112,14 +113,16 @@ class Batch(Generic[K, V]):
         """Return the value of ``key``, its absence or its failure; only after the batch has landed."""
         if self.error is not None:
             return Failed(self.error)
-        return self._found.get(key, ABSENT)
+        outcome = self._found.get(key, ABSENT)
+        if outcome is ABSENT and self.moved is None and key not in self.keys:
+            return Failed(TypeError(_UNSTABLE))
+        return outcome
 
     def outcomes(self, keys: Iterable[K]) -> dict[K, V | Absent | Failed]:
         """Return the `outcome` of each of ``keys``, in their order; only after the batch has landed."""
         if self.error is not None:
             return dict.fromkeys(keys, Failed(self.error))
-        found = self._found
-        return {key: found.get(key, ABSENT) for key in keys}
+        return {key: self.outcome(key) for key in keys}
 
     def values(self, keys: Iterable[K]) -> dict[K, V]:
         """Return the values of those of ``keys`` that have one, in their order."""

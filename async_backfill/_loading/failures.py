@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from async_backfill._common.shown import error_text, shown
 from async_backfill.errors import (
     AsyncBackfillError,
     CacheClosedError,
@@ -36,14 +37,15 @@ def failure_of(key: Hashable, cause: BaseException) -> AsyncBackfillError:
 
     Each waiter needs its own: one exception raised a thousand times collects a thousand tracebacks.
     """
+    name = shown(key)
     match cause:
         case ClosingError():
-            return CacheClosedError(f"{cause} (key {key!r})")
+            return CacheClosedError(f"{cause} (key {name})")
         case LoadCycleError():
             return LoadCycleError(str(cause), key=key, cycle=cause.cycle)
         case CircuitOpenError():
-            return CircuitOpenError(f"{cause} (key {key!r})", key=key)
+            return CircuitOpenError(f"{cause} (key {name})", key=key)
         case LoadTimeoutError():
-            return LoadTimeoutError(f"loading {key!r}: {cause}; nothing was cached", key=key)
-    what = f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
-    return LoadError(f"loading {key!r} failed: {what}; nothing was cached, the next get tries again", key=key)
+            return LoadTimeoutError(f"loading {name}: {cause}; nothing was cached", key=key)
+    what = error_text(cause)
+    return LoadError(f"loading {name} failed: {what}; nothing was cached, the next get tries again", key=key)

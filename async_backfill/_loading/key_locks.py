@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Generic
 
 from async_backfill.contracts import K, V
@@ -56,11 +57,38 @@ class KeyLocks(Generic[K, V]):
     def held(self, batch: Batch[K, V]) -> list[K]:
         """Return the keys whose lock ``batch`` still holds, in their order."""
         holders = self.holders
-        return [key for key in batch.keys if holders.get(key) is batch]
+        try:
+            return [key for key in batch.keys if holders.get(key) is batch]
+        except Exception:  # noqa: BLE001 - the code of a key raised, which must cost that key alone
+            return [key for key in batch.keys if self._is_held(key, batch)]
+
+    def _is_held(self, key: K, batch: Batch[K, V]) -> bool:
+        try:
+            return self.holders.get(key) is batch
+        except Exception:  # noqa: BLE001 - as above
+            return False
+
+    def forget(self, batch: Batch[K, V]) -> None:
+        """Release the locks of ``batch`` under keys that are not found: their hash has changed, or raises."""
+        holders = self.holders
+        with suppress(Exception):  # of the code of a key
+            if all(key in batch.keys for key in batch.keys):
+                return
+        left = [(key, holder) for key, holder in holders.items() if holder is not batch]
+        holders.clear()
+        for key, holder in left:
+            with suppress(Exception):  # as above
+                holders[key] = holder
 
     def release(self, batch: Batch[K, V], keys: Iterable[K]) -> None:
         """Release those locks of ``keys`` that ``batch`` still holds."""
         holders = self.holders
-        for key in keys:
-            if holders.get(key) is batch:
-                del holders[key]
+        try:
+            for key in keys:
+                if holders.get(key) is batch:
+                    del holders[key]
+        except Exception:  # noqa: BLE001 - as above
+            self.forget(batch)
+            for key in keys:
+                if self._is_held(key, batch):
+                    del holders[key]

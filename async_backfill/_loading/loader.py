@@ -71,7 +71,7 @@ class Loader(Generic[K, V]):
             signal=self._signal,
             running_task=running_task,
         )
-        # What is before the source may take more keys at once than the source does, and splits its batches.
+        # What is before the source may take more keys at once, and splits its batches.
         self._max_batch = limits.max_batch if before is None else policy.max_batch
         self._linger = policy.linger if self._max_batch > 1 else 0.0
         self.batch_queue: BatchQueue[K, V] = BatchQueue(
@@ -240,6 +240,8 @@ class Loader(Generic[K, V]):
             self._landed(batch, held)
         finally:
             self.locks.release(batch, held)
+            if len(held) < len(batch.keys):
+                self.locks.forget(batch)
 
     def give_up(self, batch: Batch[K, V]) -> None:
         """End the load of ``batch``, which no caller waits for any more.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic
 
@@ -154,10 +155,30 @@ async def answers_of(source: Source[K, V], keys: tuple[K, ...]) -> dict[K, V | F
     if type(answer) is not dict and not isinstance(answer, Mapping):  # the second check is slow
         kind = type(source).__name__
         raise TypeError(f"{kind}.load_many must return a mapping, not {type(answer).__name__}")
-    found = {key: answer[key] for key in keys if key in answer}
+    try:
+        found = {key: answer[key] for key in keys if key in answer}
+    except Exception as error:  # noqa: BLE001 - of a mapping of its own, or of the code of a key
+        found = _one_by_one(answer, keys, error)
     if len(found) < len(keys) and len(answer) > len(found):
         kind = type(source).__name__
         found.update(failures(keys, answer, lambda which: LookupError(_OTHER_KEYS.format(kind, which))))
+    return found
+
+
+def _one_by_one(answer: Mapping[K, V | Failed], keys: tuple[K, ...], error: Exception) -> dict[K, V | Failed]:
+    """Return the ``answer`` to each of ``keys``, one of which raised ``error``; raise it if all do."""
+    found: dict[K, V | Failed] = {}
+    raised = 0
+    for key in keys:
+        with suppress(Exception):  # of the hash of a key
+            try:
+                if key in answer:
+                    found[key] = answer[key]
+            except Exception as own:  # noqa: BLE001 - it is the failure of this key
+                raised += 1
+                found[key] = Failed(own)
+    if raised == len(keys):
+        raise error
     return found
 
 

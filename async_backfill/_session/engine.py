@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Generic
 
 from async_backfill._common.bounded_call import bounded
+from async_backfill._common.shown import error_text
 from async_backfill._loading.batch import BatchState
 from async_backfill._loading.cycles import running_batch
 from async_backfill._session.sweeping import sweep_until_cancelled
@@ -96,7 +97,7 @@ class Engine(Generic[K, V]):
             if read.stopped:
                 _LOGGER.warning(_IGNORED, f"it took longer than {_OPENING} s to read")
             elif read.error is not None:  # a cache without history is better than none
-                _LOGGER.warning(_IGNORED, f"{type(read.error).__name__}: {read.error}")
+                _LOGGER.warning(_IGNORED, error_text(read.error))
             elif read.result is not None:
                 heat.restore(read.result)
         self._journal_writer = JournalWriter(

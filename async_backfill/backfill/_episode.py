@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from anyio import CancelScope, Event
 
+from async_backfill._common.shown import error_text
 from async_backfill.outcomes import ELSEWHERE, Failed
 from async_backfill.records import BackfillCause, Status
 
@@ -58,4 +59,4 @@ def is_value(answer: object) -> bool:
 def one_line(error: BaseException) -> str:
     """Return ``error`` and its cause as one line."""
     cause = error.__cause__ or error
-    return " ".join(f"{type(cause).__name__}: {cause}".split())
+    return " ".join(error_text(cause).split())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from anyio import fail_after, sleep
 
+from async_backfill._common.shown import error_text
 from async_backfill._common.validation import whole
 from async_backfill.errors import StoreError
 from async_backfill.records import BudgetState
@@ -136,5 +137,5 @@ async def _within_time(call: Callable[[], Awaitable[_T]]) -> _T:
         with fail_after(_TIMEOUT):
             return await call()
     except Exception as error:
-        problem = " ".join(f"{type(error).__name__}: {error}".split())
+        problem = " ".join(error_text(error).split())
         raise StoreError(f"the permits of the fleet are not available: {problem}") from error
