@@ -21,6 +21,11 @@ _NO_COPIES: Final[Mapping[Any, float]] = MappingProxyType({})
 _UNSTABLE: Final = "the key was not found again when its load ended: its hash or its == has changed meanwhile"
 
 
+def is_found_again(key: Hashable, keys: Mapping[Any, None]) -> bool:
+    """Return whether ``key``, which is one of ``keys``, still is where its hash was when it came."""
+    return key in keys and hash(key) == hash(key)  # the first alone may meet it by chance
+
+
 class BatchState(enum.Enum):
     """The stages of a batch, in order; a batch never goes back."""
 
@@ -114,7 +119,7 @@ class Batch(Generic[K, V]):
         if self.error is not None:
             return Failed(self.error)
         outcome = self._found.get(key, ABSENT)
-        if outcome is ABSENT and self.moved is None and key not in self.keys:
+        if outcome is ABSENT and self.moved is None and not is_found_again(key, self.keys):
             return Failed(TypeError(_UNSTABLE))
         return outcome
 

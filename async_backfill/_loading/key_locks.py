@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Generic
 
+from async_backfill._loading.batch import is_found_again
 from async_backfill.contracts import K, V
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class KeyLocks(Generic[K, V]):
         """Release the locks of ``batch`` under keys that are not found: their hash has changed, or raises."""
         holders = self.holders
         with suppress(Exception):  # of the code of a key
-            if all(key in batch.keys for key in batch.keys):
+            if all(is_found_again(key, batch.keys) for key in batch.keys):
                 return
         left = [(key, holder) for key, holder in holders.items() if holder is not batch]
         holders.clear()
@@ -80,15 +81,18 @@ class KeyLocks(Generic[K, V]):
             with suppress(Exception):  # as above
                 holders[key] = holder
 
-    def release(self, batch: Batch[K, V], keys: Iterable[K]) -> None:
-        """Release those locks of ``keys`` that ``batch`` still holds."""
+    def release(self, batch: Batch[K, V], keys: Iterable[K]) -> int:
+        """Release those locks of ``keys`` that ``batch`` still holds, and return how many."""
+        released = 0
         holders = self.holders
         try:
             for key in keys:
                 if holders.get(key) is batch:
                     del holders[key]
+                    released += 1
         except Exception:  # noqa: BLE001 - as above
             self.forget(batch)
             for key in keys:
                 if self._is_held(key, batch):
                     del holders[key]
+        return released

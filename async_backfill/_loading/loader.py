@@ -239,8 +239,7 @@ class Loader(Generic[K, V]):
         try:
             self._landed(batch, held)
         finally:
-            self.locks.release(batch, held)
-            if len(held) < len(batch.keys):
+            if self.locks.release(batch, held) < len(batch.keys):
                 self.locks.forget(batch)
 
     def give_up(self, batch: Batch[K, V]) -> None:
