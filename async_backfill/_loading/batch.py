@@ -114,6 +114,11 @@ class Batch(Generic[K, V]):
         self.is_landed = True
         self.done.set()
 
+    def leave_out_after(self, size: int) -> None:
+        """Remove the keys that came after the first ``size``, without calling their hash."""
+        while len(self.keys) > size:
+            self.keys.popitem()
+
     def outcome(self, key: K) -> V | Absent | Failed:
         """Return the value of ``key``, its absence or its failure; only after the batch has landed."""
         if self.error is not None:

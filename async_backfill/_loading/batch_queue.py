@@ -16,6 +16,7 @@ from async_backfill.outcomes import LoadCause
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from async_backfill._loading.limits import Limits
     from async_backfill._loading.signals import Signal
     from async_backfill._loading.workers import Workers
 
@@ -32,7 +33,7 @@ class BatchQueue(Generic[K, V]):
     :param max_batch: keys in a batch at the most.
     :param signal: returns a new signal.
     :param workers: the workers; one is woken for each new batch.
-    :param patience: seconds that a live miss waits for a worker; ``None`` for no limit.
+    :param limits: the limits of the source calls.
     :param now: returns the time of the event loop.
     :param keeps_context: whether a batch keeps the context of its first caller.
     """
@@ -43,11 +44,12 @@ class BatchQueue(Generic[K, V]):
         max_batch: int,
         signal: Callable[[], Signal],
         workers: Workers[Batch[K, V]],
-        patience: float | None,
+        limits: Limits,
         now: Callable[[], float],
         keeps_context: bool,
     ) -> None:
-        self._patience = patience
+        self._patience = limits.patience
+        self._keeps_along_apart = max_batch == 1 and limits.are_of_source
         self._now = now
         self._keeps_context = keeps_context
         self.locks: KeyLocks[K, V] = KeyLocks()
@@ -57,7 +59,6 @@ class BatchQueue(Generic[K, V]):
         self._is_closed = False
         self._filling: dict[LoadCause, Batch[K, V]] = {}
         self.queued: QueuedBatches[K, V] = QueuedBatches()
-        """The batches that wait for a worker."""
 
     def join(self, key: K) -> tuple[Batch[K, V], bool]:
         """Join the batch that holds the lock of ``key``, or take the lock and queue the key.
@@ -93,8 +94,14 @@ class BatchQueue(Generic[K, V]):
         while left < len(free):
             batch = self._fill(_MISS)
             page = free[left : left + self._max_batch - len(batch.keys)]
-            batch.keys.update(dict.fromkeys(page))
-            locks.take_many(page, batch)
+            size = len(batch.keys)
+            try:
+                batch.keys.update(dict.fromkeys(page))
+                locks.take_many(page, batch)
+            except Exception:  # as in `_lead`
+                batch.leave_out_after(size)
+                locks.forget(batch)
+                raise
             self._tell_if_full(batch)
             joined.append((batch, page))
             left += len(page)
@@ -113,13 +120,14 @@ class BatchQueue(Generic[K, V]):
     def enqueue_along(self, batch: Batch[K, V], keys: Iterable[K]) -> None:
         """Add ``keys``, which no caller asked for, to a live ``batch`` while it is queued and has room.
 
-        Where no batch has room for a second key, each of them has a batch of its own.
+        Where the source takes one key a call, each of them has a batch of its own.
         """
         for key in keys:
-            if self._max_batch > 1 and (batch.state is not _QUEUED or len(batch.keys) >= self._max_batch):
+            apart = self._keeps_along_apart
+            if not apart and (batch.state is not _QUEUED or len(batch.keys) >= self._max_batch):
                 return
             if key not in self.locks:
-                if self._max_batch == 1:
+                if apart:
                     batch = self._fill(_MISS)
                     batch.waiters = 1  # it belongs to the cache, and goes on when no caller waits for it
                 batch.keys[key] = None
@@ -204,8 +212,13 @@ class BatchQueue(Generic[K, V]):
 
     def _lead(self, key: K, cause: LoadCause) -> Batch[K, V]:
         batch = self._fill(cause)
+        size = len(batch.keys)
         batch.keys[key] = None
-        self.locks.holders[key] = batch
+        try:
+            self.locks.holders[key] = batch
+        except Exception:  # the hash or == of the key: nobody else's load may ask for it
+            batch.leave_out_after(size)
+            raise
         if batch.full is not None:
             self._tell_if_full(batch)
         return batch

@@ -22,9 +22,10 @@ class KeyLocks(Generic[K, V]):
     of Nishtala et al., "Scaling Memcache at Facebook", NSDI 2013, section 3.2.1).
     """
 
-    __slots__ = ("holders",)
+    __slots__ = ("_has_odd", "holders")
 
     def __init__(self) -> None:
+        self._has_odd = False  # whether the code of a key raised since the last `forget`
         self.holders: dict[K, Batch[K, V]] = {}
         """The batch that holds the lock of each key; hot paths use it directly, to save a call."""
 
@@ -61,6 +62,7 @@ class KeyLocks(Generic[K, V]):
         try:
             return [key for key in batch.keys if holders.get(key) is batch]
         except Exception:  # noqa: BLE001 - the code of a key raised, which must cost that key alone
+            self._has_odd = True
             return [key for key in batch.keys if self._is_held(key, batch)]
 
     def _is_held(self, key: K, batch: Batch[K, V]) -> bool:
@@ -73,8 +75,9 @@ class KeyLocks(Generic[K, V]):
         """Release the locks of ``batch`` under keys that are not found: their hash has changed, or raises."""
         holders = self.holders
         with suppress(Exception):  # of the code of a key
-            if all(is_found_again(key, batch.keys) for key in batch.keys):
+            if not self._has_odd and all(is_found_again(key, batch.keys) for key in batch.keys):
                 return
+        self._has_odd = False
         left = [(key, holder) for key, holder in holders.items() if holder is not batch]
         holders.clear()
         for key, holder in left:
@@ -91,6 +94,7 @@ class KeyLocks(Generic[K, V]):
                     del holders[key]
                     released += 1
         except Exception:  # noqa: BLE001 - as above
+            self._has_odd = True
             self.forget(batch)
             for key in keys:
                 if self._is_held(key, batch):

@@ -37,6 +37,11 @@ class Limits:
     bulk: int
     patience: float | None
 
+    @property
+    def are_of_source(self) -> bool:
+        """Whether the source limits its calls."""
+        return self.bulk < sys.maxsize
+
 
 def limits_of(source: Source[Any, Any], policy: LoadPolicy) -> Limits:
     """Return the limits of the calls of ``source``: never more than ``policy`` or the source allows."""

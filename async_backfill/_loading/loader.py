@@ -78,7 +78,7 @@ class Loader(Generic[K, V]):
             max_batch=self._max_batch,
             signal=self._signal,
             workers=self._workers,
-            patience=limits.patience,
+            limits=limits,
             now=self._now,
             keeps_context=policy.context == "caller",
         )
