@@ -35,9 +35,9 @@ async_backfill.backfill.readiness
 async_backfill.backfill.trigger
   MissRateTrigger
 async_backfill.contracts
-  AccessCheck Answers Approval AuditSink BoundedStore Clock EvictionOrder ExclusiveJournal FarCopy FarStore
-  Heats Invalidations Journal K K_co KeyType Leases OrderState Page Permits Room Scan Sealing Seconds
-  Selection Source Spawn Store Trigger V V_co V_contra ValueCodec
+  AccessCheck Answers Approval AuditSink BoundedStore CallLimits Clock EvictionOrder ExclusiveJournal FarCopy
+  FarStore Heats Invalidations Journal K K_co KeyType Leases LimitedSource OrderState Page Permits Room Scan
+  Sealing Seconds Selection Source Spawn Store Trigger V V_co V_contra ValueCodec
 async_backfill.errors
   AsyncBackfillError CacheClosedError CircuitOpenError ConfigurationError JournalError
   KeyNotFoundError KeyRefusedError LoadCycleError LoadError LoadTimeoutError MissingExtraError
@@ -49,7 +49,7 @@ async_backfill.far_tier
 async_backfill.outcomes
   ABSENT ELSEWHERE Absent Elsewhere Failed LoadCause MissCause
 async_backfill.policies
-  SELECTIONS BackfillPolicy CircuitPolicy FreshnessPolicy HistoryPolicy LoadPolicy SelectionName
+  SELECTIONS BackfillPolicy CircuitPolicy ContextName FreshnessPolicy HistoryPolicy LoadPolicy SelectionName
 async_backfill.records
   LEGAL_CHANGES AuditRecord BackfillCause BudgetState CircuitState Status
 async_backfill.redis

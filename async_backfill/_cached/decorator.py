@@ -63,7 +63,7 @@ def cached(
     eviction: Eviction = "fifo",
     load: LoadPolicy | None = None,
     freshness: FreshnessPolicy | None = None,
-    concurrency: int = 10,
+    concurrency: int = 100,
     copy: Callable[[Any], Any] | None = None,
 ) -> Callable[[Callable[P, Awaitable[R]]], Cached[P, R]]:
     """Put a `BackfillCache` in front of an async function or method; concurrent equal calls become one.
@@ -96,7 +96,7 @@ def cached(
         ``"s3-fifo"``.
     :param load: how the function is called.
     :param freshness: how long results stay good; by default for ever.
-    :param concurrency: calls of the function at once, for keys that are loaded together.
+    :param concurrency: calls of the function at once.
     :param copy: makes the copy of a result that a caller gets, such as ``copy.deepcopy``; with ``None`` all
         get the result itself.
     :raises ConfigurationError: when a setting is outside what is allowed, or the function takes no

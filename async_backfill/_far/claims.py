@@ -38,6 +38,15 @@ class Claim(Generic[K]):
     outdated: Collection[K] = ()
     stale: StaleCopies[K, Any] = field(default_factory=StaleCopies)
 
+    def of(self, keys: Collection[K]) -> Claim[K]:
+        """Return what a part of the batch with ``keys`` has of it."""
+        return Claim(
+            mine={key: self.mine[key] for key in keys if key in self.mine},
+            borrowed={key: self.borrowed[key] for key in keys if key in self.borrowed},
+            outdated=[key for key in keys if key in self.outdated],
+            stale=self.stale.of(keys),
+        )
+
     def settle(self, batch: Batch[K, V], writes: FarWrites[K, V]) -> None:
         """Queue what follows from the outcome of ``batch``, which has just landed.
 

@@ -136,6 +136,13 @@ class ReadThrough(Generic[K, V]):
         return await self._ask(batch, scope)
 
     async def _ask(self, batch: Batch[K, V], scope: CancelScope) -> Answer[K, V] | Ended[K, V]:
+        most = self._source_calls.max_batch
+        if len(batch.keys) > most and batch.begun is None and not batch.is_landed:
+            # The source takes fewer keys at once than the far tier: each call of it lands by itself.
+            whole = self._claims.pop(batch, None) or Claim[K]()
+            for part, keys in self._parts.split_up(batch, most):
+                self._claims[part] = whole.of(keys)
+            return Answer({})
         answer = await self._source_calls.load(batch, scope)
         # An abandoned call answers after its batch has landed: loads do not usually take so long.
         if self._waits is not None and answer.error is None and not batch.is_landed:

@@ -9,7 +9,7 @@ from async_backfill.contracts import K, V
 from async_backfill.outcomes import Failed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from async_backfill._loading.batch import Batch
     from async_backfill._loading.timed_call import Ended
@@ -52,6 +52,12 @@ class StaleCopies(Generic[K, V]):
                 found[key] = value
                 left[key] = seconds
         return {**copies, **left} if left else copies
+
+    def of(self, keys: Iterable[K]) -> StaleCopies[K, V]:
+        """Return the copies of ``keys`` alone."""
+        some: StaleCopies[K, V] = StaleCopies()
+        some._copies = {key: self._copies[key] for key in keys if key in self._copies}
+        return some
 
     def in_place_of(
         self, answer: Answer[K, V] | Ended[K, V], batch: Batch[K, V]

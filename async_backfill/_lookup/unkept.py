@@ -43,7 +43,8 @@ def one_by_one(keep: Callable[[K], object], keys: Iterable[K], store: Store[K, A
         try:
             keep(key)
         except Exception as error:  # noqa: BLE001 - one key must not cost the others
-            failures[key] = error
+            with suppress(Exception):  # of the hash of the key: it was the failure
+                failures[key] = error
             with suppress(Exception):  # the old value must not outlive the new one
                 store.delete_many((key,))
     return failures

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar, overload
 
+from async_backfill._common.first_failure import raise_first
 from async_backfill._loading.failures import failure_of
 from async_backfill._lookup.copies import copies
 from async_backfill._session.operations import Operations
@@ -53,8 +54,8 @@ class Reads(Operations[K, V]):
         found, missing = self._found(keys)
         if missing:
             values, failures = await self._open().many_misses.answer(missing)
-            for failure in failures.values():
-                raise failure
+            if failures:
+                raise_first(failures)
             found.update(values)
         return self._copies({key: value for key, value in found.items() if value is not ABSENT})
 
@@ -68,10 +69,9 @@ class Reads(Operations[K, V]):
         failures: dict[K, LoadError] = {}
         if missing:
             values, failed = await self._open().many_misses.answer(missing)
-            for key, failure in failed.items():
-                if not isinstance(failure, LoadError):  # the cache was closed
-                    raise failure
-                failures[key] = failure
+            failures = {key: it for key, it in failed.items() if isinstance(it, LoadError)}
+            if len(failures) < len(failed):  # the cache was closed
+                raise_first({key: failed[key] for key in failed if key not in failures})
             found.update(values)
         return Answers(
             values=self._copies({key: value for key, value in found.items() if value is not ABSENT}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from async_backfill._session.parts import Parts
     from async_backfill.contracts import K, Selection, Spawn, V
 
+_LOGGER: Final = logging.getLogger("async_backfill.far")
 _PAGES_OF_A_FREE_SCAN: Final[Mapping[str, Any]] = MappingProxyType(
     {"first_page": 1000, "wrap_after": math.inf}  # what is held in memory does not change
 )
@@ -59,7 +61,10 @@ def make_loader(parts: Parts[K, V], far: OpenTier[K, V] | None, spawn: Spawn) ->
     def landed(batch: Batch[K, V], keys: list[K]) -> None:
         parts.near.keep(batch, keys)
         if far is not None:
-            far.landed(batch, keys)
+            try:
+                far.landed(batch, keys)
+            except Exception:  # the code of a key raised: it costs a copy, never the cache
+                _LOGGER.exception("what a load of %s keys brought is not written to the far tier", len(keys))
 
     def report(call: Ended[K, V]) -> None:
         counters, delivered, batch = parts.counters, call.delivered, call.batch
@@ -79,7 +84,7 @@ def make_loader(parts: Parts[K, V], far: OpenTier[K, V] | None, spawn: Spawn) ->
         report=report,
         spawn=spawn,
         clock=parts.settings.clock,
-        before=(lambda calling, _: calling) if far is None else far.before,
+        before=None if far is None else far.before,
     )
 
 

@@ -17,7 +17,7 @@ from async_backfill.contracts._fleet import (
     ValueCodec,
 )
 from async_backfill.contracts._keys import KeyType
-from async_backfill.contracts._sources import Page, Scan, Source
+from async_backfill.contracts._sources import CallLimits, LimitedSource, Page, Scan, Source
 from async_backfill.contracts._stores import BoundedStore, EvictionOrder, OrderState, Room, Store
 from async_backfill.contracts._types import Clock, K, K_co, Seconds, Spawn, V, V_co, V_contra
 
@@ -27,6 +27,7 @@ __all__ = [
     "Approval",
     "AuditSink",
     "BoundedStore",
+    "CallLimits",
     "Clock",
     "EvictionOrder",
     "ExclusiveJournal",
@@ -39,6 +40,7 @@ __all__ = [
     "K_co",
     "KeyType",
     "Leases",
+    "LimitedSource",
     "OrderState",
     "Page",
     "Permits",

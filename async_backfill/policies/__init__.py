@@ -5,12 +5,13 @@ Where they take seconds they take a `datetime.timedelta` as well; what is kept i
 
 from async_backfill.policies._backfill import SELECTIONS, BackfillPolicy, HistoryPolicy, SelectionName
 from async_backfill.policies._freshness import FreshnessPolicy
-from async_backfill.policies._load import CircuitPolicy, LoadPolicy
+from async_backfill.policies._load import CircuitPolicy, ContextName, LoadPolicy
 
 __all__ = [
     "SELECTIONS",
     "BackfillPolicy",
     "CircuitPolicy",
+    "ContextName",
     "FreshnessPolicy",
     "HistoryPolicy",
     "LoadPolicy",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 from async_backfill._common.validation import (
     convert,
@@ -12,11 +12,15 @@ from async_backfill._common.validation import (
     positive_seconds_or_none,
     seconds,
     whole,
+    whole_or_none,
 )
 from async_backfill.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from async_backfill.contracts import Seconds
+
+ContextName: TypeAlias = Literal["opening", "caller"]
+CONTEXTS: Final[tuple[ContextName, ...]] = get_args(ContextName)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +59,9 @@ class LoadPolicy:
     ``max_batch``
         the largest number of keys in one ``load_many`` call.
     ``concurrency``
-        the largest number of ``load_many`` calls at once. A load that waits for another key of the
-        cache does not count while it waits, so nested loads cannot block each other.
+        the largest number of ``load_many`` calls at once; ``None`` for 10, or for as many as the source says
+        (``CallLimits.concurrency``, with `each` 100). A load that waits for another key of the cache does
+        not count while it waits, so nested loads cannot block each other.
     ``timeout``
         seconds after which a call is cancelled and its callers are freed; ``None`` for no limit. A call that
         goes on nevertheless is *abandoned*: it holds no place, its answer is dropped. While ``concurrency``
@@ -71,14 +76,20 @@ class LoadPolicy:
         next get tries again.
     ``circuit``
         when to stop calling a source that fails; ``None`` for never.
+    ``context``
+        the context variables that a call of the source sees. ``"opening"``: as they were where the cache was
+        opened. ``"caller"``: as they are for the caller who first missed a key of the call, with his tenant
+        or trace; a backfill has those of the opening. Each call has a copy of its own: what it sets there,
+        no other call sees.
     """
 
     max_batch: int = 500
-    concurrency: int = 10
+    concurrency: int | None = None
     timeout: float | None = 30.0
     linger: float = 0.0
     split_failed: bool = False
     circuit: CircuitPolicy | None = None
+    context: ContextName = "opening"
 
     if TYPE_CHECKING:
 
@@ -86,19 +97,23 @@ class LoadPolicy:
             self,
             *,
             max_batch: int = ...,
-            concurrency: int = ...,
+            concurrency: int | None = ...,
             timeout: Seconds | None = ...,
             linger: Seconds = ...,
             split_failed: bool = ...,
             circuit: CircuitPolicy | None = ...,
+            context: ContextName = ...,
         ) -> None: ...
 
     def __post_init__(self) -> None:
         whole("max_batch", self.max_batch, least=1)
-        whole("concurrency", self.concurrency, least=1)
+        whole_or_none("concurrency", self.concurrency, least=1)
         convert(self, timeout=positive_seconds_or_none, linger=seconds)
         flag("split_failed", self.split_failed)
         if not isinstance(self.circuit, CircuitPolicy | None):
             kind = type(self.circuit).__name__
             problem = f"must be a CircuitPolicy or None, not {self.circuit!r} (a {kind})"
             raise ConfigurationError("circuit", problem)
+        if self.context not in CONTEXTS:
+            names = ", ".join(map(repr, CONTEXTS))
+            raise ConfigurationError("context", f"{self.context!r} is not one of {names}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Generic
 
 from async_backfill._common.extras import needed_by
 from async_backfill._common.validation import positive_seconds, seconds, whole
-from async_backfill.contracts import K, Source, V
+from async_backfill.contracts import K, LimitedSource, Source, V
 from async_backfill.errors import ConfigurationError
 
 with needed_by("async_backfill.sources.retrying", "retry", "stamina"):
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["RetryingSource"]
 
 
-class RetryingSource(Generic[K, V]):
+class RetryingSource(LimitedSource, Generic[K, V]):
     """A source that calls ``source`` again when it raises an error of ``on``.
 
     Between two attempts it waits ``wait_initial`` seconds, twice as long each time, at most ``wait_max``,
@@ -45,6 +45,8 @@ class RetryingSource(Generic[K, V]):
         jitter: Seconds = 1.0,
     ) -> None:
         self._source = source
+        if isinstance(source, LimitedSource):
+            self.call_limits = source.call_limits
         self._on = on if isinstance(on, tuple) else (on,)
         _check_kinds(self._on)
         self._attempts = whole("attempts", attempts, least=2)

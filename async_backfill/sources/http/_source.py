@@ -9,7 +9,7 @@ from anyio import create_task_group, move_on_after
 
 from async_backfill._common.other_keys import failures
 from async_backfill._common.validation import positive_seconds, whole
-from async_backfill.contracts import K, Seconds, V
+from async_backfill.contracts import CallLimits, K, LimitedSource, Seconds, V
 from async_backfill.errors import LoadError
 from async_backfill.outcomes import ABSENT, Absent, Failed
 from async_backfill.sources.http._answers import (
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from async_backfill.sources.http._answers import Answer
 
 
-class HTTPSource(Generic[K, V]):
+class HTTPSource(LimitedSource, Generic[K, V]):
     """A source that reads each key from its own URL, or many keys with one batch request.
 
     200 is a value, 404 and 410 mean that the key does not exist, and any other answer fails its key alone.
@@ -96,6 +96,9 @@ class HTTPSource(Generic[K, V]):
         self._batch = batch
         self._headers = OwnHeaders(headers, self._url.authorization)
         self._concurrency = whole("concurrency", concurrency, least=1)
+        # One request a load, so that a slow one delays no key of another.
+        most = 1 if batch is None else batch.max_keys
+        self.call_limits = CallLimits(max_batch=most, concurrency=self._concurrency)
         self._timeout = positive_seconds("timeout", timeout)
         self._max_body = whole("max_body", max_body, least=1)
         self._redirects = redirects_of(redirects)
