@@ -88,7 +88,9 @@ def _dressed(
     invalidate: Callable[..., Coroutine[Any, Any, None]],
 ) -> Any:
     """Return ``look_up`` as ``function`` looks, with the attributes of a cached function."""
-    wrapped: Any = wraps(function)(look_up)
+    texts = [name for name in ("__name__", "__qualname__") if isinstance(getattr(function, name, None), str)]
+    # A mock has something else in their places, which Python refuses.
+    wrapped: Any = wraps(function, assigned=("__module__", "__doc__", "__annotations__", *texts))(look_up)
     wrapped.cache, wrapped.invalidate = cache, invalidate
     return wrapped
 
