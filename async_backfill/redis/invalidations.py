@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn
 
 import msgspec
 
+from async_backfill._common.loose_types import K
 from async_backfill._common.validation import positive_seconds
-from async_backfill.contracts import K
 from async_backfill.redis._keyspace import Keyspace
 from async_backfill.redis.errors import RedisError
 

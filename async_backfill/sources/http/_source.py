@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self
 
 from anyio import create_task_group, move_on_after
 
+from async_backfill._common.loose_types import K, V
 from async_backfill._common.other_keys import failures
 from async_backfill._common.validation import positive_seconds, whole
-from async_backfill.contracts import K, V
 from async_backfill.errors import ConfigurationError, LoadError
 from async_backfill.outcomes import ABSENT, Absent, Failed
 from async_backfill.sources.http._answers import (
