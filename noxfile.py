@@ -45,7 +45,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Types of the package, the benchmarks, the examples in tests/typing and the programs of the documents."""
+    """Types of the package, the benchmarks, the examples in tests/typing, the programs of the documents."""
     session.run("mypy")
     programs = f"{session.create_tmp()}/programs"
     session.run("python", "-m", "tests.typing.documents", programs)

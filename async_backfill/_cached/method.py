@@ -47,7 +47,7 @@ class CachedMethod:
         self.__wrapped__: Any = of_instance.__wrapped__  # type: ignore[attr-defined] # made by `wraps`
         self._of_instance: Any = of_instance
         self._of_static: Any = of_static
-        del self.__dict__["invalidate"]
+        self.invalidate = self._invalidate  # in ``__dict__``, which a decorator above copies
         of_instance.__dict__["method"] = self  # what `BoundMethod.__func__` is
         self._owner = owner
         self._takes_self = takes_self
@@ -79,7 +79,7 @@ class CachedMethod:
         result: Coroutine[Any, Any, Any] = look_up(*args, **named)
         return result
 
-    def invalidate(self, *args: Any, **named: Any) -> Coroutine[Any, Any, None]:
+    def _invalidate(self, *args: Any, **named: Any) -> Coroutine[Any, Any, None]:
         """Remove the result for an instance and arguments."""
         look_up = self._of_instance if self._is_for_an_instance(args) else self._of_static
         result: Coroutine[Any, Any, None] = look_up.invalidate(*args, **named)
