@@ -65,7 +65,7 @@ def cached(
     *,
     key: Callable[..., Hashable] | None = None,
     typed: bool = False,
-    concurrency: int = 10,
+    concurrency: int = 100,
     **settings: Unpack[CacheSettings],
 ) -> Callable[[Callable[P, Awaitable[R]]], Cached[P, R]]: ...
 def cached(
@@ -74,7 +74,7 @@ def cached(
     *,
     key: Callable[..., Hashable] | None = None,
     typed: bool = False,
-    concurrency: int = 10,
+    concurrency: int = 100,
     **settings: Unpack[CacheSettings],
 ) -> object:
     """Put a `BackfillCache` in front of an async function or method; concurrent equal calls become one.
@@ -106,7 +106,7 @@ def cached(
         background.
     :param typed: ``True`` tells arguments apart by their type as well, so that ``1``, ``1.0`` and ``True``
         are three; those inside of an argument are not looked at.
-    :param concurrency: calls of the function at once, for keys that are loaded together.
+    :param concurrency: calls of the function at once.
     :param settings: any other setting of a `BackfillCache` but its source; ``name`` is by default that of the
         function. What takes keys out of the process, such as ``far``, needs a ``key`` for a method.
     :raises ConfigurationError: when a setting is outside what is allowed, or what is decorated is not an

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from async_backfill._cached.explaining import EXPLAINED, Explainer
 from async_backfill._cached.identity import Instance, Instances
-from async_backfill._cached.raising import call_function
 from async_backfill.errors import CacheClosedError, ConfigurationError, KeyNotFoundError
 from async_backfill.outcomes import ABSENT
 from async_backfill.stores.memory import MemoryStore
@@ -122,7 +121,7 @@ class InstanceCalls:
         known, given = key
         if known is None:
             args, named = self._all_arguments.given(given)
-            return await call_function(self._function, args, named)
+            return await self._function(*args, **named)
         instance = known()
         if instance is None:  # it died before the load began, so no caller waits
             raise KeyNotFoundError("the instance is gone", key=key)
@@ -130,7 +129,7 @@ class InstanceCalls:
         if self._instances.is_sweep_due(len(self._store)):
             await self._sweep()
         args, named = self._arguments.given(given)
-        return await call_function(self._function, (instance, *args), named)
+        return await self._function(instance, *args, **named)
 
     async def _sweep(self) -> None:
         """Remove the results of dead instances, which no caller can ask for any more."""

@@ -14,7 +14,6 @@ from async_backfill._cached.fitness import class_around, refuse_unfit
 from async_backfill._cached.instance_calls import InstanceCalls, refuse_for_instances
 from async_backfill._cached.method import CachedMethod
 from async_backfill._cached.own_key import OwnKey, refuse_without_arguments
-from async_backfill._cached.raising import call_function
 from async_backfill.errors import CacheClosedError
 from async_backfill.outcomes import ABSENT
 from async_backfill.sources.callable import each
@@ -100,9 +99,11 @@ def _with_arguments(function: Callable[..., Any], arguments: Arguments, options:
 
     def call(key: Any) -> Awaitable[Any]:
         if arguments.is_one:
-            return call_function(function, (key,), {})
-        return call_function(function, *arguments.given(key))
+            return run(key)
+        args, named = arguments.given(key)
+        return run(*args, **named)
 
+    run: Callable[..., Awaitable[Any]] = function
     explainer = Explainer(name_of(function), arguments)
     cache, _ = _cache_of(function, call, options)
     invalidate = _invalidate(cache, arguments.key, explainer)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from async_backfill._cached.explaining import EXPLAINED
-from async_backfill._cached.raising import call_function
 from async_backfill.errors import ConfigurationError
 from async_backfill.outcomes import ABSENT
 
@@ -54,7 +53,7 @@ class OwnKey:
     async def load(self, key: Hashable) -> Any:
         """Call the function with the arguments of a call in progress."""
         for args, named in self._calls.get(key, {}).values():
-            return await call_function(self._function, args, named)
+            return await self._function(*args, **named)
         problem = "with a key function only a call can load, for its arguments are not in the key; call it"
         raise ConfigurationError(self._explainer.name, problem)
 

@@ -8,26 +8,17 @@ handed to all of them, each time with the traceback that it came with. See decis
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from async_backfill._loading.failures import GivenUpError
 from async_backfill.errors import CircuitOpenError, LoadCycleError, LoadError, LoadTimeoutError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from types import TracebackType
 
-R = TypeVar("R")
-
 _OURS: Final = frozenset({LoadError, LoadTimeoutError, LoadCycleError, CircuitOpenError, GivenUpError})
+_PACKAGE: Final = "async_backfill."
 _LARGEST_PLAIN: Final = Exception.__basicsize__ + struct.calcsize("P")  # with a list of weak references
-
-
-async def call_function(
-    function: Callable[..., Awaitable[R]], args: tuple[Any, ...], named: dict[str, Any]
-) -> R:
-    """Call ``function``; this frame is where a traceback of the function begins."""
-    return await function(*args, **named)
 
 
 def raised_by_function(failure: LoadError) -> Exception | None:
@@ -43,13 +34,17 @@ def raised_by_function(failure: LoadError) -> Exception | None:
 
 
 def _of_the_function(traceback: TracebackType | None) -> TracebackType | None:
-    """Return ``traceback`` without the frames above the call of the function."""
+    """Return ``traceback`` without the frames above the function: ours, and those of whom it reached before."""
     entry = traceback
-    while entry is not None:
-        if entry.tb_frame.f_code is call_function.__code__:
-            return entry
+    while entry is not None and not _is_ours(entry):
         entry = entry.tb_next
-    return traceback
+    while entry is not None and _is_ours(entry):
+        entry = entry.tb_next
+    return entry
+
+
+def _is_ours(entry: TracebackType) -> bool:
+    return str(entry.tb_frame.f_globals.get("__name__")).startswith(_PACKAGE)
 
 
 def _is_plain(kind: type[Exception]) -> bool:
