@@ -34,7 +34,7 @@ def raised_by_function(failure: LoadError) -> Exception | None:
 
 
 def _of_the_function(traceback: TracebackType | None) -> TracebackType | None:
-    """Return ``traceback`` without the frames above the function: ours, and those of whom it reached before."""
+    """Return ``traceback`` without the frames above the function: ours, and of whom it reached before."""
     entry = traceback
     while entry is not None and not _is_ours(entry):
         entry = entry.tb_next

@@ -277,7 +277,9 @@ async def test_a_timeout_a_cycle_and_an_open_circuit_stay_ours():
         load=LoadPolicy(circuit=CircuitPolicy(failures=1)),
     )
     async with slow.cache, circle.cache, broken.cache:
-        assert type(await raised_by(slow, 1)) is LoadTimeoutError
+        late = await raised_by(slow, "tea")
+        assert type(late) is LoadTimeoutError
+        assert "loading 'tea'" in str(late)
         assert type(await raised_by(circle, 1)) is LoadCycleError
         assert type(await raised_by(broken, 1)) is ValueError
         assert type(await raised_by(broken, 1)) is CircuitOpenError
