@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from functools import wraps
+from functools import WRAPPER_ASSIGNMENTS, wraps
 from typing import TYPE_CHECKING, Any, Final
 
 from async_backfill._cache import BackfillCache
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from async_backfill._cached.settings import CacheSettings
 
 _NOT_GIVEN: Final = object()
+_KINDS: Final = {"__name__": str, "__qualname__": str, "__type_params__": tuple}
+"""What Python wants these attributes of a function to be; in their places a mock has mocks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +89,10 @@ def _dressed(
     invalidate: Callable[..., Coroutine[Any, Any, None]],
 ) -> Any:
     """Return ``look_up`` as ``function`` looks, with the attributes of a cached function."""
-    texts = [name for name in ("__name__", "__qualname__") if isinstance(getattr(function, name, None), str)]
-    # A mock has something else in their places, which Python refuses.
-    wrapped: Any = wraps(function, assigned=("__module__", "__doc__", "__annotations__", *texts))(look_up)
+    odd = {name for name, kind in _KINDS.items() if not isinstance(getattr(function, name, None), kind)}
+    wrapped: Any = wraps(function, assigned=[name for name in WRAPPER_ASSIGNMENTS if name not in odd])(
+        look_up
+    )
     wrapped.cache, wrapped.invalidate = cache, invalidate
     return wrapped
 

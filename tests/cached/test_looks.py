@@ -125,13 +125,13 @@ async def test_a_mock_made_after_it_is_async_and_takes_its_arguments():
     fake = mock.create_autospec(square, return_value=1)
     assert await fake(7) == 1
     with pytest.raises(TypeError):
-        fake(7, 8)
+        await fake(7, 8)
 
     for shop in (mock.create_autospec(Shop, instance=True), mock.create_autospec(Shop)()):
         shop.price.return_value = "fake"
         assert await shop.price("a", count=2) == "fake"
         with pytest.raises(TypeError):
-            shop.price("a", "b")
+            await shop.price("a", "b")
         shop.price.assert_awaited_once_with("a", count=2)
 
     with mock.patch.object(Shop, "price", autospec=True) as price:
