@@ -141,21 +141,24 @@ async def test_a_key_function_of_a_method_gets_the_instance_and_may_share_its_re
 
 
 async def test_a_load_takes_the_arguments_of_a_call_that_is_still_there():
-    @cached(key=lambda _: "one", load=LoadPolicy(linger=1))
-    async def ask(connection):
-        connection.asked.append(connection.is_open)
+    @cached(key=lambda _, name: name, concurrency=1, load=LoadPolicy(concurrency=1))
+    async def ask(connection, name):
+        await sleep(1)
+        connection.asked.append((name, connection.is_open))
         return connection
 
-    gone, there = Connection(), Connection()
+    busy, gone, there = Connection(), Connection(), Connection()
     async with ask.cache:
         async with create_task_group() as tasks:
-            first = start(tasks, ask, gone)
-            second = start(tasks, ask, there)
+            start(tasks, ask, busy, "other")  # the one place is taken, so the next load waits
+            await sleep(0.1)
+            first = start(tasks, ask, gone, "one")
+            second = start(tasks, ask, there, "one")
             await sleep(0.1)
             first.cancel()
             gone.is_open = False
         assert second.outcome is there
-    assert (gone.asked, there.asked) == ([], [True])
+    assert (gone.asked, there.asked) == ([], [("one", True)])
 
 
 async def test_arguments_of_calls_that_are_over_are_forgotten():
