@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tarfile
+import tempfile
 from pathlib import Path
 
 import nox
@@ -56,11 +57,11 @@ def types(session: nox.Session) -> None:
 def pyright(session: nox.Session) -> None:
     """The programs of the documents under pyright, the checker of many editors."""
     session.install("pyright[nodejs]")
-    programs = f"{session.create_tmp()}/programs"
-    session.run(sys.executable, "-m", "tests.typing.documents", programs, external=True)
-    with session.chdir(programs):  # by name, or it would take the whole repository for the project
-        files = sorted(path.name for path in Path().glob("*.py"))
-        session.run("pyright", "--pythonpath", sys.executable, *session.posargs, *files)
+    # Not below .nox: pyright passes by what lies in a folder whose name begins with a dot.
+    with tempfile.TemporaryDirectory() as programs:
+        session.run(sys.executable, "-m", "tests.typing.documents", programs, external=True)
+        with session.chdir(programs):
+            session.run("pyright", "--pythonpath", sys.executable, *session.posargs)
 
 
 @nox.session
