@@ -2,6 +2,7 @@
 
 from async_backfill._cache import BackfillCache
 from async_backfill._cached.decorator import cached
+from async_backfill._cached.registry import CacheRegistry
 from async_backfill.backfill.readiness import Readiness, ReadinessPolicy, ReadinessState
 from async_backfill.contracts import Answers
 from async_backfill.errors import (
@@ -45,6 +46,7 @@ __all__ = [
     "BackfillPolicy",
     "BudgetState",
     "CacheClosedError",
+    "CacheRegistry",
     "CircuitOpenError",
     "CircuitPolicy",
     "CircuitState",

@@ -18,8 +18,8 @@ import async_backfill
 PUBLIC = """
 async_backfill
   Answers AsyncBackfillError AuditRecord BackfillCache BackfillCause BackfillPolicy BudgetState
-  CacheClosedError CircuitOpenError CircuitPolicy CircuitState ConfigurationError Failed FarTier
-  FreshnessPolicy HistoryPolicy JournalError KeyNotFoundError KeyRefusedError LoadCycleError LoadError
+  CacheClosedError CacheRegistry CircuitOpenError CircuitPolicy CircuitState ConfigurationError Failed
+  FarTier FreshnessPolicy HistoryPolicy JournalError KeyNotFoundError KeyRefusedError LoadCycleError LoadError
   LoadPolicy LoadTimeoutError MappingSource MemoryStore MissCause MissingExtraError Readiness
   ReadinessPolicy ReadinessState ScenarioError SimulatedSource Stats Status StoreError WeighedStore
   cached each

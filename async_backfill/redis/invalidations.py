@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn
 import msgspec
 
 from async_backfill._common.line_a_second import LineASecond
+from async_backfill._common.loose_types import K
 from async_backfill._common.validation import positive_seconds
-from async_backfill.contracts import AccessCheck, K
+from async_backfill.contracts import AccessCheck
 from async_backfill.redis._keyspace import Keyspace
 from async_backfill.redis._rights import MissingRights
 from async_backfill.redis._signing import SIGNATURE, Signer

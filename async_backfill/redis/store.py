@@ -6,7 +6,8 @@ import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic
 
-from async_backfill.contracts import AccessCheck, FarCopy, K, Sealing, V
+from async_backfill._common.loose_types import K, V
+from async_backfill.contracts import AccessCheck, FarCopy, Sealing
 from async_backfill.redis._bounded import TextTooLongError
 from async_backfill.redis._envelope import Envelopes, Sealed
 from async_backfill.redis._keyspace import Keyspace

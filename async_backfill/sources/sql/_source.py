@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, cast
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
+from async_backfill._common.loose_types import K, V
 from async_backfill._common.validation import text, whole
-from async_backfill.contracts import K, Page, Seconds, V
+from async_backfill.contracts import Page, Seconds
 from async_backfill.errors import ConfigurationError
 from async_backfill.sources.sql._database import Database, open_database, query_keys_of
 from async_backfill.sources.sql._kinds import load_by_kind

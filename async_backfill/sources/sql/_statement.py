@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, cast
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
 
+from async_backfill._common.loose_types import K, V
 from async_backfill._common.validation import text
-from async_backfill.contracts import K, V
 from async_backfill.errors import ConfigurationError
 from async_backfill.sources.sql._database import Database, query_keys_of
 from async_backfill.sources.sql._kinds import load_by_kind
