@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from async_backfill._loading.batch import Batch
     from async_backfill._loading.timed_call import Ended
+    from async_backfill._session.opened_in import OpenedIn
     from async_backfill._session.parts import Parts
     from async_backfill.contracts import K, Selection, Spawn, V
 
@@ -142,7 +143,7 @@ def make_backfiller(
 
 
 def make_misses(
-    parts: Parts[K, V], loader: Loader[K, V], backfiller: Backfiller[K] | None
+    parts: Parts[K, V], loader: Loader[K, V], backfiller: Backfiller[K] | None, opened_in: OpenedIn
 ) -> tuple[Misses[K, V], ManyMisses[K, V]]:
     """Return what answers a miss of one key, and the misses of several keys at once."""
     settings, near = parts.settings, parts.near
@@ -174,7 +175,15 @@ def make_misses(
 
     along = None if parts.successors is None else companions
     return (
-        Misses(paths, loader, miss_watch=watch, counters=parts.counters, heat=parts.heat, companions=along),
+        Misses(
+            paths,
+            loader,
+            miss_watch=watch,
+            counters=parts.counters,
+            heat=parts.heat,
+            companions=along,
+            opened_in=opened_in,
+        ),
         ManyMisses(paths, loader, miss_watch=watch, counters=parts.counters, companions=along),
     )
 
