@@ -16,7 +16,6 @@ from anyio import (
     current_time,
     get_cancelled_exc_class,
     move_on_after,
-    sleep_forever,
 )
 from anyio.lowlevel import current_token
 
@@ -103,7 +102,7 @@ class Keeper:
                     for work in self._waiting:
                         group.start_soon(work)
                     try:
-                        await sleep_forever()
+                        await Event().wait()  # no timer: whoever makes time jump would end it
                     finally:
                         self._end()
         except BaseExceptionGroup as errors:

@@ -56,27 +56,29 @@ def open_far(parts: Parts[K, V], spawn: Spawn) -> OpenTier[K, V] | None:
 
 def make_loader(parts: Parts[K, V], far: OpenTier[K, V] | None, spawn: Spawn) -> Loader[K, V]:
     """Return the loader; it reads through ``far``, and what it lands goes to the near tier and there."""
+    # Its tasks must not hold `parts`, or a cache that is dropped while it is open would never be let go.
+    near, counters, reports = parts.near, parts.counters, parts.reports
 
     def landed(batch: Batch[K, V], keys: list[K]) -> None:
-        parts.near.keep(batch, keys)
+        near.keep(batch, keys)
         if far is not None:
             far.landed(batch, keys)
 
     def report(call: Ended[K, V]) -> None:
-        counters, delivered, batch = parts.counters, call.delivered, call.batch
+        delivered, batch = call.delivered, call.batch
         counters.source_calls += 1
         counters.keys[batch.cause] += len(delivered)
         if batch.along:
             guessed = sum(key in batch.along for key in delivered)
             counters.keys[batch.cause] -= guessed
             counters.keys[LoadCause.BACKFILL] += guessed
-        if parts.reports.notify is not None:
-            parts.reports.notify(call.event())
+        if reports.notify is not None:
+            reports.notify(call.event())
 
     return Loader(
         parts.settings.source,
         policy=parts.settings.load,
-        landed=parts.near.keep if far is None else landed,
+        landed=near.keep if far is None else landed,
         report=report,
         spawn=spawn,
         clock=parts.settings.clock,
