@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from async_backfill.redis.errors import RedisReplyError, RedisUnavailableError
 
@@ -12,6 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from async_backfill.redis._wire import Reply
+
+
+_ELSEWHERE: Final = (
+    "the connection is used in another event loop, which has not ended: make one for each event loop"
+)
 
 
 class Link(Protocol):
@@ -50,10 +56,34 @@ class LinkPool:
 
     def __init__(self, dial: Callable[[], Awaitable[Link]], *, size: int) -> None:
         self._dial = dial
-        self._places = asyncio.Semaphore(size)
+        self._size = size
+        self._process = os.getpid()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._inherited: list[object] = []
+        self._closed = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._places = asyncio.Semaphore(self._size)
         self._idle: list[Link] = []
         self._dialing: asyncio.Task[None] | None = None
-        self._closed = False
+
+    def _come_here(self) -> None:
+        """Begin anew in another event loop or process: what was connected there cannot be used here.
+
+        :raises RedisUnavailableError: when the other event loop has not ended.
+        """
+        loop, process = asyncio.get_running_loop(), os.getpid()
+        if loop is self._loop and process == self._process:
+            return
+        if process != self._process:
+            # Kept: to close what the parent has open would close it for the parent, too.
+            self._inherited += self._idle, self._dialing, self._loop
+        elif self._loop is not None and not self._loop.is_closed():
+            raise RedisUnavailableError(_ELSEWHERE)
+        if self._loop is not None:
+            self._begin()
+        self._loop, self._process = loop, process
 
     @asynccontextmanager
     async def link(self) -> AsyncIterator[Link]:
@@ -61,6 +91,7 @@ class LinkPool:
 
         :raises RedisUnavailableError: when none can be opened, or the pool is closed.
         """
+        self._come_here()
         # The next command would read the reply to a cancelled one: see decision 40 in notes.md.
         async with self._places:
             link = await self._take()
@@ -77,6 +108,7 @@ class LinkPool:
     async def aclose(self) -> None:
         """Close all connections, lent ones once they are returned; waiting callers fail."""
         self._closed = True
+        self._come_here()
         if self._dialing is not None:
             self._dialing.cancel()
             with suppress(asyncio.CancelledError, Exception):

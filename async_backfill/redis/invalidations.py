@@ -6,10 +6,12 @@ import asyncio
 import logging
 import random
 import secrets
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn
 
 import msgspec
 
+from async_backfill._common.each_process import EachProcess
 from async_backfill._common.validation import positive_seconds
 from async_backfill.contracts import K
 from async_backfill.redis._keyspace import Keyspace
@@ -64,7 +66,7 @@ class RedisInvalidations(Generic[K]):
         self._keyspace: Keyspace[K] = Keyspace(namespace, key_type)
         self._channel = self._keyspace.name("invalidations")
         self._bound = positive_seconds("bound", bound)
-        self._sender = secrets.token_bytes(_SENDER)
+        self._sender = EachProcess(partial(secrets.token_bytes, _SENDER))
 
     async def publish(self, keys: Sequence[K] | None, /) -> None:
         """Tell all other caches to forget ``keys``; ``None`` means every key.
@@ -75,7 +77,7 @@ class RedisInvalidations(Generic[K]):
         packed, refusal = ([], None) if keys is None else self._keyspace.packed(keys)
         messages: Iterable[list[bytes] | None] = (None,) if keys is None else _messages(packed)
         for message in messages:
-            payload = self._sender + _VERSION + msgspec.msgpack.encode(message)
+            payload = self._sender.get() + _VERSION + msgspec.msgpack.encode(message)
             await self._connection.execute("PUBLISH", self._channel, payload)
         if refusal is not None:
             raise refusal
@@ -117,10 +119,10 @@ class RedisInvalidations(Generic[K]):
                 due += self._bound
 
     def _hear(self, payload: bytes, forget: Callable[[Sequence[K] | None], None]) -> None:
-        if payload[:_SENDER] == self._sender:
+        if payload[:_SENDER] == self._sender.get():
             return
         try:
-            packed = msgspec.msgpack.decode(payload[len(self._sender + _VERSION) :], type=list[bytes] | None)
+            packed = msgspec.msgpack.decode(payload[_SENDER + len(_VERSION) :], type=list[bytes] | None)
             is_ours = payload[_SENDER : _SENDER + 1] == _VERSION
             keys = None if packed is None or not is_ours else [self._keyspace.unpack(key) for key in packed]
         except ValueError:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from anyio import to_thread
 
+from async_backfill._common.each_process import EachProcess
 from async_backfill.errors import LoadError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class LeftReads:
 
     def __init__(self, path: AnyPath) -> None:
         self._path = path
-        self._lock = Lock()
+        self._lock = EachProcess(Lock)  # another thread may hold it at a fork
         self._left = 0
 
     async def run(self, read: Callable[[], T]) -> T:
@@ -40,16 +41,17 @@ class LeftReads:
             still = f"{self._left} reads of it were cancelled and have not ended"
             raise LoadError(f"{self._path}: not read, because {still}; is the disk there?")
         is_running = is_left = False
+        lock = self._lock.get()
 
         def counted() -> T:
             nonlocal is_running
-            with self._lock:
+            with lock:
                 is_running = True
                 self._left += is_left
             try:
                 return read()
             finally:
-                with self._lock:
+                with lock:
                     is_running = False
                     self._left -= is_left
 
@@ -59,7 +61,7 @@ class LeftReads:
             has_ended = True
         finally:
             if not has_ended:
-                with self._lock:
+                with lock:
                     is_left = True
                     self._left += is_running
         return result

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self
 
 from anyio import create_task_group, move_on_after
+from anyio.lowlevel import current_token
 
 from async_backfill._common.other_keys import failures
 from async_backfill._common.validation import positive_seconds, whole
@@ -98,6 +100,7 @@ class HTTPSource(Generic[K, V]):
         self._retry = retry or RetryPolicy()
         self._values: ValueReader[V] = ValueReader(value_type)
         self._service: _Service | None = None
+        self._left: list[_Service] = []
         self._is_closed = False
 
     def __repr__(self) -> str:
@@ -120,7 +123,7 @@ class HTTPSource(Generic[K, V]):
         """Close all connections; loads in progress and later ones fail, until the source is opened again."""
         self._is_closed = True
         service, self._service = self._service, None
-        if service is not None:
+        if service is not None and service.opened_in == (os.getpid(), current_token().native_token):
             await service.exchange.aclose()
 
     async def load_many(self, keys: Sequence[K], /) -> Mapping[K, V | Failed]:
@@ -151,6 +154,15 @@ class HTTPSource(Generic[K, V]):
     def _opened(self) -> _Service:
         if self._is_closed:
             raise LoadError(f"{self._url.shown}: the source is closed: use it inside 'async with'")
+        here = os.getpid(), current_token().native_token
+        if self._service is not None and self._service.opened_in != here:
+            process, loop = self._service.opened_in
+            if process == here[0] and not loop.is_closed():
+                which = "is used in another event loop, which has not ended: make one for each event loop"
+                raise LoadError(f"{self._url.shown}: the source {which}")
+            # Kept, as after a fork: to let a connection of the parent go may close it for the parent, too.
+            self._left.append(self._service)
+            self._service = None
         if self._service is None:
             exchange = Exchange(
                 self._url.of("key"),
@@ -160,7 +172,8 @@ class HTTPSource(Generic[K, V]):
                 connections=self._concurrency,
                 ssl_context=self._ssl_context,
             )
-            self._service = _Service(exchange, Attempts(self._retry, concurrency=self._concurrency))
+            attempts = Attempts(self._retry, concurrency=self._concurrency)
+            self._service = _Service(exchange, attempts, here)
         return self._service
 
     def _jobs(self, keys: Sequence[K], answers: dict[K, V | Failed | Absent]) -> Iterator[dict[K, str]]:
@@ -210,6 +223,7 @@ class HTTPSource(Generic[K, V]):
 class _Service(NamedTuple):
     exchange: Exchange
     attempts: Attempts
+    opened_in: tuple[int, Any]
 
     async def ask(self, request: BatchRequest, place: str) -> Answer:
         return await self.attempts.ask(lambda: self.exchange.ask(request, place), place)

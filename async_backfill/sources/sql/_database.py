@@ -17,7 +17,7 @@ from async_backfill._common.extras import needed_by
 from async_backfill._common.validation import positive_seconds_or_none, whole
 from async_backfill.errors import ConfigurationError
 from async_backfill.sources.sql._errors import TROUBLE, is_lost, refusal
-from async_backfill.sources.sql._query import Query, Rows, note_connect
+from async_backfill.sources.sql._query import EngineUse, Query, Rows, note_connect
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -79,6 +79,7 @@ class Database:
             )
         seconds = positive_seconds_or_none("timeout", timeout)
         self._engine = engine
+        self._use = EngineUse(engine)
         if not sa.event.contains(engine.sync_engine, "do_connect", note_connect):
             sa.event.listen(engine.sync_engine, "do_connect", note_connect)
         self.is_postgres = engine.dialect.name == _POSTGRES
@@ -104,6 +105,7 @@ class Database:
 
         :param plain: whether rows are the driver's own, as in `Query`.
         """
+        self._use.come_here()
         for is_last in (False, True):
             query = Query(self._engine, [*self._limits, (statement, parameters)], plain=plain)
             try:
