@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Generic
 
 from anyio import CancelScope, Event
 
+from async_backfill._session.backends import require_trio
 from async_backfill._session.engine import Engine
 from async_backfill._session.keeper import Keeper
 from async_backfill._session.opened_in import OpenedIn, call_soon, lose_in_forks
@@ -46,6 +47,8 @@ class Opening(Generic[K, V]):
 
     def __init__(self, parts: Parts[K, V], lost: Callable[[str], object]) -> None:
         self.opened_in = OpenedIn()
+        if self.opened_in.is_trio:
+            require_trio(parts.settings)
         self.is_open = self.is_closing = False
         self._reports = parts.reports
         self._lost = lost

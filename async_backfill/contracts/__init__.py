@@ -18,7 +18,7 @@ from async_backfill.contracts._fleet import (
 from async_backfill.contracts._keys import KeyType
 from async_backfill.contracts._sources import Page, Scan, Source
 from async_backfill.contracts._stores import BoundedStore, EvictionOrder, OrderState, Room, Store
-from async_backfill.contracts._types import Clock, K, K_co, Spawn, V, V_co, V_contra
+from async_backfill.contracts._types import Clock, K, K_co, NeedsAsyncio, Spawn, V, V_co, V_contra
 
 __all__ = [
     "Answers",
@@ -36,6 +36,7 @@ __all__ = [
     "K_co",
     "KeyType",
     "Leases",
+    "NeedsAsyncio",
     "OrderState",
     "Page",
     "Permits",

@@ -13,7 +13,7 @@ import msgspec
 
 from async_backfill._common.each_process import EachProcess
 from async_backfill._common.validation import positive_seconds
-from async_backfill.contracts import K
+from async_backfill.contracts import K, NeedsAsyncio
 from async_backfill.redis._keyspace import Keyspace
 from async_backfill.redis.errors import RedisError
 
@@ -33,7 +33,7 @@ _BETWEEN_WARNINGS: Final = 1.0
 _LOGGER: Final = logging.getLogger("async_backfill.far")
 
 
-class RedisInvalidations(Generic[K]):
+class RedisInvalidations(NeedsAsyncio, Generic[K]):
     """Invalidations on a channel of Redis; implements `Invalidations`.
 
     While the connection is up, a message arrives once, after the latency of the network. When the connection

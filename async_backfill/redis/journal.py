@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import to_thread
 
 from async_backfill._common.journal_format import JournalKeys, decode, encode
+from async_backfill.contracts import NeedsAsyncio
 from async_backfill.errors import JournalError
 from async_backfill.redis._keyspace import Keyspace
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["RedisJournal"]
 
 
-class RedisJournal:
+class RedisJournal(NeedsAsyncio):
     """A journal of hot keys in one Redis value; implements `Journal`.
 
     Caches that save under the same name replace each other's heats. That does no harm where requests are

@@ -6,7 +6,7 @@ import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic
 
-from async_backfill.contracts import FarCopy, K, Sealing, V
+from async_backfill.contracts import FarCopy, K, NeedsAsyncio, Sealing, V
 from async_backfill.redis._bounded import TextTooLongError
 from async_backfill.redis._envelope import Envelopes, Sealed
 from async_backfill.redis._keyspace import Keyspace
@@ -27,7 +27,7 @@ _MOST: Final = 500  # keys of one command: more would block the server for long,
 _PAGE: Final = 1_000
 
 
-class RedisStore(Sealing[K, V], Generic[K, V]):
+class RedisStore(NeedsAsyncio, Sealing[K, V], Generic[K, V]):
     """A store of copies in Redis for the far tier (L2); implements `FarStore` and `Sealing`.
 
     Keys that are equal in Python, with the same hash, have one entry, and others never do. A key that it

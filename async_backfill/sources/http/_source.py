@@ -10,7 +10,7 @@ from anyio.lowlevel import current_token
 
 from async_backfill._common.other_keys import failures
 from async_backfill._common.validation import positive_seconds, whole
-from async_backfill.contracts import K, V
+from async_backfill.contracts import K, NeedsAsyncio, V
 from async_backfill.errors import ConfigurationError, LoadError
 from async_backfill.outcomes import ABSENT, Absent, Failed
 from async_backfill.sources.http._answers import (
@@ -45,7 +45,7 @@ def key_text(key: object) -> str:
     raise KeyTextError(f"the key is a {type(key).__name__}, neither text nor a whole number: set key_text")
 
 
-class HTTPSource(Generic[K, V]):
+class HTTPSource(NeedsAsyncio, Generic[K, V]):
     """A source that reads each key from its own URL, or many keys with one batch request.
 
     200 is a value, 404 and 410 mean that the key does not exist, and any other answer fails its key alone.
@@ -163,6 +163,8 @@ class HTTPSource(Generic[K, V]):
             # Kept, as after a fork: to let a connection of the parent go may close it for the parent, too.
             self._left.append(self._service)
             self._service = None
+        if not hasattr(here[1], "is_closed"):
+            raise LoadError(f"{self._url.shown}: the source needs asyncio, which does not run here")
         if self._service is None:
             exchange = Exchange(
                 self._url.of("key"),

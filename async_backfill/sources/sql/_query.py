@@ -137,7 +137,10 @@ class EngineUse:
 
         :raises RuntimeError: when the other event loop has not ended.
         """
-        loop, process = asyncio.get_running_loop(), os.getpid()
+        try:
+            loop, process = asyncio.get_running_loop(), os.getpid()
+        except RuntimeError:
+            raise RuntimeError("a source of SQL needs asyncio, which does not run here") from None
         if loop is self._loop and process == self._process:
             return
         if process != self._process:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from async_backfill._common.validation import text, whole
-from async_backfill.contracts import K, Page, V
+from async_backfill.contracts import K, NeedsAsyncio, Page, V
 from async_backfill.errors import ConfigurationError
 from async_backfill.sources.sql._database import Database, open_database, query_keys_of
 from async_backfill.sources.sql._pages import Pages
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 AnyTable: TypeAlias = "str | sa.FromClause"
 
 
-class SQLSource(Generic[K, V]):
+class SQLSource(NeedsAsyncio, Generic[K, V]):
     """A source and scan over a table or view, in the order of its keys.
 
     A batch is one query, ``= ANY`` on PostgreSQL and ``IN`` elsewhere, or several of ``query_keys`` keys
