@@ -15,9 +15,15 @@ from async_backfill.backfill.audit_file import AuditFile
 from async_backfill.testing import GatedSource
 from tests.callers import start
 
-pytestmark = pytest.mark.asyncio
+pytestmark = pytest.mark.anyio
 
 ROWS = dict.fromkeys("abcdef", 1)
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request):
+    """Run each test on both, in real time: a thread works on the file."""
+    return request.param
 
 
 def record(number, **facts):
