@@ -123,8 +123,12 @@ class HTTPSource(NeedsAsyncio, Generic[K, V]):
         """Close all connections; loads in progress and later ones fail, until the source is opened again."""
         self._is_closed = True
         service, self._service = self._service, None
-        if service is not None and service.opened_in == (os.getpid(), current_token().native_token):
+        if service is None:
+            return
+        if service.opened_in == (os.getpid(), current_token().native_token):
             await service.exchange.aclose()
+        else:
+            self._left.append(service)  # as in `_opened`
 
     async def load_many(self, keys: Sequence[K], /) -> Mapping[K, V | Failed]:
         """Return the values of those ``keys`` that the service has; a key that could not be read is `Failed`.
