@@ -14,16 +14,11 @@ from async_backfill import AuditRecord, BackfillCache, BackfillCause, MappingSou
 from async_backfill.backfill.audit_file import AuditFile
 from async_backfill.testing import GatedSource
 from tests.callers import start
+from tests.real_time import anyio_backend  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.anyio
 
 ROWS = dict.fromkeys("abcdef", 1)
-
-
-@pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request):
-    """Run each test on both, in real time: a thread works on the file."""
-    return request.param
 
 
 def record(number, **facts):

@@ -35,7 +35,8 @@ SQL = """
     from async_backfill.sources.sql import SQLSource
 
     generated = "SELECT 'k' || n AS id, n::text AS name FROM generate_series(0, 49) AS n"
-    tables = ["rows", sa.text(generated).columns(sa.column("id", sa.Text), sa.column("name", sa.Text)).subquery()]
+    columns = sa.column("id", sa.Text), sa.column("name", sa.Text)
+    tables = ["rows", sa.text(generated).columns(*columns).subquery()]
     engines = [create_async_engine(url, pool_size=1, max_overflow=0) for url in sys.argv[1:]]
     sources = [
         SQLSource(engine, table, key="id", value="name")
