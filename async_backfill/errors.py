@@ -96,7 +96,7 @@ class MissingExtraError(AsyncBackfillError, ModuleNotFoundError):
 
 
 class CacheClosedError(AsyncBackfillError, RuntimeError):
-    """The cache is not open here: not yet, no longer, or in another event loop or process, as the text says."""
+    """The cache is not open here: not yet, no longer, or in another event loop or process; its text says."""
 
 
 class KeyNotFoundError(AsyncBackfillError, LookupError):

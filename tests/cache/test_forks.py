@@ -13,7 +13,7 @@ from tests.forked import printed_by
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
 
 
-def test_a_forked_process_is_told_that_the_open_cache_is_not_open_there_and_may_open_it():
+def test_in_a_forked_process_an_open_cache_is_closed_and_may_be_opened():
     lines = printed_by("""
         async def main():
             cache = BackfillCache(MappingSource({"a": 1, "b": 2}))
@@ -82,7 +82,7 @@ def test_forked_workers_open_an_inherited_cache_each_with_names_and_draws_of_its
     assert lines == ["{1}", "True", "3"]
 
 
-def test_forked_workers_read_a_packed_file_that_was_opened_before_each_at_its_own_place(tmp_path):
+def test_forked_workers_read_a_packed_file_each_at_its_own_place(tmp_path):
     path = tmp_path / "rows.jsonl.gz"
     with gzip.open(path, "wt") as file:
         for number in range(800):
