@@ -54,6 +54,10 @@ class Keeper:
         self.is_over = False
         self.over: Callable[[], object] = _nothing
         self.errors: tuple[BaseException, ...] = ()
+        self._task: object = None
+
+    def start(self) -> None:
+        """Start the task that the others run in."""
         self._task = _start(self._run)
 
     def spawn(self, work: Work) -> None:

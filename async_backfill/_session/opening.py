@@ -70,6 +70,7 @@ class Opening(Generic[K, V]):
         # On trio what fails cancels the body of `async with`. On asyncio no scope can be left open in a task
         # that may end before the cache is closed.
         self._body = CancelScope() if self.opened_in.is_trio else None
+        keeper.start()
         if self._body is not None:
             self._body.__enter__()
         lose_in_forks(self)
@@ -133,9 +134,10 @@ class Opening(Generic[K, V]):
 
     def forked(self) -> None:
         """Take note that this is another process, where no task of the cache runs."""
-        self.is_open = False
         self._dropped.detach()
-        self._lost(_FORKED)
+        if not self.is_closing:
+            self.is_open = False
+            self._lost(_FORKED)
 
     @property
     def is_over(self) -> bool:
