@@ -11,9 +11,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from async_backfill.sources.sql import SQLSource, open_database
 from tests.forked import printed_by
+from tests.sources.sql_tables import execute
 
 no_forks = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
 
@@ -70,21 +73,40 @@ def test_an_engine_that_was_used_before_a_fork_works_in_each_process(rows_file, 
     assert printed_by(SQL, f"sqlite+aiosqlite:///{rows_file}", server) == ["right"] * 3
 
 
-def test_an_engine_in_use_in_an_event_loop_is_refused_in_another(rows_file):
+def test_an_engine_in_use_in_an_event_loop_is_refused_in_another(postgres_url):
+    opening = open_database(postgres_url)
+
     async def opened():
-        return await held.__aenter__()
+        return await opening.__aenter__()
 
     first, second = asyncio.SelectorEventLoop(), asyncio.SelectorEventLoop()
-    held = open_database(f"sqlite:///{rows_file}")
-    source = SQLSource(first.run_until_complete(opened()), "rows", key="id", value="name")
+    rows = sa.text("SELECT 1 AS id, 2 AS name").columns(sa.column("id", sa.Integer), sa.column("name"))
+    source = SQLSource(first.run_until_complete(opened()), rows.subquery(), key="id", value="name")
 
-    assert first.run_until_complete(source.load_many(["k1"])) == {"k1": "1"}
+    assert first.run_until_complete(source.load_many([1])) == {1: 2}
     with pytest.raises(RuntimeError, match=r"used in another event loop.*one engine for each"):
-        second.run_until_complete(source.load_many(["k1"]))
-    assert first.run_until_complete(source.load_many(["k2"])) == {"k2": "2"}
-    first.run_until_complete(held.__aexit__(None, None, None))
+        second.run_until_complete(source.load_many([1]))
+    assert first.run_until_complete(source.load_many([1])) == {1: 2}
+    first.run_until_complete(opening.__aexit__(None, None, None))
     for loop in (first, second):
         loop.close()
+
+
+def test_a_database_in_memory_stays_in_one_event_loop_after_another():
+    engine = create_async_engine("sqlite+aiosqlite://")
+    source = SQLSource(engine, "rows", key="id", value="name")
+
+    async def fill():
+        await execute(engine, "CREATE TABLE rows (id INTEGER, name TEXT)")
+        await execute(engine, "INSERT INTO rows VALUES (1, 'one')")
+        return await source.load_many([1])
+
+    async def read():
+        found = await source.load_many([1])
+        await engine.dispose()
+        return found
+
+    assert asyncio.run(fill()) == asyncio.run(read()) == {1: "one"}
 
 
 HTTP = """

@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from anyio import CancelScope, move_on_after
+from sqlalchemy.pool import NullPool, StaticPool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,6 +30,8 @@ _LEAVING: Final = (
 _ELSEWHERE: Final = (
     "the engine is used in another event loop, which has not ended: make one engine for each event loop"
 )
+
+_OF_NO_LOOP: Final = (NullPool, StaticPool)  # one keeps nothing, one the database that is in memory
 
 _running: ContextVar[Query | None] = ContextVar("_running", default=None)
 
@@ -141,7 +144,7 @@ class EngineUse:
             loop, process = asyncio.get_running_loop(), os.getpid()
         except RuntimeError:
             raise RuntimeError("a source of SQL needs asyncio, which does not run here") from None
-        if loop is self._loop and process == self._process:
+        if process == self._process and (loop is self._loop or isinstance(self._engine.pool, _OF_NO_LOOP)):
             return
         if process != self._process:
             self._inherited += self._pool, self._loop  # to let them go may close them for the parent, too
