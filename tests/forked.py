@@ -9,6 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
+_OF_FORKS = "ignore:This process:DeprecationWarning"  # from Python 3.12 on, where a thread is left
 _BEGIN = """
 import asyncio, os, sys
 from async_backfill import *
@@ -38,7 +39,7 @@ def printed_by(program: str, *arguments: str) -> list[str]:
     """Run ``program`` after the definition of ``in_child``, and return the lines that it prints."""
     source = _BEGIN + textwrap.dedent(program)
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", source, *arguments],
+        [sys.executable, "-W", "error", "-W", _OF_FORKS, "-c", source, *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
