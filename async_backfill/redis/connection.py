@@ -43,11 +43,11 @@ def connect(url: str, *, max_connections: int = 8, connect_timeout: float = 2.0)
 
 
 class RedisConnection:
-    """Sends commands to a server, over a few sockets; use it in one event loop, and `aclose` it.
+    """Sends commands to a server, over a few sockets; use it in one event loop, and `aclose` it there.
 
     A command has no deadline of its own: use `anyio.move_on_after` or `anyio.fail_after`. One that is
-    cancelled takes its socket with it, so its answer can never be that of another command.
-    Everything raises `RedisUnavailableError` when no answer came, and `RedisReplyError` when the server
+    cancelled takes its socket with it, so its answer can never be that of another command. After a fork each
+    process connects anew. Everything raises `RedisUnavailableError` when no answer came, and `RedisReplyError` when the server
     refused. See `connect` for the parameters.
     """
 
