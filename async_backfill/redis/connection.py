@@ -47,8 +47,8 @@ class RedisConnection:
 
     A command has no deadline of its own: use `anyio.move_on_after` or `anyio.fail_after`. One that is
     cancelled takes its socket with it, so its answer can never be that of another command. After a fork each
-    process connects anew. Everything raises `RedisUnavailableError` when no answer came, and `RedisReplyError` when the server
-    refused. See `connect` for the parameters.
+    process connects anew. Everything raises `RedisUnavailableError` when no answer came, and
+    `RedisReplyError` when the server refused. See `connect` for the parameters.
     """
 
     def __init__(self, url: str, *, max_connections: int = 8, connect_timeout: float = 2.0) -> None:
