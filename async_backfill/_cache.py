@@ -41,8 +41,8 @@ class BackfillCache(Reads[K, V]):
     bulk: a *backfill*. After ``max_backfills`` of them a person must approve more.
 
     It can be opened again after it was closed, also in another event loop; what it holds stays. It
-    must be used from one event loop at a time. Keys are told apart as in any ``dict``, by ``==``
-    and ``hash``.
+    must be used from one event loop at a time; on asyncio any task may open or close it, on trio
+    the one that opened it must close it. Keys are told apart as in any ``dict``, by ``==`` and ``hash``.
 
     All readers of a key get the same object, as from a ``dict``: who changes what he got changes it for all.
     Take immutable values, or set ``copy``.

@@ -19,7 +19,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -42,7 +42,22 @@ __all__ = [
 
 
 class AsyncBackfillError(Exception):
-    """The base of every error that this package raises on purpose."""
+    """The base of every error that this package raises on purpose.
+
+    It can be copied and pickled with all that it says, for example to leave a process pool. As with any
+    exception of Python, its ``__cause__`` stays behind.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Not by calling the class again: some of them need more than `args`.
+        made: Any = super().__reduce__()
+        return (_made_again, made[:2], *made[2:])
+
+
+def _made_again(kind: type[AsyncBackfillError], args: tuple[Any, ...]) -> AsyncBackfillError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    return error
 
 
 class ConfigurationError(AsyncBackfillError, ValueError):
@@ -81,7 +96,7 @@ class MissingExtraError(AsyncBackfillError, ModuleNotFoundError):
 
 
 class CacheClosedError(AsyncBackfillError, RuntimeError):
-    """The cache was used before ``async with`` opened it, or after it closed."""
+    """The cache is not open here: not yet, no longer, or in another event loop or process; its text says."""
 
 
 class KeyNotFoundError(AsyncBackfillError, LookupError):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Generic
 
 from async_backfill._common.bounded_call import bounded
 from async_backfill._common.error_text import error_line
+from async_backfill._common.weak_calls import weakly
 from async_backfill._loading.batch import BatchState
 from async_backfill._loading.cycles import running_batch
 from async_backfill._session.access import checking_parts, tell_missing_rights
@@ -29,8 +30,9 @@ from async_backfill.records import Status
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
+    from async_backfill._session.opened_in import OpenedIn
     from async_backfill._session.parts import Parts
-    from async_backfill.contracts import Spawn
+    from async_backfill.contracts import Approval, Spawn
     from async_backfill.outcomes import Absent, Failed
     from async_backfill.records import AuditRecord
 
@@ -45,10 +47,11 @@ _AUDIT_INTERVAL: Final = 1.0
 class Engine(Generic[K, V]):
     """One opening of a cache.
 
-    :param spawn: starts a task in the cache's task group.
+    :param spawn: starts a task of the cache.
+    :param opened_in: the event loop that this must be used in.
     """
 
-    def __init__(self, parts: Parts[K, V], spawn: Spawn) -> None:
+    def __init__(self, parts: Parts[K, V], spawn: Spawn, opened_in: OpenedIn) -> None:
         self._parts = parts
         self._spawn = spawn
         self._journal_writer: JournalWriter[K] | None = None
@@ -57,7 +60,7 @@ class Engine(Generic[K, V]):
         selection = make_selection(parts, self.loader)
         self._hottest = selection if isinstance(selection, HottestFirst) else None
         self.backfiller = make_backfiller(parts, self.loader, selection, spawn)
-        self.misses, self.many_misses = make_misses(parts, self.loader, self.backfiller)
+        self.misses, self.many_misses = make_misses(parts, self.loader, self.backfiller, opened_in)
         self.warming = make_warming(parts, self.backfiller, selection, spawn)
         sink = parts.settings.audit_sink
         self.writer = None if sink is None else AuditWriter(sink, interval=_AUDIT_INTERVAL, spawn=spawn)
@@ -71,12 +74,12 @@ class Engine(Generic[K, V]):
         if parts.near.fresh is not None:
             self._spawn(partial(sweep_until_cancelled, parts.near.fresh))
         if self.far is not None:
-            self.far.listen(self._forget)
+            self.far.listen(weakly(self._forget))
         if checking := checking_parts(parts.settings):
             self._spawn(partial(tell_missing_rights, checking))
         if parts.fleet is not None:
-            parts.fleet.spawn = self._spawn
-            parts.fleet.heard = lambda approval: self.approved(approval.by, approval.reason)
+            parts.fleet.spawn = weakly(self._spawn)
+            parts.fleet.heard = weakly(self._heard)
             self._spawn(parts.fleet.watch)
             ended = await bounded(parts.fleet.refresh, _OPENING, self._spawn)
             if ended.stopped:
@@ -133,6 +136,9 @@ class Engine(Generic[K, V]):
         ended = await bounded(write, _LAST_WRITE, self._spawn, shield=True)
         if ended.error is not None and not ended.stopped:
             raise ended.error
+
+    def _heard(self, approval: Approval) -> None:
+        self.approved(approval.by, approval.reason)
 
     def approved(self, by: str, reason: str) -> AuditRecord:
         """Take note that more backfills were approved, here or elsewhere: wake what is at rest."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from socket import gethostname
 from typing import TYPE_CHECKING, Final, Generic
 
+from async_backfill._common.weak_calls import weakly
 from async_backfill._far.guarded_calls import GuardedCalls
 from async_backfill._lookup.counters import Counters
 from async_backfill._lookup.hit import HitPath, make_hit_path
@@ -132,7 +133,7 @@ def build_parts(settings: Settings[K, V]) -> Parts[K, V]:
         heat = HeatRecorder(
             hot,
             touch=near.touch,
-            use=hit_path.listen,
+            use=weakly(hit_path.listen),
             hits=lambda: counters.hits,
             lookups=lambda: counters.lookups,
         )

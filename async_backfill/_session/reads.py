@@ -106,7 +106,7 @@ class Reads(Operations[K, V]):
     def __repr__(self) -> str:
         stats, capacity = self.stats, self._near.store.capacity
         size = f"{stats.size} keys" if capacity is None else f"{stats.size} of {capacity} keys"
-        state = "closed" if self._opening is None or self._opening.closing else "open"
+        state = "open" if self._opening is not None and self._opening.is_open else "closed"
         return f"<{type(self).__name__}: {size}, {state}, hit rate {stats.hit_rate:.4f}>"
 
     @overload

@@ -19,7 +19,7 @@ from async_backfill.contracts._fleet import (
 from async_backfill.contracts._keys import KeyType
 from async_backfill.contracts._sources import CallLimits, LimitedSource, Page, Scan, Source
 from async_backfill.contracts._stores import BoundedStore, EvictionOrder, OrderState, Room, Store
-from async_backfill.contracts._types import Clock, K, K_co, Seconds, Spawn, V, V_co, V_contra
+from async_backfill.contracts._types import Clock, K, K_co, NeedsAsyncio, Seconds, Spawn, V, V_co, V_contra
 
 __all__ = [
     "AccessCheck",
@@ -41,6 +41,7 @@ __all__ = [
     "KeyType",
     "Leases",
     "LimitedSource",
+    "NeedsAsyncio",
     "OrderState",
     "Page",
     "Permits",

@@ -20,3 +20,12 @@ Clock: TypeAlias = Callable[[], float]
 
 Spawn: TypeAlias = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
 """Starts an async function without arguments as a task that the cache owns."""
+
+
+class NeedsAsyncio:
+    """Runs on asyncio, not on trio; a cache that has such a part says so when it is opened on trio.
+
+    Declared by inheritance, also by a part of your own that uses a library of asyncio.
+    """
+
+    __slots__ = ()

@@ -38,10 +38,11 @@ def connect(url: str, *, max_connections: int = 8, connect_timeout: Seconds = 2.
 
 
 class RedisConnection:
-    """Sends commands to a server, over a few sockets; use it in one event loop, and `aclose` it.
+    """Sends commands to a server, over a few sockets; use it in one event loop, and `aclose` it there.
 
     A command has no deadline of its own: use `anyio.move_on_after` or `anyio.fail_after`. One that is
-    cancelled takes its socket with it, so its answer can never be that of another command.
+    cancelled takes its socket with it, so its answer can never be that of another command. After a fork each
+    process connects anew.
     Everything raises `RedisUnavailableError` when no answer came, and `RedisReplyError` when the server
     refused. A server that is no primary any more is left: once a second at the most its sockets are closed,
     the name is looked up again, and what it refused is sent once more. See `connect` for the parameters.

@@ -9,15 +9,17 @@ import secrets
 import time
 from collections import Counter
 from contextlib import suppress
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn
 
 import msgspec
 
+from async_backfill._common.each_process import EachProcess
 from async_backfill._common.line_a_second import LineASecond
 from async_backfill._common.loose_types import K
 from async_backfill._common.validation import positive_seconds
-from async_backfill.contracts import AccessCheck
+from async_backfill.contracts import AccessCheck, NeedsAsyncio
 from async_backfill.redis._keyspace import Keyspace
 from async_backfill.redis._rights import MissingRights
 from async_backfill.redis._signing import SIGNATURE, Signer
@@ -43,7 +45,7 @@ _LONGEST_PAUSE: Final = 1.0
 _LOGGER: Final = logging.getLogger("async_backfill.far")
 
 
-class RedisInvalidations(AccessCheck, Generic[K]):
+class RedisInvalidations(NeedsAsyncio, AccessCheck, Generic[K]):
     """Invalidations on a channel of Redis; implements `Invalidations`.
 
     While the connection is up, a message arrives once, after the latency of the network. When the connection
@@ -80,8 +82,7 @@ class RedisInvalidations(AccessCheck, Generic[K]):
         self._keyspace: Keyspace[K] = Keyspace(namespace, key_type)
         self._channel = self._keyspace.name("invalidations")
         self._bound = positive_seconds("bound", bound)
-        self._sender = secrets.token_bytes(_SENDER)
-        self._own = self._channel + b"!" + self._sender.hex().encode()
+        self._sender = EachProcess(partial(secrets.token_bytes, _SENDER))
         self._echoes = 0
         self._signer = Signer(signing_key, b"message", self._channel)
         self._version = _SIGNED if self._signer else _VERSION
@@ -100,8 +101,9 @@ class RedisInvalidations(AccessCheck, Generic[K]):
         :raises KeyRefusedError: for keys that the others could not decode; the rest was published.
         """
         packed, refusal = ([], None) if keys is None else self._keyspace.packed(keys)
-        for message in (None,) if keys is None else _messages(packed):
-            head, content = self._sender + self._version, msgspec.msgpack.encode(message)
+        messages: Iterable[list[bytes] | None] = (None,) if keys is None else _messages(packed)
+        for message in messages:
+            head, content = self._sender.get() + self._version, msgspec.msgpack.encode(message)
             await self._publish(self._channel, head + self._signer.of(head + content) + content)
         if refusal is not None:
             raise refusal
@@ -153,6 +155,11 @@ class RedisInvalidations(AccessCheck, Generic[K]):
                 forget(None)
                 due += self._bound
 
+    @property
+    def _own(self) -> bytes:
+        """The channel that only this process listens to."""
+        return self._channel + b"!" + self._sender.get().hex().encode()
+
     async def missing_rights(self) -> Sequence[str]:
         """Return what the server's ACL does not let invalidations do, on one line with the rule to set."""
         rights = MissingRights(self._connection, self._keyspace.namespace)
@@ -184,7 +191,7 @@ class RedisInvalidations(AccessCheck, Generic[K]):
                     deadline.reschedule(loop.time())
 
     async def _hear(self, payload: bytes, forget: Callable[[Sequence[K] | None], None]) -> None:
-        if payload[:_SENDER] == self._sender:
+        if payload[:_SENDER] == self._sender.get():
             return
         content = self._opened(payload)
         if content is None:

