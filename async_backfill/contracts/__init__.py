@@ -16,6 +16,7 @@ from async_backfill.contracts._fleet import (
     Sealing,
     ValueCodec,
 )
+from async_backfill.contracts._guarded import GuardedStore, Kept
 from async_backfill.contracts._keys import KeyType
 from async_backfill.contracts._sources import CallLimits, LimitedSource, Page, Scan, Source
 from async_backfill.contracts._stores import BoundedStore, EvictionOrder, OrderState, Room, Store
@@ -33,11 +34,13 @@ __all__ = [
     "ExclusiveJournal",
     "FarCopy",
     "FarStore",
+    "GuardedStore",
     "Heats",
     "Invalidations",
     "Journal",
     "K",
     "K_co",
+    "Kept",
     "KeyType",
     "Leases",
     "LimitedSource",
