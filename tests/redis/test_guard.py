@@ -98,7 +98,7 @@ async def test_a_load_that_begins_after_a_change_elsewhere_is_written_at_once(st
         assert cache.stats.far.written == 2
 
 
-async def test_of_two_processes_the_second_reads_what_the_first_loads_after_an_invalidation(store, other):
+async def test_after_an_invalidation_the_second_process_reads_what_the_first_loads(store, other):
     source = Held({"k": "new"})
     source.go.set()
     await put(store)
@@ -212,7 +212,7 @@ async def test_a_clock_that_jumps_ahead_later_is_noticed_as_well(valkey_url, nam
         assert await values(store) == {}
 
 
-async def test_a_lease_that_is_over_keeps_a_page_from_bringing_back_what_was_removed_before(store, other):
+async def test_a_lease_that_is_over_still_stands_for_the_removal_before_it(store, other):
     read_at = store.now()
     await invalidate(other)
     await RedisLeases(other, seconds=0.05).acquire_many(["k"], bytes(16))
