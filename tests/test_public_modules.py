@@ -36,8 +36,8 @@ async_backfill.backfill.trigger
   MissRateTrigger
 async_backfill.contracts
   Answers Approval AuditSink BoundedStore Clock EvictionOrder FarCopy FarStore Heats Invalidations
-  Journal K K_co KeyType Leases OrderState Page Permits Room Scan Sealing Selection Source Spawn Store
-  Trigger V V_co V_contra ValueCodec
+  Journal K K_co KeyType Leases OrderState Page Permits Room RowPage Rows Scan Sealing Selection
+  Source Spawn Store Trigger V V_co V_contra ValueCodec
 async_backfill.errors
   AsyncBackfillError CacheClosedError CircuitOpenError ConfigurationError JournalError
   KeyNotFoundError KeyRefusedError LoadCycleError LoadError LoadTimeoutError MissingExtraError
@@ -103,8 +103,9 @@ async_backfill.stores.memory
 async_backfill.stores.weighed
   WeighedStore
 async_backfill.testing
-  FarStoreContract GatedSource InvalidationsContract KeysetScanContract LeasesContract ManualClock
-  MemoryFarStore MemoryPermits NetworkLink PartialFailureContract PermitsContract ScanContract
+  ChangingRowsContract FarStoreContract GatedSource InvalidationsContract KeysetScanContract
+  LeasesContract ManualClock MemoryFarStore MemoryPermits NetworkLink PartialFailureContract
+  PermitsContract RowsContract ScanContract
   SealingContract SourceContract StoreContract
 async_backfill.warming
   CopyError CopyProgress copy_rows

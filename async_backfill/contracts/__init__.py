@@ -16,6 +16,7 @@ from async_backfill.contracts._fleet import (
     ValueCodec,
 )
 from async_backfill.contracts._keys import KeyType
+from async_backfill.contracts._rows import RowPage, Rows
 from async_backfill.contracts._sources import Page, Scan, Source
 from async_backfill.contracts._stores import BoundedStore, EvictionOrder, OrderState, Room, Store
 from async_backfill.contracts._types import Clock, K, K_co, Spawn, V, V_co, V_contra
@@ -40,6 +41,8 @@ __all__ = [
     "Page",
     "Permits",
     "Room",
+    "RowPage",
+    "Rows",
     "Scan",
     "Sealing",
     "Selection",

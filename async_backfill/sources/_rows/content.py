@@ -213,3 +213,13 @@ def read_spans(file: BinaryIO, spans: Sequence[tuple[int, int]]) -> Iterator[byt
         for start, length in spans[first:last]:
             yield bytes(content[start - begin : start - begin + length])
         first = last
+
+
+def line_ends(file: BinaryIO, start: int, end: int) -> int:
+    """Return the number of line ends between two positions of ``file``."""
+    file.seek(start)
+    count = 0
+    while start < end and (piece := file.read(min(_PIECE, end - start))):
+        count += piece.count(b"\n")
+        start += len(piece)
+    return count
