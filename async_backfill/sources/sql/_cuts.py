@@ -36,7 +36,8 @@ _KNOWN: Final = sa.text(
         WHERE s.schemaname = n.nspname AND s.tablename = c.relname AND s.attname = a.attname
             AND s.most_common_vals IS NULL AND NOT s.inherited
     ) h ON true
-    WHERE c.oid = to_regclass(:name)
+    WHERE c.relname = :name
+        AND coalesce(n.nspname = CAST(:schema AS text), pg_table_is_visible(c.oid))
     """
 )
 
@@ -83,7 +84,8 @@ class Cuts:
         """Return the statement that costs the server least; ``None`` when it knows nothing of the table."""
         if self._table is None:
             return None
-        asked = {"name": self._database.name_of(self._table), "key": self._key.name}
+        table = {"name": self._table.name, "schema": self._table.schema}
+        asked = {name: said and str(said) for name, said in {**table, "key": self._key.name}.items()}
         found = await self._database.ask(_KNOWN, asked)
         if not found or not found[0][0]:
             return None

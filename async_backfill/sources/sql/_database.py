@@ -105,10 +105,6 @@ class Database:
         """Return those of ``keys`` that the database can store; no row has the others."""
         return [key for key in keys if not isinstance(key, str) or self._can_hold(key)]
 
-    def name_of(self, table: sa.TableClause) -> str:
-        """Return the name of ``table`` as it stands in a statement: quoted, with its schema."""
-        return self._engine.dialect.identifier_preparer.format_table(table)
-
     async def ask(
         self, statement: sa.Executable, parameters: Mapping[str, Any], *, plain: bool = False
     ) -> Rows:
