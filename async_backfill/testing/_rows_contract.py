@@ -149,9 +149,12 @@ class RowsContract(Generic[K, V]):
         pages: list[RowPage[K, V]] = []
         most = 2 * len(self.known) + 10
         with fail_after(PATIENCE):
-            async for page in ranged.rows(after=after, until=until, page=size):
+            reading = ranged.rows(after=after, until=until, page=size)
+            async for page in reading:
                 pages.append(page)
-                holds(f"{len(pages)} pages of {size} do not end", kept=len(pages) <= most)
+                if len(pages) > most:
+                    await leave(reading)
+                    holds(f"{len(pages)} pages of {size} do not end", kept=False)
         return pages
 
     async def _cuts(self, ranged: Rows[K, V], shards: int) -> Sequence[object]:

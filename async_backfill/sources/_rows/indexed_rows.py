@@ -169,6 +169,8 @@ class IndexedRows(Generic[K, V]):
         position = begin
         with closing(self._rows_from(begin)) as rows:
             for row, key in rows:
+                if row.start >= end:  # behind blank lines
+                    return answers, end
                 position = row.end
                 if key is not None:
                     columns = self._reader.named(row.cells)
