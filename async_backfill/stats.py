@@ -72,6 +72,8 @@ class Stats:
         keys that were evicted to make room.
     ``unkept``
         loaded values that the store could not keep, because it raised, or what weighs them or times them did.
+    ``unremembered``
+        loads of keys that do not exist and are too long, over 4 KiB, for that to be remembered.
     ``size``, ``in_flight``
         keys in the store, and keys being loaded.
     ``abandoned``
@@ -121,3 +123,4 @@ class Stats:
     scans_failed: int = 0
     scanned_keys: int = 0
     abandoned: int = 0
+    unremembered: int = 0

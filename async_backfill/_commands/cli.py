@@ -13,6 +13,7 @@ from cyclopts import App, CycloptsError, UnusedCliTokensError
 from async_backfill._commands.history import history
 from async_backfill._commands.replay import EPILOGUE, replay
 from async_backfill._commands.several import repeated
+from async_backfill._commands.termination import interrupted_by_sigterm
 from async_backfill._commands.tune import tune
 from async_backfill._runner.wording import one_line
 from async_backfill.errors import AsyncBackfillError, ConfigurationError, MissingExtraError, ScenarioError
@@ -26,6 +27,7 @@ OK: Final = 0
 RUN_FAILED: Final = 1
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
+TERMINATED: Final = 143
 
 _SUBCOMMANDS: Final = (history, tune)
 _LONGEST: Final = 400
@@ -40,6 +42,16 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "python -m as
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a terminal may support only ASCII
             stream.reconfigure(errors="backslashreplace")
+    with interrupted_by_sigterm() as termination:
+        try:
+            return _run(arguments, program)
+        except KeyboardInterrupt:
+            if termination.has_come:
+                return _complain("terminated, nothing was written", TERMINATED)
+            return _complain("interrupted, nothing was written", INTERRUPTED)
+
+
+def _run(arguments: Sequence[str] | None, program: str) -> int:
     try:
         given = repeated(sys.argv[1:] if arguments is None else arguments)
         action, bound, _ = _app(program).parse_args(given, exit_on_error=False, print_error=False)
@@ -50,8 +62,8 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "python -m as
             result = command.run(bar.show)
     except (CycloptsError, AsyncBackfillError) as error:
         return _complain(*_complaint(error))
-    except KeyboardInterrupt:
-        return _complain("interrupted, nothing was written", INTERRUPTED)
+    except MemoryError:
+        return _complain("there is not enough memory, nothing was written", RUN_FAILED)
     if command.quiet:
         return OK
     return _print(lambda: command.tell(result), f"; {command.written}" if command.written else "")

@@ -11,6 +11,7 @@ from cyclopts import Group, Parameter
 
 from async_backfill._commands.integers import integer, integer_or_none
 from async_backfill._runner.display import ProgressBar, print_table
+from async_backfill._runner.output import STANDARD_OUTPUT
 from async_backfill._runner.replay.job import Job, run, run_in_virtual_time
 from async_backfill._runner.wording import one_line
 from async_backfill.policies import SelectionName  # noqa: TC001 - cyclopts reads the annotation
@@ -67,7 +68,8 @@ decimal), and lookups are read as that type. Where a file cannot tell, as in CSV
     "source": {"kind": "file", "file": "rows.csv", "key": "id", "key_type": "int"}
 
 Exit codes: 0 the summary is written; 1 the run failed, such as a full disk or a
-source that does not answer; 2 the input or the command is wrong; 130 interrupted.
+source that does not answer; 2 the input or the command is wrong; 130 interrupted,
+143 terminated.
 Unless it is 0 nothing was written.
 An error is one line on standard error.
 """
@@ -153,17 +155,22 @@ class ReplayCommand:
 
     job: Job
     output_format: Literal["table", "json"]
-    quiet: bool
+    silent: bool
     virtual_time: bool = False
+
+    @property
+    def quiet(self) -> bool:
+        """Whether to print errors only."""
+        return self.silent and self.job.output != STANDARD_OUTPUT
 
     @property
     def written(self) -> str:
         """One line about the summary file."""
-        return one_line(f"{self.job.output} written")
+        return "" if self.job.output == STANDARD_OUTPUT else one_line(f"{self.job.output} written")
 
     def progress_bar(self) -> ProgressBar:
         """Return a bar that counts lookups."""
-        return ProgressBar(None if self.quiet else sys.stderr)
+        return ProgressBar(None if self.silent else sys.stderr)
 
     def run(self, progress: Callable[[int, int], None], /) -> Report:
         """Replay the scenario and write its summary."""
@@ -173,7 +180,9 @@ class ReplayCommand:
 
     def tell(self, report: Report, /) -> None:
         """Print the table, or the summary itself."""
-        if self.output_format == "json":
+        if self.job.output == STANDARD_OUTPUT:
+            sys.stdout.buffer.write(report.content)
+        elif self.output_format == "json":
             sys.stdout.buffer.write(report.content)
             print(self.written, file=sys.stderr)
         else:
@@ -189,8 +198,8 @@ class ReplayCommand:
 
 def replay(  # noqa: PLR0913 - each is an option
     *,
-    input: Annotated[str, Parameter(name="--input")],  # noqa: A002 - the option's name is given
-    output: Annotated[str, Parameter(name="--output")],
+    input: Annotated[str, Parameter(name="--input", allow_leading_hyphen=True)],  # noqa: A002 - its name is given
+    output: Annotated[str, Parameter(name="--output", allow_leading_hyphen=True)],
     format: Literal["table", "json"] = "table",  # noqa: A002 - as above
     quiet: Annotated[bool, Parameter(negative=())] = False,
     results_limit: Annotated[int, Parameter(converter=integer)] = 1000,
@@ -207,9 +216,9 @@ def replay(  # noqa: PLR0913 - each is an option
     Parameters
     ----------
     input:
-        The scenario: JSON or TOML, under any file name.
+        The scenario: JSON or TOML, under any file name; - is standard input.
     output:
-        The summary, JSON; an older one is replaced once the new one is complete.
+        The summary, JSON; an older one is replaced once the new one is complete; - is standard output.
     format:
         What to print: a table, or the summary itself as JSON.
     quiet:
@@ -232,4 +241,4 @@ def replay(  # noqa: PLR0913 - each is an option
         journal=journal,
         max_failed=max_failed,
     )
-    return ReplayCommand(job=job, output_format=format, quiet=quiet, virtual_time=virtual_time)
+    return ReplayCommand(job=job, output_format=format, silent=quiet, virtual_time=virtual_time)

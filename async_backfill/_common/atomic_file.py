@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 _PREFIX: Final = ".async_backfill-"
 _SUFFIX: Final = ".tmp"
+NOT_REGULAR: Final = "is not a regular file"
+OWNER_ALONE: Final = 0o600
 _ABANDONED: Final = 3600.0
 """Age in seconds of a temporary file whose process must have been killed: no write takes that long."""
 
@@ -22,12 +25,13 @@ _ABANDONED: Final = 3600.0
 class AtomicFile:
     """A new, empty temporary file beside ``path``; inside ``with`` it replaces ``path``, or is removed.
 
-    Links are followed, and an existing file keeps its permissions. Whatever goes wrong, a reader finds
+    A link stays a link: the file that it leads to is replaced. An existing file keeps its permissions; a new
+    one is for its owner alone, because what we write holds keys. Whatever goes wrong, a reader finds
     the old file or the new one. Only a process that is killed leaves its temporary file behind; see
     `remove_leftovers`. Each method may run in a worker thread; a method that still runs after the end
     of ``with`` fails and changes nothing.
 
-    :raises OSError: when the file system refuses.
+    :raises OSError: when the file system refuses, or ``path`` leads to what is not a regular file.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -36,7 +40,7 @@ class AtomicFile:
 
     def __enter__(self) -> Self:
         try:
-            _create(self._beside, _mode_of(self._target))
+            _create(self._beside, regular_mode(self._target))
         except BaseException:
             _remove(self._beside)
             raise
@@ -59,6 +63,7 @@ class AtomicFile:
 
     def put_in_place(self) -> None:
         """Replace the old file by the new one, so that it stays replaced after a power cut."""
+        regular_mode(self._target)  # whatever came there meanwhile
         self._beside.replace(self._target)
         # Some file systems cannot sync a folder, and the file has been replaced already.
         with suppress(OSError):
@@ -94,16 +99,37 @@ def reason(error: Exception) -> str:
     return ((error.strerror if isinstance(error, OSError) else None) or str(error)).lower()
 
 
-def _mode_of(target: Path) -> int | None:
+def regular_mode(path: str | os.PathLike[str]) -> int | None:
+    """Return the permissions of the file that ``path`` leads to; ``None`` where there is none.
+
+    :raises OSError: when it is a folder, a device, a pipe or a socket: a rename would remove it, and a write
+        would go who knows where.
+    """
     try:
-        return stat.S_IMODE(target.stat().st_mode)
+        mode = os.stat(path).st_mode  # noqa: PTH116 - also a str
     except FileNotFoundError:
         return None
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, NOT_REGULAR, os.fspath(path))
+    return stat.S_IMODE(mode)
+
+
+def open_regular(path: str | os.PathLike[str], flags: int) -> int:
+    """Open a regular file with ``flags`` and return its descriptor; a new one is for its owner alone.
+
+    :raises OSError: when the file system refuses, or ``path`` leads to what is not a regular file.
+    """
+    regular_mode(path)  # before it is opened, which may wait, or wake a device
+    file = os.open(path, flags | getattr(os, "O_NONBLOCK", 0), OWNER_ALONE)
+    if stat.S_ISREG(os.fstat(file).st_mode):
+        return file
+    os.close(file)
+    raise OSError(errno.EINVAL, NOT_REGULAR, os.fspath(path))
 
 
 def _create(path: Path, mode: int | None) -> None:
-    """Create an empty file with the permissions ``mode``; ``None`` leaves them to the process's umask."""
-    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    """Create an empty file with the permissions ``mode``; ``None`` is for its owner alone."""
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ALONE))
     if mode is not None:
         path.chmod(mode)
 

@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from async_backfill._common.atomic_file import resolved
+from async_backfill._common.atomic_file import open_regular, regular_mode, resolved
 
 if sys.platform == "win32":
     import msvcrt
@@ -65,14 +65,16 @@ class FileLock:
     def acquire(self) -> bool:
         """Take the lock, if it is not held already; return ``False`` when another opener has it.
 
-        :raises OSError: when the file system refuses.
+        :raises OSError: when the file system refuses, or the path leads to what is not a regular file.
         """
         if self._held is not None and self._held[0] == os.getpid():
             return True
+        self.release()  # a copy that a fork has made would outlive its parent
         target = resolved(self._path)
+        regular_mode(target)  # nothing is made beside a device
         beside = target.with_name(f".{target.name}.lock")
         for _ in range(_ATTEMPTS):
-            file = os.open(beside, os.O_RDWR | os.O_CREAT, 0o666)
+            file = open_regular(beside, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0))
             if not try_lock(file):
                 break
             if _is_at(file, beside):

@@ -19,6 +19,7 @@ from bisect import bisect
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
+from async_backfill._common.bounded_hashing import fill
 from async_backfill._common.key_classes import UnknownClassError
 from async_backfill._common.key_codec import KeyCodec
 from async_backfill.contracts import Heats
@@ -142,15 +143,17 @@ def _decoded(body: bytes, form: JournalKeys) -> Heats[Any]:
     facts, *lines = body.split(b"\n")
     header = json.loads(facts)
     keys: dict[Any, float] = {}
+    pairs: list[tuple[Any, float]] = []
     unknown = 0
     if lines.pop():
         raise ValueError("the last line is not complete")
     for line in lines:
         heat, _, text = line.partition(b"\t")
         try:
-            keys[form.key_of(text)] = _finite(heat)
+            pairs.append((form.key_of(text), _finite(heat)))
         except UnknownClassError:  # the class of the key was given to the process that wrote it
             unknown += 1
+    fill(keys.update, pairs, len(body))
     if len(keys) + unknown != header["keys"] or len(keys) + unknown != len(lines):
         raise ValueError(f"{len(keys)} keys in {len(lines)} lines, but {header['keys']} in the header")
     return Heats(keys, _checked(header["hit_rate"]))

@@ -21,6 +21,7 @@ DEEPEST: Final = 100
 """How deep a key may be nested."""
 
 _LONGEST_COUNT: Final = 20
+_PARTED: Final = frozenset({b"(", b"{", b"T", b"@", b"&"})  # marks of keys of several parts
 _NUMBERS: Final = frozenset({int, *EXACT_ENCODERS})
 
 
@@ -38,7 +39,7 @@ class KeyDecoder:
             raise ValueError("it is nested too deep")
         if decode is not None:
             return decode(rest)
-        if mark not in {b"(", b"{", b"T", b"@", b"&"}:
+        if mark not in _PARTED:
             raise ValueError(f"unknown mark {mark!r}")
         found = split(rest)
         if mark in {b"(", b"{"}:
@@ -70,6 +71,20 @@ class KeyDecoder:
         if type(key) is not kind and name_of(type(key)) != name:
             raise UnknownClassError(GIVE.format(name.rpartition(":")[2]))
         return key
+
+
+def is_packed(data: bytes) -> bool:
+    """Return whether ``data`` is in the form of a key, whatever its class is; no key is made of its parts."""
+    mark, rest = data[:1], data[1:]
+    decode = DECODERS.get(mark)
+    try:
+        if decode is None:
+            split(rest)
+        else:
+            decode(rest)
+    except Exception:  # noqa: BLE001 - decoders raise what they like
+        return False
+    return decode is not None or mark in _PARTED
 
 
 def split(data: bytes) -> list[bytes]:

@@ -30,6 +30,8 @@ SHORT: Final = 2**63
 """Whole numbers below it, and above its negative, are written in decimal digits."""
 
 _MOST_DIGITS: Final = 10_000  # of a Decimal: one with a larger exponent would be a number of that many digits
+_LONGEST_FRACTION: Final = 20_000  # bytes, as hexadecimal digits
+_SIGNS: Final = 64  # bits, more than enough for what is no digit
 _INFINITY: Final = math.inf
 _SURROGATES: Final = "surrogatepass"  # a lone surrogate is a character of Python's text, but not of UTF-8
 
@@ -58,6 +60,8 @@ def real(number: float | Decimal | Fraction) -> bytes:
     above, below = number.as_integer_ratio()
     if below == 1:
         return whole(above)
+    if above.bit_length() + below.bit_length() > _LONGEST_FRACTION * 4 - _SIGNS:
+        raise RefusalError(f"it has more than {_MOST_DIGITS:,} digits")
     try:
         nearest = above / below
     except OverflowError:
@@ -174,6 +178,8 @@ def _not_nan(number: float) -> float:
 
 
 def _fraction(data: bytes) -> Fraction:
+    if len(data) > _LONGEST_FRACTION:  # to reduce a fraction takes a time that grows with the square
+        raise ValueError(f"a fraction of more than {_MOST_DIGITS:,} digits")
     above, below = data.split(b"/")
     return Fraction(int(above, 16), int(below, 16))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Generic
 
+from async_backfill._common.key_size import LONGEST, size_of
 from async_backfill._far.changes import LARGEST_CALL
 from async_backfill.contracts import K
 from async_backfill.errors import ConfigurationError
@@ -19,12 +20,13 @@ class Distrusted(Generic[K]):
     """The keys whose explicit change did not reach the far tier, at most the latest ``most``.
 
     An invalidation during an outage would otherwise bring the old value back with the first read after
-    it: decision 39 in notes.md.
+    it: decision 39 in notes.md. Long keys count as several, of 4 KiB each.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._keys: dict[K, None] = {}
+        self._keys: dict[K, int] = {}
+        self._counted = 0
 
     def __contains__(self, key: K) -> bool:
         return key in self._keys
@@ -34,18 +36,20 @@ class Distrusted(Generic[K]):
 
     def add(self, key: K) -> None:
         """Distrust ``key``; if there are too many keys, trust the oldest again."""
-        self._keys.pop(key, None)
-        self._keys[key] = None
-        if len(self._keys) > self._most:
-            del self._keys[next(iter(self._keys))]
+        self.discard(key)
+        self._keys[key] = 1 + size_of(key) // LONGEST
+        self._counted += self._keys[key]
+        while self._counted > self._most and len(self._keys) > 1:
+            self.discard(next(iter(self._keys)))
 
     def discard(self, key: K) -> None:
         """Trust ``key`` again, if it was distrusted."""
-        self._keys.pop(key, None)
+        self._counted -= self._keys.pop(key, 0)
 
     def clear(self) -> None:
         """Trust every key."""
         self._keys.clear()
+        self._counted = 0
 
     async def remove(self, remove: Callable[[Sequence[K]], Awaitable[StoreError | None]]) -> None:
         """Remove all keys from the far tier with ``remove``, and trust them; stop at the first failure.
@@ -66,4 +70,4 @@ class Distrusted(Generic[K]):
                 continue
             most = LARGEST_CALL
             for key in keys:
-                del self._keys[key]
+                self.discard(key)

@@ -26,6 +26,7 @@ class Counters:
     source_calls: int = 0
     evictions: int = 0
     unkept: int = 0
+    unremembered: int = 0
     backfills_failed: int = 0
     backfills_skipped: int = 0
     backfills_denied: int = 0
@@ -94,6 +95,7 @@ def snapshot(  # noqa: PLR0913 - each is a fact of its own
         backfills_denied=counters.backfills_denied,
         evictions=counters.evictions,
         unkept=counters.unkept,
+        unremembered=counters.unremembered,
         size=size,
         in_flight=in_flight,
         abandoned=abandoned,

@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from anyio import to_thread
 
-from async_backfill._common.atomic_file import AtomicFile, reason, resolved
+from async_backfill._common.atomic_file import NOT_REGULAR, AtomicFile, reason, resolved
 from async_backfill.errors import AsyncBackfillError, ScenarioError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
+
+
+STANDARD_OUTPUT: Final = "-"
+"""The path of an output that is printed instead."""
 
 
 class OutputError(AsyncBackfillError):
@@ -34,8 +38,8 @@ async def check_outputs(outputs: Mapping[str, str | None], *, reads: Iterable[Pa
 async def write_atomically(path: str, content: bytes) -> None:
     """Write ``content`` to ``path`` atomically: to a file beside it, which is synced and renamed.
 
-    A link is followed, and an existing file keeps its permissions. After any error a reader finds either the
-    old file or the new one, and nothing else is left behind.
+    A link is followed, and an existing file keeps its permissions; a new one is for its owner alone. After
+    any error a reader finds either the old file or the new one, and nothing else is left behind.
 
     :raises OutputError: when the file system refuses.
     """
@@ -52,7 +56,7 @@ async def write_atomically(path: str, content: bytes) -> None:
 def _check_all(outputs: Mapping[str, str | None], reads: Sequence[Path]) -> None:
     known: dict[str, str] = {}
     for option, path in outputs.items():
-        if path is None:
+        if path is None or path == STANDARD_OUTPUT:
             continue
         _check(path, reads)
         place = os.path.realpath(path)
@@ -84,7 +88,7 @@ def _obstacle(path: str, target: Path, reads: Iterable[Path]) -> str | None:
     if found is None:
         return None if target.parent.is_dir() else f"the folder {target.parent} does not exist"
     if not stat.S_ISREG(found.st_mode):
-        return "is not a regular file"
+        return NOT_REGULAR
     for read in reads:
         if _is_at(read, found):
             return f"would overwrite {read}, which this run reads"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic
 
+from async_backfill._common.key_size import is_long
 from async_backfill.contracts import K
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ class Successors(Generic[K]):
         return len(self._log)
 
     def missed(self, key: K) -> Sequence[K]:
-        """Record that ``key`` missed; return the keys to load with it."""
+        """Record that ``key`` missed, unless it is too long; return the keys to load with it."""
+        if is_long(key):
+            return ()
         follow: dict[K, None] = {}
         before = self._positions.get(key)
         if before is not None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from anyio import to_thread
 
-from async_backfill._common.atomic_file import AtomicFile, reason, remove_leftovers
+from async_backfill._common.atomic_file import NOT_REGULAR, AtomicFile, reason, remove_leftovers
 from async_backfill._common.file_lock import FileLock
 from async_backfill._common.journal_format import JournalKeys, decode, encode
+from async_backfill.contracts import ExclusiveJournal
 from async_backfill.errors import JournalError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _IN_USE: Final = (
 )
 
 
-class JournalFile:
+class JournalFile(ExclusiveJournal):
     """An `async_backfill.contracts.Journal` in the file at ``path``.
 
     Keys of all standard types are kept, with their type. Enums, named tuples, data classes and classes that
@@ -37,14 +38,15 @@ class JournalFile:
     `close`, until the cache closes that it is the journal of, or until its process ends. All may load.
 
     Each save writes a temporary file, syncs it and renames it, in a worker thread. A save that is
-    cancelled does not wait for the disk; it leaves the old file or the new one.
+    cancelled does not wait for the disk; it leaves the old file or the new one. A new file is for its owner
+    alone, and an existing one keeps its permissions.
 
     :param path: the path of the file.
     :param key_type: the classes of keys that are no standard types: a class, a type annotation, a `KeyType`,
         or a tuple of these.
     :raises ConfigurationError: when a class cannot be that of a key.
-    :raises OSError: from `save`, when the file cannot be written, or another process saves to it; the old
-        file is still there then.
+    :raises OSError: from `save`, when the file cannot be written, the path leads to what is not a regular
+        file, or another process saves to it; the old file is still there then.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, key_type: Any = Any) -> None:
@@ -89,5 +91,5 @@ def _write(replacement: AtomicFile, heats: Heats[Any], keys: JournalKeys) -> Non
 
 def _loaded(path: Path, keys: JournalKeys) -> Heats[Any]:
     if not stat.S_ISREG(path.stat().st_mode):
-        raise ValueError("is not a regular file")
+        raise ValueError(NOT_REGULAR)
     return decode(path.read_bytes(), keys)

@@ -4,8 +4,9 @@ An optional ability is a Protocol of its own and is passed explicitly; no object
 """
 
 from async_backfill.contracts._answers import Answers
-from async_backfill.contracts._backfill import AuditSink, Heats, Journal, Selection, Trigger
+from async_backfill.contracts._backfill import AuditSink, ExclusiveJournal, Heats, Journal, Selection, Trigger
 from async_backfill.contracts._fleet import (
+    AccessCheck,
     Approval,
     FarCopy,
     FarStore,
@@ -15,28 +16,36 @@ from async_backfill.contracts._fleet import (
     Sealing,
     ValueCodec,
 )
+from async_backfill.contracts._guarded import GuardedStore, Kept
 from async_backfill.contracts._keys import KeyType
 from async_backfill.contracts._rows import RowPage, Rows
-from async_backfill.contracts._sources import Page, Scan, Source
+from async_backfill.contracts._sources import CallLimits, LimitedSource, Page, Scan, Source
 from async_backfill.contracts._stores import BoundedStore, EvictionOrder, OrderState, Room, Store
-from async_backfill.contracts._types import Clock, K, K_co, Spawn, V, V_co, V_contra
+from async_backfill.contracts._types import Clock, K, K_co, NeedsAsyncio, Seconds, Spawn, V, V_co, V_contra
 
 __all__ = [
+    "AccessCheck",
     "Answers",
     "Approval",
     "AuditSink",
     "BoundedStore",
+    "CallLimits",
     "Clock",
     "EvictionOrder",
+    "ExclusiveJournal",
     "FarCopy",
     "FarStore",
+    "GuardedStore",
     "Heats",
     "Invalidations",
     "Journal",
     "K",
     "K_co",
+    "Kept",
     "KeyType",
     "Leases",
+    "LimitedSource",
+    "NeedsAsyncio",
     "OrderState",
     "Page",
     "Permits",
@@ -45,6 +54,7 @@ __all__ = [
     "Rows",
     "Scan",
     "Sealing",
+    "Seconds",
     "Selection",
     "Source",
     "Spawn",

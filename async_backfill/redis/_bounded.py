@@ -17,6 +17,9 @@ _TEXT: Final = 0x24  # "$", which begins the length of a text
 class TextTooLongError(RedisError):
     """The server's answer has a text that is longer than asked for."""
 
+    def __str__(self) -> str:
+        return "a text was announced that is longer than it may be"
+
 
 class LengthWatch:
     """Looks for a text of more than ``most`` bytes in an answer of the protocol RESP 2.

@@ -31,7 +31,9 @@ T = TypeVar("T")
 
 _ALIASES: Final = MappingProxyType({"valkey": "redis", "valkeys": "rediss"})
 _SCHEMES: Final = ("redis", "rediss", "valkey", "valkeys", "unix")
+_LONGEST_MESSAGE: Final = 1_000_000  # bytes; those of this package are shorter
 _GOODBYE: Final = 1.0
+_LEFT: Final = "it is no primary any more"
 _SILENCE: Final = "the server was silent for too long"
 _FIXED: Final = MappingProxyType(
     {
@@ -88,6 +90,7 @@ class Dialer:
     def __init__(self, url: str, connect_timeout: float) -> None:
         self._kind, self._settings = _settings(url)
         self._connect_timeout = connect_timeout
+        self.user = str(self._settings.get("username") or "default")
         try:
             template = self._kind(**self._settings)
         except (TypeError, ValueError, redis.exceptions.RedisError) as error:
@@ -138,6 +141,7 @@ class ClientLink:
     def __init__(self, connection: Connection, name: str) -> None:
         self._connection = connection
         self._name = name
+        self._is_closed = False
 
     async def open(self) -> None:
         """Open the connection and log in."""
@@ -176,15 +180,22 @@ class ClientLink:
             raise self.explain(error) from error
 
     async def messages(self, heartbeat: float) -> AsyncIterator[tuple[bytes, bytes]]:
-        """Yield published messages as (channel, payload); ping after ``heartbeat`` silent seconds."""
+        """Yield published messages as (channel, payload); ping after ``heartbeat`` silent seconds.
+
+        :raises TextTooLongError: at a message that is too long; the rest is unread.
+        """
         asked = False
+        cast("_Parser", self._connection._parser).watch = LengthWatch(_LONGEST_MESSAGE)  # noqa: SLF001 - see above
         try:
             while True:
                 reply = await self._connection.read_response(timeout=heartbeat)
+                if self._is_closed:  # else redis-py would connect again, without a subscription
+                    raise RedisUnavailableError(f"redis at {self._name}: {_LEFT}")
                 if reply is not None:
                     asked = False
                     if reply[0] == b"message":
                         yield reply[1], reply[2]
+                        await asyncio.sleep(0)  # while more has arrived, reading does not let others run
                 elif asked:
                     raise RedisUnavailableError(f"redis at {self._name}: {_SILENCE}")
                 else:
@@ -204,6 +215,7 @@ class ClientLink:
 
     async def close(self) -> None:
         """Close the connection at once; raises nothing."""
+        self._is_closed = True
         await self._connection.disconnect(nowait=True)
 
     async def aclose(self) -> None:

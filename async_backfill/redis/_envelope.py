@@ -20,7 +20,7 @@ from zlib import crc32
 
 from async_backfill._common.validation import whole
 from async_backfill.contracts import FarCopy, V
-from async_backfill.errors import ConfigurationError
+from async_backfill.redis._signing import SIGNATURE, keyed
 from async_backfill.redis._values.choice import choose_codec, codec_label
 from async_backfill.redis._values.notices import Notices, Refusals
 
@@ -43,8 +43,6 @@ _STARTS: Final = tuple(_START + bytes([flags]) for flags in range(4))
 _SEAL_AT: Final = len(_START) + 1
 _HEADER: Final = Struct(">Id")  # CRC-32 of the Redis key, time
 _CRC: Final = Struct(">I")
-_SHA256: Final = 32
-_LEAST_SECRET: Final = 16
 
 
 class Sealed:
@@ -54,6 +52,9 @@ class Sealed:
 
     def __init__(self, envelope: bytes) -> None:
         self.envelope = envelope
+
+    def __len__(self) -> int:
+        return len(self.envelope)
 
 
 class Compression(Protocol):
@@ -98,12 +99,12 @@ class Envelopes(Generic[V]):
         compression: Compression | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        chosen = choose_codec(value_type, codec)
+        chosen = choose_codec(value_type, codec, is_signed=signing_key is not None)
         self._encode, self._decode = chosen.encode, chosen.decode
         self._codec = codec_label(chosen)
         self._refusals = Refusals(Notices())
         self.max_bytes = whole("max_value_bytes", max_bytes, least=1)
-        self._signature = _signature(signing_key)
+        self._signature = keyed(signing_key)
         self._compression = compression
         self._now = wall_clock
         self.rejected: Counter[str] = Counter()
@@ -199,7 +200,7 @@ class Envelopes(Generic[V]):
                 "newer_version" if data[:1] == MAGIC and data[1:2] > _START[1:] else "not_ours"
             )
         signed = self._signature is not None
-        rest_at = _SEAL_AT + (_SHA256 if signed else _CRC.size)
+        rest_at = _SEAL_AT + (SIGNATURE if signed else _CRC.size)
         if len(data) <= rest_at + _HEADER.size or data[_SEAL_AT - 1] >= len(_STARTS):
             raise _RejectedError("damaged")
         flags, rest = data[_SEAL_AT - 1], data[rest_at:]
@@ -246,11 +247,3 @@ def _bytes(payload: object) -> bytes:
     if type(payload) is not bytes:
         raise TypeError(f"the codec made a {type(payload).__name__} of it, not bytes")
     return payload
-
-
-def _signature(key: bytes | None) -> hmac.HMAC | None:
-    if key is None:
-        return None
-    if len(key) < _LEAST_SECRET:
-        raise ConfigurationError("signing_key", f"must have {_LEAST_SECRET} bytes or more, not {len(key)}")
-    return hmac.new(key, digestmod="sha256")

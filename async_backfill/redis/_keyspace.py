@@ -6,7 +6,6 @@ Text stays readable in ``redis-cli``: ``namespace:k:text``.
 from __future__ import annotations
 
 import logging
-import math
 import re
 import time
 from collections import Counter
@@ -14,7 +13,9 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, Generic, cast
 
 from async_backfill._common.key_codec import KeyCodec
+from async_backfill._common.key_decoder import is_packed
 from async_backfill._common.key_scalars import SHORT
+from async_backfill._common.line_a_second import LineASecond
 from async_backfill._common.other_keys import shown
 from async_backfill._common.validation import text
 from async_backfill.contracts import K
@@ -30,7 +31,6 @@ _NAMESPACE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DIGEST: Final = 32  # bytes; two keys with one digest would share an entry, so no collision may ever be found
 _ALL_TEXT: Final = frozenset({str})
 _ALL_WHOLE: Final = frozenset({int})
-_BETWEEN_LINES: Final = 1.0
 _LOGGER: Final = logging.getLogger("async_backfill.far")
 
 
@@ -57,15 +57,26 @@ class Keyspace(Generic[K]):
         self._number_format = f"{namespace}:k#%d".encode()
         self._longest = len(self._prefix) + LONGEST
         self._codec = KeyCodec(key_type)
-        self._clock = clock
-        self._next_line = -math.inf
+        self._log = LineASecond(_LOGGER, clock)
         self.refused: Counter[str] = Counter()
         """The number of keys left out by `names`, by class."""
 
     @property
     def pattern(self) -> bytes:
-        """The pattern for ``SCAN ... MATCH`` that finds all entries, and nothing else."""
-        return f"{self.namespace}:*".encode()
+        """The pattern for ``SCAN ... MATCH`` that finds all entries, and little else: see `is_entry`."""
+        return f"{self.namespace}:[hk]*".encode()
+
+    @property
+    def probes(self) -> tuple[bytes, bytes]:
+        """The Redis keys of no entries, which nobody writes; they begin as those of entries do."""
+        return self._prefix + b"\0", self._long_prefix + b"\0"
+
+    def is_entry(self, name: bytes) -> bool:
+        """Return whether a key in Redis has the name of an entry of this cache."""
+        start = len(self._prefix)
+        if name.startswith(self._long_prefix):
+            return len(name) == start + _DIGEST
+        return name.startswith(self._prefix) and len(name) <= self._longest and is_packed(name[start:])
 
     def name(self, purpose: str) -> bytes:
         """Return the Redis key or channel for something else than an entry, such as ``"permits"``."""
@@ -120,12 +131,9 @@ class Keyspace(Generic[K]):
 
     def _refuse(self, key: K, refusal: KeyRefusedError) -> None:
         self.refused[type(key).__name__] += 1
-        now = self._clock()
-        if now >= self._next_line:
-            self._next_line = now + _BETWEEN_LINES
-            _LOGGER.warning(
-                "a key is not shared through %s, only its process has it: %s", self.namespace, refusal.problem
-            )
+        self._log.warning(
+            "a key is not shared through %s, only its process has it: %s", self.namespace, refusal.problem
+        )
 
     def pack(self, key: K) -> bytes:
         """Return the complete ``key`` as bytes, for a message; `unpack` returns one that is equal.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from async_backfill.redis.errors import RedisReplyError, RedisUnavailableError
 
@@ -12,6 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from async_backfill.redis._wire import Reply
+
+
+_BETWEEN_RENEWALS: Final = 1.0  # seconds
+_ELSEWHERE: Final = (
+    "the connection is used in another event loop, which has not ended: make one for each event loop"
+)
 
 
 class Link(Protocol):
@@ -50,10 +57,42 @@ class LinkPool:
 
     def __init__(self, dial: Callable[[], Awaitable[Link]], *, size: int) -> None:
         self._dial = dial
-        self._places = asyncio.Semaphore(size)
-        self._idle: list[Link] = []
-        self._dialing: asyncio.Task[None] | None = None
+        self._size = size
+        self._process = os.getpid()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._inherited: list[object] = []
         self._closed = False
+        self._next_renewal = 0.0
+        self.age = 0
+        """How often the pool was renewed."""
+        self._begin()
+
+    def _begin(self) -> None:
+        self._places = asyncio.Semaphore(self._size)
+        self._idle: list[tuple[Link, int]] = []
+        self._dialing: asyncio.Task[None] | None = None
+
+    def _come_here(self) -> None:
+        """Begin anew in another event loop or process: what was connected there cannot be used here.
+
+        :raises RedisUnavailableError: when the other event loop has not ended.
+        """
+        try:
+            loop, process = asyncio.get_running_loop(), os.getpid()
+        except RuntimeError:
+            raise RedisUnavailableError(
+                "a connection to Redis needs asyncio, which does not run here"
+            ) from None
+        if loop is self._loop and process == self._process:
+            return
+        if process != self._process:
+            # Kept: to close what the parent has open would close it for the parent, too.
+            self._inherited += self._idle, self._dialing, self._loop
+        elif self._loop is not None and not self._loop.is_closed():
+            raise RedisUnavailableError(_ELSEWHERE)
+        if self._loop is not None:
+            self._begin()
+        self._loop, self._process = loop, process
 
     @asynccontextmanager
     async def link(self) -> AsyncIterator[Link]:
@@ -61,35 +100,51 @@ class LinkPool:
 
         :raises RedisUnavailableError: when none can be opened, or the pool is closed.
         """
+        self._come_here()
         # The next command would read the reply to a cancelled one: see decision 40 in notes.md.
         async with self._places:
-            link = await self._take()
+            link, age = await self._take()
             left_whole = False
             try:
                 yield link
                 left_whole = True
             finally:
                 if left_whole and not self._closed:
-                    self._idle.append(link)
+                    self._idle.append((link, age))
                 else:
                     await link.close()
+
+    def renew(self, age: int) -> bool:
+        """Open all connections anew, those in use once they are returned; return whether new ones are used.
+
+        It is done once a second at the most, and not when it was done since the pool had this ``age``.
+        """
+        if self.age != age:
+            return True
+        now = asyncio.get_running_loop().time()
+        if now < self._next_renewal:
+            return False
+        self._next_renewal = now + _BETWEEN_RENEWALS
+        self.age += 1
+        return True
 
     async def aclose(self) -> None:
         """Close all connections, lent ones once they are returned; waiting callers fail."""
         self._closed = True
+        self._come_here()
         if self._dialing is not None:
             self._dialing.cancel()
             with suppress(asyncio.CancelledError, Exception):
                 await self._dialing
         while self._idle:
-            await self._idle.pop().aclose()
+            await self._idle.pop()[0].aclose()
 
-    async def _take(self) -> Link:
+    async def _take(self) -> tuple[Link, int]:
         while True:
             while self._idle:
-                link = self._idle.pop()
-                if await link.is_usable():
-                    return link
+                link, age = self._idle.pop()
+                if age == self.age and await link.is_usable():
+                    return link, age
                 await link.close()
             if self._closed:
                 raise RedisUnavailableError("the connection is closed")
@@ -109,7 +164,8 @@ class LinkPool:
             raise RedisUnavailableError(str(error)) from error
 
     async def _open(self) -> None:
-        self._idle.append(await self._dial())
+        age = self.age
+        self._idle.append((await self._dial(), age))
 
     def _opened(self, dialing: asyncio.Task[None]) -> None:
         self._dialing = None

@@ -6,32 +6,46 @@ import asyncio
 import logging
 import random
 import secrets
+import time
+from collections import Counter
+from contextlib import suppress
+from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn
 
 import msgspec
 
+from async_backfill._common.each_process import EachProcess
+from async_backfill._common.line_a_second import LineASecond
+from async_backfill._common.loose_types import K
 from async_backfill._common.validation import positive_seconds
-from async_backfill.contracts import K
+from async_backfill.contracts import AccessCheck, NeedsAsyncio
 from async_backfill.redis._keyspace import Keyspace
-from async_backfill.redis.errors import RedisError
+from async_backfill.redis._rights import MissingRights
+from async_backfill.redis._signing import SIGNATURE, Signer
+from async_backfill.redis.errors import RedisError, RedisReplyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from async_backfill.contracts import Seconds
     from async_backfill.redis.connection import RedisConnection
 
 __all__ = ["RedisInvalidations"]
 
 _SENDER: Final = 8
 _VERSION: Final = b"\x02"
+_SIGNED: Final = b"\x03"
 _MOST_BYTES: Final = 500_000
+_OVERHEAD: Final = 5  # bytes of a key's length
+_AT_ONCE: Final = 500  # keys that are forgotten before others may run
+_BYTES_AT_ONCE: Final = 20_000
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 1.0
-_BETWEEN_WARNINGS: Final = 1.0
 _LOGGER: Final = logging.getLogger("async_backfill.far")
 
 
-class RedisInvalidations(Generic[K]):
+class RedisInvalidations(NeedsAsyncio, AccessCheck, Generic[K]):
     """Invalidations on a channel of Redis; implements `Invalidations`.
 
     While the connection is up, a message arrives once, after the latency of the network. When the connection
@@ -45,12 +59,15 @@ class RedisInvalidations(Generic[K]):
     :param namespace: the namespace of the caches that share invalidations, as for `RedisStore`.
     :param key_type: the classes of keys that are no standard types, as for `RedisStore`. Needed for named
         tuples only where a cache relies on getting them; for enums, data classes and Structs always.
-    :param bound: the longest time in seconds for which the loss of the connection can go unnoticed.
+    :param bound: the longest time in seconds for which the loss of the connection can go unnoticed; also that
+        of a failover, when the name then leads to another server.
+    :param signing_key: a secret of 16 bytes or more, the same in all processes; messages without its
+        signature are ignored. Without a key, anybody who can publish can have keys forgotten.
     :raises ConfigurationError: when a setting is not allowed.
     """
 
     # After a loss nobody knows which messages were missed, so everything is forgotten: see decision 37 in
-    # notes.md. That is also why a message that cannot be read means every key.
+    # notes.md. That is also why a message that cannot be read means every key, if its signature is right.
 
     def __init__(
         self,
@@ -58,13 +75,24 @@ class RedisInvalidations(Generic[K]):
         *,
         namespace: str,
         key_type: type[K] | Any = Any,
-        bound: float = 10.0,
+        bound: Seconds = 10.0,
+        signing_key: bytes | None = None,
     ) -> None:
         self._connection = connection
         self._keyspace: Keyspace[K] = Keyspace(namespace, key_type)
         self._channel = self._keyspace.name("invalidations")
         self._bound = positive_seconds("bound", bound)
-        self._sender = secrets.token_bytes(_SENDER)
+        self._sender = EachProcess(partial(secrets.token_bytes, _SENDER))
+        self._echoes = 0
+        self._signer = Signer(signing_key, b"message", self._channel)
+        self._version = _SIGNED if self._signer else _VERSION
+        self._log = LineASecond(_LOGGER, time.monotonic)
+        self._rejected: Counter[str] = Counter()
+
+    @property
+    def rejected(self) -> Mapping[str, int]:
+        """The number of messages that could not be used, by reason; a live view."""
+        return MappingProxyType(self._rejected)
 
     async def publish(self, keys: Sequence[K] | None, /) -> None:
         """Tell all other caches to forget ``keys``; ``None`` means every key.
@@ -75,40 +103,51 @@ class RedisInvalidations(Generic[K]):
         packed, refusal = ([], None) if keys is None else self._keyspace.packed(keys)
         messages: Iterable[list[bytes] | None] = (None,) if keys is None else _messages(packed)
         for message in messages:
-            payload = self._sender + _VERSION + msgspec.msgpack.encode(message)
-            await self._connection.execute("PUBLISH", self._channel, payload)
+            head, content = self._sender.get() + self._version, msgspec.msgpack.encode(message)
+            await self._publish(self._channel, head + self._signer.of(head + content) + content)
         if refusal is not None:
             raise refusal
 
     async def listen(self, forget: Callable[[Sequence[K] | None], None], /) -> NoReturn:
         """Call ``forget`` with the keys that others publish, until cancelled; with ``None`` after a loss.
 
-        A message that cannot be read means every key.
+        A message that cannot be read means every key. With a signing key one without the right signature is
+        ignored. Both are counted in `rejected`, and logged once a second at the most.
         """
         loop = asyncio.get_running_loop()
         due, pause = loop.time() + self._bound, _FIRST_PAUSE
-        next_warning = loop.time()
+        channels = [self._channel, self._own]
         while True:
             is_connected = False
             try:
                 async with (
                     asyncio.timeout_at(due) as deadline,
                     # Half of the bound without a message is a loss; the other half remains for forgetting.
-                    self._connection.subscribe(self._channel, heartbeat=self._bound / 4) as messages,
+                    self._connection.subscribe(*channels, heartbeat=self._bound / 4) as messages,
                 ):
                     deadline.reschedule(None)
                     is_connected = True
                     forget(None)
-                    async for _, payload in messages:
-                        self._hear(payload, forget)
+                    probing = loop.create_task(self._probe(deadline, has_echo=len(channels) > 1))
+                    try:
+                        async for channel, payload in messages:
+                            if channel == self._own:
+                                self._echoes += 1
+                            else:
+                                await self._hear(payload, forget)
+                    finally:
+                        probing.cancel()
+                        await asyncio.wait([probing])
             except (RedisError, TimeoutError) as error:
                 if is_connected:
                     due, pause = loop.time() + self._bound / 2, _FIRST_PAUSE
-                if is_connected and loop.time() >= next_warning:
-                    next_warning = loop.time() + _BETWEEN_WARNINGS
-                    _LOGGER.warning(
-                        "no invalidations are received until the connection is up again: %s", error
-                    )
+                is_refused = isinstance(error, RedisReplyError)
+                if is_refused and len(channels) > 1:
+                    del channels[1:]  # the right to one channel will do, though less is noticed
+                    continue
+                if is_connected or is_refused:
+                    why = str(error) or "messages do not come back"
+                    self._log.warning("no invalidations are received until it is connected again: %s", why)
             next_try = loop.time() + pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads the tries of a fleet
             pause = min(2.0 * pause, _LONGEST_PAUSE)
             await asyncio.sleep(min(next_try, due) - loop.time())
@@ -116,27 +155,105 @@ class RedisInvalidations(Generic[K]):
                 forget(None)
                 due += self._bound
 
-    def _hear(self, payload: bytes, forget: Callable[[Sequence[K] | None], None]) -> None:
-        if payload[:_SENDER] == self._sender:
+    @property
+    def _own(self) -> bytes:
+        """The channel that only this process listens to."""
+        return self._channel + b"!" + self._sender.get().hex().encode()
+
+    async def missing_rights(self) -> Sequence[str]:
+        """Return what the server's ACL does not let invalidations do, on one line with the rule to set."""
+        rights = MissingRights(self._connection, self._keyspace.namespace)
+        own = self._channel
+        await rights.of([("UNLINK", own), ("PUBLISH", own + b"!" + bytes(1), "")], own)
+        for channel in (own, self._own):
+            await rights.of_channel(channel)
+        return rights.lines("invalidations")
+
+    async def _publish(self, channel: bytes, payload: bytes) -> None:
+        # A replica takes messages that no primary sees, but it refuses to write.
+        commands = (("UNLINK", self._channel), ("PUBLISH", channel, payload))
+        written, published = await self._connection.pipeline(commands, keys=[self._channel] * 2)
+        if isinstance(published, RedisReplyError):
+            raise published
+        if isinstance(written, RedisReplyError) and written.code != "NOPERM":
+            raise written
+
+    async def _probe(self, deadline: asyncio.Timeout, *, has_echo: bool) -> None:
+        """End the subscription when a message does not come back: commands go to another server than it."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self._bound / 2)
+            echoes, sent = self._echoes, loop.time()
+            with suppress(RedisError):  # what else is wrong with the server shows in the subscription itself
+                await self._publish(self._own, b"")
+                await asyncio.sleep(max(0.0, sent + self._bound / 4 - loop.time()))
+                if has_echo and self._echoes == echoes:
+                    deadline.reschedule(loop.time())
+
+    async def _hear(self, payload: bytes, forget: Callable[[Sequence[K] | None], None]) -> None:
+        if payload[:_SENDER] == self._sender.get():
+            return
+        content = self._opened(payload)
+        if content is None:
+            if not self._signer:
+                forget(None)
             return
         try:
-            packed = msgspec.msgpack.decode(payload[len(self._sender + _VERSION) :], type=list[bytes] | None)
-            is_ours = payload[_SENDER : _SENDER + 1] == _VERSION
-            keys = None if packed is None or not is_ours else [self._keyspace.unpack(key) for key in packed]
-        except ValueError:
-            keys = None
-        forget(keys)
+            packed = msgspec.msgpack.decode(content, type=list[bytes] | None)
+            if packed is None:
+                forget(None)
+                return
+            for some in _portions(packed):
+                forget([self._keyspace.unpack(key) for key in some])
+                await asyncio.sleep(0)
+        except ValueError as error:
+            self._reject("unreadable", f"cannot be read, so all is forgotten: {error}")
+            forget(None)
+
+    def _opened(self, payload: bytes) -> bytes | None:
+        """Return what stands in ``payload`` after head and signature; ``None`` if it is not to be used."""
+        head, content = payload[: _SENDER + 1], payload[_SENDER + 1 :]
+        version = head[_SENDER:]
+        if not self._signer:
+            if version == _VERSION:
+                return content
+            reason = "signed" if version == _SIGNED else "other_version"
+            self._reject(reason, "is signed" if version == _SIGNED else "is of another version")
+        elif version != _SIGNED:
+            self._reject("unsigned", "is not signed, and ignored")
+        elif not self._signer.verifies(content[:SIGNATURE], head + content[SIGNATURE:]):
+            self._reject("badly_signed", "has a wrong signature, and is ignored")
+        else:
+            return content[SIGNATURE:]
+        return None
+
+    def _reject(self, reason: str, what: str) -> None:
+        self._rejected[reason] += 1
+        self._log.warning("a message on %s %s", self._channel.decode(), what)
 
 
-def _messages(packed: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """Yield the messages for ``packed`` keys: as few as possible, each of at most about 500 kB."""
-    message: list[bytes] = []
+def _messages(packed: Sequence[bytes]) -> Iterator[list[bytes] | None]:
+    """Yield the messages for ``packed`` keys: as few as possible, each of at most about 500 kB.
+
+    When a key alone is longer, there is one for every key.
+    """
+    if any(len(key) > _MOST_BYTES for key in packed):
+        yield None
+    else:
+        yield from _portions(packed, bytes_at_once=_MOST_BYTES, at_once=_MOST_BYTES)
+
+
+def _portions(
+    packed: Iterable[bytes], *, bytes_at_once: int = _BYTES_AT_ONCE, at_once: int = _AT_ONCE
+) -> Iterator[list[bytes]]:
+    """Yield ``packed`` in portions of so many keys and bytes at the most, and of one key at the least."""
+    portion: list[bytes] = []
     size = 0
     for key in packed:
-        if message and size + len(key) > _MOST_BYTES:
-            yield message
-            message, size = [], 0
-        message.append(key)
-        size += len(key)
-    if message:
-        yield message
+        if portion and (size + len(key) > bytes_at_once or len(portion) >= at_once):
+            yield portion
+            portion, size = [], 0
+        portion.append(key)
+        size += len(key) + _OVERHEAD
+    if portion:
+        yield portion

@@ -9,6 +9,7 @@ written: that is the fencing token of Kleppmann, "How to do distributed locking"
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from contextlib import contextmanager
 from time import monotonic
@@ -16,17 +17,19 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic
 
 from async_backfill._common.validation import positive_seconds
-from async_backfill.contracts import K, V
+from async_backfill.contracts import AccessCheck, K, NeedsAsyncio, V
 from async_backfill.outcomes import ABSENT
 from async_backfill.redis._envelope import LEASE
 from async_backfill.redis._lease_news import LeaseNews
 from async_backfill.redis._lease_scripts import ACQUIRE, END
+from async_backfill.redis._rights import MissingRights
 from async_backfill.redis._wire import milliseconds
 from async_backfill.redis.errors import RedisReplyError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 
+    from async_backfill.contracts import Seconds
     from async_backfill.outcomes import Absent, Failed
     from async_backfill.redis._envelope import Sealed
     from async_backfill.redis._wire import Argument, Reply
@@ -42,7 +45,7 @@ _LONGEST_WAIT: Final = 1.0
 _LATE: Final = 0.002  # seconds by which the server's clock may lag behind
 
 
-class RedisLeases(Generic[K, V]):
+class RedisLeases(NeedsAsyncio, AccessCheck, Generic[K, V]):
     """Leases for the keys of ``store``; implements `Leases`.
 
     A process that is killed, stopped or cut off keeps others from loading its leased keys until the lease
@@ -56,7 +59,7 @@ class RedisLeases(Generic[K, V]):
     :raises ConfigurationError: when ``seconds`` is not above 0.
     """
 
-    def __init__(self, store: RedisStore[K, V], *, seconds: float = 10.0) -> None:
+    def __init__(self, store: RedisStore[K, V], *, seconds: Seconds = 10.0) -> None:
         self._store = store
         self._milliseconds = max(1, int(positive_seconds("seconds", seconds) * 1000))
         self._channel = store.keyspace.name("leases")
@@ -146,6 +149,28 @@ class RedisLeases(Generic[K, V]):
                 if not self._watched[name]:
                     del self._watched[name]
                     self._ends.pop(name, None)
+
+    async def missing_rights(self) -> Sequence[str]:
+        """Return what the server's ACL does not let these leases do, on one line with the rule to set.
+
+        :raises RedisError: when no server answered.
+        """
+        keyspace = self._store.keyspace
+        rights = MissingRights(self._store.connection, keyspace.namespace)
+        name = keyspace.probes[0]
+        await rights.of([("EVALSHA", "0" * 40, 1, name)], name)
+        shown = name.decode()
+        calls: list[list[object]] = [
+            ["TIME"],
+            ["TYPE", shown],
+            ["GETRANGE", shown, 0, 0],
+            ["GET", shown],
+            ["PTTL", shown],
+        ]
+        calls += [["SET", shown, "", "XX", "NX"], ["DEL", shown], ["PUBLISH", self._channel.decode(), ""]]
+        await rights.of_script([json.dumps(call) for call in calls], name)
+        await rights.of_channel(self._channel)
+        return rights.lines("the leases")
 
     def _time_to_wait(self, names: Sequence[bytes]) -> float:
         first = min((self._ends[name] for name in names if name in self._ends), default=None)

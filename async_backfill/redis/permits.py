@@ -8,8 +8,11 @@ import re
 from typing import TYPE_CHECKING, Final, cast
 
 from async_backfill._common.validation import whole
-from async_backfill.contracts import Approval
+from async_backfill.contracts import AccessCheck, Approval, NeedsAsyncio
+from async_backfill.errors import ConfigurationError
 from async_backfill.redis._keyspace import Keyspace
+from async_backfill.redis._rights import MissingRights
+from async_backfill.redis.errors import RedisReplyError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,12 +61,14 @@ return left
 )
 """A Lua script that adds permits, and notes the approval."""
 
+_KEPT: Final = 100  # approvals, as in the script
+_LONGEST: Final = 1_000_000  # bytes of an approval
 _LEFT: Final = _READ + "return left"
 _APPROVAL: Final = re.compile(rb"(\d{1,15}) (\d{1,15}) (.*)", re.DOTALL)
 _LOGGER: Final = logging.getLogger("async_backfill.far")
 
 
-class RedisPermits:
+class RedisPermits(NeedsAsyncio, AccessCheck):
     """A budget of ``max_backfills`` permits for all processes together; implements `Permits`.
 
     The number in Redis never expires: it outlives every process, and starts again at ``max_backfills`` only
@@ -78,6 +83,7 @@ class RedisPermits:
 
     def __init__(self, connection: RedisConnection, *, namespace: str, max_backfills: int) -> None:
         self._connection = connection
+        self._namespace = namespace
         self._name = Keyspace[str](namespace, str).name("permits")
         # The braces keep both in one hash slot of a cluster.
         self._approvals = b"{" + self._name + b"}approvals"
@@ -98,19 +104,41 @@ class RedisPermits:
         """
         added = whole("permits", permits, least=1)
         note = json.dumps({"permits": added, "by": by, "reason": reason})
+        if len(note) > _LONGEST // 2:
+            raise ConfigurationError("reason", f"must have less than {_LONGEST // 2} bytes, with by")
         names = [self._name, self._approvals]
         return cast("int", await self._connection.script(_ADD, names, [self._initial, added, note]))
 
     async def approvals(self) -> Sequence[Approval]:
         """Return the latest hundred approvals, oldest first; what cannot be read is logged and left out.
 
-        :raises RedisError: when no server answered.
+        :raises RedisError: when no server answered, or an entry is far too long to be an approval.
         """
-        found = await self._connection.execute("LRANGE", self._approvals, 0, -1, key=self._approvals)
+        (found,) = await self._connection.pipeline(
+            [("LRANGE", self._approvals, -_KEPT, -1)], keys=[self._approvals], most=_LONGEST
+        )
+        if isinstance(found, RedisReplyError):
+            raise found
         read = [_read(entry) for entry in found]
         if None in read:
             _LOGGER.warning("%s holds what is no approval", self._approvals.decode())
         return [approval for approval in read if approval is not None]
+
+    async def missing_rights(self) -> Sequence[str]:
+        """Return what the server's ACL does not let these permits do, on one line with the rule to set.
+
+        :raises RedisError: when no server answered.
+        """
+        rights = MissingRights(self._connection, self._namespace)
+        await rights.of([("EVALSHA", "0" * 40, 1, self._name)], self._name)
+        name = self._name.decode()
+        calls: list[list[object]] = [["GET", name], ["SET", name, "", "XX", "NX"], ["TIME"]]
+        await rights.of_script([json.dumps(call) for call in calls], self._name)
+        approvals = self._approvals.decode()
+        calls = [["LINDEX", approvals, -1], ["LTRIM", approvals, "x", "x"]]  # which is no place in it
+        await rights.of_script([json.dumps(call) for call in calls], self._approvals)
+        await rights.of([("LRANGE", self._approvals, 0, 0)], self._approvals)
+        return rights.lines("the permits")
 
     async def left(self) -> int:
         """Return the number of permits left.

@@ -6,10 +6,12 @@ import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic
 
-from async_backfill.contracts import FarCopy, K, Sealing, V
+from async_backfill._common.loose_types import K, V
+from async_backfill.contracts import AccessCheck, FarCopy, NeedsAsyncio, Sealing
 from async_backfill.redis._bounded import TextTooLongError
 from async_backfill.redis._envelope import Envelopes, Sealed
 from async_backfill.redis._keyspace import Keyspace
+from async_backfill.redis._rights import of_entries
 from async_backfill.redis._wire import milliseconds
 from async_backfill.redis.errors import RedisReplyError
 
@@ -25,9 +27,10 @@ __all__ = ["RedisStore"]
 
 _MOST: Final = 500  # keys of one command: more would block the server for long, and cost more for each key
 _PAGE: Final = 1_000
+_MOST_FAILOVERS: Final = 3  # while one server is cleared
 
 
-class RedisStore(Sealing[K, V], Generic[K, V]):
+class RedisStore(NeedsAsyncio, Sealing[K, V], AccessCheck, Generic[K, V]):
     """A store of copies in Redis for the far tier (L2); implements `FarStore` and `Sealing`.
 
     Keys that are equal in Python, with the same hash, have one entry, and others never do. A key that it
@@ -150,20 +153,36 @@ class RedisStore(Sealing[K, V], Generic[K, V]):
             await self._unlink(names)
 
     async def clear(self) -> None:
-        """Remove every key of the namespace that exists when the call begins, and every lease.
+        """Remove every entry of this namespace that exists when the call begins, and every lease.
 
-        It takes one round trip for each 1,000 keys on the server, those of other namespaces included.
+        Keys of other programs that begin with the namespace and a colon stay, unless they have the name that
+        an entry would have. It takes one round trip for each 1,000 keys on the server, those of other
+        namespaces included.
         """
+        await self._unlink([self.keyspace.probes[0]])  # a replica refuses, and is left
         for server in await self.connection.servers():
-            cursor: Reply = b"0"
-            while True:
-                cursor, names = await self.connection.at(
-                    server, "SCAN", cursor, "MATCH", self.keyspace.pattern, "COUNT", _PAGE
-                )
-                if names:
-                    await self._unlink(names)
-                if cursor == b"0":
+            for _ in range(_MOST_FAILOVERS):
+                failovers = self.connection.failovers
+                await self._clear(server)
+                if self.connection.failovers == failovers:  # else the cursor was of another server
                     break
+
+    async def missing_rights(self) -> Sequence[str]:
+        """Return what the server's ACL does not let this store do, on one line with the rule to set."""
+        return await of_entries(self.connection, self.keyspace)
+
+    async def _clear(self, server: tuple[str, int] | None) -> None:
+        is_entry = self.keyspace.is_entry
+        cursor: Reply = b"0"
+        while True:
+            cursor, found = await self.connection.at(
+                server, "SCAN", cursor, "MATCH", self.keyspace.pattern, "COUNT", _PAGE
+            )
+            names = [name for name in found if is_entry(name)]
+            if names:
+                await self._unlink(names)
+            if cursor == b"0":
+                break
 
     async def _read(self, names: Sequence[bytes]) -> list[object]:
         """Return what is stored under ``names``, unless one of them is longer than a value may be."""

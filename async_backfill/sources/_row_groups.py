@@ -9,7 +9,6 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Final, Generic, cast
 
 import pyarrow as pa
-from anyio.from_thread import check_cancelled
 from pyarrow import parquet as pq
 
 from async_backfill.contracts import K, Page, V
@@ -18,6 +17,7 @@ from async_backfill.sources._row_page import row_page
 from async_backfill.sources._rows.content import ChangedError, Identity
 from async_backfill.sources._rows.cursors import cursor_at
 from async_backfill.sources._rows.key_index import KeyIndex
+from async_backfill.sources._rows.left_reads import check_left
 from async_backfill.sources._rows.row_parts import Columns, KeyType, RowValue
 from async_backfill.sources._rows.rows import check_header, shown
 from async_backfill.sources._rows.tables import refusal
@@ -131,6 +131,8 @@ class IndexedGroups(Generic[K, V]):
                         yield row_page(answers, cursor_at(row + 1, self.identity))
                         answers = {}
                 at += batch.num_rows
+                if at >= end:
+                    break
         if answers:
             yield row_page(answers, cursor_at(end, self.identity))
 
@@ -216,17 +218,28 @@ class IndexedGroups(Generic[K, V]):
         columns: Sequence[str] | None,
         size: int = _ROWS_AT_ONCE,
     ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of ``groups``: as many as the file states, or it is damaged."""
+        stated = sum(self._firsts[group + 1] - self._firsts[group] for group in groups)
+        left = stated
         for batch in file.iter_batches(
             batch_size=size, row_groups=list(groups), columns=columns, use_threads=False
         ):
-            check_cancelled()
+            check_left()
+            left -= batch.num_rows
+            if left < 0:
+                break
             yield batch
+        if left:
+            count = f"{stated - left} rows where {stated} are stated"
+            raise ScenarioError(f"{self._path}: not a readable Parquet file: {count}")
 
     @contextmanager
     def _reading(self, metadata: pq.FileMetaData | None) -> Iterator[pq.ParquetFile]:
         """Open the file; errors of pyarrow become a `ScenarioError`."""
         try:
-            with pq.ParquetFile(self._path, metadata=metadata, pre_buffer=False) as file:
+            with pq.ParquetFile(
+                self._path, metadata=metadata, pre_buffer=False, page_checksum_verification=True
+            ) as file:
                 yield file
         except pa.ArrowException as error:
             what = str(error).partition("\n")[0]

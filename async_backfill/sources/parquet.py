@@ -6,8 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from async_backfill._common.extras import needed_by
+from async_backfill._common.loose_types import K, V
 from async_backfill._common.validation import whole
-from async_backfill.contracts import K, V
 from async_backfill.sources._rows.indexed_source import IndexedSource, OnChange
 from async_backfill.sources._rows.row_parts import Columns, KeyType, RowValue
 

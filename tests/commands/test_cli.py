@@ -199,3 +199,14 @@ def test_the_scenario_in_the_help_is_complete(capsys):
 def test_the_version_is_that_of_the_installed_package(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == importlib.metadata.version("async-backfill") + "\n"
+
+
+def test_what_a_terminal_would_obey_is_escaped_in_the_summary_and_comes_back(capsysbinary):
+    keys = ["\x1b[2J", "\x7f", "\x9b2J", "\u202eabc", "\u2066", "\u2028", "\ufeff", "\U000e0041", "ä☃"]
+    Path("in.json").write_text(scenario(lookups=keys), "utf-8")
+    assert main(["--input", "in.json", "--output", "new.json", "--format", "json"]) == 0
+    printed = capsysbinary.readouterr().out
+    assert printed == Path("new.json").read_bytes()
+    assert all(letter.isprintable() or letter == "\n" for letter in printed.decode())
+    assert [result["key"] for result in json.loads(printed)["lookup_results"]] == keys
+    assert "ä☃" in printed.decode()

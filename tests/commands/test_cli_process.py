@@ -58,11 +58,20 @@ def test_a_reader_who_has_seen_enough_is_no_failure(capsys, monkeypatch, more):
 
 
 @pytest.mark.parametrize("more", [[], ["--format", "json"], ["--help"]])
-def test_a_full_disk_behind_standard_output_is_a_complaint(capsys, monkeypatch, more):
-    with Path("/dev/full").open("w", encoding="utf-8") as stream:
-        assert run_into(stream, monkeypatch, *more) == 1
+def test_a_full_disk_behind_standard_output_is_a_complaint(capsys, monkeypatch, folder, more):
+    full = 1 << 20
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    with (folder / "printed").open("w", encoding="utf-8") as stream:
+        stream.seek(full)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (full, limits[1]))
+        try:
+            assert run_into(stream, monkeypatch, *more) == 1
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            signal.signal(signal.SIGXFSZ, handler)
     complaint = capsys.readouterr().err.splitlines()[-1]
-    assert complaint.startswith("error: standard output: cannot be written: No space left on device")
+    assert complaint.startswith("error: standard output: cannot be written: File too large")
 
 
 def test_the_module_runs_as_the_readme_says(folder):
@@ -94,6 +103,40 @@ def test_a_full_disk_is_a_failed_run_that_leaves_the_old_summary(folder):
     )
     assert done.returncode == 1
     assert (done.stdout, done.stderr) == ("", "error: old.json: cannot be written: file too large\n")
+    assert Path("old.json").read_bytes() == OLD
+    assert names_here() == ["in.json", "old.json"]
+
+
+@pytest.mark.parametrize("more", [[], ["--virtual-time"]])
+def test_a_journal_on_a_full_disk_is_a_failed_run_and_one_line(folder, more):
+    def fill_disk() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+
+    keys = [f"key_{number:080}" for number in range(200)]
+    held = scenario(source=dict.fromkeys(keys, 1), lookups=keys, selection="history")
+    Path("in.json").write_text(held, "utf-8")
+    done = subprocess.run(
+        [
+            *RUN,
+            "--input",
+            "in.json",
+            "--output",
+            "old.json",
+            "--journal",
+            "hot.journal",
+            "--results-limit",
+            "0",
+            *more,
+        ],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        preexec_fn=fill_disk,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert (done.stdout, done.stderr) == ("", "error: hot.journal: cannot be written: file too large\n")
     assert Path("old.json").read_bytes() == OLD
     assert names_here() == ["in.json", "old.json"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import sys
 from pathlib import Path
 
@@ -162,10 +163,11 @@ def test_an_input_that_cannot_be_read_is_refused(capsys, name, problem):
     [
         (".", ".: is a folder, expected a file"),
         ("no/x.json", "no/x.json: the folder "),
-        ("/dev/null", "/dev/null: is not a regular file"),
+        ("pipe", "pipe: is not a regular file"),
         ("in.json", "in.json: would overwrite in.json, which this run reads"),
         ("a\0b", "a\\x00b: cannot be written: embedded null byte"),
     ],
 )
-def test_an_output_that_cannot_be_written_is_refused(capsys, name, problem):
+def test_an_output_that_cannot_be_written_is_refused(capsys, folder, name, problem):
+    os.mkfifo(folder / "pipe")
     assert refusal(capsys, "--input", "in.json", "--output", name).startswith(problem)

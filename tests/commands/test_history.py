@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -288,6 +289,22 @@ def test_ctrl_c_ends_the_wait_for_a_silent_pipe_and_writes_nothing(folder):
         assert running.stderr.read() == "error: interrupted, nothing was written\n"
     assert Path("old.journal").read_bytes() == OLD
     assert names_here() == before
+
+
+def test_ctrl_c_ends_a_pattern_that_takes_for_ever(folder):
+    command = [*RUN, "--from", "-", "--to", "old.journal", "--pattern", "(a+)+b"]
+    with started(command, folder, stdin=subprocess.PIPE) as running:
+        running.stdin.write(f"{'a' * 100}\n")
+        running.stdin.flush()
+        wait_until_read(running.stdin.fileno(), running)
+        for _ in range(3):  # the first one may come before the search has begun
+            running.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                running.wait(timeout=5)
+                break
+        assert running.wait(timeout=60) == 130
+        assert running.stderr.read() == "error: interrupted, nothing was written\n"
+    assert Path("old.journal").read_bytes() == OLD
 
 
 @pytest.mark.parametrize(

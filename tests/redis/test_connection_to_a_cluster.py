@@ -174,6 +174,79 @@ async def test_a_slot_that_is_on_its_way_is_asked_for_where_it_goes(cluster):
             await one.execute("CLUSTER", "SETSLOT", hash_slot(key), "STABLE")
 
 
+async def test_a_server_that_serves_a_slot_no_more_and_knows_no_other_is_asked_around(cluster):
+    key = key_of(0, "not served")
+    slot = hash_slot(key)
+    async with connect(cluster[0].url) as redis, connect(cluster[1].url) as new:
+        await redis.facts()
+        for one in (redis, new):
+            await one.execute("CLUSTER", "DELSLOTS", slot)
+        await new.execute("CLUSTER", "ADDSLOTS", slot)
+
+        assert await redis.execute("SET", key, 1, key=key) == b"OK"  # refused with CLUSTERDOWN at first
+        assert await new.execute("GET", key) == b"1"
+
+
+async def test_foreign_keys_stay_when_a_namespace_in_a_cluster_is_cleared(cluster):
+    foreign = [f"ours:cart:{number}".encode() for number in range(50)]
+    async with connect(cluster[0].url) as redis:
+        await redis.pipeline([("SET", key, 1) for key in foreign], keys=foreign)
+        store, other = RedisStore(redis, namespace="ours"), RedisStore(redis, namespace="ours-2")
+        items = dict.fromkeys(range(50), 1)
+        for each in (store, other):
+            await each.set_many(items)
+        await store.clear()
+
+        assert await store.get_many(list(items)) == {}
+        assert len(await other.get_many(list(items))) == 50
+        assert await redis.pipeline([("GET", key) for key in foreign], keys=foreign) == [b"1"] * 50
+        await redis.pipeline([("DEL", key) for key in foreign], keys=foreign)
+        await other.clear()
+
+
+async def told(redis, command, text):
+    async with asyncio.timeout(20.0):
+        while text not in await redis.execute(*command):  # noqa: ASYNC110 - it is in another process
+            await asyncio.sleep(0.01)
+
+
+async def test_a_replica_that_took_over_is_found_while_the_old_primary_lives_on(tmp_path_factory):
+    servers = await asyncio.to_thread(start_cluster, tmp_path_factory.mktemp("cluster"))
+    bus = free_port()
+    servers.append(
+        await asyncio.to_thread(
+            start_valkey,
+            tmp_path_factory.mktemp("replica"),
+            *("--cluster-enabled", "yes", "--cluster-port", str(bus), "--repl-diskless-sync-delay", "0"),
+        )
+    )
+    key = key_of(1)
+    try:
+        async with connect(servers[0].url) as redis, connect(servers[2].url) as replica:
+            store = RedisStore(redis, namespace="ns")
+            await store.set_many({number: number for number in range(50)})
+            await redis.execute("CLUSTER", "MEET", "127.0.0.1", servers[2].port, bus)
+            async with connect(servers[1].url) as old:
+                identity = await old.execute("CLUSTER", "MYID")
+            await told(replica, ("CLUSTER", "NODES"), identity)
+            await replica.execute("CLUSTER", "REPLICATE", identity)
+            await told(replica, ("INFO", "replication"), b"master_link_status:up")
+            await replica.execute("CLUSTER", "FAILOVER", "TAKEOVER")
+            async with connect(servers[1].url) as old:
+                await told(old, ("INFO", "replication"), b"role:slave")
+
+            assert await redis.execute("SET", key, 1, key=key) == b"OK"
+            assert await replica.execute("GET", key) == b"1"
+            assert len(await store.get_many(list(range(50)))) == 50
+            tokens = await lease(RedisLeases(store), ["leased a", "leased b", "leased c"])
+            assert len(tokens) == 3
+            await store.clear()
+            assert await store.get_many(list(range(50))) == {}
+    finally:
+        for server in servers:
+            server.stop()
+
+
 async def test_a_server_that_is_gone_takes_only_its_own_keys_along(tmp_path_factory):
     servers = await asyncio.to_thread(start_cluster, tmp_path_factory.mktemp("cluster"))
     keys = [key_of(0), key_of(1)]

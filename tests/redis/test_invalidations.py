@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
 import anyio
+import anyio.lowlevel
 import msgspec
 import pytest
 
@@ -53,11 +55,12 @@ async def test_many_keys_are_several_messages(valkey_url, namespace):
             tasks.start_soon(listener.listen, heard.forget)
             await heard.count(1)
             await RedisInvalidations(one, namespace=namespace, key_type=str).publish(keys)
-            await heard.count(1 + 5)
+            await heard.count(1 + 2000 // 19)
             tasks.cancel_scope.cancel()
 
     assert heard.keys[0] is None
     assert [key for some in heard.keys[1:] for key in some] == keys
+    assert max(map(len, heard.keys[1:])) == 19  # so that others run in between
 
 
 @pytest.mark.parametrize(
@@ -79,6 +82,147 @@ async def test_a_message_that_cannot_be_read_means_every_key(valkey_url, namespa
         tasks.cancel_scope.cancel()
 
     assert heard.keys == [None, None]
+
+
+SECRET = b"of this fleet only, as it is"
+
+
+def message(*keys, version=b"\x02"):
+    return b"x" * 8 + version + msgspec.msgpack.encode(list(keys))
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"x" * 8 + b"\x02\xc1", "unreadable"),
+        (message(b"\xc1"), "unreadable"),
+        (message(b"(1:(" * 600), "unreadable"),
+        (b"x" * 8 + b"\x02" + b"\x91" * 100_000, "unreadable"),
+        (b"x" * 8 + b"\x02\xdd\xff\xff\xff\xff", "unreadable"),
+        (message(b"F" + b"f" * 200_000 + b"/" + b"7" * 200_000), "unreadable"),
+        (message(b"#" + b"9" * 400_000), "unreadable"),
+        (message(b":a", version=b"\x01"), "other_version"),
+        (message(b":a", version=b"\x03"), "signed"),
+        (b"", "other_version"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else ascii(value[8:18]),
+)
+async def test_bad_messages_are_counted_said_once_a_second_and_end_nothing(
+    valkey_url, namespace, payload, reason, caplog
+):
+    heard = Heard()
+    async with connect(valkey_url) as redis, anyio.create_task_group() as tasks:
+        listener = RedisInvalidations(redis, namespace=namespace)
+        tasks.start_soon(listener.listen, heard.forget)
+        await heard.count(1)
+        for _ in range(20):
+            await redis.execute("PUBLISH", f"{namespace}!invalidations", payload)
+        await RedisInvalidations(redis, namespace=namespace).publish(["a"])
+        await heard.count(22)
+        tasks.cancel_scope.cancel()
+
+    assert heard.keys == [None] * 21 + [["a"]]
+    assert listener.rejected == {reason: 20}
+    assert 1 <= len(caplog.messages) < 20
+    assert all(line.startswith(f"a message on {namespace}!invalidations ") for line in caplog.messages)
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        *((message(b":a"), "unsigned"), (b"x" * 8 + b"\x02\xc0", "unsigned"), (b"", "unsigned")),
+        *(
+            (message(b":a", version=b"\x03"), "badly_signed"),
+            (b"x" * 8 + b"\x03" + bytes(32), "badly_signed"),
+        ),
+    ],
+)
+async def test_with_a_signing_key_a_forged_message_is_ignored(valkey_url, namespace, payload, reason):
+    heard = Heard()
+    async with connect(valkey_url) as redis, anyio.create_task_group() as tasks:
+        listener = RedisInvalidations(redis, namespace=namespace, signing_key=SECRET)
+        tasks.start_soon(listener.listen, heard.forget)
+        await heard.count(1)
+        await redis.execute("PUBLISH", f"{namespace}!invalidations", payload)
+        await RedisInvalidations(redis, namespace=namespace, signing_key=SECRET).publish(["a"])
+        await heard.count(2)
+        tasks.cancel_scope.cancel()
+
+    assert heard.keys == [None, ["a"]]
+    assert listener.rejected == {reason: 1}
+
+
+@pytest.mark.parametrize(("key", "other"), [(SECRET + b"!", "{}"), (SECRET, "{}-2")])
+async def test_a_message_signed_with_another_key_or_for_another_channel_is_ignored(
+    valkey_url, namespace, key, other
+):
+    heard = Heard()
+    there, here = f"{other.format(namespace)}!invalidations".encode(), f"{namespace}!invalidations".encode()
+    async with connect(valkey_url) as redis, anyio.create_task_group() as tasks:
+        listener = RedisInvalidations(redis, namespace=namespace, signing_key=SECRET)
+        tasks.start_soon(listener.listen, heard.forget)
+        await heard.count(1)
+        async with redis.subscribe(there) as messages:
+            stranger = RedisInvalidations(redis, namespace=other.format(namespace), signing_key=key)
+            await stranger.publish(["a"])
+            _, seen = await anext(messages)
+        if there != here:
+            await redis.execute("PUBLISH", here, seen)
+        await RedisInvalidations(redis, namespace=namespace, signing_key=SECRET).publish(["b"])
+        await heard.count(2)
+        tasks.cancel_scope.cancel()
+
+    assert heard.keys == [None, ["b"]]
+    assert listener.rejected == {"badly_signed": 1}
+
+
+async def test_a_message_of_megabytes_is_not_read_and_all_is_forgotten(valkey_url, namespace):
+    heard = Heard()
+    async with connect(valkey_url) as redis, anyio.create_task_group() as tasks:
+        listener = RedisInvalidations(redis, namespace=namespace)
+        tasks.start_soon(listener.listen, heard.forget)
+        await heard.count(1)
+        await redis.execute("PUBLISH", f"{namespace}!invalidations", message(b":" + b"x" * 3_000_000))
+        await heard.count(2)
+        await RedisInvalidations(redis, namespace=namespace).publish(["a"])
+        await heard.count(3)
+        tasks.cancel_scope.cancel()
+
+    assert heard.keys == [None, None, ["a"]]
+    assert listener.rejected == {}
+
+
+async def test_a_key_that_is_too_long_for_a_message_means_every_key(valkey_url, namespace):
+    heard = Heard()
+    async with connect(valkey_url) as redis, anyio.create_task_group() as tasks:
+        tasks.start_soon(RedisInvalidations(redis, namespace=namespace).listen, heard.forget)
+        await heard.count(1)
+        await RedisInvalidations(redis, namespace=namespace).publish(["a", "x" * 3_000_000])
+        await heard.count(2)
+        tasks.cancel_scope.cancel()
+
+    assert heard.keys == [None, None]
+
+
+async def test_while_messages_pour_in_the_loop_has_its_turns(valkey_url, namespace):
+    heard, turns = Heard(), []
+    async with connect(valkey_url) as redis, anyio.create_task_group() as tasks:
+        listener = RedisInvalidations(redis, namespace=namespace)
+
+        async def turn():
+            while True:
+                turns.append(len(heard.keys))
+                await anyio.lowlevel.checkpoint()
+
+        tasks.start_soon(listener.listen, heard.forget)
+        await heard.count(1)
+        tasks.start_soon(turn)
+        flood = ("PUBLISH", f"{namespace}!invalidations", message(b":a"))
+        await redis.pipeline([flood] * 5_000)
+        await heard.count(5_001)
+        tasks.cancel_scope.cancel()
+
+    assert max(later - earlier for earlier, later in itertools.pairwise(turns)) <= 2
 
 
 @pytest.mark.parametrize("key", [Seat("A", 7), ("a", Seat("A", 7)), object()])
@@ -149,10 +293,12 @@ async def test_a_connection_that_fell_silent_has_everything_forgotten_again_and_
         tasks.cancel_scope.cancel()
 
     assert set(heard.keys) == {None}
-    assert "no invalidations are received until the connection is up again" in caplog.text
+    assert "no invalidations are received until it is connected again" in caplog.text
 
 
-@pytest.mark.parametrize(("setting", "value"), [("bound", 0.0), ("bound", "1"), ("namespace", "a b")])
+@pytest.mark.parametrize(
+    ("setting", "value"), [("bound", 0.0), ("bound", "1"), ("namespace", "a b"), ("signing_key", b"short")]
+)
 async def test_a_setting_outside_of_what_is_allowed_is_refused(setting, value):
     async with connect("redis://127.0.0.1:1") as redis:
         with pytest.raises(ConfigurationError, match=setting):

@@ -177,3 +177,26 @@ def test_what_is_no_entry_has_a_name_that_no_entry_and_no_pattern_has():
 
     assert not keyspace.name("permits").startswith(prefix.encode())
     assert re.fullmatch(r"[A-Za-z0-9:!]+", keyspace.name("permits").decode())
+
+
+@given(keys)
+@example("")
+@example(b"")
+@example("x" * 1_000)
+def test_the_name_of_every_key_is_that_of_an_entry(key):
+    keyspace = Keyspace("ns", CLASSES)
+
+    assert keyspace.is_entry(keyspace.redis_key(key))
+    assert not Keyspace("n").is_entry(keyspace.redis_key(key))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(b"ns", b"ns:", b"ns:k", b"ns:h", b"ns:cart:17", b"ns:kitchen:4", b"ns:k8s:pod", b"ns:key:1"),
+        *(b"ns:known", b"ns:kube", b"ns:home", b"ns:h" + bytes(31), b"ns:h" + bytes(33), b"ns-2:k:a"),
+        *(b"ns:k:" + b"x" * LONGEST, b"ns:k(9:n", b"ns:k#x", b"ns!permits", b"n:k:a", b"nss:k:a", b"ns:k\0"),
+    ],
+)
+def test_a_name_that_no_entry_has_is_told_apart(name):
+    assert not Keyspace("ns").is_entry(name)

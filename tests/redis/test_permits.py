@@ -78,3 +78,28 @@ async def test_a_number_that_makes_no_sense_is_refused(redis, namespace, value):
         RedisPermits(redis, namespace=namespace, max_backfills=value)
     with pytest.raises(ConfigurationError):
         await RedisPermits(redis, namespace=namespace, max_backfills=1).approve(value, by="ada", reason="why")
+
+
+async def test_an_approval_of_megabytes_that_anybody_wrote_is_not_read(redis, namespace):
+    permits = RedisPermits(redis, namespace=namespace, max_backfills=1)
+    await redis.execute("RPUSH", f"{{{namespace}!permits}}approvals", b"1 1 " + b"x" * 5_000_000)
+    with pytest.raises(RedisError, match="longer than it may be"):
+        await permits.approvals()
+    await redis.execute("DEL", f"{{{namespace}!permits}}approvals")
+
+
+async def test_only_the_latest_hundred_of_a_long_list_of_approvals_are_read(redis, namespace):
+    permits = RedisPermits(redis, namespace=namespace, max_backfills=1)
+    note = '{"permits": 1, "by": "me", "reason": "test"}'
+    await redis.execute(
+        "RPUSH", f"{{{namespace}!permits}}approvals", *[f"{number} 1 {note}" for number in range(5_000)]
+    )
+    assert [approval.number for approval in await permits.approvals()] == list(range(4_900, 5_000))
+    await redis.execute("DEL", f"{{{namespace}!permits}}approvals")
+
+
+async def test_a_reason_of_a_megabyte_is_refused(redis, namespace):
+    with pytest.raises(ConfigurationError, match="reason"):
+        await RedisPermits(redis, namespace=namespace, max_backfills=1).approve(
+            1, by="me", reason="x" * 10**6
+        )

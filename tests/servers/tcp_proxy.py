@@ -100,6 +100,10 @@ class TcpProxy:
         """Flip one bit of each byte of the answers with a probability of ``rate``, at least 1e-9."""
         self.flip_rate = rate
 
+    def lead_to(self, port: int) -> None:
+        """Pass new connections on to ``port``, like a name with a new address; open ones stay."""
+        self._target = (self._target[0], port)
+
     async def heal(self) -> None:
         """End all faults, and listen again at the same port.
 

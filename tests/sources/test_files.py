@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from async_backfill.errors import ScenarioError
+from async_backfill.sources._rows import tables
 from async_backfill.sources._rows.tables import read_keys, read_table, read_text
 
 pytestmark = pytest.mark.asyncio
@@ -97,6 +98,16 @@ async def test_bytes_that_are_not_utf_8_are_refused_with_line_and_byte(written):
 async def test_damaged_gzip_is_refused(written, damaged):
     path = written(damaged(gzip.compress(b"a\nb\n" * 1000)))
     assert (await refusal(read_keys(path), path)).startswith("the gzip data is cut off or damaged: ")
+
+
+async def test_a_small_file_that_unpacks_to_too_much_is_refused_with_the_limit(written, monkeypatch):
+    monkeypatch.setattr(tables, "MOST_UNPACKED", 1_000_000)
+    members = gzip.compress(b"a\n" * 500) * 1000
+    assert await read_text(written(members)) == "a\n" * 500_000
+    path = written(members + gzip.compress(b"a"))
+    expected = "unpacks to more than 1,000,000 bytes, which must fit into memory"
+    assert await refusal(read_keys(path), path) == expected
+    assert await refusal(read_table(path, key="a"), path) == expected
 
 
 @given(keys=st.lists(key_lines), ending=st.sampled_from(["\n", "\r\n"]), last=st.booleans())

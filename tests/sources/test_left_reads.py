@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
+import os
+import subprocess
+import sys
 import threading
+from contextlib import contextmanager
 
 import pytest
 from anyio import create_task_group, move_on_after, sleep, to_thread
 
-from async_backfill import LoadError
+from async_backfill import LoadError, ScenarioError
+from async_backfill.sources._rows.left_reads import LeftReads
 from async_backfill.sources.file import FileSource
 
 pytestmark = pytest.mark.anyio
@@ -88,3 +94,80 @@ async def test_a_read_that_was_cancelled_before_its_thread_began_is_not_counted(
             disk.released.set()
     finally:
         limiter.total_tokens = before
+
+
+STUCK = """
+import asyncio, sys, threading
+from async_backfill.sources.file import FileSource
+
+def never(columns):
+    threading.Event().wait()
+
+async def main():
+    async with FileSource(sys.argv[1], key="key", row=never) as source, asyncio.timeout(0.1):
+        await source.load_many(["a"])
+
+asyncio.run(main())
+"""
+
+
+def test_a_read_that_never_ends_does_not_keep_the_process_from_ending(rows):
+    command = [sys.executable, "-c", STUCK, rows]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr.endswith("\nTimeoutError\n")
+
+
+class Packed:
+    """Unpacks gzip, and waits before the first byte until it is released."""
+
+    def __init__(self):
+        self.begun, self.released, self.closed = (threading.Event() for _ in range(3))
+
+    @contextmanager
+    def unpack(self, file):
+        try:
+            self.begun.set()
+            assert self.released.wait(60)
+            with gzip.GzipFile(fileobj=file) as content:
+                yield content
+        finally:
+            self.closed.set()
+
+
+async def test_an_opening_that_is_cancelled_does_not_wait_for_its_thread(tmp_path):
+    (tmp_path / "rows.gz").write_bytes(gzip.compress(b"key,value\na,1\n"))
+    packed = Packed()
+    source = FileSource(tmp_path / "rows.gz", key="key", unpack=packed.unpack)
+    with move_on_after(30) as scope:
+        async with create_task_group() as tasks:
+            tasks.start_soon(source.open)
+            assert await to_thread.run_sync(packed.begun.wait, 60)
+            scope.cancel()
+    assert scope.cancelled_caught
+    packed.released.set()
+    assert await to_thread.run_sync(packed.closed.wait, 60)
+    async with source:
+        assert await source.load_many(["a"]) == {"a": {"value": "1"}}
+
+
+async def test_a_result_that_nobody_waits_for_any_more_is_discarded(rows):
+    reads, begun, released, discarded = LeftReads(rows), *(threading.Event() for _ in range(3))
+
+    def read():
+        begun.set()
+        assert released.wait(60)
+        return "an index"
+
+    with move_on_after(30) as scope:
+        async with create_task_group() as tasks:
+            tasks.start_soon(lambda: reads.run(read, discard=lambda _: discarded.set()))
+            assert await to_thread.run_sync(begun.wait, 60)
+            scope.cancel()
+    released.set()
+    assert await to_thread.run_sync(discarded.wait, 60)
+
+
+async def test_a_pipe_is_refused_and_never_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ScenarioError, match="pipe: cannot be read: is not a regular file"):
+        await FileSource(tmp_path / "pipe", key="key").open()

@@ -8,6 +8,8 @@ import warnings
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
 
+from async_backfill._runner.logs.time_limit import time_limit
+from async_backfill._runner.wording import shown
 from async_backfill.errors import ConfigurationError, ScenarioError
 from async_backfill.sources._rows.rows import check_header
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 WORDS: Final = MappingProxyType({",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"})
 """The delimiters of tables, in words."""
 
+SECONDS_FOR_A_BLOCK: Final = 10.0
+_ADVICE: Final = "repeat nothing that repeats itself, as in (a+)+, and write [^ ]+ rather than .*"
 _LARGEST_ROW: Final = 1 << 20
 
 
@@ -64,8 +68,10 @@ class KeyLines:
 class Matches:
     """The format given by a pattern; the key is its group at the first match in the line.
 
+    A search may take exponential time; when a block of at most a MiB takes more than 10 seconds it is ended.
+
     :param pattern: a regular expression with one group, or with a group named ``key``.
-    :raises ConfigurationError: for any other pattern.
+    :raises ConfigurationError: for any other pattern, and from `keys` for one that takes too long.
     """
 
     description = "lines, key: what --pattern matches"
@@ -88,7 +94,16 @@ class Matches:
         """Return the key of each line that matches."""
         search, group = self._search, self._group
         lines = lines_of(text)
-        matches = [match[group] for match in map(search, lines) if match is not None]
+        matches: list[str | None] = []
+        try:
+            with time_limit(SECONDS_FOR_A_BLOCK):
+                matches.extend(None if (match := search(line)) is None else match[group] for line in lines)
+        except TimeoutError:
+            slow = shown(lines[len(matches)])
+            problem = (
+                f"takes more than {SECONDS_FOR_A_BLOCK:g} s for a MiB of lines, and is at {slow}: {_ADVICE}"
+            )
+            raise ConfigurationError("pattern", problem) from None
         return [key for key in matches if key], len(lines)
 
     def rest(self) -> tuple[Sequence[str], int]:

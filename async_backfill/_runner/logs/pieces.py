@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import aiofiles
 from anyio import to_thread, wait_readable
 
+from async_backfill.errors import ScenarioError
 from async_backfill.sources._rows.tables import refusal
 
 if TYPE_CHECKING:
@@ -67,6 +68,19 @@ async def opened(path: str) -> AsyncIterator[Callable[[], Awaitable[bytes]]]:
                 raise refusal(path, error) from error
 
         yield read
+
+
+async def read_standard_input(most: int) -> bytes:
+    """Return all of standard input.
+
+    :raises ScenarioError: when it cannot be read, or has more than ``most`` bytes.
+    """
+    content = bytearray()
+    while piece := await _read_standard_input():
+        content += piece
+        if len(content) > most:
+            raise ScenarioError(f"{name_of(STANDARD_INPUT)}: has more than {most:,} bytes")
+    return bytes(content)
 
 
 async def _read_standard_input() -> bytes:

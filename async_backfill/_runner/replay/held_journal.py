@@ -17,7 +17,8 @@ class HeldJournal:
     It is made by `of`; `write` saves the last heats to ``journal``.
     """
 
-    # Virtual time would jump while a thread works on a file: see decision 29 in notes.md.
+    # A cache logs a save that fails, and a command must fail with it. And virtual time would jump while
+    # a thread works on a file: see decision 29 in notes.md.
 
     def __init__(self, journal: Journal[Any], loaded: Heats[Any] | JournalError | None) -> None:
         self._journal = journal

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import msgspec
@@ -13,7 +13,9 @@ import msgspec
 from async_backfill._common.atomic_file import reason
 from async_backfill._common.extras import needed_by
 from async_backfill._common.validation import real, whole
-from async_backfill._runner.output import OutputError, check_outputs, write_atomically
+from async_backfill._runner.log_lines import log_lines
+from async_backfill._runner.logs.pieces import STANDARD_INPUT, name_of, read_standard_input
+from async_backfill._runner.output import STANDARD_OUTPUT, OutputError, check_outputs, write_atomically
 from async_backfill._runner.replay.arrivals import arrival_times
 from async_backfill._runner.replay.failures import Failures
 from async_backfill._runner.replay.held_journal import HeldJournal
@@ -22,12 +24,13 @@ from async_backfill._runner.replay.summary import VirtualTime, encode, summarize
 from async_backfill._runner.scenario.build import files_of, load_lookups, make_cache
 from async_backfill._runner.scenario.decode import decode
 from async_backfill._runner.scenario.document import parse
+from async_backfill._runner.scenario.environment import Secrets
 from async_backfill._runner.scenario.first_answer import SourceFailedError
 from async_backfill._runner.scenario.model import name_in_scenario
 from async_backfill._runner.scenario.opening import open_scenario
 from async_backfill.backfill.journal_file import JournalFile
 from async_backfill.errors import ConfigurationError, ScenarioError
-from async_backfill.sources._rows.tables import read_text
+from async_backfill.sources._rows.tables import read_text, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
     from async_backfill._runner.replay.virtual_time import RunVirtually
     from async_backfill._runner.scenario.model import Settings
     from async_backfill.contracts import Clock
+
+
+_MOST_TEXT: Final = 1 << 26
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +94,15 @@ async def run(job: Job, progress: Callable[[int, int], None]) -> Report:
     :raises SourceFailedError: when the source cannot answer, or too many lookups failed.
     :raises OutputError: when writing fails in spite of the check before.
     """
-    async with AsyncExitStack() as resources:
-        prepared = await _read(job, resources)
-        return await _write(job, prepared, await _replay(prepared, progress))
+    secrets = Secrets()
+    with log_lines(secrets.hidden):
+        try:
+            async with AsyncExitStack() as resources:
+                prepared = await _read(job, resources, secrets)
+                return await _write(job, prepared, await _replay(prepared, progress))
+        except BaseException as error:
+            secrets.hide_in(error)
+            raise
 
 
 def run_in_virtual_time(job: Job, progress: Callable[[int, int], None]) -> Report:
@@ -101,9 +113,10 @@ def run_in_virtual_time(job: Job, progress: Callable[[int, int], None]) -> Repor
     # Files are read and written in event loops of their own, before and after: virtual time would jump while
     # a thread works, differently on each run. See decision 29 in notes.md.
     run_virtually = _load_virtual_time()
-    prepared = anyio.run(_read, job, None, anyio.current_time)
-    summary = run_virtually(_replay_timed, prepared, progress)
-    return anyio.run(_write, job, prepared, summary)
+    with log_lines(str):
+        prepared = anyio.run(_read, job, None, Secrets(), anyio.current_time)
+        summary = run_virtually(_replay_timed, prepared, progress)
+        return anyio.run(_write, job, prepared, summary)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,16 +130,21 @@ class _Prepared:
     keep: bool
     journal: HeldJournal | None
     taken_for: Sequence[str]
+    hidden: Callable[[str], str]
     failures: Failures = field(default_factory=Failures)
 
 
-async def _read(job: Job, resources: AsyncExitStack | None, virtual_clock: Clock | None = None) -> _Prepared:
+async def _read(
+    job: Job, resources: AsyncExitStack | None, secrets: Secrets, virtual_clock: Clock | None = None
+) -> _Prepared:
     """Return the parts of the replay that the scenario describes.
 
     :param resources: closes what is opened; ``None`` refuses a scenario that needs something opened.
+    :param secrets: remembers what was taken from the environment.
     :param virtual_clock: the clock of a replay in virtual time.
     """
-    scenario = decode(parse(await read_text(job.scenario), job.scenario), job.scenario)
+    name = name_of(job.scenario)
+    scenario = decode(parse(await _text_of(job.scenario), name), name)
     folder = Path(job.scenario).parent
     reads = [Path(job.scenario), *files_of(scenario, folder)]
     await check_outputs({"--output": job.output, "--journal": job.journal}, reads=reads)
@@ -136,14 +154,14 @@ async def _read(job: Job, resources: AsyncExitStack | None, virtual_clock: Clock
     taken_for: list[str] = []
     clocks = {} if virtual_clock is None else {"clock": virtual_clock, "wall_clock": virtual_clock}
     try:
-        live, key_type = await open_scenario(scenario, folder, resources)
+        live, key_type = await open_scenario(scenario, folder, resources, secrets)
         cache = make_cache(live, settings, journal=held, **clocks)
         arrivals = arrival_times(settings.lookups_per_second, seed=settings.arrival_seed)
         lookups = await load_lookups(scenario, folder, key_type, taken_for=taken_for.append)
     except ConfigurationError as error:
         raise ScenarioError(f"{_place_of(error.setting, job)}: {error.problem}") from error
     except (ScenarioError, SourceFailedError) as error:
-        raise type(error)(f"{job.scenario}: {error}") from error
+        raise type(error)(f"{name}: {error}") from error
     return _Prepared(
         cache=cache,
         lookups=lookups,
@@ -152,6 +170,7 @@ async def _read(job: Job, resources: AsyncExitStack | None, virtual_clock: Clock
         keep=len(lookups) <= job.results_limit,
         journal=held,
         taken_for=taken_for,
+        hidden=secrets.hidden,
     )
 
 
@@ -179,6 +198,7 @@ async def _replay(
             settings,
             results=list(zip(lookups, outcomes, strict=True)) if prepared.keep else None,
             virtual=None if latencies is None else VirtualTime(seconds=seconds, latencies=latencies),
+            hidden=prepared.hidden,
         )
 
 
@@ -195,9 +215,16 @@ async def _write(job: Job, prepared: _Prepared, summary: dict[str, Any]) -> Repo
         except OSError as error:
             raise OutputError(f"{job.journal}: cannot be written: {reason(error)}") from error
     content = encode(summary)
-    await write_atomically(job.output, content)
+    if job.output != STANDARD_OUTPUT:
+        await write_atomically(job.output, content)
     causes = prepared.failures.first()
     return Report(summary=summary, content=content, causes=causes, taken_for=prepared.taken_for)
+
+
+async def _text_of(scenario: str) -> str:
+    if scenario != STANDARD_INPUT:
+        return await read_text(scenario)
+    return text_of(name_of(scenario), await read_standard_input(_MOST_TEXT))
 
 
 def _place_of(setting: str, job: Job) -> str:
@@ -205,7 +232,7 @@ def _place_of(setting: str, job: Job) -> str:
     name = name_in_scenario(setting)
     if name in job.overrides:
         return f"--{name.replace('_', '-')}"
-    return f"{job.scenario}: $.{name}"
+    return f"{name_of(job.scenario)}: $.{name}"
 
 
 def _load_virtual_time() -> RunVirtually:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from async_backfill._common.json_text import json_text
 from async_backfill._runner.replay.lookups import LookupFailure
 from async_backfill._runner.replay.plain import PlainValues
 from async_backfill.outcomes import ABSENT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from async_backfill._runner.scenario.model import Settings
     from async_backfill.records import AuditRecord
@@ -39,12 +39,14 @@ def summarize(
     *,
     results: Sequence[tuple[object, object]] | None,
     virtual: VirtualTime | None = None,
+    hidden: Callable[[str], str] = str,
 ) -> dict[str, Any]:
     """Return the summary as plain JSON types, in the order in which it is written.
 
     The same replay gives the same summary: wall-clock times are left out.
 
     :param results: each lookup's key and outcome; ``None`` leaves them out.
+    :param hidden: returns the text of an error as it may be shown.
     :param virtual: the times of a replay in virtual time, which are the same on each run.
     """
     summary: dict[str, Any] = {
@@ -73,10 +75,10 @@ def summarize(
             summary[f"latency_p{percent}"] = round(percentile(virtual.latencies, percent), _MICROSECONDS)
     if results is not None:
         plain = PlainValues()
-        summary["lookup_results"] = [_result(key, outcome, plain) for key, outcome in results]
+        summary["lookup_results"] = [_result(key, outcome, plain, hidden) for key, outcome in results]
         if plain.notes:
             summary["notes"] = plain.notes
-    summary["audit"] = [_without_time(record) for record in audit]
+    summary["audit"] = [_as_shown(record, hidden) for record in audit]
     summary["audit_dropped"] = stats.audit_dropped
     summary["settings"] = msgspec.structs.asdict(settings)
     return summary
@@ -91,8 +93,8 @@ def percentile(values: Sequence[float], percent: int) -> float:
 
 def encode(summary: dict[str, Any]) -> bytes:
     """Return ``summary`` as indented JSON in UTF-8 with a line end."""
-    text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)
     # Half of a surrogate pair, which UTF-8 cannot hold, becomes the escape that JSON has for it.
+    text = json_text(summary, indent=2, allow_nan=False)
     return f"{text}\n".encode(errors="backslashreplace")
 
 
@@ -102,17 +104,20 @@ def _causes(stats: Stats) -> dict[str, dict[str, int]]:
     return {"misses_by_cause": causes} if causes else {}
 
 
-def _result(key: object, outcome: object, plain: PlainValues) -> dict[str, Any]:
+def _result(key: object, outcome: object, plain: PlainValues, hidden: Callable[[str], str]) -> dict[str, Any]:
     result: dict[str, Any] = {"key": plain.of(key), "value": None, "found": False}
     if isinstance(outcome, LookupFailure):
-        result["error"] = outcome.error
+        result["error"] = hidden(outcome.error)
     elif outcome is not ABSENT:
         result.update(value=plain.of(outcome), found=True)
     return result
 
 
-def _without_time(record: AuditRecord) -> dict[str, object]:
+def _as_shown(record: AuditRecord, hidden: Callable[[str], str]) -> dict[str, object]:
     fields = record.as_dict()
     for name in ("time", "process", "cache"):  # they differ from run to run
         fields.pop(name, None)
+    error = fields.get("error")
+    if isinstance(error, str):
+        fields["error"] = hidden(error)
     return fields

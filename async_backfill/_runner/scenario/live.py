@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from async_backfill._common.written_keys import KeyTypeName
+    from async_backfill._runner.scenario.environment import Secrets
     from async_backfill._runner.scenario.model import LiveSpec, StoreSpec
     from async_backfill.contracts import Scan, Source
     from async_backfill.sources._rows.content import Unpack
@@ -38,26 +39,34 @@ class Live:
 
 
 async def open_source(
-    spec: LiveSpec, folder: Path, resources: AsyncExitStack, *, load_timeout: float | None
+    spec: LiveSpec,
+    folder: Path,
+    resources: AsyncExitStack,
+    *,
+    load_timeout: float | None,
+    secrets: Secrets,
 ) -> Live:
     """Return the source of ``spec``, open until ``resources`` is closed.
 
     :param folder: the folder of the scenario file.
     :param load_timeout: the timeout of a load in seconds.
+    :param secrets: remembers what was taken from the environment.
     :raises ScenarioError: when it cannot be used; names the place in the scenario.
     :raises MissingExtraError: when a library it needs is not installed.
     """
     try:
         if isinstance(spec, SQLSpec):
-            return await _open_sql(spec, resources, load_timeout)
+            return await _open_sql(spec, resources, load_timeout, secrets)
         if isinstance(spec, HTTPSpec):
-            return await _open_http(spec, resources)
+            return await _open_http(spec, resources, secrets)
         return await _open_file(spec, folder, resources)
     except ConfigurationError as error:
         raise ScenarioError(f"$.source.{error.setting}: {error.problem}") from error
 
 
-async def open_far(spec: StoreSpec, key_type: KeyTypeName, resources: AsyncExitStack) -> FarTier[Any, Any]:
+async def open_far(
+    spec: StoreSpec, key_type: KeyTypeName, resources: AsyncExitStack, secrets: Secrets
+) -> FarTier[Any, Any]:
     """Return the far tier (L2) of ``spec`` for keys of ``key_type``, open until ``resources`` is closed.
 
     It raises the same errors as `open_source`.
@@ -68,7 +77,7 @@ async def open_far(spec: StoreSpec, key_type: KeyTypeName, resources: AsyncExitS
         from async_backfill.redis.leases import RedisLeases  # noqa: PLC0415 - as above
         from async_backfill.redis.store import RedisStore  # noqa: PLC0415 - as above
     try:
-        connection = await resources.enter_async_context(connect(expand_url(spec.url, os.environ)))
+        connection = await resources.enter_async_context(connect(expand_url(spec.url, os.environ, secrets)))
         keys = KEY_TYPES[key_type]
         store: RedisStore[Any, Any] = RedisStore(connection, namespace=spec.namespace, key_type=keys)
         return FarTier(
@@ -84,12 +93,14 @@ async def open_far(spec: StoreSpec, key_type: KeyTypeName, resources: AsyncExitS
         raise ScenarioError(f"$.store.{error.setting}: {error.problem}") from error
 
 
-async def _open_sql(spec: SQLSpec, resources: AsyncExitStack, load_timeout: float | None) -> Live:
+async def _open_sql(
+    spec: SQLSpec, resources: AsyncExitStack, load_timeout: float | None, secrets: Secrets
+) -> Live:
     with needed_by("$.source", "sql", "sqlalchemy", "asyncpg", "aiosqlite", "greenlet"):
         from async_backfill.sources.sql import SQLSource  # noqa: PLC0415 - the extra is optional
     source: SQLSource[Any, Any] = await resources.enter_async_context(
         SQLSource.connect(
-            expand_url(spec.url, os.environ),
+            expand_url(spec.url, os.environ, secrets),
             spec.table,
             key=spec.key,
             value=spec.value,
@@ -100,10 +111,10 @@ async def _open_sql(spec: SQLSpec, resources: AsyncExitStack, load_timeout: floa
     return Live(source=source, scan=source)
 
 
-async def _open_http(spec: HTTPSpec, resources: AsyncExitStack) -> Live:
+async def _open_http(spec: HTTPSpec, resources: AsyncExitStack, secrets: Secrets) -> Live:
     with needed_by("$.source", "http", "aiohttp"):
         from async_backfill.sources.http import HTTPSource  # noqa: PLC0415 - the extra is optional
-    source: HTTPSource[str, Any] = HTTPSource(expand_url(spec.url, os.environ), trust_env=True)
+    source: HTTPSource[str, Any] = HTTPSource(expand_url(spec.url, os.environ, secrets), trust_env=True)
     return Live(source=await resources.enter_async_context(source), scan=None)
 
 

@@ -18,15 +18,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from async_backfill._common.written_keys import KeyTypeName
+    from async_backfill._runner.scenario.environment import Secrets
     from async_backfill._runner.scenario.model import Scenario
 
 
 async def open_scenario(
-    scenario: Scenario, folder: Path, resources: AsyncExitStack | None
+    scenario: Scenario, folder: Path, resources: AsyncExitStack | None, secrets: Secrets
 ) -> tuple[Live, KeyTypeName]:
     """Return the source of ``scenario``, with its far tier (L2) if there is one, and the type of its keys.
 
     :param resources: closes what is opened; ``None`` refuses a scenario that needs something opened.
+    :param secrets: remembers what was taken from the environment.
     :raises ScenarioError: when something cannot be used; names the place in the scenario.
     :raises SourceFailedError: when a source outside of this process says that it cannot answer.
     :raises MissingExtraError: when a library it needs is not installed.
@@ -34,7 +36,7 @@ async def open_scenario(
     spec = scenario.source
     if isinstance(spec, LiveSpec):
         opened = _needed(resources, "$.source" if scenario.store is None else "$.store")
-        live = await open_source(spec, folder, opened, load_timeout=LoadPolicy().timeout)
+        live = await open_source(spec, folder, opened, load_timeout=LoadPolicy().timeout, secrets=secrets)
         first = None if live.scan is None else await first_key(live.source, live.scan)
     else:
         entries = await load_entries(spec, folder)
@@ -43,7 +45,7 @@ async def open_scenario(
         first = next(iter(entries), None)
     key_type = key_type_of(first, given_key_type(spec))
     if scenario.store is not None:
-        far = await open_far(scenario.store, key_type, _needed(resources, "$.store"))
+        far = await open_far(scenario.store, key_type, _needed(resources, "$.store"), secrets)
         live = replace(live, far=far)
     return live, key_type
 

@@ -81,10 +81,12 @@ class AuditWriter:
         if call.error is not None:
             if isinstance(call.error, (KeyboardInterrupt, SystemExit)):
                 raise call.error
+            is_told = isinstance(call.error, OSError)  # its text says all there is to know
             _LOGGER.error(
-                "%d audit records were not written; the next write tries again",
+                "%d audit records were not written; the next write tries again%s",
                 len(records),
-                exc_info=call.error,
+                f": {call.error}" if is_told else "",
+                exc_info=None if is_told else call.error,
             )
         return was_written
 

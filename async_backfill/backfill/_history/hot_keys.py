@@ -9,6 +9,7 @@ from itertools import count
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final, Generic
 
+from async_backfill._common.key_size import is_long
 from async_backfill._common.validation import real, whole
 from async_backfill.contracts import K
 
@@ -42,8 +43,9 @@ class HotKeys(Generic[K]):
     The heat of a key is the number of its lookups, where a lookup that is ``half_life`` lookups old
     counts half: the "combined recency and frequency" of LRFU (Lee et al., IEEE Transactions on Computers
     50(12), 2001, section 2). It is computed by forward decay (Cormode et al., ICDE 2009, section III):
-    newer lookups weigh more, and older ones are never touched. A new key replaces the coldest one. A
-    lazy heap finds the coldest key: a key that comes up with an outdated heat goes back with its current
+    newer lookups weigh more, and older ones are never touched. A new key replaces the coldest one; one of
+    more than 4 KiB is not remembered.
+    A lazy heap finds the coldest key: a key that comes up with an outdated heat goes back with its current
     one. See decision 22 in notes.md.
 
     :param size: the largest number of keys remembered, 1 or more.
@@ -140,6 +142,8 @@ class HotKeys(Generic[K]):
         self.restore({key: heat * factor for key, heat in self._heats.items()})
 
     def _add(self, key: K, heat: float) -> None:
+        if is_long(key):
+            return
         if len(self._heats) >= self._size:
             self._remove_coldest()
         self._heats[key] = heat

@@ -62,13 +62,13 @@ class JournalWriter(Generic[K]):
                 raise call.error
             elif not self._failed:
                 self._failed = True
-                in_use = isinstance(call.error, BlockingIOError)  # its text says all there is to know
+                is_told = isinstance(call.error, OSError)  # its text says all there is to know
                 _LOGGER.error(
                     "the journal of %d hot keys was not saved; it is tried again every %s s%s",
                     len(heats.keys),
                     self._interval,
-                    f": {call.error}" if in_use else "",
-                    exc_info=None if in_use else call.error,
+                    f": {call.error}" if is_told else "",
+                    exc_info=None if is_told else call.error,
                 )
 
     async def _work(self) -> None:

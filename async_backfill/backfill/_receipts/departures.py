@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, Generic
 
+from async_backfill._common.key_size import is_long
 from async_backfill.contracts import K
 from async_backfill.outcomes import MissCause
 
@@ -33,8 +34,10 @@ class Departures(Generic[K]):
         return len(self._causes)
 
     def note(self, keys: Iterable[K], cause: MissCause) -> None:
-        """Record that ``keys`` were removed because of ``cause``."""
+        """Record that ``keys`` were removed because of ``cause``, but those that are too long."""
         for key in keys:
+            if is_long(key):
+                continue
             self._causes[key] = cause
             self._causes.move_to_end(key)
         while len(self._causes) > self._size:

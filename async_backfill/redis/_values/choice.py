@@ -16,13 +16,18 @@ _LONGEST_NAME: Final = 100  # bytes
 _LONGEST_LABEL: Final = 127
 
 
-def choose_codec(value_type: type[V] | Any, codec: ValueCodec[V] | None) -> ValueCodec[Any]:
+def choose_codec(
+    value_type: type[V] | Any, codec: ValueCodec[V] | None, *, is_signed: bool
+) -> ValueCodec[Any]:
     """Return ``codec``, or that of ``value_type``, or the one that keeps the types it takes.
 
+    :param is_signed: whether only what is signed is decoded.
     :raises ConfigurationError: when both are given, or msgspec does not support ``value_type``.
     """
     if codec is None:
-        return PlainCodec() if value_type is Any else TypedCodec(value_type)
+        if value_type is Any:
+            return PlainCodec(trusts=is_signed)
+        return TypedCodec(value_type, trusts=is_signed)
     if value_type is not Any:
         raise ConfigurationError("codec", "decides on the type of a value; leave value_type out")
     return codec

@@ -11,6 +11,9 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from async_backfill._common.bounded_hashing import fill
+from async_backfill.redis._values.text_keys import LARGE, is_map, refuse_other_keys
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import tzinfo
@@ -36,6 +39,8 @@ _KEPT: Final = (
     "timedelta and UUID"
 )
 
+_BYTES: Final = 16  # that a key may have taken, at least
+
 _pack = msgspec.msgpack.encode
 
 
@@ -45,13 +50,19 @@ class PlainCodec:
     It takes None, bool, int, float, str, bytes, list, tuple, dict, set, frozenset, Decimal, date, time,
     datetime, timedelta and UUID, each with what it holds, and returns the same types. A subclass of one of
     them, and anything else, is refused: it would come back as something else.
+
+    :param trusts: whether what is decoded is signed, so that nobody has chosen the hashes of its keys.
     """
 
     name: Final = "plain"
     version: Final = 1
 
-    def __init__(self) -> None:
+    # What is decoded may be anybody's: the time that it takes grows with its size, whatever its keys are.
+
+    def __init__(self, *, trusts: bool = False) -> None:
+        self._trusts = trusts
         self._unpack = msgspec.msgpack.Decoder(ext_hook=self._restore).decode
+        self._unpack_map = msgspec.msgpack.Decoder(dict[str, Any], ext_hook=self._restore).decode
 
     def encode(self, value: object, /) -> bytes:
         """Return ``value`` packed.
@@ -67,12 +78,18 @@ class PlainCodec:
 
     def decode(self, payload: bytes, /) -> Any:
         """Return the value in ``payload``; raises some exception when it is damaged."""
-        return self._unpack(payload)
+        if self._trusts:
+            return self._unpack(payload)
+        if len(payload) > LARGE:
+            refuse_other_keys(payload, inside_only=True)
+        return self._unpack_map(payload) if is_map(payload[0]) else self._unpack(payload)
 
     def _restore(self, code: int, data: memoryview) -> object:
-        if code in _PARTS:
-            return _PARTS[code](self._unpack(data))
-        return _WHOLES[code](bytes(data))
+        if code not in _PARTS:
+            return _WHOLES[code](bytes(data))
+        if len(data) > LARGE and not self._trusts:
+            refuse_other_keys(bytes(data))
+        return _PARTS[code](self._unpack(data))
 
 
 def _is_plain(value: Any) -> bool:
@@ -184,6 +201,18 @@ def _timedelta(value: timedelta) -> msgspec.msgpack.Ext:
     return _extension(_TIMEDELTA, [value.days, value.seconds, value.microseconds])
 
 
+def _as_dict(parts: list[Any]) -> dict[Any, Any]:
+    made: dict[Any, Any] = {}
+    fill(made.update, list(zip(parts[::2], parts[1::2], strict=True)), _BYTES * len(parts))
+    return made
+
+
+def _as_set(parts: list[Any]) -> set[Any]:
+    made: set[Any] = set()
+    fill(made.update, parts, _BYTES * len(parts))
+    return made
+
+
 _SEQUENCES: Final[Mapping[type, int]] = MappingProxyType({tuple: _TUPLE, set: _SET, frozenset: _FROZENSET})
 _TAGS: Final[Mapping[type, Callable[[Any], object]]] = MappingProxyType(
     {
@@ -202,9 +231,9 @@ _TAGS: Final[Mapping[type, Callable[[Any], object]]] = MappingProxyType(
 _PARTS: Final[Mapping[int, Callable[[Any], object]]] = MappingProxyType(
     {
         _TUPLE: tuple,
-        _PAIRS: lambda parts: dict(zip(parts[::2], parts[1::2], strict=True)),
-        _SET: set,
-        _FROZENSET: frozenset,
+        _PAIRS: _as_dict,
+        _SET: _as_set,
+        _FROZENSET: lambda parts: frozenset(_as_set(parts)),
         _TIME: _time,
         _DATETIME: _datetime,
         _TIMEDELTA: lambda parts: timedelta(*parts),

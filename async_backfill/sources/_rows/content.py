@@ -5,23 +5,28 @@ Everything here blocks, so it is called in worker threads.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
+import stat
 import tempfile
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader, RawIOBase
 from threading import Lock
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, TypeAlias, cast
 
-from anyio.from_thread import check_cancelled
-
+from async_backfill._common.atomic_file import NOT_REGULAR
+from async_backfill._common.each_process import EachProcess
 from async_backfill.errors import ScenarioError
+from async_backfill.sources._rows.left_reads import check_left
 from async_backfill.sources._rows.tables import GZIP_MAGIC, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
+    from io import BufferedRandom
 
     from async_backfill.sources._rows.rows import AnyPath
 
@@ -59,9 +64,11 @@ class Identity:
     def of(cls, path: AnyPath) -> Identity:
         """Return the identity of the file at ``path``.
 
-        :raises OSError: when there is no such file.
+        :raises OSError: when there is no such file, or it is a device, a pipe or a socket.
         """
         found = os.stat(path)  # noqa: PTH116 - an AnyPath
+        if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):  # a pipe would be waited for
+            raise OSError(errno.EINVAL, NOT_REGULAR, os.fspath(path))
         return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
     def check(self, path: AnyPath) -> None:
@@ -114,7 +121,8 @@ class UnpackedContent:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._lock = Lock()
+        self._process = os.getpid()
+        self._lock = EachProcess(Lock)  # another thread may hold it at a fork
 
     @contextmanager
     def reading(self) -> Iterator[BinaryIO]:
@@ -122,15 +130,45 @@ class UnpackedContent:
 
         :raises ChangedError: when it is closed.
         """
-        with self._lock:
+        with self._lock.get():
             if self._file.closed:
                 raise ChangedError("its unpacked copy was closed")
-            yield self._file
+            if self._process == os.getpid():
+                yield self._file
+            else:
+                yield cast("BinaryIO", BufferedReader(_AtPositions(self._file.fileno())))
 
     def close(self) -> None:
         """Remove the temporary file, once no read is in progress."""
-        with self._lock:
-            self._file.close()
+        with self._lock.get():
+            if self._process == os.getpid():
+                self._file.close()
+            else:
+                cast("BufferedRandom", self._file).raw.close()  # a file that is closed moves its position
+
+
+class _AtPositions(RawIOBase):
+    """A reader of an open file of the parent process, with a position of its own."""
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: os.fstat(self._file).st_size}
+        self._position = start[whence] + offset
+        return self._position
+
+    def readinto(self, into: Any, /) -> int:
+        count = os.preadv(self._file, [into], self._position)
+        self._position += count
+        return count
 
 
 Content: TypeAlias = PlainContent | UnpackedContent
@@ -169,7 +207,7 @@ def _unpacked(
     beside: Any = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115 - UnpackedContent closes it
     try:
         for piece in _pieces(path, file, unpack, most):
-            check_cancelled()
+            check_left()
             beside.write(piece)
     except BaseException:
         beside.close()
@@ -213,13 +251,3 @@ def read_spans(file: BinaryIO, spans: Sequence[tuple[int, int]]) -> Iterator[byt
         for start, length in spans[first:last]:
             yield bytes(content[start - begin : start - begin + length])
         first = last
-
-
-def line_ends(file: BinaryIO, start: int, end: int) -> int:
-    """Return the number of line ends between two positions of ``file``."""
-    file.seek(start)
-    count = 0
-    while start < end and (piece := file.read(min(_PIECE, end - start))):
-        count += piece.count(b"\n")
-        start += len(piece)
-    return count

@@ -9,17 +9,16 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Generic, Literal, TypeAlias, cast
 
-from anyio.from_thread import check_cancelled
-
 from async_backfill.contracts import K, Page, V
 from async_backfill.errors import ScenarioError
 from async_backfill.sources._row_page import row_page
-from async_backfill.sources._rows.content import ChangedError, Identity, line_ends, open_content, read_spans
+from async_backfill.sources._rows.content import ChangedError, Identity, open_content, read_spans
 from async_backfill.sources._rows.cursors import cursor_at
 from async_backfill.sources._rows.key_index import KeyIndex
+from async_backfill.sources._rows.left_reads import check_left
 from async_backfill.sources._rows.row_parts import KeyType
 from async_backfill.sources._rows.row_reader import row_reader
-from async_backfill.sources._rows.rows import repeated_key, shown
+from async_backfill.sources._rows.rows import line_ends, repeated_key, shown
 from async_backfill.sources._rows.tables import refusal
 
 if TYPE_CHECKING:
@@ -186,7 +185,7 @@ class IndexedRows(Generic[K, V]):
             with self._content.reading() as file:
                 for count, row in enumerate(self._reader.rows(file, position)):
                     if count % _ROWS_BETWEEN_CHECKS == 0:
-                        check_cancelled()
+                        check_left()
                     position = row.end
                     key = self._key_of(row.key)
                     yield row, cast("K", key) if self._stands_for(key, row.start) else None
@@ -208,7 +207,7 @@ class IndexedRows(Generic[K, V]):
         end = reader.first
         for count, row in enumerate(reader.rows(file, reader.first, reader.first_line)):
             if count % _ROWS_BETWEEN_CHECKS == 0:
-                check_cancelled()
+                check_left()
             if self._keys is None:
                 self._keys = KeyType.of_first(row.key)
             key = self._key_of(row.key)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Generic, Literal, Protocol, Self, TypeA
 
 from anyio import CancelScope, Lock, to_thread
 
+from async_backfill._common.each_process import EachProcess
 from async_backfill._common.validation import whole
 from async_backfill.contracts import K, Page, RowPage, V, V_co
 from async_backfill.errors import ConfigurationError, LoadError, ScenarioError
@@ -90,7 +91,7 @@ class IndexedSource(Generic[K, V]):
         self._index = index
         self._reindexes = one_of("on_change", on_change, ("refuse", "reindex")) == "reindex"
         self._indexed: Indexed[K, V] | None = None
-        self._indexing = Lock()
+        self._indexing = EachProcess(Lock)  # a task of the parent may hold it at a fork
         self._reads = LeftReads(path)
 
     def __len__(self) -> int:
@@ -102,9 +103,9 @@ class IndexedSource(Generic[K, V]):
         :raises ScenarioError: when the file cannot be read or has the wrong format; names the file and the
             line or row.
         """
-        async with self._indexing:
+        async with self._indexing.get():
             if self._indexed is None:
-                self._indexed = await to_thread.run_sync(self._index)
+                self._indexed = await self._reads.run(self._index, discard=_discard)
         return self
 
     async def aclose(self) -> None:
@@ -197,11 +198,11 @@ class IndexedSource(Generic[K, V]):
         raise LoadError(f"{self._path}: changed {_TRIES} times while it was read")
 
     async def _reindex(self, stale: Indexed[K, V]) -> None:
-        async with self._indexing:
+        async with self._indexing.get():
             if self._indexed is not stale:
                 return
             try:
-                fresh = await to_thread.run_sync(self._index)
+                fresh = await self._reads.run(self._index, discard=_discard)
             except ScenarioError as error:
                 raise LoadError(f"{error} (indexed again after a change)") from error
             unused = fresh
@@ -220,6 +221,10 @@ def one_of(setting: str, value: str, allowed: Sequence[str]) -> str:
     if value not in allowed:
         raise ConfigurationError(setting, f"must be one of {', '.join(map(repr, allowed))}, not {value!r}")
     return value
+
+
+def _discard(indexed: Indexed[K, V]) -> None:
+    indexed.close()
 
 
 async def _close(indexed: Indexed[K, V]) -> None:

@@ -7,7 +7,8 @@ import json
 import math
 import os
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
+from itertools import islice
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NoReturn, TypeAlias
 
 from async_backfill.errors import ScenarioError
 
@@ -18,6 +19,8 @@ AnyPath: TypeAlias = str | os.PathLike[str]
 
 _DEEPEST: Final = 100
 _LONGEST: Final = 100
+_PIECE: Final = 1 << 16
+_MOST_COMPARED: Final = 1000
 
 
 def json_row(path: AnyPath, line: int, text: str, wanted: Iterable[str]) -> dict[str, Any]:
@@ -55,7 +58,7 @@ def check_columns(path: AnyPath, line: int, known: Collection[str], wanted: Iter
     """
     for name in wanted:
         if name not in known:
-            folded = {column.casefold(): column for column in known}
+            folded = {column[:_LONGEST].casefold(): column for column in islice(known, _MOST_COMPARED)}
             nearest = difflib.get_close_matches(name[:_LONGEST].casefold(), folded, n=1, cutoff=0.0)
             hint = f", the nearest is {shown(folded[nearest[0]])}" if nearest else ""
             raise ScenarioError(f"{path}:{line}: no column {shown(name)}{hint}")
@@ -75,6 +78,16 @@ def repeated_key(path: AnyPath, line: int, key: object, first: int) -> ScenarioE
 def width_refusal(path: AnyPath, line: int, columns: int, expected: int) -> ScenarioError:
     """Return the error for a CSV row whose number of columns differs from the header's."""
     return ScenarioError(f"{path}:{line}: {columns} columns, expected {expected} as in the header")
+
+
+def line_ends(file: BinaryIO, start: int, end: int) -> int:
+    """Return the number of line ends between two positions of ``file``."""
+    file.seek(start)
+    count = 0
+    while start < end and (piece := file.read(min(_PIECE, end - start))):
+        count += piece.count(b"\n")
+        start += len(piece)
+    return count
 
 
 def _json_object(text: str) -> dict[str, Any]:

@@ -27,15 +27,17 @@ if TYPE_CHECKING:
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
 BOM: Final = "\ufeff"
+MOST_UNPACKED: Final = 1 << 28
+_PIECE: Final = 1 << 18
 
 
 async def read_text(path: AnyPath) -> str:
     """Return the text of a UTF-8 file, unpacked when it is gzip, without a byte order mark.
 
-    :raises ScenarioError: when it cannot be read, unpacked or decoded; names the file, and the line
-        and byte of a decoding error.
+    :raises ScenarioError: when it cannot be read, unpacked or decoded, or unpacks to more than 256 MiB; names
+        the file, and the line and byte of a decoding error.
     """
-    return await to_thread.run_sync(_decoded, path, await _read_bytes(path))
+    return await to_thread.run_sync(text_of, path, await _read_bytes(path))
 
 
 async def read_keys(path: AnyPath) -> list[str]:
@@ -93,10 +95,11 @@ def refusal(path: AnyPath, error: OSError | ValueError) -> ScenarioError:
     return ScenarioError(f"{path}: cannot be read: {reason(error)}")
 
 
-def _decoded(path: AnyPath, content: bytes) -> str:
+def text_of(path: AnyPath, content: bytes) -> str:
+    """Return the text in ``content``, which was read from ``path``; raises as `read_text`."""
     if content.startswith(GZIP_MAGIC):
         try:
-            content = gzip.decompress(content)
+            content = _unpacked(path, content)
         except (OSError, EOFError, zlib.error) as error:
             raise ScenarioError(f"{path}: the gzip data is cut off or damaged: {error}") from error
     try:
@@ -107,10 +110,22 @@ def _decoded(path: AnyPath, content: bytes) -> str:
         raise ScenarioError(f"{path}:{line}: not UTF-8 text: byte {error.start} is 0x{wrong:02x}") from error
 
 
+def _unpacked(path: AnyPath, content: bytes) -> bytes:
+    """Unpack gzip, which may be a thousand times smaller than its content, into bounded memory."""
+    unpacked = bytearray()
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as packed:
+        while piece := packed.read(_PIECE):
+            unpacked += piece
+            if len(unpacked) > MOST_UNPACKED:
+                most = f"{MOST_UNPACKED:,} bytes"
+                raise ScenarioError(f"{path}: unpacks to more than {most}, which must fit into memory")
+    return bytes(unpacked)
+
+
 def _table(
     path: AnyPath, content: bytes, key: str, value: str | None, keys: KeyType | None
 ) -> dict[Any, Any]:
-    text = _decoded(path, content)
+    text = text_of(path, content)
     wanted = [key] if value is None else [key, value]
     is_typed = text.lstrip().startswith("{")
     rows = (_json_rows if is_typed else _csv_rows)(path, text, wanted)

@@ -17,14 +17,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from async_backfill._common.extras import needed_by
 from async_backfill._common.validation import positive_seconds_or_none, whole
-from async_backfill.errors import ConfigurationError
+from async_backfill.errors import ConfigurationError, MissingExtraError
 from async_backfill.sources.sql._errors import TROUBLE, is_lost, is_outdated, refusal
-from async_backfill.sources.sql._query import Query, Rows, note_connect, note_error
+from async_backfill.sources.sql._query import EngineUse, Query, Rows, note_connect, note_error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from async_backfill.contracts import K
+    from async_backfill.contracts import K, Seconds
 
 _POSTGRES: Final = "postgresql"
 _SQLITE: Final = "sqlite"
@@ -53,8 +53,10 @@ async def open_database(
     :raises ConfigurationError: when the URL cannot be used; of it, the text shows at most the name of a file.
     :raises MissingExtraError: when its driver is not installed.
     """
+    name = "the URL of a database"
     try:
         parsed = _with_driver(make_url(url))
+        name = parsed.drivername
         path = None if create else await _sqlite_file(parsed)
         if path is not None:
             parsed = _never_made(parsed, path)
@@ -68,6 +70,11 @@ async def open_database(
         raise ConfigurationError(
             "url", f"must be the URL of a database with an async driver, {allowed}"
         ) from None
+    except MissingExtraError:
+        raise
+    except ModuleNotFoundError as error:
+        problem = f"needs {error.name}, which is not installed; an async driver can be named in the URL"
+        raise MissingExtraError(f"{name}: {problem}", name=error.name) from error
     if "@" in (parsed.host or ""):  # the end of a password, and drivers show the host
         raise ConfigurationError("url", "has two @: write the one in the password as %40")
     if path is not None and not await path.exists():
@@ -82,13 +89,14 @@ async def open_database(
 class Database:
     """A database behind ``engine``, with each query in a transaction of its own."""
 
-    def __init__(self, engine: AsyncEngine, timeout: float | None) -> None:
+    def __init__(self, engine: AsyncEngine, timeout: Seconds | None) -> None:
         if not isinstance(engine, AsyncEngine):  # a URL given instead would show its password
             raise ConfigurationError(
                 "engine", f"must be an AsyncEngine of SQLAlchemy, not a {type(engine).__name__}"
             )
         seconds = positive_seconds_or_none("timeout", timeout)
         self._engine = engine
+        self._use = EngineUse(engine)
         for event, note in (("do_connect", note_connect), ("handle_error", note_error)):
             if not sa.event.contains(engine.sync_engine, event, note):
                 sa.event.listen(engine.sync_engine, event, note)
@@ -116,6 +124,7 @@ class Database:
 
         :param plain: whether rows are the driver's own, as in `Query`.
         """
+        self._use.come_here()
         for is_last in (False, True):
             query = Query(self._engine, [*self._limits, (statement, parameters)], plain=plain)
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from typing import Final, Generic
 
+from async_backfill._common.key_size import is_long
 from async_backfill.contracts import K
 from async_backfill.outcomes import ABSENT, Absent
 from async_backfill.stores._eviction.places import Place, Places
@@ -120,6 +121,8 @@ class S3FifoOrder(Generic[K]):
         return ABSENT
 
     def _remember(self, key: K) -> None:
+        if is_long(key):
+            return
         keys = len(self._newcomers) + self._main_size + 1
         self._ghost[key] = None
         while len(self._ghost) > max(1, keys - keys // _SMALL_SHARE):

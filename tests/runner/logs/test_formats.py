@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from async_backfill._runner.logs import formats
 from async_backfill._runner.logs.formats import Column, KeyLines, Matches
 from async_backfill._runner.logs.requests import RequestLog
-from async_backfill.errors import ScenarioError
+from async_backfill.errors import ConfigurationError, ScenarioError
 
 COMMON = '127.0.0.1 - frank [10/Oct/2000:13:55:36 -0700] "GET /apache_pb.gif HTTP/1.0" 200 2326'
 
@@ -150,3 +152,21 @@ def test_a_column_of_a_number_that_no_row_has_is_refused():
 
 def test_the_line_of_a_spreadsheet_that_says_its_delimiter_is_no_row():
     assert Column("t.csv", "id", ";").keys("sep=;\nid;v\n1;2\n") == (["1"], 1)
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+b", "((?:a|aa)+)b", "(?P<key>(.*)(.*)(.*)(.*)(.*)(.*)b)"])
+def test_a_pattern_that_takes_for_ever_is_ended_and_the_line_is_shown(monkeypatch, pattern):
+    monkeypatch.setattr(formats, "SECONDS_FOR_A_BLOCK", 0.05)
+    line = "a" * 400
+    with pytest.raises(
+        ConfigurationError, match=r"takes more than 0.05 s for a MiB of lines, and is at \"aaa"
+    ):
+        Matches(pattern).keys(f"ab\n{line}\nab\n")
+
+
+def test_a_pattern_that_is_quick_is_not_ended_later(monkeypatch):
+    monkeypatch.setattr(formats, "SECONDS_FOR_A_BLOCK", 0.05)
+    assert Matches("(a+)").keys("a\nb\n") == (["a"], 2)
+    before = time.process_time()
+    while time.process_time() < before + 0.1:
+        pass
