@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from async_backfill.contracts._types import K, V
 
@@ -11,8 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
     from async_backfill.outcomes import Failed
-
-_NOTHING: Final = MappingProxyType[Any, Any]({})
 
 
 class RowPage(dict[K, V]):
@@ -38,11 +35,11 @@ class RowPage(dict[K, V]):
         /,
         *,
         cursor: object,
-        failed: Mapping[K, Failed] = _NOTHING,
+        failed: Mapping[K, Failed] | None = None,
     ) -> None:
         super().__init__(rows)
         self.cursor = cursor
-        self.failed = failed
+        self.failed = {} if failed is None else failed
 
 
 class Rows(Protocol[K, V]):

@@ -182,7 +182,8 @@ class SQLSource(NeedsAsyncio, Generic[K, V]):
         """Return the keys between ``shards`` ranges of about as many rows each, in the database's order.
 
         PostgreSQL knows them from its statistics, if these are new and fine enough. Else it takes a sample of
-        300 blocks of the table a shard. Another database, a view and a subquery are read once, keys only.
+        300 blocks of the table a shard. Another database, a view and a subquery are read once, keys only. For
+        one shard nothing is asked.
 
         :raises QueryError: when the database refuses the query.
         :raises ConnectionError: when it is lost or cannot be reached.
