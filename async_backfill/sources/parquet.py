@@ -23,7 +23,7 @@ __all__ = ["ParquetSource"]
 
 
 class ParquetSource(IndexedSource[K, V]):
-    """A source and scan over the rows of the Parquet file at ``path``, which may be larger than memory.
+    """A source, scan and `Rows` over the rows of the Parquet file at ``path``, of any size.
 
     Opening (``async with``, or `open` and `aclose`) reads the key column once and keeps 24 to 30 bytes a
     row in memory. A row of Parquet cannot be read alone: a load reads each row group with one of its keys,
@@ -42,7 +42,7 @@ class ParquetSource(IndexedSource[K, V]):
         it fails that key alone. Excludes ``value``.
     :param on_change: what to do when the file has changed: ``"refuse"`` fails each load and scan;
         ``"reindex"`` reads the file again, once for all waiting calls. A scan in progress then starts again
-        at the first row.
+        at the first row; `rows` in progress end with an error.
     :param max_group: the largest allowed size of a row group in bytes, unpacked, as the file states it.
     :raises ConfigurationError: when a setting is not allowed.
     """

@@ -36,7 +36,7 @@ AnyTable: TypeAlias = "str | sa.FromClause"
 
 
 class SQLSource(NeedsAsyncio, Generic[K, V]):
-    """A source and scan over a table or view, in the order of its keys.
+    """A source, scan and `Rows` over a table or view, in the order of its keys.
 
     A batch is one query, ``= ANY`` on PostgreSQL and ``IN`` elsewhere, or several of ``query_keys`` keys
     each. A page of a scan is one query that starts after the last key of the page before: it keeps no
