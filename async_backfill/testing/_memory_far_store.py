@@ -86,7 +86,7 @@ class MemoryFarStore(GuardedStore[K, V], Generic[K, V]):
 
     def now(self) -> float:
         """Return the time of the store's clock; taken before a read begins, it is the page's ``read_at``."""
-        return self._server.clock()
+        return self._server.moment()
 
     async def set_page(self, items: Mapping[K, V], /, *, read_at: float, ttl: float | None = None) -> Kept[K]:
         """Keep those ``items``, at least one, that nothing later contradicts, until ``read_at + ttl``."""

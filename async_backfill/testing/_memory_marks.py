@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 class Marks(Generic[K]):
     """The times of changes: of writes, removals and ends of leases, and of the last clear.
 
+    :param moment: the time, of which no two calls return the same.
     :param seconds: how long a mark is needed: the longest time between the read of a page and its write.
     """
 
-    def __init__(self, clock: Clock, seconds: float) -> None:
-        self._clock = clock
+    def __init__(self, moment: Clock, seconds: float) -> None:
+        self._moment = moment
         self._seconds = seconds
         self._changed: dict[K, float] = {}
         self._cleared = -math.inf
@@ -31,8 +32,7 @@ class Marks(Generic[K]):
 
     def leave(self, keys: Iterable[K] | None) -> None:
         """Note that ``keys`` change now; ``None`` means every key."""
-        # A change at the very moment at which a read begins may not be in it, so it counts as later.
-        moment = math.nextafter(self._clock(), math.inf)
+        moment = self._moment()
         if keys is None:
             self._cleared = moment
             self._changed.clear()
@@ -54,7 +54,7 @@ class Marks(Generic[K]):
 
     def _drop_overdue(self) -> None:
         # In the order of their changes, but for reads, whose time may be earlier: those go a little later.
-        needed = self._clock() - self._seconds
+        needed = self._moment() - self._seconds
         while self._changed:
             key = next(iter(self._changed))
             if self._changed[key] >= needed:

@@ -46,11 +46,20 @@ class MemoryServer(Generic[K, V]):
     def __init__(self, clock: Clock, deadline: float) -> None:
         self.clock = clock
         self.deadline = deadline
-        self._marks: Marks[K] = Marks(clock, deadline)
+        self._moment = -math.inf
+        self._marks: Marks[K] = Marks(self.moment, deadline)
         self._kept: dict[K, _Entry[V]] = {}
         self._leases: dict[K, _Lease] = {}
         self._watchers: list[Watcher[K]] = []
         self._inboxes: list[Callable[[object, Sequence[K] | None], None]] = []
+
+    def moment(self) -> float:
+        """Return the time, a trifle later than at the last call where the clock stands still.
+
+        So of a read and a change at the same virtual time it is known which came first.
+        """
+        self._moment = max(self.clock(), math.nextafter(self._moment, math.inf))
+        return self._moment
 
     def __len__(self) -> int:
         """Return the number of values that have not expired."""
@@ -136,18 +145,22 @@ class MemoryServer(Generic[K, V]):
 
     def end(self, keys: Iterable[K], told: Mapping[K, Absent | Failed] = _NOTHING) -> None:
         """End the leases of ``keys`` and wake their watchers, who get what is ``told`` of these keys."""
-        ended = [key for key in keys if self._leases.pop(key, None) is not None]
-        for key in ended:
-            if told.get(key) is ABSENT:
-                self._kept.pop(key, None)
-        if ended:
-            self._marks.leave(ended)
-            self._tell(ended, {key: told[key] for key in ended if key in told})
+        held = [key for key in dict.fromkeys(keys) if key in self._leases]
+        self._marks.leave(held)
+        self._end(held, told)
 
     def end_overdue(self) -> None:
         """End the leases that have expired."""
         now = self.clock()
-        self.end([key for key, lease in self._leases.items() if lease.until <= now])
+        self._end([key for key, lease in self._leases.items() if lease.until <= now], _NOTHING)
+
+    def _end(self, held: Sequence[K], told: Mapping[K, Absent | Failed]) -> None:
+        for key in held:
+            del self._leases[key]
+            if told.get(key) is ABSENT:
+                self._kept.pop(key, None)
+        if held:
+            self._tell(held, {key: told[key] for key in held if key in told})
 
     def next_end(self, keys: Iterable[K]) -> float:
         """Return the time when the first lease of ``keys`` expires; infinity when there is none."""
