@@ -1,4 +1,4 @@
-"""A copy in a program of asyncio: its cancellation, timeouts and task groups end it, without a `CopyError`."""
+"""A copy under asyncio: cancellation, timeouts and task groups end it, and are no `CopyError`."""
 
 from __future__ import annotations
 
