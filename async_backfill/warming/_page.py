@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Final, Generic
 
 from async_backfill.contracts import K, V
@@ -42,7 +43,7 @@ class Sample(Generic[K, V]):
         left = {*kept.newer, *kept.leased, *kept.rejected}
         until = math.inf if page.ttl is None else page.read_at + page.ttl
         step = max(1, len(page.rows) // _OF_A_PAGE)
-        taken = [key for at, key in enumerate(page.rows) if at % step == 0 and key not in left]
+        taken = [key for key in islice(page.rows, 0, None, step) if key not in left]
         self._rows.extend((key, until) for key in taken[:_OF_A_PAGE])
         if len(self._rows) > _MOST_SAMPLED:
             del self._rows[::2]
