@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-    from async_backfill.contracts import FarStore, Seconds, Source
+    from async_backfill.contracts import FarStore, Invalidations, Seconds, Source
+    from async_backfill.warming._guards import Guard
 
     _Sending: TypeAlias = MemoryObjectSendStream[tuple[int, Page[K, V]]]
     _Receiving: TypeAlias = MemoryObjectReceiveStream[tuple[int, Page[K, V]]]
@@ -35,8 +36,9 @@ async def copy_rows(  # noqa: PLR0913 - the settings users name are flat
     pages: AsyncIterator[Mapping[K, V]],
     store: FarStore[K, V],
     *,
-    guard: Literal["stamp", "none"] = "stamp",
+    guard: Literal["stamp", "recheck", "none"] = "stamp",
     source: Source[K, V] | None = None,
+    invalidations: Invalidations[K] | None = None,
     ttl: Seconds | None = None,
     ttl_jitter: float = 0.0,
     writers: int = 4,
@@ -62,9 +64,12 @@ async def copy_rows(  # noqa: PLR0913 - the settings users name are flat
         closed at the end.
     :param store: the far tier's store that the rows are written to.
     :param guard: ``"stamp"`` leaves alone what is later, and needs a store that inherits from
-        `async_backfill.contracts.GuardedStore`; ``"none"`` overrules it, for a store that nobody else uses.
+        `async_backfill.contracts.GuardedStore`. ``"recheck"`` reads each row once more from ``source`` after
+        it was written, and mends it if it has changed: for rows that others change in ways of their own.
+        ``"none"`` overrules what is later, for a store that nobody else uses.
     :param source: where rows are read again whose page was too old for the store, or that were leased.
         ``None``: the former are dead, the latter left alone.
+    :param invalidations: under ``"recheck"``, is told which keys were mended.
     :param ttl: seconds above 0 for which each row is kept, from its read on; ``None`` for as long as the
         store has room.
     :param ttl_jitter: the largest share, 0.0 to 0.9, by which the ttl of a page is shortened at random.
@@ -92,7 +97,8 @@ async def copy_rows(  # noqa: PLR0913 - the settings users name are flat
         max_dead=max_dead,
         max_lost=max_lost,
     )
-    return await _CopyJob(store, guard, settings, source, progress).run(pages)
+    checked_guard = guard_of(store, guard, source, invalidations)
+    return await _CopyJob(store, checked_guard, settings, source, progress).run(pages)
 
 
 class _CopyJob(Generic[K, V]):
@@ -106,12 +112,12 @@ class _CopyJob(Generic[K, V]):
     def __init__(
         self,
         store: FarStore[K, V],
-        guard: str,
+        guard: Guard[K, V],
         settings: Settings,
         source: Source[K, V] | None,
         progress: Callable[[CopyProgress[K]], object] | None,
     ) -> None:
-        self._guard = guard_of(store, guard)
+        self._guard = guard
         self._settings = settings
         self._progress = progress
         self._tally: Tally[K] = Tally()

@@ -1,18 +1,18 @@
-"""The ways to write a page that was read some time ago: under the store's guard, or under none."""
+"""The ways to write a page that was read some time ago: under a guard, or under none."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Generic, Protocol
 
-from anyio import current_time
-
-from async_backfill.contracts import GuardedStore, K, Kept, Sealing, V, V_contra
+from async_backfill.contracts import GuardedStore, K, Kept, V, V_contra
 from async_backfill.errors import ConfigurationError
+from async_backfill.warming._rechecked import Rechecked
+from async_backfill.warming._unguarded import Unguarded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from async_backfill.contracts import FarStore
+    from async_backfill.contracts import FarStore, Invalidations, Source
 
 _LOST: Final = 'with "none" a page replaces values, removals and leases that are later than its read'
 
@@ -51,40 +51,24 @@ class Stamped(Generic[K, V]):
         return kept
 
 
-class Unguarded(Generic[K, V]):
-    """No guard: the page overrules what is there, for a store that nobody else writes to."""
-
-    def __init__(self, store: FarStore[K, V]) -> None:
-        self._store = store
-        self._sealing = store if Sealing in type(store).__mro__ else None
-
-    def now(self) -> float:
-        """Return the time of the event loop."""
-        return current_time()
-
-    async def write(self, rows: Mapping[K, V], read_at: float, ttl: float | None) -> Kept[K]:  # noqa: ARG002
-        """Write ``rows``; those that the store cannot encode are rejected, and their older copies removed."""
-        if self._sealing is None:
-            await self._store.set_many(rows, ttl=ttl)
-            return Kept(kept=len(rows))
-        sealed: Mapping[K, V] = self._sealing.seal(rows)  # type: ignore[attr-defined] # declared
-        refused = [key for key in rows if key not in sealed] if len(sealed) < len(rows) else []
-        if refused:
-            await self._store.delete_many(refused)
-        if sealed:
-            await self._store.set_many(sealed, ttl=ttl)
-        return Kept(kept=len(sealed), rejected=dict.fromkeys(refused, "the store cannot keep it"))
-
-
-def guard_of(store: FarStore[K, V], guard: object) -> Guard[K, V]:
+def guard_of(
+    store: FarStore[K, V],
+    guard: object,
+    source: Source[K, V] | None,
+    invalidations: Invalidations[K] | None,
+) -> Guard[K, V]:
     """Return the ``guard`` of that name for ``store``.
 
     :raises ConfigurationError: for another name, and for a guard that the store does not have.
     """
     if guard == "none":
         return Unguarded(store)
+    if guard == "recheck":
+        if source is None:
+            raise ConfigurationError("source", 'guard="recheck" reads each row again from a source; give one')
+        return Rechecked(store, source, invalidations)
     if guard != "stamp":
-        raise ConfigurationError("guard", f'{guard!r} is neither "stamp" nor "none"')
+        raise ConfigurationError("guard", f'{guard!r} is neither "stamp", "recheck" nor "none"')
     if GuardedStore not in type(store).__mro__:
         kind = type(store).__name__
         raise ConfigurationError(

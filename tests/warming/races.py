@@ -75,7 +75,7 @@ class Race:
                     self.pages(),
                     store,
                     guard=self.guard,  # type: ignore[arg-type]
-                    source=self if self.draws.random() < 0.5 else None,
+                    source=self if self.draws.random() < 0.5 or self.guard == "recheck" else None,
                     writers=self.draws.randint(1, 3),
                     write_timeout=self.draws.choice([1.0, 3.0, 30.0]),
                     attempts=20,
@@ -158,7 +158,7 @@ def race(seed: int, guard: str = "stamp") -> Counter[str]:
 def main() -> int:
     """Run the command line and return its exit code."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--guard", default="stamp", choices=["stamp", "none"])
+    options.add_argument("--guard", default="stamp", choices=["stamp", "recheck", "none"])
     options.add_argument("--schedules", type=int, default=10_000)
     options.add_argument("--seed", type=int, default=0, help="the number of the first schedule")
     chosen = options.parse_args()

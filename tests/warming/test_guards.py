@@ -136,7 +136,7 @@ async def test_a_store_without_a_guard_is_refused_and_it_is_said_what_none_would
     assert (await copy_rows(pages_of(2), store, guard="none")).kept == 4
 
 
-@pytest.mark.parametrize("guard", ["recheck", "version", None, "STAMP"])
+@pytest.mark.parametrize("guard", ["version", None, "STAMP"])
 async def test_another_guard_is_refused(guard):
     with pytest.raises(ConfigurationError, match=r"guard: .* is neither"):
         await copy_rows(pages_of(1), MemoryFarStore(), guard=guard)

@@ -22,6 +22,14 @@ async def test_under_the_guard_no_schedule_ends_with_an_old_value_or_a_deleted_r
     assert min(counts[what] for what in ("kept", "newer", "leased", "dead", "writes")) > 5
 
 
+@pytest.mark.anyio
+async def test_rows_that_are_rechecked_are_not_old_either_in_any_schedule():
+    counts = added([await Race(seed, "recheck").run() for seed in range(60)])
+
+    assert (counts["old"], counts["back"]) == (0, 0)
+    assert min(counts[what] for what in ("kept", "newer", "writes")) > 5
+
+
 def test_without_a_guard_some_schedules_end_with_both_so_the_races_have_teeth():
     counts = added([race(seed, "none") for seed in range(20)])
 
