@@ -47,7 +47,7 @@ async def copy_rows(  # noqa: PLR0913 - the settings users name are flat
     read_timeout: Seconds | None = 60.0,
     attempts: int = 3,
     max_dead: int = 0,
-    max_lost: float = 0.1,
+    max_lost: float = 0.25,
     progress: Callable[[CopyProgress[K]], object] | None = None,
 ) -> CopyProgress[K]:
     """Write the rows of ``pages`` to ``store``, and return what became of them.
@@ -79,8 +79,8 @@ async def copy_rows(  # noqa: PLR0913 - the settings users name are flat
     :param read_timeout: seconds that the read of one page may take; ``None`` for any time.
     :param attempts: how often a page is tried, 1 or more; then its bad rows are found and left out.
     :param max_dead: the number of rows that may be left out because they cannot be written.
-    :param max_lost: the largest share of kept rows, 0.0 to 1.0, that may be gone at the end. A sample of at
-        most 2,000 is looked for.
+    :param max_lost: the largest share of kept rows, 0.0 to 1.0, that may be gone at the end, but not nearly
+        all of a tenth of the copy; 1.0 allows that too. A sample of at most 2,000 is looked for.
     :param progress: called after each page, with the progress so far; an exception that it raises stops the
         copy.
     :raises CopyError: when a page cannot be read or written, too many rows are dead, or rows were lost.

@@ -12,7 +12,7 @@ from async_backfill.warming._calls import StoppedError, in_time
 from async_backfill.warming._reading_again import read_again
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from async_backfill.contracts import FarStore, Source
     from async_backfill.warming._guards import Guard
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _LOGGER: Final = logging.getLogger("async_backfill.warming")
 _AT_ONCE: Final = 500
+_NEARLY_ALL: Final = 0.9
 _FEW: Final = 10  # of a few lost rows nobody can say that the store lost them
 
 
@@ -90,16 +91,18 @@ class LastLooks(Generic[K, V]):
         :raises StoppedError: when more are missing than may be, or the store does not answer.
         """
         keys = sample.living(self._guard.now())
-        lost = 0
+        missing: set[K] = set()
         for part in _parts(keys):
-            lost += len(part) - len(await self._found(part))
-        most = self._settings.max_lost * len(keys)
-        self._tally.lose(len(keys), lost, resumable=lost <= most)
-        if lost <= most:
+            found = await self._found(part)
+            missing.update(key for key in part if key not in found)
+        lost, share = len(missing), self._settings.max_lost
+        is_fine = share == 1.0 or (lost <= share * len(keys) and not _has_gap(keys, missing))
+        self._tally.lose(len(keys), lost, resumable=is_fine)
+        if is_fine:
             return
         problem = (
             f"of {len(keys):,} rows that the store had kept, {lost:,} are not there any more: it was "
-            f"emptied, is full and evicts, or others removed them (max_lost is {self._settings.max_lost})"
+            f"emptied, is full and evicts, or others removed them (max_lost is {share})"
         )
         if lost >= _FEW:
             raise StoppedError(problem, RowsLostError(problem))
@@ -119,6 +122,16 @@ class LastLooks(Generic[K, V]):
 
 class RowsLostError(Exception):
     """Rows that a store had kept are not there any more."""
+
+
+def _has_gap(keys: Sequence[K], missing: Collection[K]) -> bool:
+    """Return whether nearly all of a tenth of ``keys``, in the order of the copy, are ``missing``.
+
+    So it looks after a store was emptied, however early, and not where applications remove rows.
+    """
+    size = max(_FEW, len(keys) // 10)
+    parts = (keys[first : first + size] for first in range(0, len(keys) - size + 1, size))
+    return any(sum(key in missing for key in part) >= _NEARLY_ALL * size for part in parts)
 
 
 def _parts(keys: Sequence[K]) -> Iterator[Sequence[K]]:
