@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import AsyncGenerator
 from functools import partial
 from typing import TYPE_CHECKING, Generic, Literal, TypeAlias
@@ -15,7 +14,7 @@ from async_backfill.contracts import K, V
 from async_backfill.warming._calls import StoppedError, in_time
 from async_backfill.warming._guards import guard_of
 from async_backfill.warming._last_looks import LastLooks
-from async_backfill.warming._page import Page, Sample
+from async_backfill.warming._page import Page, Sample, page_of
 from async_backfill.warming._page_writer import PageWriter
 from async_backfill.warming._progress import CopyError, CopyProgress, Tally
 from async_backfill.warming._settings import Settings, checked
@@ -60,8 +59,8 @@ async def copy_rows(  # noqa: PLR0913 - the settings users name are flat
     guard. After an error no new page is begun, and writes in progress are finished. When it is cancelled it
     stops at once; the last call of ``progress`` said how far it came.
 
-    :param pages: pages of rows, such as those of `async_backfill.sources.sql.SQLSource.rows`; a generator is
-        closed at the end.
+    :param pages: pages of rows, such as those of `async_backfill.contracts.Rows`, whose cursors are then what
+        the copy can resume after, and whose failed rows are dead; a generator is closed at the end.
     :param store: the far tier's store that the rows are written to.
     :param guard: ``"stamp"`` leaves alone what is later, and needs a store that inherits from
         `async_backfill.contracts.GuardedStore`. ``"recheck"`` reads each row once more from ``source`` after
@@ -171,12 +170,12 @@ class _CopyJob(Generic[K, V]):
                 raise _read_error(error)
             if rows is None:
                 return
-            if rows:
-                page = Page(rows=rows, read_at=read_at, ttl=self._settings.drawn_ttl())
-                del rows  # or the page would stay in memory here while it is written
+            page = page_of(rows, read_at, self._settings.drawn_ttl())
+            del rows  # or the page would stay in memory here while it is written
+            if page is not None:
                 await to_write.send((number, page))
-                del page
                 number += 1
+            del page
 
     async def _write(self, numbered: _Receiving[K, V]) -> None:
         """Write the pages that arrive, until the last one; after an error, drop them."""
@@ -188,7 +187,7 @@ class _CopyJob(Generic[K, V]):
     async def _write_one(self, number: int, page: Page[K, V]) -> None:
         if not await self._writer.write(page):
             return
-        self._tally.finish(number, deque(page.rows, maxlen=1)[0])
+        self._tally.finish(number, page.end)
         if self._progress is not None:
             try:
                 self._progress(self._tally.progress())

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Generic
 
-from async_backfill.contracts import K, V
+from async_backfill.contracts import K, RowPage, V
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from async_backfill.contracts import Kept
+    from async_backfill.outcomes import Failed
 
 _OF_A_PAGE: Final = 5
 _MOST_SAMPLED: Final = 2_000
@@ -20,11 +22,28 @@ _MOST_SAMPLED: Final = 2_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page(Generic[K, V]):
-    """Rows, the time before their read began, and how long they are kept."""
+    """Rows, the time before their read began, and how long they are kept.
+
+    ``end`` is what a copy resumes after when all of them are dealt with, ``failed`` are rows that could not
+    be read.
+    """
 
     rows: Mapping[K, V]
     read_at: float
     ttl: float | None
+    end: object
+    failed: Mapping[K, Failed]
+
+
+def page_of(rows: Mapping[K, V], read_at: float, ttl: float | None) -> Page[K, V] | None:
+    """Return the page of ``rows``; ``None`` when there is nothing in it."""
+    if isinstance(rows, RowPage):
+        end, failed = rows.cursor, rows.failed
+    else:
+        end, failed = next(iter(deque(rows, maxlen=1)), None), {}
+    if not rows and not failed:
+        return None
+    return Page(rows=rows, read_at=read_at, ttl=ttl, end=end, failed=failed)
 
 
 class Sample(Generic[K, V]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, Generic
 
@@ -14,7 +15,6 @@ from async_backfill.contracts import K, V
 from async_backfill.errors import StalePageError
 from async_backfill.warming._bad_rows import BadRows
 from async_backfill.warming._calls import StoppedError, in_time, page_error
-from async_backfill.warming._page import Page
 from async_backfill.warming._reading_again import read_again
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from async_backfill.contracts import Source
     from async_backfill.warming._guards import Guard
-    from async_backfill.warming._page import Sample
+    from async_backfill.warming._page import Page, Sample
     from async_backfill.warming._progress import Tally
     from async_backfill.warming._settings import Settings
 
@@ -61,6 +61,9 @@ class PageWriter(Generic[K, V]):
 
         :raises StoppedError: when the page, or more rows than may be dead, could not be written.
         """
+        if page.failed:
+            why = {key: error_line(failed.error) for key, failed in page.failed.items()}
+            self._bury(why, next(iter(page.failed.values())).error)
         page, error = await self._tried(page)
         if error is None:
             return True
@@ -117,7 +120,7 @@ class PageWriter(Generic[K, V]):
         if again.failed:
             why = {key: error_line(failed) for key, failed in again.failed.items()}
             self._bury(why, next(iter(again.failed.values())))
-        return Page(rows=again.rows, read_at=read_at, ttl=page.ttl)
+        return replace(page, rows=again.rows, read_at=read_at)
 
     def _bury(self, why: Mapping[K, str], error: BaseException) -> None:
         """Count rows as dead.
@@ -131,7 +134,7 @@ class PageWriter(Generic[K, V]):
             others = f" and {len(why) - 1:,} others" if len(why) > 1 else ""
             hint = _NO_SOURCE if isinstance(error, StalePageError) and self._source is None else ""
             raise StoppedError(
-                f"the row of {key_text(first)}{others} could not be written: {why[first]}{hint} (max_dead is "
+                f"the row of {key_text(first)}{others} could not be copied: {why[first]}{hint} (max_dead is "
                 f"{self._settings.max_dead})",
                 error,
             )

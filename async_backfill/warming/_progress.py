@@ -38,8 +38,9 @@ class CopyProgress(Generic[K_co]):
     ``pages``
         pages that were dealt with.
     ``through``
-        the key to resume after: all rows up to it, in the order of the pages, are in these counts. ``None``
-        when not even those of the first page are, and when rows were lost. Later rows may be counted as well.
+        what to resume after, the last key of a page or the cursor of a `RowPage`: all rows up to it, in the
+        order of the pages, are in these counts. ``None`` when not even those of the first page are, and when
+        rows were lost. Later rows may be counted as well.
     ``sampled``, ``lost``
         at the end: how many of the kept rows were looked for in the store, and how many were not there.
     """
@@ -52,7 +53,7 @@ class CopyProgress(Generic[K_co]):
     dead: int = 0
     bad: Mapping[K_co, str] = field(default_factory=dict)
     pages: int = 0
-    through: K_co | None = None
+    through: object = None
     sampled: int = 0
     lost: int = 0
 
@@ -82,8 +83,8 @@ class Tally(Generic[K]):
         self.sampled = self.lost = 0
         self._leased_at: dict[K, float] = {}
         self._bad: dict[K, str] = {}
-        self._through: K | None = None
-        self._finished: dict[int, K] = {}
+        self._through: object = None
+        self._finished: dict[int, object] = {}
         self._unbroken = 0
 
     def add(self, kept: Kept[K], read_at: float) -> None:
@@ -120,10 +121,10 @@ class Tally(Generic[K]):
         self.leased -= count
         self.read -= count
 
-    def finish(self, number: int, last: K) -> None:
-        """Note that all rows of the page with this ``number`` are counted, the ``last`` of them too."""
+    def finish(self, number: int, end: object) -> None:
+        """Note that all rows of the page with this ``number``, which ends at ``end``, are counted."""
         self.pages += 1
-        self._finished[number] = last
+        self._finished[number] = end
         while self._unbroken in self._finished:
             self._through = self._finished.pop(self._unbroken)
             self._unbroken += 1

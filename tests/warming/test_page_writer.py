@@ -9,7 +9,7 @@ from anyio import current_time, sleep, sleep_forever
 from hypothesis import given
 from hypothesis import strategies as st
 
-from async_backfill.contracts import CallLimits, LimitedSource
+from async_backfill.contracts import CallLimits, LimitedSource, RowPage
 from async_backfill.outcomes import Failed
 from async_backfill.testing import MemoryFarStore
 from async_backfill.warming import CopyError, copy_rows
@@ -96,7 +96,7 @@ async def test_more_bad_rows_than_allowed_stop_the_copy_and_one_is_named():
         await copy_rows(pages_of(5), Poisoned({"2.1"}), writers=1)
 
     assert str(caught.value).startswith(
-        "the row of '2.1' could not be written: ValueError: a poisoned row (max_dead is 0); 5 of 6 rows"
+        "the row of '2.1' could not be copied: ValueError: a poisoned row (max_dead is 0); 5 of 6 rows"
     )
     assert (caught.value.copied.dead, caught.value.copied.through) == (1, "1.1")
 
@@ -170,7 +170,7 @@ async def test_without_a_source_its_rows_are_dead_and_it_is_said_what_to_do():
     with pytest.raises(CopyError) as caught:
         await copy_rows(old_page(), MemoryFarStore())
 
-    assert "3 others could not be written: StalePageError: the read of a page began 11.000 s" in str(
+    assert "3 others could not be copied: StalePageError: the read of a page began 11.000 s" in str(
         caught.value
     )
     assert "give source= to have its rows read again, or yield smaller pages" in str(caught.value)
@@ -213,3 +213,26 @@ async def test_the_ttl_of_each_page_is_shortened_by_a_share_at_random():
 
     assert len(set(ttls)) > 40
     assert 80 <= min(ttls) < 90 < max(ttls) <= 100
+
+
+async def row_pages():
+    failed = {"c": Failed(ValueError("no number"))}
+    yield RowPage({"b": 1, "a": 2}, cursor=("place", 1))
+    yield RowPage({}, cursor=("place", 2), failed=failed)
+    yield RowPage({}, cursor=("place", 3))
+
+
+async def test_a_copy_goes_on_after_the_cursor_of_a_page_whose_rows_that_failed_are_dead():
+    shelf = Shelf()
+    copied = await copy_rows(row_pages(), shelf, max_dead=1)
+
+    assert shelf.rows == {"b": 1, "a": 2}
+    assert (copied.read, copied.kept, copied.dead, copied.pages) == (3, 2, 1, 2)
+    assert (copied.through, copied.bad) == (("place", 2), {"c": "ValueError: no number"})
+
+
+async def test_a_row_that_could_not_be_read_ends_a_copy_that_may_leave_out_none():
+    with pytest.raises(CopyError, match=r"^the row of 'c' could not be copied: ValueError") as caught:
+        await copy_rows(row_pages(), Shelf(), writers=1)
+
+    assert caught.value.copied.through == ("place", 1)
