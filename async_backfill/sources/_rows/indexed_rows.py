@@ -6,17 +6,17 @@ Everything here blocks, so it is called in worker threads.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Generic, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Generic, cast
 
 from async_backfill.contracts import K, Page, V
 from async_backfill.errors import ScenarioError
 from async_backfill.sources._rows.content import ChangedError, Identity, open_content, read_spans
 from async_backfill.sources._rows.key_index import KeyIndex
 from async_backfill.sources._rows.left_reads import check_left
+from async_backfill.sources._rows.reading import refusal
 from async_backfill.sources._rows.row_parts import KeyType
 from async_backfill.sources._rows.row_reader import row_reader
 from async_backfill.sources._rows.rows import repeated_key, shown
-from async_backfill.sources._rows.tables import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from async_backfill.sources._rows.row_parts import RowValue
     from async_backfill.sources._rows.row_reader import RowReader
     from async_backfill.sources._rows.rows import AnyPath
-
-Duplicates: TypeAlias = Literal["refuse", "first", "last"]
+    from async_backfill.sources._rows.tables import Duplicates
 
 _PIECE: Final = 1 << 16
 _ROWS_BETWEEN_CHECKS: Final = 10_000
@@ -40,6 +39,7 @@ class RowRules(Generic[V]):
     keys: KeyType | None
     values: RowValue[V]
     duplicates: Duplicates
+    columns: Sequence[str] | None
     unpack: Unpack | None
     max_line: int
     max_unpacked: int
@@ -75,7 +75,9 @@ class IndexedRows(Generic[K, V]):
         )
         try:
             with self._content.reading() as file:
-                self._reader: RowReader = row_reader(path, file, rules.values.wanted, rules.max_line)
+                self._reader: RowReader = row_reader(
+                    path, file, rules.values.wanted, rules.max_line, rules.columns
+                )
                 self._end = self._find_rows(file)
             self._identity.check(path)
         except ChangedError as changed:

@@ -11,7 +11,7 @@ from async_backfill.contracts import K, Page, V, V_co
 from async_backfill.errors import ConfigurationError, LoadError, ScenarioError
 from async_backfill.sources._rows.content import ChangedError
 from async_backfill.sources._rows.left_reads import LeftReads
-from async_backfill.sources._rows.tables import refusal
+from async_backfill.sources._rows.reading import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
