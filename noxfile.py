@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tarfile
+import tempfile
 from pathlib import Path
 
 import nox
@@ -45,8 +46,22 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Types of the package, the benchmarks and the examples in tests/typing."""
+    """Types of the package, the benchmarks, the examples in tests/typing, the programs of the documents."""
     session.run("mypy")
+    programs = f"{session.create_tmp()}/programs"
+    session.run("python", "-m", "tests.typing.documents", programs)
+    session.run("mypy", "--config-file=", programs)  # with no settings, as one who copies a program has
+
+
+@nox.session(venv_backend="venv")
+def pyright(session: nox.Session) -> None:
+    """The programs of the documents under pyright, the checker of many editors."""
+    session.install("pyright[nodejs]")
+    # Not below .nox: pyright passes by what lies in a folder whose name begins with a dot.
+    with tempfile.TemporaryDirectory() as programs:
+        session.run(sys.executable, "-m", "tests.typing.documents", programs, external=True)
+        with session.chdir(programs):
+            session.run("pyright", "--pythonpath", sys.executable, *session.posargs)
 
 
 @nox.session

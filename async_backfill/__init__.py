@@ -2,6 +2,7 @@
 
 from async_backfill._cache import BackfillCache
 from async_backfill._cached.decorator import cached
+from async_backfill._cached.registry import CacheRegistry
 from async_backfill.backfill.readiness import Readiness, ReadinessPolicy, ReadinessState
 from async_backfill.contracts import Answers
 from async_backfill.errors import (
@@ -17,6 +18,7 @@ from async_backfill.errors import (
     LoadTimeoutError,
     MissingExtraError,
     ScenarioError,
+    StalePageError,
     StoreError,
 )
 from async_backfill.far_tier import FarTier
@@ -45,6 +47,7 @@ __all__ = [
     "BackfillPolicy",
     "BudgetState",
     "CacheClosedError",
+    "CacheRegistry",
     "CircuitOpenError",
     "CircuitPolicy",
     "CircuitState",
@@ -69,6 +72,7 @@ __all__ = [
     "ReadinessState",
     "ScenarioError",
     "SimulatedSource",
+    "StalePageError",
     "Stats",
     "Status",
     "StoreError",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Journal,
         Permits,
         Scan,
+        Seconds,
         Source,
         Trigger,
     )
@@ -40,8 +41,8 @@ class BackfillCache(Reads[K, V]):
     bulk: a *backfill*. After ``max_backfills`` of them a person must approve more.
 
     It can be opened again after it was closed, also in another event loop; what it holds stays. It
-    must be used from one event loop at a time. Keys are told apart as in any ``dict``, by ``==``
-    and ``hash``.
+    must be used from one event loop at a time; on asyncio any task may open or close it, on trio
+    the one that opened it must close it. Keys are told apart as in any ``dict``, by ``==`` and ``hash``.
 
     All readers of a key get the same object, as from a ``dict``: who changes what he got changes it for all.
     Take immutable values, or set ``copy``.
@@ -139,14 +140,14 @@ class BackfillCache(Reads[K, V]):
             # In place of the method, which would await it: a hit has one coroutine level (decision 30).
             vars(self)["get"] = self._parts.hit_path.get
 
-    async def put(self, key: K, value: V, *, ttl: float | None = None) -> None:
+    async def put(self, key: K, value: V, *, ttl: Seconds | None = None) -> None:
         """Cache ``value`` for ``key``; it wins over any load or backfill of the key under way.
 
         Takes and raises what `put_many` does.
         """
         await self.put_many({key: value}, ttl=ttl)
 
-    async def put_many(self, items: Mapping[K, V], *, ttl: float | None = None) -> None:
+    async def put_many(self, items: Mapping[K, V], *, ttl: Seconds | None = None) -> None:
         """Cache ``items`` in their order; each wins over any load or backfill of its key under way.
 
         :param ttl: seconds for which they stay fresh, in place of ``FreshnessPolicy.ttl``. They stay in this
@@ -155,11 +156,12 @@ class BackfillCache(Reads[K, V]):
         :raises StoreError: when they are cached here, but the far tier (L2) did not take them.
         """
         engine = self._open()
-        if positive_seconds_or_none("ttl", ttl) is not None and self._near.fresh is None:
+        lifetime = positive_seconds_or_none("ttl", ttl)
+        if lifetime is not None and self._near.fresh is None:
             problem = "nothing expires in this cache; give it freshness=FreshnessPolicy(ttl=...) or ttl_of"
             raise ConfigurationError("ttl", problem)
         copy = self._parts.settings.copy
-        await engine.put_many(items if copy is None else copies(items, copy), ttl)
+        await engine.put_many(items if copy is None else copies(items, copy), lifetime)
 
     async def invalidate(self, key: K) -> None:
         """Remove ``key``; a load under way serves those who wait for it, but is not stored.

@@ -11,6 +11,7 @@
     ├─ CacheClosedError (RuntimeError)   the cache is not open, or closed while a caller waited
     ├─ KeyNotFoundError (LookupError)    the source answered: no such key
     ├─ StoreError                        the far tier (L2) did not take a put, an invalidation or a clear
+    ├─ StalePageError                    a page was read too long ago to be written
     └─ LoadError                         the source failed; the cause is chained
        ├─ LoadTimeoutError (TimeoutError)
        ├─ LoadCycleError                 the load waits for itself; shows the cycle of keys
@@ -19,7 +20,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -37,12 +38,28 @@ __all__ = [
     "LoadTimeoutError",
     "MissingExtraError",
     "ScenarioError",
+    "StalePageError",
     "StoreError",
 ]
 
 
 class AsyncBackfillError(Exception):
-    """The base of every error that this package raises on purpose."""
+    """The base of every error that this package raises on purpose.
+
+    It can be copied and pickled with all that it says, for example to leave a process pool. As with any
+    exception of Python, its ``__cause__`` stays behind.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Not by calling the class again: some of them need more than `args`.
+        made: Any = super().__reduce__()
+        return (_made_again, made[:2], *made[2:])
+
+
+def _made_again(kind: type[AsyncBackfillError], args: tuple[Any, ...]) -> AsyncBackfillError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    return error
 
 
 class ConfigurationError(AsyncBackfillError, ValueError):
@@ -81,7 +98,7 @@ class MissingExtraError(AsyncBackfillError, ModuleNotFoundError):
 
 
 class CacheClosedError(AsyncBackfillError, RuntimeError):
-    """The cache was used before ``async with`` opened it, or after it closed."""
+    """The cache is not open here: not yet, no longer, or in another event loop or process; its text says."""
 
 
 class KeyNotFoundError(AsyncBackfillError, LookupError):
@@ -98,6 +115,10 @@ class StoreError(AsyncBackfillError):
     Raised only by an explicit put, invalidation or clear: it took effect in this process, but other
     processes may still serve the old values. A reading that fails is no error: the source is asked instead.
     """
+
+
+class StalePageError(AsyncBackfillError):
+    """A far store refused a page because its read began too long ago; nothing of it was kept."""
 
 
 class LoadError(AsyncBackfillError):

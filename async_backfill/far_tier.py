@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic
 
-from async_backfill._common.validation import positive_seconds, positive_seconds_or_none, whole
+from async_backfill._common.validation import convert, positive_seconds, positive_seconds_or_none, whole
 from async_backfill.contracts import K, Sealing, V
 from async_backfill.errors import ConfigurationError
 from async_backfill.policies import CircuitPolicy
 
 if TYPE_CHECKING:
-    from async_backfill.contracts import FarStore, Invalidations, Leases
+    from async_backfill.contracts import FarStore, Invalidations, Leases, Seconds
 
 __all__ = ["FarTier"]
 
@@ -36,16 +36,17 @@ class FarTier(Generic[K, V]):
         keep what they have until its ttl is over.
     ``ttl``
         seconds for which a copy in the far tier is fresh; ``None`` for ``FreshnessPolicy.ttl``. If values
-        expire in memory, a copy from the far tier does so at the end of this ttl at the latest. Without
-        leases it is kept for ``FreshnessPolicy.stale_for`` more, and answers a lookup whose load failed.
+        expire in memory, a copy from the far tier does so at the end of this ttl at the latest. It is kept
+        for ``FreshnessPolicy.stale_for`` more, and answers a lookup whose load failed.
     ``timeout``
         seconds after which a call of the store is cancelled and counts as failed.
     ``circuit``
         when to stop calling a store that fails.
     ``lease_wait``
-        seconds to wait for a key that another process has leased; after that it is loaded here as well.
+        seconds to wait for a key that another process has leased; after that one of those who wait takes
+        the lease over and loads the key. The others wait as long once more, then they load it as well.
         ``None`` waits 3 times as long as the loads of this process usually take, from 0.1 to 3.0 s, and
-        1.0 s before the first one. It is never more than ``LoadPolicy.timeout``.
+        1.0 s before the first one. Both waits together are never more than ``LoadPolicy.timeout``.
     ``max_queued``
         the largest number of loaded values that wait to be written; more are not written. It is also the
         largest number of keys remembered because their put or invalidation failed: these are read from
@@ -61,10 +62,28 @@ class FarTier(Generic[K, V]):
     lease_wait: float | None = None
     max_queued: int = 10_000
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            store: FarStore[K, V],
+            leases: Leases[K, V] | None = ...,
+            invalidations: Invalidations[K] | None = ...,
+            ttl: Seconds | None = ...,
+            timeout: Seconds = ...,
+            circuit: CircuitPolicy = ...,
+            lease_wait: Seconds | None = ...,
+            max_queued: int = ...,
+        ) -> None: ...
+
     def __post_init__(self) -> None:
-        positive_seconds_or_none("ttl", self.ttl)
-        positive_seconds("timeout", self.timeout)
-        positive_seconds_or_none("lease_wait", self.lease_wait)
+        convert(
+            self,
+            ttl=positive_seconds_or_none,
+            timeout=positive_seconds,
+            lease_wait=positive_seconds_or_none,
+        )
         if not isinstance(self.circuit, CircuitPolicy):
             kind = type(self.circuit).__name__
             raise ConfigurationError("circuit", f"must be a CircuitPolicy, not {self.circuit!r} (a {kind})")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-    from async_backfill.contracts import FarStore
+    from async_backfill.contracts import FarStore, Seconds
 
     _Sending: TypeAlias = MemoryObjectSendStream[tuple[int, Mapping[K, V]]]
     _Receiving: TypeAlias = MemoryObjectReceiveStream[tuple[int, Mapping[K, V]]]
@@ -60,7 +60,7 @@ async def copy_rows(
     pages: AsyncIterator[Mapping[K, V]],
     store: FarStore[K, V],
     *,
-    ttl: float | None = None,
+    ttl: Seconds | None = None,
     writers: int = 4,
     ahead: int = 4,
     progress: Callable[[CopyProgress[K]], object] | None = None,
@@ -83,9 +83,9 @@ async def copy_rows(
     :raises CopyError: when a page cannot be read or written.
     :raises ConfigurationError: when a setting is outside what is allowed.
     """
-    ttl = positive_seconds_or_none("ttl", ttl)
+    lifetime = positive_seconds_or_none("ttl", ttl)
     writers, ahead = whole("writers", writers, least=1), whole("ahead", ahead, least=1)
-    copying = _CopyJob(store, ttl, progress)
+    copying = _CopyJob(store, lifetime, progress)
     # Hence - 1: the reader holds one more page while it waits for room.
     to_write, numbered = create_memory_object_stream[tuple[int, "Mapping[K, V]"]](ahead - 1)
     try:

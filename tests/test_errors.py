@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
-import pickle
 
 import pytest
 
@@ -17,8 +15,6 @@ from async_backfill.errors import (
     LoadCycleError,
     LoadError,
     LoadTimeoutError,
-    MissingExtraError,
-    ScenarioError,
 )
 
 ALL = [
@@ -75,26 +71,3 @@ def test_an_error_about_a_key_knows_the_key(error):
 def test_a_cycle_lists_its_keys_in_order():
     assert LoadCycleError("text", key="a", cycle=("a", "b", "a")).cycle == ("a", "b", "a")
     assert LoadCycleError("text").cycle == ()
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        ConfigurationError("capacity", "0 is less than 1"),
-        ScenarioError("file:3: no"),
-        MissingExtraError("needs looptime"),
-        CacheClosedError("closed"),
-        KeyNotFoundError("no", key="a"),
-        LoadError("failed", key="a"),
-        LoadTimeoutError("late", key="a"),
-        LoadCycleError("cycle", key="a", cycle=("a", "a")),
-    ],
-    ids=lambda error: type(error).__name__,
-)
-@pytest.mark.parametrize("duplicate", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))])  # noqa: S301 - its own
-def test_an_error_survives_being_copied_and_pickled_with_all_it_knows(error, duplicate):
-    twin = duplicate(error)
-
-    assert type(twin) is type(error)
-    assert str(twin) == str(error)
-    assert vars(twin) == vars(error)

@@ -23,11 +23,12 @@ FLAGS = [0, 1, None, "yes"]
 def test_the_defaults_are_the_documented_ones():
     assert dataclasses.asdict(LoadPolicy()) == {
         "max_batch": 500,
-        "concurrency": 10,
+        "concurrency": None,
         "timeout": 30.0,
         "linger": 0.0,
         "split_failed": False,
         "circuit": None,
+        "context": "opening",
     }
     assert dataclasses.asdict(BackfillPolicy()) == {
         "window": 1000,
@@ -62,7 +63,9 @@ def test_the_defaults_are_the_documented_ones():
             (LoadPolicy, setting, value)
             for setting in ("max_batch", "concurrency")
             for value in WHOLE_FROM_ONE
+            if (setting, value) != ("concurrency", None)
         ),
+        *((LoadPolicy, "context", value) for value in ("closing", None, 1)),
         *((LoadPolicy, "timeout", value) for value in (0, 0.0, -1, math.inf, math.nan, True, "1")),
         *((LoadPolicy, "linger", value) for value in (-0.1, math.inf, math.nan, True, "1", None)),
         *((LoadPolicy, "split_failed", value) for value in FLAGS),

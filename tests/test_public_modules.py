@@ -18,11 +18,11 @@ import async_backfill
 PUBLIC = """
 async_backfill
   Answers AsyncBackfillError AuditRecord BackfillCache BackfillCause BackfillPolicy BudgetState
-  CacheClosedError CircuitOpenError CircuitPolicy CircuitState ConfigurationError Failed FarTier
-  FreshnessPolicy HistoryPolicy JournalError KeyNotFoundError KeyRefusedError LoadCycleError LoadError
+  CacheClosedError CacheRegistry CircuitOpenError CircuitPolicy CircuitState ConfigurationError Failed
+  FarTier FreshnessPolicy HistoryPolicy JournalError KeyNotFoundError KeyRefusedError LoadCycleError LoadError
   LoadPolicy LoadTimeoutError MappingSource MemoryStore MissCause MissingExtraError Readiness
-  ReadinessPolicy ReadinessState ScenarioError SimulatedSource Stats Status StoreError WeighedStore
-  cached each
+  ReadinessPolicy ReadinessState ScenarioError SimulatedSource StalePageError Stats Status StoreError
+  WeighedStore cached each
 async_backfill.backfill
 async_backfill.backfill.audit_file
   AuditFile
@@ -35,13 +35,13 @@ async_backfill.backfill.readiness
 async_backfill.backfill.trigger
   MissRateTrigger
 async_backfill.contracts
-  AccessCheck Answers Approval AuditSink BoundedStore Clock EvictionOrder FarCopy FarStore Heats Invalidations
-  Journal K K_co KeyType Leases OrderState Page Permits Room Scan Sealing Selection Source Spawn Store
-  Trigger V V_co V_contra ValueCodec
+  AccessCheck Answers Approval AuditSink BoundedStore CallLimits Clock EvictionOrder ExclusiveJournal FarCopy
+  FarStore GuardedStore Heats Invalidations Journal K K_co Kept KeyType Leases LimitedSource NeedsAsyncio
+  OrderState Page Permits Room Scan Sealing Seconds Selection Source Spawn Store Trigger V V_co V_contra ValueCodec
 async_backfill.errors
   AsyncBackfillError CacheClosedError CircuitOpenError ConfigurationError JournalError
   KeyNotFoundError KeyRefusedError LoadCycleError LoadError LoadTimeoutError MissingExtraError
-  ScenarioError StoreError
+  ScenarioError StalePageError StoreError
 async_backfill.events
   BackfillAudited Event FarStoreFailed KeysEvicted LoadFinished Observer
 async_backfill.far_tier
@@ -49,7 +49,7 @@ async_backfill.far_tier
 async_backfill.outcomes
   ABSENT ELSEWHERE Absent Elsewhere Failed LoadCause MissCause
 async_backfill.policies
-  SELECTIONS BackfillPolicy CircuitPolicy FreshnessPolicy HistoryPolicy LoadPolicy SelectionName
+  SELECTIONS BackfillPolicy CircuitPolicy ContextName FreshnessPolicy HistoryPolicy LoadPolicy SelectionName
 async_backfill.records
   LEGAL_CHANGES AuditRecord BackfillCause BudgetState CircuitState Status
 async_backfill.redis

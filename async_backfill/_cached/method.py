@@ -1,42 +1,34 @@
-"""The descriptor that puts a cache in front of a method."""
+"""The descriptor that stands in a class for a cached method, and what it binds to an instance.
+
+Both say that they are what they stand for, a function and a method, as wrapt's proxies do: pydantic, FastAPI,
+`inspect` and `unittest.mock` ask ``isinstance``. See decision 60 in notes.md.
+"""
 
 from __future__ import annotations
 
-from functools import partial, update_wrapper, wraps
-from inspect import ismethod
-from types import MethodType
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from functools import partial, update_wrapper
+from types import FunctionType, MethodType
+from typing import TYPE_CHECKING, Any
 
-from async_backfill._cached.identity import Instance, Instances
-from async_backfill.errors import ConfigurationError, KeyNotFoundError
-from async_backfill.outcomes import ABSENT
+from async_backfill.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Hashable
+    from collections.abc import Callable, Coroutine, Iterator
 
     from async_backfill._cache import BackfillCache
-    from async_backfill._cached.call_key import Arguments
-    from async_backfill.stores.memory import MemoryStore
-
-
-def is_in_a_class(function: Callable[..., object]) -> bool:
-    """Return whether ``function`` was defined in the body of a class, judged by its ``__qualname__``.
-
-    A bound method does not count: it is called without its instance, like any function.
-    """
-    around = getattr(function, "__qualname__", "").rpartition(".")[0]
-    return bool(around) and not around.endswith("<locals>") and not ismethod(function)
 
 
 class CachedMethod:
-    """A descriptor in place of an async method ``function``; see `async_backfill.cached`.
+    """A descriptor in place of an async method; see `async_backfill.cached`.
 
-    All instances share one cache: decision 45 in notes.md. A key is the instance, by identity and held
-    weakly, and the other arguments. A static method is never bound: then ``None`` is in place of the
-    instance.
+    A method is called with its instance first, a static method is not, and behind another decorator nothing
+    but the call shows which of them it is: see `_is_for_an_instance`.
 
-    :param arguments: the parameters of ``function``.
-    :param make_cache: returns a cache and its store, given the function that loads the value of a key.
+    :param of_instance: looks up a call of an instance; it has the attributes of the method, ``cache`` and
+        ``invalidate``.
+    :param of_static: the same for a call without an instance.
+    :param owner: module and qualified name of the class in whose body the method was defined.
+    :param is_known: returns whether an object is an instance that was seen before.
     """
 
     cache: BackfillCache[Any, Any]
@@ -44,22 +36,31 @@ class CachedMethod:
 
     def __init__(
         self,
-        function: Callable[..., Awaitable[Any]],
-        arguments: Arguments,
-        make_cache: Callable[
-            [Callable[[Any], Awaitable[Any]]], tuple[BackfillCache[Any, Any], MemoryStore[Any, Any]]
-        ],
+        of_instance: Callable[..., Coroutine[Any, Any, Any]],
+        of_static: Callable[..., Coroutine[Any, Any, Any]],
+        *,
+        owner: tuple[str, str],
+        takes_self: bool,
+        is_known: Callable[[object], bool],
     ) -> None:
-        update_wrapper(self, function)
-        self._function = function
-        self._all_arguments = arguments
-        self._arguments = arguments.of_method()
-        self._instances = Instances()
-        self.cache, self._store = make_cache(self._load)
-        of_instance: Any = wraps(function)(self._make_lookup())
-        of_instance.cache, of_instance.invalidate = self.cache, self._invalidate
-        self._of_instance = of_instance
+        update_wrapper(self, of_instance)  # ``cache`` is among the attributes that this copies
+        self.__wrapped__: Any = of_instance.__wrapped__  # type: ignore[attr-defined] # made by `wraps`
+        self._of_instance: Any = of_instance
+        self._of_static: Any = of_static
+        self.invalidate = self._invalidate  # in ``__dict__``, which a decorator above copies
+        of_instance.__dict__["method"] = self  # what `BoundMethod.__func__` is
+        self._owner = owner
+        self._takes_self = takes_self
+        self._is_known = is_known
         self._is_of_class = False
+
+    @property
+    def __class__(self) -> type:
+        return FunctionType
+
+    @__class__.setter
+    def __class__(self, _: type) -> None:
+        raise TypeError("a cached method stays what it is")
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._is_of_class = True
@@ -72,91 +73,89 @@ class CachedMethod:
             return MethodType(self, instance)
         return BoundMethod(self._of_instance, instance)
 
-    async def __call__(self, *args: Any, **named: Any) -> Any:
-        """Return the result for an instance and arguments, from the cache or, on a miss, the function."""
-        if self._is_of_class:
-            return await self._of_instance(*args, **named)
-        key = self._static_key(args, named)
-        value = await self.cache.get((None, key), ABSENT)
-        return self._nothing_for(key) if value is ABSENT else value
+    def __call__(self, *args: Any, **named: Any) -> Coroutine[Any, Any, Any]:
+        """Look up the result for an instance and arguments, from the cache or, on a miss, the function."""
+        look_up = self._of_instance if self._is_for_an_instance(args) else self._of_static
+        result: Coroutine[Any, Any, Any] = look_up(*args, **named)
+        return result
 
-    async def invalidate(self, *args: Any, **named: Any) -> None:
+    def _invalidate(self, *args: Any, **named: Any) -> Coroutine[Any, Any, None]:
         """Remove the result for an instance and arguments."""
+        look_up = self._of_instance if self._is_for_an_instance(args) else self._of_static
+        result: Coroutine[Any, Any, None] = look_up.invalidate(*args, **named)
+        return result
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_of_instance":  # of a copy that is being made
+            raise AttributeError(name)
+        return getattr(self._of_instance, name)
+
+    def __reduce__(self) -> str:
+        return str(self.__qualname__)  # by its name, as functions are pickled
+
+    def __repr__(self) -> str:
+        return f"<function {self.__qualname__} at {id(self):#x}>"
+
+    def _is_for_an_instance(self, args: tuple[Any, ...]) -> bool:
+        """Return whether the first of ``args`` is an instance.
+
+        Where Python did not say so, it is one if its class, or a base of it, is that of the method and does
+        not hold the method as a static one. In doubt the name ``self`` decides.
+
+        :raises ConfigurationError: when the method was made a classmethod.
+        """
         if self._is_of_class:
-            await self._invalidate(*args, **named)
-        else:
-            await self.cache.invalidate((None, self._static_key(args, named)))
+            return True
+        if not args:
+            return False
+        first = args[0]
+        kind = type(first)
+        if self._is_known(first):
+            return True
+        for base in (*kind.__mro__, *(type.mro(first) if issubclass(kind, type) else ())):
+            if (base.__module__, base.__qualname__) == self._owner:
+                return not self._is_static_in(base)
+        return self._takes_self
 
-    def _make_lookup(self) -> Callable[..., Coroutine[Any, Any, Any]]:
-        """Return the function that looks up a call; a closure, because each attribute slows a hit down."""
-        get, living, instance_of = self.cache.get, self._instances.living, self._instances.of
-        is_one, key_of, nothing_for = self._arguments.is_one, self._arguments.key, self._nothing_for
+    def _is_static_in(self, owner: type) -> bool:
+        name = self.__name__
+        for key, attribute in vars(owner).items():
+            if isinstance(attribute, (classmethod, staticmethod)) and (
+                key == name or self in _inside(attribute)
+            ):
+                if isinstance(attribute, classmethod):
+                    problem = f"{name}() must not be a classmethod; make it a staticmethod or a function"
+                    raise ConfigurationError("cached", problem)
+                return True
+        return False
 
-        async def look_up(instance: object, /, *args: Any, **named: Any) -> Any:
-            known = living.get(id(instance))
-            if known is None or known() is not instance:
-                known = instance_of(instance)
-            key = args[0] if is_one and len(args) == 1 and not named else key_of(args, named)
-            value = await get((known, key), ABSENT)
-            return nothing_for(key) if value is ABSENT else value
 
-        return look_up
-
-    async def _invalidate(self, instance: object, /, *args: Any, **named: Any) -> None:
-        await self.cache.invalidate((self._instances.of(instance), self._arguments.key(args, named)))
-
-    def _nothing_for(self, key: Hashable) -> NoReturn:
-        raise KeyNotFoundError(f"{self._function!r} found nothing for {key!r}", key=key)
-
-    def _static_key(self, args: tuple[Any, ...], named: dict[str, Any]) -> Hashable:
-        if args and isinstance(args[0], type) and self._is_classmethod_of(args[0]):
-            name = self._function.__name__
-            raise ConfigurationError(
-                "cached", f"{name}() must not be a classmethod; make it a staticmethod or a function"
-            )
-        return self._all_arguments.key(args, named)
-
-    def _is_classmethod_of(self, owner: type) -> bool:
-        found = (attribute for base in owner.__mro__ for attribute in vars(base).values())
-        return any(isinstance(one, classmethod) and one.__func__ is self for one in found)
-
-    async def _load(self, key: tuple[Instance | None, Any]) -> Any:
-        """Call the function for a key."""
-        known, given = key
-        if known is None:
-            args, named = self._all_arguments.given(given)
-            return await self._function(*args, **named)
-        instance = known()
-        if instance is None:  # it died before the load began, so no caller waits
-            raise KeyNotFoundError("the instance is gone", key=key)
-        known.loads += 1
-        if self._instances.is_sweep_due(len(self._store)):
-            await self._sweep()
-        args, named = self._arguments.given(given)
-        return await self._function(instance, *args, **named)
-
-    async def _sweep(self) -> None:
-        """Remove the results of dead instances, which no caller can ask for any more."""
-        for key in [key for key in self._store.entries if key[0] is not None and key[0]() is None]:
-            await self.cache.invalidate(key)
+def _inside(attribute: object) -> Iterator[object]:
+    """Return what ``attribute`` was wrapped around, step by step."""
+    while attribute is not None:
+        yield attribute
+        attribute = getattr(attribute, "__wrapped__", None)
 
 
 class BoundMethod(partial[Any]):
     """A cached method bound to one instance, which it keeps alive as any bound method does.
 
-    It is a ``partial`` because that is the cheapest to call, and `inspect` shows the right signature.
+    It is a ``partial`` because that is the cheapest to call.
     """
 
     __slots__ = ()
 
     @property
-    def cache(self) -> BackfillCache[Any, Any]:
-        """The cache of all instances."""
-        return cast("BackfillCache[Any, Any]", self.func.cache)  # type: ignore[attr-defined] # it is a `Cached`
+    def __class__(self) -> type:
+        return MethodType
 
-    async def invalidate(self, *args: Any, **named: Any) -> None:
-        """Remove the result for the arguments."""
-        await self.func.invalidate(*self.args, *args, **named)  # type: ignore[attr-defined] # as above
+    @__class__.setter
+    def __class__(self, _: type) -> None:
+        raise TypeError("a bound method stays what it is")
+
+    @property
+    def __func__(self) -> Any:
+        return getattr(self.func, "method", self.func)
 
     @property
     def __self__(self) -> object:
@@ -166,10 +165,22 @@ class BoundMethod(partial[Any]):
     def __doc__(self) -> str | None:  # type: ignore[override] # of the function, as a method's is
         return self.func.__doc__
 
+    def invalidate(self, *args: Any, **named: Any) -> Coroutine[Any, Any, None]:
+        """Remove the result for the arguments."""
+        result: Coroutine[Any, Any, None] = self.func.invalidate(*self.args, *args, **named)  # type: ignore[attr-defined] # a lookup
+        return result
+
     def __getattr__(self, name: str) -> Any:
-        if name in {"__name__", "__qualname__"}:  # with more, `inspect` would take it for the function itself
+        try:
             return getattr(self.func, name)
-        raise AttributeError(f"{self!r} has no attribute {name!r}", name=name, obj=self)
+        except AttributeError:
+            raise AttributeError(f"{self!r} has no attribute {name!r}", name=name, obj=self) from None
+
+    def __reduce__(self) -> Any:
+        return getattr, (self.__self__, self.__name__)
+
+    def __repr__(self) -> str:
+        return f"<bound method {self.__qualname__} of {self.__self__!r}>"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, BoundMethod):
@@ -178,3 +189,7 @@ class BoundMethod(partial[Any]):
 
     def __hash__(self) -> int:
         return hash((self.func, id(self.__self__)))
+
+
+# Beside the class, of which it would otherwise be the module.
+BoundMethod.__module__ = property(lambda method: method.func.__module__)  # type: ignore[assignment]

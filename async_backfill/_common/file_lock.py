@@ -69,6 +69,7 @@ class FileLock:
         """
         if self._held is not None and self._held[0] == os.getpid():
             return True
+        self.release()  # a copy that a fork has made would outlive its parent
         target = resolved(self._path)
         regular_mode(target)  # nothing is made beside a device
         beside = target.with_name(f".{target.name}.lock")

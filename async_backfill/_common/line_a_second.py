@@ -26,12 +26,21 @@ class LineASecond:
         self._next_line = -math.inf
         self._left_out = 0
 
-    def warning(self, text: str) -> None:
-        """Log ``text``, unless a line was logged less than a second ago."""
+    @property
+    def is_due(self) -> bool:
+        """Whether a warning would be logged now."""
+        return self._clock() >= self._next_line
+
+    def warning(self, text: str, *args: object, error: BaseException | None = None) -> None:
+        """Log ``text`` as a logger does, unless a line was logged less than a second ago.
+
+        :param args: what ``text`` has ``%s`` for; it is not made into text for a line that is left out.
+        :param error: is logged with its traceback.
+        """
         now = self._clock()
         if now < self._next_line:
             self._left_out += 1
             return
         more = f" ({self._left_out} more since the last line)" if self._left_out else ""
-        self._logger.warning("%s%s", text, more)
+        self._logger.warning(f"{text}%s", *args, more, exc_info=error)  # noqa: G004 - text is a format
         self._next_line, self._left_out = now + _BETWEEN_LINES, 0

@@ -1,15 +1,21 @@
 """Validation of settings; each error says which value was given and what is allowed.
 
 A ``bool`` is refused although it is an ``int``, text although it could be parsed, and so are NaN and
-infinity: a value that is nearly right is a mistake.
+infinity: a value that is nearly right is a mistake. A duration may also be a ``timedelta``; what is returned,
+and kept, are its seconds.
 """
 
 from __future__ import annotations
 
 import math
+from datetime import timedelta
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 from async_backfill.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def whole(setting: str, value: object, *, least: int) -> int:
@@ -45,7 +51,13 @@ def real(setting: str, value: object, *, least: float, most: float, why: str = "
 
 def seconds(setting: str, value: object) -> float:
     """Return ``value`` as a finite duration of 0.0 seconds or more, or raise `ConfigurationError`."""
-    return real(setting, value, least=0.0, most=math.inf)
+    number = value.total_seconds() if isinstance(value, timedelta) else value
+    return real(setting, number, least=0.0, most=math.inf)
+
+
+def seconds_or_none(setting: str, value: object) -> float | None:
+    """Return ``None`` for ``None``, else what `seconds` returns."""
+    return None if value is None else seconds(setting, value)
 
 
 def positive_seconds(setting: str, value: object, *, hint: str = "") -> float:
@@ -59,6 +71,12 @@ def positive_seconds(setting: str, value: object, *, hint: str = "") -> float:
 def positive_seconds_or_none(setting: str, value: object) -> float | None:
     """Return ``None`` for ``None``, else what `positive_seconds` returns."""
     return None if value is None else positive_seconds(setting, value, hint=" (None switches it off)")
+
+
+def convert(settings: object, /, **checks: Callable[[str, object], object]) -> None:
+    """Replace each field of the frozen ``settings`` that ``checks`` names by what the check returns."""
+    for name, check in checks.items():
+        object.__setattr__(settings, name, check(name, getattr(settings, name)))
 
 
 def flag(setting: str, value: object) -> bool:

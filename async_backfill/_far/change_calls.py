@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, Final, Generic
 
 from async_backfill._far.changes import Change, values_of
 from async_backfill.contracts import K, V
-from async_backfill.errors import StoreError
+from async_backfill.errors import KeyRefusedError, StoreError
 from async_backfill.outcomes import ABSENT
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 
     from async_backfill._far.changes import PendingChanges
     from async_backfill._far.guarded_calls import GuardedCalls
@@ -42,13 +42,14 @@ class ChangeCalls(Generic[K, V]):
         deleted = [key for key, item in pending.items() if item.removes]
         if deleted:
             failure = await self._call("delete", lambda: store.delete_many(deleted))
-            failures.update(dict.fromkeys(deleted, failure) if failure else {})
+            failures.update(_failed(deleted, failure))
         values = values_of(pending, Change.PUT, Change.LOADED)
         if values:
             failure = await self._call("set", lambda: store.set_many(values, ttl=self._ttl))
-            failures.update(dict.fromkeys(values, failure) if failure else {})
-            self._calls.unwritten += len(values) if failure else 0
-            self._calls.written += 0 if failure else len(values)
+            failed = _failed(values, failure)
+            self._calls.unwritten += len(failed)
+            self._calls.written += len(values) - len(failed)
+            failures.update(failed)
         if leases is not None:
             failures.update(await self._end_leases(pending))
         return failures
@@ -91,6 +92,10 @@ class ChangeCalls(Generic[K, V]):
         failure = await self._call("delete", lambda: self._tier.store.delete_many(keys))
         return failure or await self.publish(keys)
 
+    async def announce(self, keys: Sequence[K]) -> dict[K, StoreError]:
+        """Tell the other caches to forget ``keys``; return the failure of those that were not told of."""
+        return _failed(keys, await self.publish(keys))
+
     async def publish(self, keys: Sequence[K] | None) -> StoreError | None:
         """Tell the other caches to forget ``keys``; ``None`` means every key."""
         invalidations = self._tier.invalidations
@@ -106,3 +111,14 @@ class ChangeCalls(Generic[K, V]):
         except StoreError as error:
             return error
         return None
+
+
+def _failed(keys: Iterable[K], failure: StoreError | None) -> dict[K, StoreError]:
+    """Return ``failure`` of each of ``keys``; a refusal that names some of them is of these alone."""
+    if failure is None:
+        return {}
+    refusal = failure.__cause__
+    if isinstance(refusal, KeyRefusedError) and refusal.keys:
+        refused = frozenset(refusal.keys)
+        return {key: failure for key in keys if key in refused}
+    return dict.fromkeys(keys, failure)

@@ -38,6 +38,15 @@ class Claim(Generic[K]):
     outdated: Collection[K] = ()
     stale: StaleCopies[K, Any] = field(default_factory=StaleCopies)
 
+    def of(self, keys: Collection[K]) -> Claim[K]:
+        """Return what a part of the batch with ``keys`` has of it."""
+        return Claim(
+            mine={key: self.mine[key] for key in keys if key in self.mine},
+            borrowed={key: self.borrowed[key] for key in keys if key in self.borrowed},
+            outdated=[key for key in keys if key in self.outdated],
+            stale=self.stale.of(keys),
+        )
+
     def settle(self, batch: Batch[K, V], writes: FarWrites[K, V]) -> None:
         """Queue what follows from the outcome of ``batch``, which has just landed.
 
@@ -49,7 +58,7 @@ class Claim(Generic[K]):
         ended: dict[K, bytes] = {}
         told: dict[K, Absent | Failed] = {}
         for key, token in (*self.borrowed.items(), *self.mine.items()):
-            outcome = batch.outcome(key)
+            outcome = self.stale.failures.get(key) or batch.outcome(key)
             if outcome is ABSENT:
                 told[key] = ABSENT
             elif not isinstance(outcome, Failed):
@@ -60,7 +69,7 @@ class Claim(Generic[K]):
                 told[key] = outcome
             ended[key] = token
         if ended:
-            writes.leased(values, ended, told)
+            writes.leased(batch, values, ended, told)
         if self.outdated:
             gone = [key for key in self.outdated if key not in ended and batch.outcome(key) is ABSENT]
             writes.gone(gone)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import math
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from anyio import CancelScope, current_time
 
 from async_backfill._common.attempt import attempt
 from async_backfill._common.error_text import error_line
+from async_backfill._common.line_a_second import LineASecond
 from async_backfill._loading.circuit_breaker import Circuit
 from async_backfill.errors import CircuitOpenError, ConfigurationError, StoreError
 from async_backfill.stats import FarStats
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _LOGGER: Final = logging.getLogger("async_backfill.far")
-_BETWEEN_LINES: Final = 1.0
 
 
 class GuardedCalls:
@@ -49,18 +48,22 @@ class GuardedCalls:
     ) -> None:
         self._timeout = timeout
         self._circuit = Circuit(circuit, clock)
-        self._clock = clock
+        self._log = LineASecond(_LOGGER, clock)
         self._notify = notify
-        self.tasks: CallTasks | None = None
-        """The tasks that calls run in while the cache is open."""
-        self._next_line = -math.inf
-        self._unlogged = 0
+        self._tasks: CallTasks | None = None
         self.hits = 0
         self.misses = 0
         self.failures = 0
         self.written = 0
         self.unwritten = 0
         self.unreleased = 0
+
+    def run_in(self, tasks: CallTasks | None) -> None:
+        """Make calls in ``tasks`` from now on; ``None`` makes them in the task that asks.
+
+        The tasks of an open cache end with all others when it is cancelled, so its last calls need none.
+        """
+        self._tasks = tasks
 
     @property
     def state(self) -> CircuitState:
@@ -95,10 +98,10 @@ class GuardedCalls:
         failed: bool | None = None
         timeout = self._timeout if within is None else within
         try:
-            if self.tasks is None:
+            if self._tasks is None:
                 ended = await attempt(call, CancelScope(deadline=current_time() + timeout))
             else:
-                ended = await self.tasks.attempt(call, timeout)
+                ended = await self._tasks.attempt(call, timeout)
             if not isinstance(ended.error, ConfigurationError):  # a key that no store could take
                 failed = ended.stopped or ended.error is not None
         finally:
@@ -127,10 +130,4 @@ class GuardedCalls:
         self.failures += 1
         if self._notify is not None:
             self._notify(error)
-        now = self._clock()
-        if now < self._next_line:
-            self._unlogged += 1
-            return
-        more = f" ({self._unlogged} more since the last line)" if self._unlogged else ""
-        _LOGGER.warning("the far tier failed, reads go on without it: %s%s", error, more)
-        self._next_line, self._unlogged = now + _BETWEEN_LINES, 0
+        self._log.warning("the far tier failed, reads go on without it: %s", error)

@@ -9,15 +9,17 @@ from anyio import CancelScope, current_time, sleep_until
 
 from async_backfill._common.error_text import error_line
 from async_backfill._far.claims import Claim
+from async_backfill._far.leasing import Acquired
+from async_backfill._far.stale_copies import StaleCopies
 from async_backfill.contracts import K, V
 from async_backfill.errors import StoreError
 from async_backfill.outcomes import Absent, Failed
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping
 
     from async_backfill._far.guarded_calls import GuardedCalls
-    from async_backfill._far.leasing import Acquired, Leasing
+    from async_backfill._far.leasing import Leasing
     from async_backfill._far.reads import FarReads, Look
     from async_backfill._loading.batch import Batch
     from async_backfill._loading.parts import BatchParts
@@ -51,6 +53,11 @@ class UsualTime:
         self._seconds = seconds if usual is None else usual + _SHARE * (seconds - usual)
 
     @property
+    def longest(self) -> float:
+        """The seconds to wait when the load that was waited for has been taken over by another process."""
+        return 2.0 * self.wait if self._most is None else min(2.0 * self.wait, self._most)
+
+    @property
     def wait(self) -> float:
         """The seconds to wait for the load of another process."""
         if self._fixed is not None:
@@ -68,7 +75,8 @@ class LeaseWaits(Generic[K, V]):
     Each wait is a task of its own, which holds no place of a source call. It ends for each key when the
     value is in the far tier, when its holder tells that it is absent or that the load failed, when the lease
     is free, or after ``usual.wait`` seconds. In the last two cases the key is queued for the source; after
-    such a wait under the lease of the other, so that the first of the two to end writes the value.
+    such a wait the lease is taken over, and the first of the two to end writes the value. A lease is taken
+    over once: the others wait as long again for who did so, then they load the key too, under its token.
 
     :param leases: the leases of the far tier.
     :param claims: what the batches that ask the source have of the far tier.
@@ -97,7 +105,7 @@ class LeaseWaits(Generic[K, V]):
 
     def start(self, part: Batch[K, V]) -> None:
         """Wait for the keys of ``part`` in a task of its own."""
-        self._spawn(partial(self._run, _Wait(part, current_time() + self.usual.wait)))
+        self._spawn(partial(self._run, _Wait(part, current_time(), self.usual)))
 
     async def _run(self, wait: _Wait[K, V]) -> None:
         try:
@@ -123,11 +131,15 @@ class LeaseWaits(Generic[K, V]):
         part.scope = wait.scope
         keys = tuple(key for key in part.keys if key not in wait.told)
         look = await self._reads.look(keys, part.cause)
+        wait.stale.add(look.stale)
         acquired = None if look.failed else await self._leasing.acquire(look.rest, look.outdated)
+        late: Collection[K] = set(look.rest) if acquired is None else ()
+        if acquired is not None and current_time() >= wait.until and not part.is_landed:
+            late = await self._take_over(wait, look, acquired)
         if part.is_landed:
             self._leasing.give_back(acquired)
             return
-        self._share_out(wait, look, acquired)
+        self._share_out(wait, look, acquired or Acquired(), late)
         if not wait.goes_on:
             return
         wait.looks += 1
@@ -139,20 +151,35 @@ class LeaseWaits(Generic[K, V]):
             if wait.looks > _EAGER_LOOKS and not wait.told:
                 await sleep_until(looked + _BETWEEN_LOOKS)
 
-    def _share_out(self, wait: _Wait[K, V], look: Look[K, V], acquired: Acquired[K] | None) -> None:
-        """Land what was found or told, and queue what the source must be asked for; the rest waits on."""
+    async def _take_over(self, wait: _Wait[K, V], look: Look[K, V], acquired: Acquired[K]) -> Collection[K]:
+        """Take over the leases that were waited for long enough; return the keys to load without one."""
+        try:
+            again = await self._leasing.take_over(acquired, look.outdated)
+        except BaseException:
+            self._leasing.give_back(acquired)
+            raise
+        if wait.until >= wait.limit:
+            again = ()
+        wait.until = wait.limit
+        return set(look.rest).difference(acquired.mine, again)
+
+    def _share_out(
+        self, wait: _Wait[K, V], look: Look[K, V], acquired: Acquired[K], late: Collection[K]
+    ) -> None:
+        """Land what was found or told, and queue what the source must be asked for; the rest waits on.
+
+        :param late: keys that the source is asked for although they are leased by others.
+        """
         part, told = wait.part, wait.told
         found = {**look.found, **{key: it for key, it in told.items() if isinstance(it, Failed)}}
-        asks_all = acquired is None or current_time() >= wait.until
-        asked = [key for key in look.rest if asks_all or (acquired and key in acquired.mine)]
-        claim: Claim[K] = Claim(outdated=look.outdated.intersection(asked))
-        if acquired is not None:
-            claim.mine = acquired.mine
-            claim.borrowed = {key: acquired.others[key] for key in asked if key in acquired.others}
+        asked = [key for key in look.rest if key in acquired.mine or key in late]
+        claim: Claim[K] = Claim(outdated=look.outdated.intersection(asked), stale=wait.stale)
+        claim.mine = acquired.mine
+        claim.borrowed = {key: acquired.others[key] for key in asked if key in acquired.others}
         has_answers = bool(found or told)
         if not asked and not has_answers:
             return
-        rest = [] if asks_all else [key for key in look.rest if key not in acquired.mine]  # type: ignore[union-attr]
+        rest = [key for key in look.rest if key not in acquired.mine and key not in late]
         wait.part, wait.is_over = part, not rest
         if rest:
             wait.part = self._parts.split(part, rest)
@@ -162,7 +189,7 @@ class LeaseWaits(Generic[K, V]):
             return
         if asked:
             self._ask(self._parts.split(part, asked), claim)
-        part.copies = look.copies
+        part.copies = wait.stale.serve(found, look.copies)
         part.scope = None
         self._parts.land(part, found)
 
@@ -173,19 +200,23 @@ class LeaseWaits(Generic[K, V]):
 
 
 class _Wait(Generic[K, V]):
-    """One wait: for the keys of ``part``, ``until`` a time at the latest.
+    """One wait: for the keys of ``part``, ``until`` a time, and then maybe to a ``limit``.
 
     ``told``
         what the holders of leases told since the last look.
+    ``stale``
+        the copies that answer where a load fails.
     ``is_over``
         whether each key has its answer or is queued for the source.
     """
 
-    def __init__(self, part: Batch[K, V], until: float) -> None:
+    def __init__(self, part: Batch[K, V], now: float, usual: UsualTime) -> None:
         self.part = part
-        self.until = until
+        self.until = now + usual.wait
+        self.limit = now + usual.longest
         self.scope: CancelScope | None = None
         self.told: dict[K, Absent | Failed] = {}
+        self.stale: StaleCopies[K, V] = StaleCopies()
         self.looks = 0
         self.is_over = False
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from async_backfill._far.releases import Releases
     from async_backfill.contracts import Leases
 
-_TOKEN: Final = 16
+_RANDOM: Final = 12
+_LAST: Final = 4  # bytes of a token that are zero until its lease is taken over
 
 
 @dataclass(slots=True)
@@ -46,9 +47,33 @@ class Leasing(Generic[K, V]):
     async def acquire(self, keys: Sequence[K], outdated: Collection[K]) -> Acquired[K] | None:
         """Lease those of ``keys`` that are free; return ``None`` when the call failed."""
         acquired: Acquired[K] = Acquired()
-        if not keys:
-            return acquired
-        token = secrets.token_bytes(_TOKEN)
+        if keys:
+            tokens = await self._lease(keys, secrets.token_bytes(_RANDOM) + bytes(_LAST), outdated, acquired)
+            if tokens is None:
+                return None
+            acquired.others = {key: held for key, held in tokens.items() if key not in acquired.mine}
+        return acquired
+
+    async def take_over(self, acquired: Acquired[K], outdated: Collection[K]) -> Collection[K]:
+        """Take over those leases of others that can be; return the keys whose lease another took over before.
+
+        It is taken over once: of all who wait for a holder that died, one loads the key.
+        """
+        first: dict[bytes, list[K]] = {}
+        for key, held in acquired.others.items():
+            if not any(held[_RANDOM:]):
+                first.setdefault(held, []).append(key)
+        for held, keys in first.items():
+            token = held[:_RANDOM] + (secrets.randbits(8 * _LAST) or 1).to_bytes(_LAST)
+            acquired.others.update(await self._lease(keys, token, outdated, acquired) or {})
+        for key in acquired.mine:
+            acquired.others.pop(key, None)
+        return [key for key, held in acquired.others.items() if any(held[_RANDOM:])]
+
+    async def _lease(
+        self, keys: Sequence[K], token: bytes, outdated: Collection[K], acquired: Acquired[K]
+    ) -> Mapping[K, bytes] | None:
+        """Lease ``keys`` under ``token``, note what was leased in ``acquired``, and return all tokens."""
         sent, answered = False, False
 
         async def send() -> Mapping[K, bytes]:
@@ -68,9 +93,8 @@ class Leasing(Generic[K, V]):
                 self._releases.add(dict.fromkeys(keys, token), is_unsure=True)
             if not self._under_way and self._quiet is not None:
                 self._quiet.set()
-        for key, held in tokens.items():
-            (acquired.mine if held == token else acquired.others)[key] = held
-        return acquired
+        acquired.mine.update((key, held) for key, held in tokens.items() if held == token)
+        return tokens
 
     def give_back(self, acquired: Acquired[K] | None) -> None:
         """Release the leases that were acquired for a load that nobody waits for any more."""

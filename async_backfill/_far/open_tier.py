@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, Generic
 
@@ -16,6 +17,7 @@ from async_backfill._far.reads import FarReads
 from async_backfill._far.releases import Releases
 from async_backfill._far.writes import FarWrites
 from async_backfill.contracts import K, V
+from async_backfill.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -58,11 +60,9 @@ class OpenTier(Generic[K, V]):
         self._calls = calls
         self._ttl = ttl if tier.ttl is None else tier.ttl
         self._spawn = spawn
-        # No lease can be had for a key that has a copy, so with leases a copy must be gone when it is stale.
-        self._stale_for = 0.0 if tier.leases is not None else stale_for
-        kept = None if self._ttl is None else self._ttl + self._stale_for
+        kept = None if self._ttl is None else self._ttl + stale_for
         self._reads: FarReads[K, V] = FarReads(
-            tier.store, calls, ttl=self._ttl, stale_for=self._stale_for, seconds_left=seconds_left
+            tier.store, calls, ttl=self._ttl, stale_for=stale_for, seconds_left=seconds_left
         )
         self._usual = UsualTime(tier.lease_wait, patience)
         self._claims: dict[Batch[K, V], Claim[K]] = {}
@@ -105,6 +105,18 @@ class OpenTier(Generic[K, V]):
         claim = self._claims.pop(batch, None)
         if claim is not None:
             claim.settle(batch, self.writes)
+        self.writes.sealed.landed(batch)
+
+    async def pass_over(self, key: K) -> None:
+        """See to it that the next load of ``key`` asks the source, and that what it finds is written.
+
+        With leases the copy is removed first, so that a lease can be had, without which nothing is written.
+        """
+        if self._tier.leases is None:
+            self.writes.distrust(key)
+            return
+        with suppress(StoreError):  # then the key is distrusted
+            await self.writes.delete((key,))
 
     def listen(self, forget: Callable[[Sequence[K] | None], None]) -> None:
         """Call ``forget`` with the keys that other processes change, from now on; ``None`` means every key.
@@ -124,8 +136,7 @@ class OpenTier(Generic[K, V]):
                 await self.writes.quiet()
         finally:
             self.writes.stop()
-        # Not in a task of the calls: these end with all others when the cache is cancelled.
-        self._calls.tasks = None
+        self._calls.run_in(None)
         await bounded(self._releases.close, within, self._spawn, shield=True)
 
 

@@ -136,10 +136,19 @@ class ReadThrough(Generic[K, V]):
         return await self._ask(batch, scope)
 
     async def _ask(self, batch: Batch[K, V], scope: CancelScope) -> Answer[K, V] | Ended[K, V]:
+        most = self._source_calls.max_batch
+        if len(batch.keys) > most and batch.begun is None and not batch.is_landed:
+            # The source takes fewer keys at once than the far tier: each call of it lands by itself.
+            whole = self._claims.pop(batch, None) or Claim[K]()
+            for part, keys in self._parts.split_up(batch, most):
+                self._claims[part] = whole.of(keys)
+            return Answer({})
         answer = await self._source_calls.load(batch, scope)
-        if self._waits is not None and answer.error is None:
+        # An abandoned call answers after its batch has landed: loads do not usually take so long.
+        if self._waits is not None and answer.error is None and not batch.is_landed:
             self._waits.usual.took(answer.seconds)
         claim = self._claims.get(batch)
+        await self._writes.sealed.seal_early(batch, answer.found)
         return answer if claim is None or not claim.stale else claim.stale.in_place_of(answer, batch)
 
 

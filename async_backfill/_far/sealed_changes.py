@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic
+from collections.abc import Sized
+from typing import TYPE_CHECKING, Final, Generic
+
+from anyio.lowlevel import checkpoint
 
 from async_backfill._far.changes import Change, PendingChange
 from async_backfill.contracts import K, V
-from async_backfill.outcomes import ABSENT
+from async_backfill.outcomes import ABSENT, Failed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,7 +18,10 @@ if TYPE_CHECKING:
     from async_backfill._far.guarded_calls import GuardedCalls
     from async_backfill._loading.batch import Batch
     from async_backfill.contracts import Sealing
-    from async_backfill.outcomes import Absent, Failed
+    from async_backfill.outcomes import Absent
+
+_SAMPLE: Final = 8
+_MOST: Final = 1_000_000  # bytes, which take a few milliseconds
 
 
 class SealedChanges(Generic[K, V]):
@@ -27,18 +33,50 @@ class SealedChanges(Generic[K, V]):
     def __init__(self, sealing: Sealing[K, V] | None, calls: GuardedCalls) -> None:
         self._sealing = sealing
         self._calls = calls
+        self._early: dict[Batch[K, V], dict[K, V | Absent]] = {}
+
+    async def seal_early(self, batch: Batch[K, V], found: Mapping[K, V | Failed]) -> None:
+        """Seal what was ``found`` for ``batch`` before it lands, if it is too much for the step of landing.
+
+        Nobody has these values yet. The event loop gets a turn after each megabyte or so; how much there is
+        shows in the first few, so a batch of small values costs no more than before.
+        """
+        values = {key: value for key, value in found.items() if not isinstance(value, Failed)}
+        if self._sealing is None or len(values) <= _SAMPLE:
+            return
+        early: dict[K, V | Absent] = {}
+        left, size, step = list(values), 0, _SAMPLE
+        while left and not batch.is_landed:
+            some, left = left[:step], left[step:]
+            sealed = self._seal(self._sealing, {key: values[key] for key in some})
+            early.update((key, sealed.get(key, ABSENT)) for key in some)
+            size = sum(len(value) for value in sealed.values() if isinstance(value, Sized))
+            if size * len(left) < _MOST * len(some):
+                break
+            step = max(1, _MOST * len(some) // size)
+            await checkpoint()
+        if not batch.is_landed:
+            self._early[batch] = early
+
+    def landed(self, batch: Batch[K, V]) -> None:
+        """Forget what was sealed early of ``batch``, whose changes were made."""
+        self._early.pop(batch, None)
 
     def loaded(self, batch: Batch[K, V], keys: Sequence[K]) -> PendingChanges[K, V]:
         """Return the changes for what ``batch`` brought from the source for ``keys``."""
         loaded = {key: value for key, value in batch.values(keys).items() if key not in batch.copies}
-        values = self._sealed(loaded)
+        values = self._sealed(loaded, batch)
         return {key: PendingChange(Change.LOADED, values.get(key, ABSENT)) for key in loaded}
 
     def leased(
-        self, values: Mapping[K, V], tokens: Mapping[K, bytes], told: Mapping[K, Absent | Failed]
+        self,
+        batch: Batch[K, V],
+        values: Mapping[K, V],
+        tokens: Mapping[K, bytes],
+        told: Mapping[K, Absent | Failed],
     ) -> PendingChanges[K, V]:
         """Return the changes that end the leases of ``tokens``, with ``values`` where there are any."""
-        values = self._sealed(values)
+        values = self._sealed(values, batch)
         return {
             key: PendingChange(Change.LEASED, values.get(key, ABSENT), token, told.get(key))
             for key, token in tokens.items()
@@ -54,14 +92,21 @@ class SealedChanges(Generic[K, V]):
             for key in items
         }
 
-    def _sealed(self, values: Mapping[K, V]) -> Mapping[K, V]:
+    def _sealed(self, values: Mapping[K, V], batch: Batch[K, V] | None = None) -> Mapping[K, V]:
         """Return ``values`` as they are now, for the store, without those that it cannot keep."""
         if self._sealing is None or not values:
             return values
-        sealed: Mapping[K, V] = {}
-        try:
-            sealed = self._sealing.seal(values)
-        except Exception as error:  # noqa: BLE001 - a load must not fail because of a store
-            self._calls.report("seal", error)
+        early = {} if batch is None else self._early.get(batch, {})
+        rest = {key: value for key, value in values.items() if key not in early} if early else values
+        sealed: Mapping[K, V] = self._seal(self._sealing, rest) if rest else {}
+        if early:
+            sealed = {**sealed, **{key: it for key in values if (it := early.get(key, ABSENT)) is not ABSENT}}
         self._calls.unwritten += len(values) - len(sealed)
         return sealed
+
+    def _seal(self, sealing: Sealing[K, V], values: Mapping[K, V]) -> Mapping[K, V]:
+        try:
+            return sealing.seal(values)
+        except Exception as error:  # noqa: BLE001 - a load must not fail because of a store
+            self._calls.report("seal", error)
+            return {}

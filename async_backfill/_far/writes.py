@@ -54,7 +54,7 @@ class FarWrites(Generic[K, V]):
         spawn: Spawn,
     ) -> None:
         self._tier = tier
-        self._sealed: SealedChanges[K, V] = SealedChanges(tier.sealing, calls)
+        self.sealed: SealedChanges[K, V] = SealedChanges(tier.sealing, calls)
         self._calls = calls
         self._releases = releases
         self._change_calls: ChangeCalls[K, V] = ChangeCalls(tier, calls, ttl=ttl, releases=releases)
@@ -92,16 +92,20 @@ class FarWrites(Generic[K, V]):
         """Write what ``batch`` brought from the source for ``keys``, unless leases are in use."""
         if self._tier.leases is not None or batch.error is not None:
             return
-        self._keep(self._sealed.loaded(batch, keys))
+        self._keep(self.sealed.loaded(batch, keys))
 
     def leased(
-        self, values: Mapping[K, V], tokens: Mapping[K, bytes], told: Mapping[K, Absent | Failed]
+        self,
+        batch: Batch[K, V],
+        values: Mapping[K, V],
+        tokens: Mapping[K, bytes],
+        told: Mapping[K, Absent | Failed],
     ) -> None:
-        """Write ``values`` under their leases, and end those of ``tokens`` that have no value.
+        """Write ``values`` of ``batch`` under their leases, and end those of ``tokens`` without a value.
 
         :param told: what those who wait for a lease without a value get to know.
         """
-        self._keep(self._sealed.leased(values, tokens, told))
+        self._keep(self.sealed.leased(batch, values, tokens, told))
 
     def gone(self, keys: Collection[K]) -> None:
         """Remove the old values of ``keys``, which the source has no more."""
@@ -112,7 +116,7 @@ class FarWrites(Generic[K, V]):
 
         :raises StoreError: when that failed; the others may go on with what they have.
         """
-        await self._tell(self._sealed.put(items))
+        await self._tell(self.sealed.put(items))
 
     async def delete(self, keys: Collection[K]) -> None:
         """Remove ``keys``, and tell the other caches; raises as `put` does."""
@@ -229,8 +233,8 @@ class FarWrites(Generic[K, V]):
         told = {key: item for key, item in self._running.items() if item.told}
         try:
             failures = await self._change_calls.write(self._running)
-            if told and (failure := await self._change_calls.publish(tuple(told))) is not None:
-                failures = dict.fromkeys(told, failure) | failures
+            if told:
+                failures = await self._change_calls.announce(tuple(told)) | failures
             for key, item in self._running.items():
                 if item.is_unsettled and key in failures:
                     self._distrusted.add(key)

@@ -11,12 +11,19 @@ from async_backfill.outcomes import ABSENT, Absent, Failed, LoadCause
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+    from contextvars import Context
 
     from anyio import CancelScope
 
     from async_backfill._loading.signals import Signal
 
 _NO_COPIES: Final[Mapping[Any, float]] = MappingProxyType({})
+_UNSTABLE: Final = "the key was not found again when its load ended: its hash or its == has changed meanwhile"
+
+
+def is_found_again(key: Hashable, keys: Mapping[Any, None]) -> bool:
+    """Return whether ``key``, which is one of ``keys``, still is where its hash was when it came."""
+    return key in keys and hash(key) == hash(key)  # the first alone may meet it by chance
 
 
 class BatchState(enum.Enum):
@@ -34,6 +41,10 @@ class Batch(Generic[K, V]):
         keys of a backfill that a live caller waits for as well.
     ``along``
         keys of a live load that no caller asked for: successors.
+    ``context``
+        the context of its first caller, which the source is called in; ``None`` for that of the opening.
+    ``due``
+        the time at which it has waited too long for a place; ``None`` for no limit.
     ``begun``
         the rest of a source call whose first step was already taken.
     ``copies``
@@ -50,12 +61,15 @@ class Batch(Generic[K, V]):
     """
 
     __slots__ = (
+        "__weakref__",
         "_found",
         "along",
         "begun",
         "cause",
+        "context",
         "copies",
         "done",
+        "due",
         "error",
         "full",
         "is_landed",
@@ -78,6 +92,8 @@ class Batch(Generic[K, V]):
         self.state = BatchState.QUEUED
         self.is_landed = False
         self.waiters = 0
+        self.context: Context | None = None
+        self.due: float | None = None
         self.begun: Awaitable[dict[K, V | Failed]] | None = None
         self.done = done
         self.full: Signal | None = None
@@ -98,18 +114,25 @@ class Batch(Generic[K, V]):
         self.is_landed = True
         self.done.set()
 
+    def leave_out_after(self, size: int) -> None:
+        """Remove the keys that came after the first ``size``, without calling their hash."""
+        while len(self.keys) > size:
+            self.keys.popitem()
+
     def outcome(self, key: K) -> V | Absent | Failed:
         """Return the value of ``key``, its absence or its failure; only after the batch has landed."""
         if self.error is not None:
             return Failed(self.error)
-        return self._found.get(key, ABSENT)
+        outcome = self._found.get(key, ABSENT)
+        if outcome is ABSENT and self.moved is None and not is_found_again(key, self.keys):
+            return Failed(TypeError(_UNSTABLE))
+        return outcome
 
     def outcomes(self, keys: Iterable[K]) -> dict[K, V | Absent | Failed]:
         """Return the `outcome` of each of ``keys``, in their order; only after the batch has landed."""
         if self.error is not None:
             return dict.fromkeys(keys, Failed(self.error))
-        found = self._found
-        return {key: found.get(key, ABSENT) for key in keys}
+        return {key: self.outcome(key) for key in keys}
 
     def values(self, keys: Iterable[K]) -> dict[K, V]:
         """Return the values of those of ``keys`` that have one, in their order."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol
+from weakref import ref
 
 from async_backfill._loading.batch import BatchState
 from async_backfill._loading.bisection import isolate
@@ -17,7 +19,8 @@ from async_backfill.outcomes import Failed
 from async_backfill.records import CircuitState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Coroutine, Mapping, Sequence
+    from contextvars import Context
 
     from anyio import CancelScope
 
@@ -76,11 +79,26 @@ class BatchLoader(Protocol[K, V]):
 
 
 class BatchCalls(Generic[K, V]):
-    """Calls the source for batches, with the timeout, circuit and splitting of ``policy``."""
+    """Calls the source for batches, with the timeout, circuit and splitting of ``policy``.
+
+    Each call runs in a copy of a context, so what a source sets there is seen by that call only: that of the
+    first caller, or the one that this was made in.
+
+    :param max_batch: keys of one call at the most; whoever splits batches must keep to it.
+    """
 
     def __init__(
-        self, source: Source[K, V], policy: LoadPolicy, *, clock: Clock, overdue: Overdue[K, V]
+        self,
+        source: Source[K, V],
+        policy: LoadPolicy,
+        *,
+        max_batch: int,
+        clock: Clock,
+        overdue: Overdue[K, V],
     ) -> None:
+        self.max_batch = max_batch
+        self._context = copy_context()
+        self._in_context_of_caller = policy.context == "caller"
         self._source = source
         self._policy = policy
         self._clock = clock
@@ -103,15 +121,7 @@ class BatchCalls(Generic[K, V]):
         if self._overdue.is_full and batch.begun is None:
             return Answer({}, self._overdue.refusal())
         if self._circuit is None:
-            first = await call_source(
-                self._source,
-                batch,
-                keys,
-                policy=self._policy,
-                clock=self._clock,
-                scope=scope,
-                overdue=self._overdue,
-            )
+            first = await self._ask(batch, keys, scope)
         else:
             answer = await self._call(batch, keys, scope)
             if isinstance(answer, CircuitOpenError):
@@ -133,13 +143,19 @@ class BatchCalls(Generic[K, V]):
 
         Returns how the call ended, the rest of it, or the error that it raised.
         """
-        asked, context = tuple(batch.keys), worker.context.copy()
-        context.run(running_batch.set, batch)
+        asked = tuple(batch.keys)
+        context = copy_context() if self._in_context_of_caller else self._context.copy()
+        context.run(running_batch.set, ref(batch))
         started = self._clock()
         call = steps.take(answers_of(self._source, asked), worker.task, context)
         if not isinstance(call, Done):
             return call
         return Ended(batch, asked, call.result, None, False, False, self._clock() - started)
+
+    def _context_for(self, batch: Batch[K, V]) -> Context:
+        context = (self._context if batch.context is None else batch.context).copy()
+        context.run(running_batch.set, ref(batch))
+        return context
 
     def abandoned(self, batch: Batch[K, V]) -> None:
         """Take note that nobody waits any more for the call of ``batch``, which goes on after its timeout."""
@@ -199,15 +215,7 @@ class BatchCalls(Generic[K, V]):
                 return refusal
         failed: bool | None = None
         try:
-            ended = await call_source(
-                self._source,
-                batch,
-                keys,
-                policy=self._policy,
-                clock=self._clock,
-                scope=scope,
-                overdue=self._overdue,
-            )
+            ended = await self._ask(batch, keys, scope)
             given_up = batch.state is BatchState.LANDED
             if not given_up and (probe or not (counted and ended.failed)):
                 failed = ended.failed
@@ -215,6 +223,21 @@ class BatchCalls(Generic[K, V]):
             if self._circuit is not None and self._admitted.pop(batch, None) is not None:
                 self._circuit.record(probe=probe, failed=failed)
         return ended
+
+    def _ask(
+        self, batch: Batch[K, V], keys: Sequence[K], scope: CancelScope
+    ) -> Coroutine[Any, Any, Ended[K, V]]:
+        # Not a coroutine itself: it would be one more level of each load.
+        return call_source(
+            self._source,
+            batch,
+            keys,
+            context=self._context_for(batch),
+            policy=self._policy,
+            clock=self._clock,
+            scope=scope,
+            overdue=self._overdue,
+        )
 
     def _may_split(self, ended: Ended[K, V], keys: Sequence[K]) -> bool:
         return (

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from itertools import chain, islice
+from contextvars import copy_context
+from itertools import islice
 from typing import TYPE_CHECKING, Final, Generic
 
 from async_backfill._loading.batch import Batch, BatchState
 from async_backfill._loading.key_locks import KeyLocks
+from async_backfill._loading.queued_batches import QueuedBatches
 from async_backfill.contracts import K, V
 from async_backfill.errors import CacheClosedError
 from async_backfill.outcomes import LoadCause
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+    from async_backfill._loading.limits import Limits
     from async_backfill._loading.signals import Signal
     from async_backfill._loading.workers import Workers
 
@@ -31,26 +33,32 @@ class BatchQueue(Generic[K, V]):
     :param max_batch: keys in a batch at the most.
     :param signal: returns a new signal.
     :param workers: the workers; one is woken for each new batch.
+    :param limits: the limits of the source calls.
+    :param now: returns the time of the event loop.
+    :param keeps_context: whether a batch keeps the context of its first caller.
     """
 
     def __init__(
-        self, *, max_batch: int, signal: Callable[[], Signal], workers: Workers[Batch[K, V]]
+        self,
+        *,
+        max_batch: int,
+        signal: Callable[[], Signal],
+        workers: Workers[Batch[K, V]],
+        limits: Limits,
+        now: Callable[[], float],
+        keeps_context: bool,
     ) -> None:
+        self._patience = limits.patience
+        self._keeps_along_apart = max_batch == 1 and limits.are_of_source
+        self._now = now
+        self._keeps_context = keeps_context
         self.locks: KeyLocks[K, V] = KeyLocks()
         self._max_batch = max_batch
         self._signal = signal
         self._workers = workers
         self._is_closed = False
         self._filling: dict[LoadCause, Batch[K, V]] = {}
-        # In the order of priority: live misses, refreshes, backfills.
-        self._queues: dict[LoadCause, OrderedDict[Batch[K, V], None]] = {
-            cause: OrderedDict() for cause in LoadCause
-        }
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether anything is queued."""
-        return any(self._queues.values())
+        self.queued: QueuedBatches[K, V] = QueuedBatches()
 
     def join(self, key: K) -> tuple[Batch[K, V], bool]:
         """Join the batch that holds the lock of ``key``, or take the lock and queue the key.
@@ -67,6 +75,8 @@ class BatchQueue(Generic[K, V]):
             if batch.state is _QUEUED:
                 return self._take_over(key, batch), True
             batch.wanted.add(key)
+            if self.queued.promote(batch):  # a part of a bulk load that still waits for a worker
+                self._workers.wake()
         elif batch.along:
             batch.along.discard(key)
         return batch, False
@@ -84,8 +94,14 @@ class BatchQueue(Generic[K, V]):
         while left < len(free):
             batch = self._fill(_MISS)
             page = free[left : left + self._max_batch - len(batch.keys)]
-            batch.keys.update(dict.fromkeys(page))
-            locks.take_many(page, batch)
+            size = len(batch.keys)
+            try:
+                batch.keys.update(dict.fromkeys(page))
+                locks.take_many(page, batch)
+            except Exception:  # as in `_lead`
+                batch.leave_out_after(size)
+                locks.forget(batch)
+                raise
             self._tell_if_full(batch)
             joined.append((batch, page))
             left += len(page)
@@ -102,11 +118,18 @@ class BatchQueue(Generic[K, V]):
         return joined, led
 
     def enqueue_along(self, batch: Batch[K, V], keys: Iterable[K]) -> None:
-        """Add ``keys``, which no caller asked for, to a live ``batch`` while it is queued and has room."""
+        """Add ``keys``, which no caller asked for, to a live ``batch`` while it is queued and has room.
+
+        Where the source takes one key a call, each of them has a batch of its own.
+        """
         for key in keys:
-            if batch.state is not _QUEUED or len(batch.keys) >= self._max_batch:
+            apart = self._keeps_along_apart
+            if not apart and (batch.state is not _QUEUED or len(batch.keys) >= self._max_batch):
                 return
             if key not in self.locks:
+                if apart:
+                    batch = self._fill(_MISS)
+                    batch.waiters = 1  # it belongs to the cache, and goes on when no caller waits for it
                 batch.keys[key] = None
                 batch.along.add(key)
                 self.locks.take(key, batch)
@@ -143,23 +166,31 @@ class BatchQueue(Generic[K, V]):
             joined[batch] = page[0]
         return joined
 
-    def take(self) -> Batch[K, V] | None:
-        """Remove and return the next batch to load, live ones first; ``None`` when none is queued."""
-        for queue in self._queues.values():
-            while queue:
-                batch, _ = queue.popitem(last=False)
-                if not batch.keys:  # all taken over by live callers, or given up
-                    batch.land({}, None)
-                else:
-                    return batch
-        return None
+    def take(self, *, may_take_bulk: Callable[[], bool] = lambda: True) -> Batch[K, V] | None:
+        """Remove and return the next batch to load, live ones first; ``None`` when there is none.
+
+        :param may_take_bulk: whether it may be one that no caller has missed.
+        """
+        return self.queued.take(may_take_bulk)
 
     def go_on(self, part: Batch[K, V]) -> None:
         """Queue ``part``, the rest of a batch that was being loaded, before all others."""
-        queue = self._queues[_MISS]
-        queue[part] = None
-        queue.move_to_end(part, last=False)
+        self.queued.add_first(part)
         self._workers.wake()
+
+    def enqueue_parts(self, parts: Iterable[Batch[K, V]]) -> None:
+        """Queue ``parts``, which a batch that was being loaded has been split into."""
+        for part in parts:
+            self._queue(part)
+
+    def landed(self, batch: Batch[K, V]) -> None:
+        """Forget ``batch``, which has landed: nobody fills it any more."""
+        if self._filling.get(batch.cause) is batch:
+            del self._filling[batch.cause]
+
+    def drop(self, part: Batch[K, V]) -> bool:
+        """Remove ``part``, which was given up, if it is queued; return whether it was."""
+        return self.queued.remove(part)
 
     def give_up(self, batch: Batch[K, V]) -> None:
         """Remove the keys of a queued ``batch`` that no caller waits for any more."""
@@ -167,15 +198,12 @@ class BatchQueue(Generic[K, V]):
         # callers come and go, dead batches must not pile up.
         batch.keys.clear()
         if batch is not self._filling.get(batch.cause):
-            del self._queues[batch.cause][batch]
+            self.queued.remove(batch)
 
-    def close(self) -> Iterator[Batch[K, V]]:
+    def close(self) -> list[Batch[K, V]]:
         """Refuse new keys from now on, and return the batches that were queued."""
         self._is_closed = True
-        queued = list(chain.from_iterable(self._queues.values()))
-        for queue in self._queues.values():
-            queue.clear()
-        return iter(queued)
+        return self.queued.drain()
 
     def require_open(self) -> None:
         """Raise `CacheClosedError` if the queue is closed."""
@@ -184,8 +212,13 @@ class BatchQueue(Generic[K, V]):
 
     def _lead(self, key: K, cause: LoadCause) -> Batch[K, V]:
         batch = self._fill(cause)
+        size = len(batch.keys)
         batch.keys[key] = None
-        self.locks.holders[key] = batch
+        try:
+            self.locks.holders[key] = batch
+        except Exception:  # the hash or == of the key: nobody else's load may ask for it
+            batch.leave_out_after(size)
+            raise
         if batch.full is not None:
             self._tell_if_full(batch)
         return batch
@@ -194,7 +227,9 @@ class BatchQueue(Generic[K, V]):
         """Return the batch that is being filled; a new one when it is full or has started."""
         batch = self._filling.get(cause)
         if batch is None or batch.state is not _QUEUED or len(batch.keys) >= self._max_batch:
-            return self._start(cause)
+            batch = self._start(cause)
+        if self._keeps_context and not batch.keys:
+            batch.context = copy_context()
         return batch
 
     def _start(self, cause: LoadCause) -> Batch[K, V]:
@@ -205,9 +240,11 @@ class BatchQueue(Generic[K, V]):
         return batch
 
     def _queue(self, batch: Batch[K, V]) -> None:
-        self._queues[batch.cause][batch] = None
+        self.queued.add(batch)
         if self._workers.wake() or batch.cause is not _MISS:
             return
+        if self._patience is not None and batch.cause is _MISS:
+            batch.due = self._now() + self._patience
         # A refresh that only waits for company must not keep the place that a live miss needs.
         refresh = self._filling.get(LoadCause.REFRESH)
         if refresh is not None and refresh.full is not None:

@@ -10,13 +10,15 @@ from async_backfill.errors import LoadCycleError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
+    from weakref import ReferenceType
 
-running_batch: Final[ContextVar[Batch[Any, Any] | None]] = ContextVar(
+running_batch: Final[ContextVar[ReferenceType[Batch[Any, Any]] | None]] = ContextVar(
     "async_backfill_running_batch", default=None
 )
 """The batch whose ``load_many`` the current task runs in.
 
-One variable for all caches of a process, because a cycle can pass through several of them.
+A weak reference, because each task and timer that a load starts keeps its context, and with it would keep the
+values of the load. One variable for all caches of a process, because a cycle can pass through several.
 """
 
 
@@ -25,7 +27,8 @@ def outer_batch() -> Batch[Any, Any] | None:
 
     A task that a load started no longer belongs to that load once the load has ended.
     """
-    outer = running_batch.get()
+    running = running_batch.get()
+    outer = None if running is None else running()
     return None if outer is None or outer.state is BatchState.LANDED else outer
 
 

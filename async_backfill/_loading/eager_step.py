@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from contextvars import Context
 
 T = TypeVar("T")
+_NOT_BEGUN: Final = object()
 _IN_A_ROW: Final = 64
 _HAS_EAGER_TASKS: Final = sys.version_info >= (3, 12)
 
@@ -41,13 +42,20 @@ class Done(Generic[T]):
 
 
 class Rest(Generic[T]):
-    """The rest of a call after its first step; awaited once, by the task that the step was taken for."""
+    """The rest of a call after its first step, or all of it; awaited once, by the task that it belongs to.
+
+    All steps run in ``context``, on any event loop; nothing that the call sets there is seen by its task.
+
+    :param yielded: what the first step yielded; not given, all steps are taken by the task.
+    """
 
     __slots__ = ("_context", "_coroutine", "_interrupted", "_yielded")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, T], context: Context, yielded: Any) -> None:
-        self._coroutine = coroutine
-        self._context = context
+    def __init__(
+        self, coroutine: Coroutine[Any, Any, T], context: Context, yielded: Any = _NOT_BEGUN
+    ) -> None:
+        self._coroutine: Any = coroutine
+        self._context: Any = context
         self._yielded = yielded
         self._interrupted: BaseException | None = None
 
@@ -56,29 +64,36 @@ class Rest(Generic[T]):
         self._interrupted = error
 
     def __await__(self) -> Generator[Any, Any, T]:
-        """Take all other steps, in the context of the first one."""
+        """Take all steps that are left, in the context of the first one."""
         run, send, throw = self._context.run, self._coroutine.send, self._coroutine.throw
         yielded, error = self._yielded, self._interrupted
+        sent = thrown = None
         if error is not None and yielded is not None:
             yielded.cancel()
         try:
+            if yielded is _NOT_BEGUN:
+                yielded = run(send, None)
             while True:
                 if error is None:
                     if getattr(yielded, "_asyncio_future_blocking", None) is False:
                         # Awaiting a future marks it, and the task that gets it removes the mark.
                         yielded._asyncio_future_blocking = True  # noqa: SLF001 - the protocol of futures
                     try:
-                        yield yielded
+                        sent = yield yielded
                     except BaseException as raised:  # noqa: BLE001 - the coroutine handles it
                         error = raised
                 if error is None:
-                    yielded = run(send, None)
+                    yielded = run(send, sent)
                 else:
                     thrown, error = error, None
                     yielded = run(throw, thrown)
         except StopIteration as end:
             result: T = end.value
             return result
+        finally:
+            # This frame is part of the traceback of an error, and must hold neither that nor the context.
+            run = send = throw = yielded = sent = error = thrown = None
+            self._coroutine = self._context = self._yielded = self._interrupted = None
 
 
 class Raised:
@@ -87,7 +102,7 @@ class Raised:
     __slots__ = ("_error",)
 
     def __init__(self, error: BaseException) -> None:
-        self._error = error
+        self._error: Any = error
 
     def interrupt(self, error: BaseException) -> None:
         """Raise ``error`` instead, because it was raised into the task meanwhile."""
@@ -95,8 +110,12 @@ class Raised:
 
     def __await__(self) -> Generator[Any, Any, NoReturn]:
         """Raise the error."""
-        raise self._error
-        yield  # which makes this a generator
+        error, self._error = self._error, None
+        try:
+            raise error
+            yield  # which makes this a generator
+        finally:
+            del error  # or error, traceback and this frame would keep each other alive
 
 
 class EagerSteps:
@@ -132,7 +151,7 @@ class EagerSteps:
         """Take the first step of ``call`` while ``task`` is the current task; return its result or rest."""
         loop, caller = self._loop, asyncio.current_task(self._loop)
         if caller is None or task is None:
-            return Rest(call, context, None)
+            return Rest(call, context)
         asyncio._leave_task(loop, caller)  # noqa: SLF001 - documented for implementations of tasks
         asyncio._enter_task(loop, task)  # noqa: SLF001 - as above
         try:
@@ -140,7 +159,8 @@ class EagerSteps:
         except StopIteration as end:
             return Done(end.value)
         except BaseException as error:  # noqa: BLE001 - it is the task's
-            return Raised(error)
+            # Without this frame, which knows the caller.
+            return Raised(error.with_traceback(error.__traceback__ and error.__traceback__.tb_next))
         finally:
             asyncio._leave_task(loop, task)  # noqa: SLF001 - as above
             asyncio._enter_task(loop, caller)  # noqa: SLF001 - as above

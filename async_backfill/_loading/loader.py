@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Generic
 from async_backfill._loading.batch import Batch, BatchState
 from async_backfill._loading.batch_calls import BatchCalls
 from async_backfill._loading.batch_queue import BatchQueue
+from async_backfill._loading.bulk import BulkPlaces, load_bulk
 from async_backfill._loading.eager_step import eager_steps, running_task
-from async_backfill._loading.failures import CLOSED, ClosingError, GivenUpError, failure_of
+from async_backfill._loading.failures import CLOSED, ClosingError, GivenUpError
+from async_backfill._loading.limits import limits_of, no_place
 from async_backfill._loading.overdue import Overdue
 from async_backfill._loading.parts import BatchParts
-from async_backfill._loading.signals import signals
+from async_backfill._loading.signals import loop_time, signals
 from async_backfill._loading.timed_call import Ended, linger, stop_reason
 from async_backfill._loading.waiting import wait_for
 from async_backfill._loading.workers import Workers
 from async_backfill.contracts import K, V
-from async_backfill.outcomes import ELSEWHERE, Elsewhere, Failed, LoadCause
+from async_backfill.outcomes import LoadCause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from async_backfill._loading.batch_calls import Answer, BatchLoader
     from async_backfill._loading.key_locks import KeyLocks
     from async_backfill.contracts import Clock, Source, Spawn
+    from async_backfill.outcomes import Elsewhere, Failed
     from async_backfill.policies import LoadPolicy
 
 
@@ -38,8 +41,8 @@ class Loader(Generic[K, V]):
     :param report: called with each source call that has ended.
     :param spawn: starts a task that the cache owns.
     :param clock: a monotonic clock, in seconds.
-    :param before: returns what loads the batches, given what calls the source and what splits a batch: by
-        default the former.
+    :param before: returns what loads the batches, given what calls the source and what splits a batch;
+        ``None`` for the former.
     """
 
     def __init__(
@@ -51,40 +54,52 @@ class Loader(Generic[K, V]):
         report: Callable[[Ended[K, V]], None],
         spawn: Spawn,
         clock: Clock,
-        before: Callable[[BatchCalls[K, V], BatchParts[K, V]], BatchLoader[K, V]] = lambda calling, _: (
-            calling
-        ),
+        before: Callable[[BatchCalls[K, V], BatchParts[K, V]], BatchLoader[K, V]] | None = None,
     ) -> None:
         self._policy = policy
-        self._signal = signals()
+        self._signal, self._now = signals(), loop_time()
         self._landed = landed
         self._report = report
         self._loading: dict[Batch[K, V], None] = {}  # in the order they began
-        self._closed: ClosingError | None = None
+        self._limits = limits = limits_of(source, policy)
+        self._bulk = BulkPlaces(limits.bulk)
         self._workers: Workers[Batch[K, V]] = Workers(
             take=self._take,
             run=self._run,
-            limit=policy.concurrency,
+            limit=limits.concurrency,
             spawn=spawn,
             signal=self._signal,
             running_task=running_task,
         )
+        # What is before the source may take more keys at once, and splits its batches.
+        self._max_batch = limits.max_batch if before is None else policy.max_batch
+        self._linger = policy.linger if self._max_batch > 1 else 0.0
         self.batch_queue: BatchQueue[K, V] = BatchQueue(
-            max_batch=policy.max_batch, signal=self._signal, workers=self._workers
+            max_batch=self._max_batch,
+            signal=self._signal,
+            workers=self._workers,
+            limits=limits,
+            now=self._now,
+            keeps_context=policy.context == "caller",
         )
         self.locks: KeyLocks[K, V] = self.batch_queue.locks
         parts = BatchParts(self.batch_queue, self._loading, signal=self._signal, land=self._land)
         self.overdue: Overdue[K, V] = Overdue(
-            limit=policy.concurrency,
+            limit=limits.concurrency,
             timeout=policy.timeout,
             abandon=self._abandon,
             spawn=spawn,
+            now=self._now,
             clock=clock,
         )
-        self._source_calls = BatchCalls(source, policy, clock=clock, overdue=self.overdue)
-        self.calling: BatchLoader[K, V] = before(self._source_calls, parts)
+        self._source_calls = BatchCalls(
+            source, policy, max_batch=limits.max_batch, clock=clock, overdue=self.overdue
+        )
+        self.calling: BatchLoader[K, V] = (
+            self._source_calls if before is None else before(self._source_calls, parts)
+        )
         # With ``linger`` a batch waits for more keys, so no load may start at once.
-        self._eager_steps = eager_steps() if self.calling.may_begin and not policy.linger else None
+        self._eager_steps = eager_steps() if self.calling.may_begin and not self._linger else None
 
     def join_at_once(self, key: K) -> tuple[Batch[K, V], bool]:
         """Do what `BatchQueue.join` does, but start the load now if no other caller can join it in this turn.
@@ -95,7 +110,7 @@ class Loader(Generic[K, V]):
         # Two turns of the event loop are most of the cost of a lone miss; without another ready task,
         # starting at once makes the same batches: decision 33 in notes.md.
         batch_queue, steps = self.batch_queue, self._eager_steps
-        if steps is None or not steps.may_take_one() or key in self.locks.holders or batch_queue.is_busy:
+        if steps is None or not steps.may_take_one() or key in self.locks.holders or batch_queue.queued:
             return batch_queue.join(key)
         batch_queue.require_open()
         worker = self._workers.borrow()
@@ -130,36 +145,20 @@ class Loader(Generic[K, V]):
 
         :raises LoadError: when a source call failed as a whole, after all of them have ended.
         """
-        awaited = self.batch_queue.enqueue_backfill(keys)
-        answers: dict[K, V | Failed | Elsewhere] = dict.fromkeys(keys, ELSEWHERE)
-        failed: tuple[K, BaseException] | None = None
-        while awaited:
-            await self.wait(awaited)
-            for batch, key in awaited.items():
-                if isinstance(batch.error, GivenUpError):  # a part that a live caller came for, and left
-                    continue
-                if batch.error is not None:
-                    failed = failed or (key, batch.error)
-                for asked in batch.keys:
-                    del answers[asked]
-                answers.update(batch.answers())
-            awaited = {part: key for batch in awaited for key, part in (batch.moved or {}).items()}
-        if failed is not None:
-            raise failure_of(*failed) from failed[1]
-        return answers
+        return await load_bulk(keys, self.batch_queue, self.wait)
 
     def stop(self) -> None:
         """End every batch with `CacheClosedError` and refuse new keys."""
-        self._closed = ClosingError(CLOSED)
+        closed = ClosingError(CLOSED)
         for batch in (*self.batch_queue.close(), *self._loading):
-            self._land(batch, {}, self._closed)
+            self._land(batch, {}, closed)
             if batch.scope is not None:
                 batch.scope.cancel()
 
     @property
     def busy(self) -> bool:
         """Whether anything is queued or being loaded."""
-        return bool(self._loading) or self.batch_queue.is_busy
+        return bool(self._loading or self.batch_queue.queued)
 
     async def quiet(self) -> None:
         """Wait until nothing is queued or being loaded."""
@@ -169,20 +168,22 @@ class Loader(Generic[K, V]):
                 await batch.done.wait()
 
     def _take(self) -> Batch[K, V] | None:
-        batch = self.batch_queue.take()
+        batch = self.batch_queue.take(may_take_bulk=self._bulk.is_free)
         if batch is not None:
             self._loading[batch] = None
+            self._bulk.begun(batch)
         return batch
 
     async def _run(self, batch: Batch[K, V], scope: CancelScope) -> bool:
         """Load ``batch`` and land it; return whether the worker may run another one."""
         try:
-            if self._policy.linger:
-                await linger(batch, self._policy, self._signal)
+            if self._linger:
+                await linger(batch, self._linger, self._max_batch, self._signal)
             if batch.is_landed and batch.begun is None:
                 return True
-            if not batch.keys:  # a live caller took the last key over while it lingered
-                self._land(batch, {}, None)
+            overdue = batch.due is not None and self._now() >= batch.due
+            if not batch.keys or overdue:  # a live caller took the last key over while it lingered
+                self._land(batch, {}, no_place(self._limits) if overdue else None)
                 return True
             answer = await self.calling.load(batch, scope)
             if batch in self.overdue.abandoned:
@@ -197,6 +198,8 @@ class Loader(Generic[K, V]):
             raise
         finally:
             self._loading.pop(batch, None)
+            self._bulk.ended(batch)
+            self.batch_queue.landed(batch)
             if batch in self.overdue.abandoned:  # by closing
                 self._outlived(batch, None)
         if isinstance(answer.error, (KeyboardInterrupt, SystemExit)):
@@ -209,9 +212,10 @@ class Loader(Generic[K, V]):
         """Land ``batch``, whose call goes on after its timeout, and give its place to other loads."""
         self._source_calls.abandoned(batch)
         error, timeout = stop_reason(batch, self._policy.timeout), self._policy.timeout
-        batch.lend = _ignore  # a nested load that it waits for must not take the place back
+        batch.lend = lambda _: None  # a nested load that it waits for must not take the place back
         self._workers.abandon(is_lent=bool(batch.needs))
         self._loading.pop(batch, None)
+        self._bulk.ended(batch)
         if batch.scope is not None:
             batch.scope.cancel()
         self._land(batch, {}, error)
@@ -235,7 +239,8 @@ class Loader(Generic[K, V]):
         try:
             self._landed(batch, held)
         finally:
-            self.locks.release(batch, held)
+            if self.locks.release(batch, held) < len(batch.keys):
+                self.locks.forget(batch)
 
     def give_up(self, batch: Batch[K, V]) -> None:
         """End the load of ``batch``, which no caller waits for any more.
@@ -247,11 +252,9 @@ class Loader(Generic[K, V]):
             self.batch_queue.give_up(batch)
             return
         self._land(batch, {}, GivenUpError())
+        if self.batch_queue.drop(batch):
+            self._loading.pop(batch, None)
         if batch.full is not None:
             batch.full.set()
         if batch.scope is not None:
             batch.scope.cancel()
-
-
-def _ignore(_: int) -> None:
-    """Do nothing."""

@@ -8,6 +8,7 @@ freed, its place is given to other loads, its answer will be dropped. It is coun
 from __future__ import annotations
 
 import logging
+import math
 from typing import TYPE_CHECKING, Final, Generic
 
 from anyio import current_time, get_cancelled_exc_class, sleep
@@ -38,6 +39,7 @@ class Overdue(Generic[K, V]):
     :param timeout: seconds that a call may take; ``None`` watches none.
     :param abandon: called with each batch whose call is abandoned, and the keys that the call asked for.
     :param spawn: starts a task that the cache owns.
+    :param now: returns the time of the event loop.
     :param clock: a monotonic clock, in seconds, for the log.
     """
 
@@ -47,6 +49,7 @@ class Overdue(Generic[K, V]):
         "_due",
         "_ended",
         "_limit",
+        "_now",
         "_spawn",
         "_timeout",
         "_watches",
@@ -60,8 +63,10 @@ class Overdue(Generic[K, V]):
         timeout: float | None,
         abandon: Callable[[Batch[K, V], tuple[K, ...]], None],
         spawn: Spawn,
+        now: Callable[[], float],
         clock: Clock,
     ) -> None:
+        self._now = now
         self._limit = limit
         self._timeout = timeout
         self._abandon = abandon
@@ -83,12 +88,16 @@ class Overdue(Generic[K, V]):
         running = f"{len(self.abandoned)} calls of it run on since their timeout of {self._timeout} s"
         return LoadTimeoutError(f"the source is not called while {running} (LoadPolicy.concurrency)")
 
-    def begin(self, batch: Batch[K, V], asked: tuple[K, ...], due: float) -> None:
-        """Watch a call of ``batch`` that must have ended at ``due``; `end` must follow."""
+    def begin(self, batch: Batch[K, V], asked: tuple[K, ...]) -> float:
+        """Watch a call of ``batch`` and return when it must have ended; `end` must follow."""
+        if self._timeout is None:
+            return math.inf
+        due = self._now() + self._timeout
         self._due[batch] = due, asked
         if not self._watches:
             self._watches = True
             self._spawn(self._watch)
+        return due
 
     def end(self, batch: Batch[K, V]) -> None:
         """Take note that the call of ``batch`` has ended."""
@@ -100,7 +109,7 @@ class Overdue(Generic[K, V]):
         cause = None if error is None else error.__cause__ or error
         if cause is not None and not isinstance(cause, get_cancelled_exc_class()):
             ended = "a source call that had been given up at its timeout has ended"
-            self._ended.warning(f"{ended} with {error_line(cause)}")
+            self._ended.warning("%s with %s", ended, error_line(cause))
 
     async def _watch(self) -> None:
         try:
@@ -112,19 +121,21 @@ class Overdue(Generic[K, V]):
                     await sleep(left)
                 if not self._due:
                     return
-                due, _ = next(iter(self._due.values()))
+                due = next(iter(self._due.values()))[0]
                 if (left := due - current_time()) > _AT_ONCE:
                     continue
                 # It was cancelled in this turn; what yields to that ends within a few.
                 for _ in range(_TURNS):
                     await checkpoint()
-                now = current_time() + _AT_ONCE
-                for batch, (due, asked) in tuple(self._due.items()):
-                    if due > now:
-                        break
-                    self._give_up(batch, asked)
+                self._give_up_what_is_due(current_time() + _AT_ONCE)
         finally:
             self._watches = False
+
+    def _give_up_what_is_due(self, now: float) -> None:
+        for batch, (due, asked) in tuple(self._due.items()):
+            if due > now:
+                break
+            self._give_up(batch, asked)
 
     def _give_up(self, batch: Batch[K, V], asked: tuple[K, ...]) -> None:
         del self._due[batch]

@@ -10,7 +10,7 @@ from async_backfill.contracts import K, V
 from async_backfill.outcomes import LoadCause
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from async_backfill._loading.batch_queue import BatchQueue
     from async_backfill._loading.signals import Signal
@@ -44,6 +44,7 @@ class BatchParts(Generic[K, V]):
         """Move ``keys`` from ``batch``, which has not landed, to a new batch, and return that."""
         part: Batch[K, V] = Batch(batch.cause, self._signal(), batch.lend)
         part.state = BatchState.LOADING
+        part.context = batch.context
         part.waiters = 1 if batch.cause is LoadCause.REFRESH else 0  # a refresh belongs to the cache
         part.keys = dict.fromkeys(keys)
         holders = self._batch_queue.locks.holders
@@ -63,6 +64,18 @@ class BatchParts(Generic[K, V]):
     def go_on(self, part: Batch[K, V]) -> None:
         """Let a worker load ``part``, before all that is queued."""
         self._batch_queue.go_on(part)
+
+    def split_up(self, batch: Batch[K, V], most: int) -> Iterator[tuple[Batch[K, V], Sequence[K]]]:
+        """Split ``batch``, which is being loaded, into parts of ``most`` keys, and queue them.
+
+        Yields each part with its keys, before it is queued.
+        """
+        keys, parts = tuple(batch.keys), []
+        for start in range(0, len(keys), most):
+            page = keys[start : start + most]
+            parts.append(self.split(batch, page))
+            yield parts[-1], page
+        self._batch_queue.enqueue_parts(parts)
 
     def land(self, part: Batch[K, V], found: Mapping[K, V | Failed]) -> None:
         """Hand out what was ``found`` of ``part``, which no worker runs; what is missing is absent."""

@@ -1,4 +1,4 @@
-"""Signals: one-shot events that many tasks can wait for.
+"""Signals: one-shot events that many tasks can wait for; and the time of the event loop.
 
 `anyio.Event` does the same on every backend. On asyncio it costs a search for the backend, a checkpoint and
 two more coroutines for each waiter, and ten thousand callers may wait for one load. So on asyncio a signal is
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, Protocol
 
-from anyio import Event
+from anyio import Event, current_time
 from anyio.lowlevel import current_token
 
 if TYPE_CHECKING:
@@ -71,3 +71,12 @@ def signals() -> Callable[[], Signal]:
     if not isinstance(loop, asyncio.AbstractEventLoop):
         return Event
     return lambda: FutureSignal(loop)
+
+
+def loop_time() -> Callable[[], float]:
+    """Return a function that returns the time of the running event loop, as ``anyio.current_time`` does.
+
+    That searches for the event loop each time, which takes longer than much of a load.
+    """
+    loop = current_token().native_token
+    return loop.time if isinstance(loop, asyncio.AbstractEventLoop) else current_time

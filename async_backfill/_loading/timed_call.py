@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic
 
 from anyio import (
     CancelScope,
     current_effective_deadline,
-    current_time,
     get_cancelled_exc_class,
     move_on_after,
 )
 
 from async_backfill._common.other_keys import failures
 from async_backfill._loading.batch import Batch, BatchState
-from async_backfill._loading.cycles import running_batch
+from async_backfill._loading.eager_step import Rest
 from async_backfill.contracts import K, V
 from async_backfill.errors import LoadError, LoadTimeoutError
 from async_backfill.events import LoadFinished
@@ -25,6 +25,7 @@ from async_backfill.outcomes import Failed, LoadCause
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+    from contextvars import Context
 
     from async_backfill._loading.overdue import Overdue
     from async_backfill._loading.signals import Signal
@@ -89,11 +90,13 @@ class Ended(Generic[K, V]):
         )
 
 
-async def linger(batch: Batch[Any, Any], policy: LoadPolicy, signal: Callable[[], Signal]) -> None:
-    """Wait ``policy.linger`` seconds, or until ``batch`` is full, for more keys; not for a backfill."""
-    if policy.linger and batch.cause is not LoadCause.BACKFILL and len(batch.keys) < policy.max_batch:
+async def linger(
+    batch: Batch[Any, Any], seconds: float, max_batch: int, signal: Callable[[], Signal]
+) -> None:
+    """Wait ``seconds``, or until ``batch`` has ``max_batch`` keys, for more of them; not for a backfill."""
+    if batch.cause is not LoadCause.BACKFILL and len(batch.keys) < max_batch:
         batch.full = signal()
-        with move_on_after(policy.linger):
+        with move_on_after(seconds):
             await batch.full.wait()
 
 
@@ -102,6 +105,7 @@ async def call_source(
     batch: Batch[K, V],
     keys: Sequence[K],
     *,
+    context: Context,
     policy: LoadPolicy,
     clock: Clock,
     scope: CancelScope,
@@ -111,6 +115,7 @@ async def call_source(
 
     Whatever the source raises is in the result; only a cancellation of the whole cache is raised.
 
+    :param context: the context that the call runs in, unless it was begun in one.
     :param scope: cancel scope of the task, used by this call alone while it lasts. After a call that was
         ``stopped`` it cannot be used again, and the task must end.
     :param overdue: is told of the call, and may abandon it if it goes on after its timeout.
@@ -118,26 +123,23 @@ async def call_source(
     if not batch.is_landed:  # one that was begun at once may have been given up since
         batch.state = BatchState.LOADING
     batch.scope = scope
-    timeout = policy.timeout
     asked = tuple(keys)
-    if timeout is not None:
-        scope.deadline = due = current_time() + timeout
-        overdue.begin(batch, asked, due)
+    due = overdue.begin(batch, asked)
+    if due < math.inf:
+        scope.deadline = due
     started = clock()
     begun, batch.begun = batch.begun, None
-    call = answers_of(source, asked) if begun is None else begun
-    token = running_batch.set(batch)
+    call = Rest(answers_of(source, asked), context) if begun is None else begun
     try:
         found, error, must_stop = await _caught(call, scope)
     finally:
-        running_batch.reset(token)
         batch.scope = None
-        scope.deadline = math.inf
-        if timeout is not None:
+        if due < math.inf:
+            scope.deadline = math.inf
             overdue.end(batch)
     stopped = error is not None and scope.cancel_called
     if stopped:
-        cause, error = error, stop_reason(batch, timeout)
+        cause, error = error, stop_reason(batch, policy.timeout)
         error.__cause__ = cause
     return Ended(batch, asked, found, error, must_stop, stopped, clock() - started)
 
@@ -153,10 +155,30 @@ async def answers_of(source: Source[K, V], keys: tuple[K, ...]) -> dict[K, V | F
     if type(answer) is not dict and not isinstance(answer, Mapping):  # the second check is slow
         kind = type(source).__name__
         raise TypeError(f"{kind}.load_many must return a mapping, not {type(answer).__name__}")
-    found = {key: answer[key] for key in keys if key in answer}
+    try:
+        found = {key: answer[key] for key in keys if key in answer}
+    except Exception as error:  # noqa: BLE001 - of a mapping of its own, or of the code of a key
+        found = _one_by_one(answer, keys, error)
     if len(found) < len(keys) and len(answer) > len(found):
         kind = type(source).__name__
         found.update(failures(keys, answer, lambda which: LookupError(_OTHER_KEYS.format(kind, which))))
+    return found
+
+
+def _one_by_one(answer: Mapping[K, V | Failed], keys: tuple[K, ...], error: Exception) -> dict[K, V | Failed]:
+    """Return the ``answer`` to each of ``keys``, one of which raised ``error``; raise it if all do."""
+    found: dict[K, V | Failed] = {}
+    raised = 0
+    for key in keys:
+        with suppress(Exception):  # of the hash of a key
+            try:
+                if key in answer:
+                    found[key] = answer[key]
+            except Exception as own:  # noqa: BLE001 - it is the failure of this key
+                raised += 1
+                found[key] = Failed(own)
+    if raised == len(keys):
+        raise error
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -28,12 +27,11 @@ class Worker(Generic[Job]):
         called with an exception that is raised into the task before it can go on with ``job``.
     """
 
-    __slots__ = ("context", "interrupt", "job", "scope", "task", "woken")
+    __slots__ = ("interrupt", "job", "scope", "task", "woken")
 
     def __init__(self, scope: CancelScope, task: Task[Any] | None, woken: Signal) -> None:
         self.scope = scope
         self.task = task
-        self.context = copy_context()
         self.woken = woken
         self.job: Job | None = None
         self.interrupt: Callable[[BaseException], None] | None = None
@@ -163,7 +161,7 @@ class Workers(Generic[Job]):
                         return
                     else:
                         await self._sleep(worker)
-                        job, worker.job = worker.job, None
+                        job, worker.job, worker.interrupt = worker.job, None, None
         finally:
             self._awake -= 1
             if not goes_on:

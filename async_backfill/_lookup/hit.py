@@ -8,6 +8,7 @@ does not change between two openings is a variable of a closure. A ``KeyError`` 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final, Generic, NoReturn
 
 from async_backfill._lookup.copies import copying_get
@@ -57,10 +58,10 @@ class HitPath(Generic[K, V]):
             entries, miss = self._opened
             self._use(entries, touch, miss)
 
-    def close(self) -> None:
-        """Find nothing from now on, and refuse what is no hit."""
+    def close(self, reason: str = CLOSED) -> None:
+        """Find nothing from now on, and refuse every lookup with ``reason``."""
         self._opened = None
-        self._use({}, None, _closed)
+        self._use({}, None, partial(_closed, reason))
 
 
 def make_hit_path(
@@ -92,13 +93,16 @@ def make_hit_path(
     return _touching(counters) if touches else _plain(counters)
 
 
-def _closed(_: object) -> NoReturn:
-    raise CacheClosedError(CLOSED)
+def _closed(reason: str, _: object) -> NoReturn:
+    raise CacheClosedError(reason)
+
+
+_CLOSED: Final = partial(_closed, CLOSED)
 
 
 def _plain(counters: Counters) -> HitPath[K, V]:
     entries: Entries[K, V] = {}
-    miss: Miss[K, V] = _closed
+    miss: Miss[K, V] = _CLOSED
 
     async def get(key: K, default: object = None) -> object:
         """See `BackfillCache.get`."""
@@ -122,7 +126,7 @@ def _plain(counters: Counters) -> HitPath[K, V]:
 def _touching(counters: Counters) -> HitPath[K, V]:
     entries: Entries[K, V] = {}
     touch: Touch[K] | None = None
-    miss: Miss[K, V] = _closed
+    miss: Miss[K, V] = _CLOSED
 
     async def get(key: K, default: object = None) -> object:
         """See `BackfillCache.get`."""
@@ -147,7 +151,7 @@ def _touching(counters: Counters) -> HitPath[K, V]:
 
 def _counting(hit_counts: dict[K, int], counters: Counters) -> HitPath[K, V]:
     entries: Entries[K, V] = {}
-    miss: Miss[K, V] = _closed
+    miss: Miss[K, V] = _CLOSED
 
     async def get(key: K, default: object = None) -> object:
         """See `BackfillCache.get`."""
@@ -174,7 +178,7 @@ def _counting(hit_counts: dict[K, int], counters: Counters) -> HitPath[K, V]:
 def _expiring(fresh_until: Mapping[K, float], clock: Clock, counters: Counters) -> HitPath[K, V]:
     entries: Entries[K, V] = {}
     touch: Touch[K] | None = None
-    miss: Miss[K, V] = _closed
+    miss: Miss[K, V] = _CLOSED
 
     async def get(key: K, default: object = None) -> object:
         """See `BackfillCache.get`."""

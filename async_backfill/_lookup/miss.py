@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING, Generic, Protocol
 
 from async_backfill._loading.cycles import outer_batch, running_batch
 from async_backfill.contracts import K, V
@@ -19,12 +19,24 @@ if TYPE_CHECKING:
     from async_backfill.backfill._history.recorder import HeatRecorder
 
 
+class EventLoop(Protocol):
+    """An event loop that was found running, to be compared with the one that runs now."""
+
+    loop: object
+    running: Callable[[], object]
+
+    def require_here(self) -> None:
+        """Raise `CacheClosedError` where another event loop runs, or none."""
+        ...
+
+
 class Misses(Generic[K, V]):
     """Answers lookups that are no hits, and counts them.
 
     :param miss_watch: decides when a backfill is due, and offers it.
     :param heat: records which keys are looked up; ``None`` without history.
     :param companions: the keys to load along with a missed key.
+    :param opened_in: where this must be used.
     """
 
     def __init__(
@@ -36,7 +48,10 @@ class Misses(Generic[K, V]):
         counters: Counters,
         heat: HeatRecorder[K] | None,
         companions: Callable[[K], Sequence[K]] | None,
+        opened_in: EventLoop,
     ) -> None:
+        self._opened_in = opened_in
+        self._loop, self._running = opened_in.loop, opened_in.running
         self._paths = paths
         self._has_known = paths.has_known
         self._loader = loader
@@ -46,12 +61,14 @@ class Misses(Generic[K, V]):
         self._heat = heat
         self._companions = companions
 
-    async def answer(self, key: K) -> V | Absent:
+    async def answer(self, key: K) -> V | Absent:  # noqa: C901, PLR0912 - see below
         """Return the value of ``key``, which has no fresh one, or its absence.
 
         :raises LoadError: when the source failed and there is no stale value.
-        :raises CacheClosedError: when the cache closes first.
+        :raises CacheClosedError: when the cache closes first, or was opened in another event loop.
         """
+        if self._running() is not self._loop:
+            self._opened_in.require_here()
         # Much of this stands in one function, and repeats what `SlowPaths` has: each call and each coroutine
         # would show in the cost of a lone miss and of a stampede (decisions 32 and 33 in notes.md).
         if self._has_known and (known := await self._paths.known((key,))):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic
 
+from async_backfill._common.first_failure import let_go
 from async_backfill._lookup.slow_paths import failed_for_others
 from async_backfill.contracts import K, V
-from async_backfill.outcomes import ABSENT, Absent, Failed
+from async_backfill.outcomes import ABSENT, Absent, Failed, MissCause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from async_backfill._lookup.counters import Counters
     from async_backfill._lookup.miss_watch import MissWatch
     from async_backfill._lookup.slow_paths import SlowPaths
-    from async_backfill.outcomes import MissCause
 
 
 class ManyMisses(Generic[K, V]):
@@ -79,12 +79,13 @@ class ManyMisses(Generic[K, V]):
                 odd[key] = outcome
             else:
                 values[key] = outcome
-        for key in keys if odd else ():
-            if key in odd:
+        if odd:
+            settling = [(key, odd[key]) for key in keys if key in odd]
+            for key, outcome in settling if len(settling) == len(odd) else odd.items():  # a hash may change
                 try:
-                    self._paths.settled(key, odd[key], causes[key])
+                    self._paths.settled(key, outcome, causes.get(key, MissCause.COLD))
                 except Exception as error:  # noqa: BLE001 - every key is counted before one is raised
-                    failures[key] = error
+                    failures[key] = let_go(error)
         return values
 
     async def _outcomes(

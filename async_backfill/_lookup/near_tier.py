@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Generic
 
+from async_backfill._common.first_failure import raise_first
 from async_backfill._lookup.unkept import Unkept, one_by_one
 from async_backfill.contracts import K, V
 from async_backfill.events import KeysEvicted
@@ -129,12 +130,13 @@ class NearTier(Generic[K, V]):
         """
         if self.absent is not None:
             self.absent.discard(items)
+        failures: dict[K, Exception] = {}
         try:
             self._hold(items, ttl)
         except Exception:  # noqa: BLE001 - which of them it was shows when each is tried alone
             failures = one_by_one(lambda key: self._hold({key: items[key]}, ttl), items, self.store)
-            for failure in failures.values():
-                raise failure from None
+        if failures:
+            raise_first(failures)
 
     def _hold(self, items: Mapping[K, V], ttl: float | None) -> None:
         if self.fresh is None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-import math
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
+
+from async_backfill._common.line_a_second import LineASecond
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from async_backfill.contracts import Clock, K, Store
 
 _LOGGER: Final = logging.getLogger("async_backfill")
-_BETWEEN_LINES: Final = 1.0
 
 
 class Unkept:
@@ -22,26 +22,18 @@ class Unkept:
 
     def __init__(self, counters: Counters, clock: Clock) -> None:
         self._counters = counters
-        self._clock = clock
-        self._next_line = -math.inf
-        self._unlogged = 0
+        self._log = LineASecond(_LOGGER, clock)
 
     def note(self, key: Hashable, error: Exception) -> None:
         """Record that the value of ``key`` was not kept, because of ``error``."""
         self._counters.unkept += 1
-        now = self._clock()
-        if now < self._next_line:
-            self._unlogged += 1
-            return
-        _LOGGER.warning(
-            "the value of %r was not kept in memory, those who waited were served: %s: %s%s",
+        self._log.warning(
+            "the value of %r was not kept in memory, those who waited were served: %s: %s",
             key,
             type(error).__name__,
             error,
-            f" ({self._unlogged} more since the last line)" if self._unlogged else "",
-            exc_info=error,
+            error=error,
         )
-        self._next_line, self._unlogged = now + _BETWEEN_LINES, 0
 
 
 def one_by_one(keep: Callable[[K], object], keys: Iterable[K], store: Store[K, Any]) -> dict[K, Exception]:
@@ -51,7 +43,8 @@ def one_by_one(keep: Callable[[K], object], keys: Iterable[K], store: Store[K, A
         try:
             keep(key)
         except Exception as error:  # noqa: BLE001 - one key must not cost the others
-            failures[key] = error
+            with suppress(Exception):  # of the hash of the key: it was the failure
+                failures[key] = error
             with suppress(Exception):  # the old value must not outlive the new one
                 store.delete_many((key,))
     return failures

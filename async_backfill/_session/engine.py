@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Generic
 
 from async_backfill._common.bounded_call import bounded
 from async_backfill._common.error_text import error_line
+from async_backfill._common.weak_calls import weakly
 from async_backfill._loading.batch import BatchState
 from async_backfill._loading.cycles import running_batch
 from async_backfill._session.access import checking_parts, tell_missing_rights
@@ -21,18 +22,17 @@ from async_backfill._session.wiring import (
     open_far,
 )
 from async_backfill.backfill._audit.writer import AuditWriter
-from async_backfill.backfill._fleet_budget import FleetBudget
 from async_backfill.backfill._history.selection import HottestFirst
 from async_backfill.backfill._history.writer import JournalWriter
-from async_backfill.backfill.journal_file import JournalFile
 from async_backfill.contracts import K, V
 from async_backfill.records import Status
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
+    from async_backfill._session.opened_in import OpenedIn
     from async_backfill._session.parts import Parts
-    from async_backfill.contracts import Spawn
+    from async_backfill.contracts import Approval, Spawn
     from async_backfill.outcomes import Absent, Failed
     from async_backfill.records import AuditRecord
 
@@ -47,10 +47,11 @@ _AUDIT_INTERVAL: Final = 1.0
 class Engine(Generic[K, V]):
     """One opening of a cache.
 
-    :param spawn: starts a task in the cache's task group.
+    :param spawn: starts a task of the cache.
+    :param opened_in: the event loop that this must be used in.
     """
 
-    def __init__(self, parts: Parts[K, V], spawn: Spawn) -> None:
+    def __init__(self, parts: Parts[K, V], spawn: Spawn, opened_in: OpenedIn) -> None:
         self._parts = parts
         self._spawn = spawn
         self._journal_writer: JournalWriter[K] | None = None
@@ -59,7 +60,7 @@ class Engine(Generic[K, V]):
         selection = make_selection(parts, self.loader)
         self._hottest = selection if isinstance(selection, HottestFirst) else None
         self.backfiller = make_backfiller(parts, self.loader, selection, spawn)
-        self.misses, self.many_misses = make_misses(parts, self.loader, self.backfiller)
+        self.misses, self.many_misses = make_misses(parts, self.loader, self.backfiller, opened_in)
         self.warming = make_warming(parts, self.backfiller, selection, spawn)
         sink = parts.settings.audit_sink
         self.writer = None if sink is None else AuditWriter(sink, interval=_AUDIT_INTERVAL, spawn=spawn)
@@ -73,13 +74,14 @@ class Engine(Generic[K, V]):
         if parts.near.fresh is not None:
             self._spawn(partial(sweep_until_cancelled, parts.near.fresh))
         if self.far is not None:
-            self.far.listen(self._forget)
+            self.far.listen(weakly(self._forget))
         if checking := checking_parts(parts.settings):
             self._spawn(partial(tell_missing_rights, checking))
-        if isinstance(parts.budget, FleetBudget):
-            parts.budget.heard = lambda approval: self.approved(approval.by, approval.reason)
-            self._spawn(parts.budget.watch)
-            ended = await bounded(parts.budget.refresh, _OPENING, self._spawn)
+        if parts.fleet is not None:
+            parts.fleet.spawn = weakly(self._spawn)
+            parts.fleet.heard = weakly(self._heard)
+            self._spawn(parts.fleet.watch)
+            ended = await bounded(parts.fleet.refresh, _OPENING, self._spawn)
             if ended.stopped:
                 _FAR_LOGGER.warning("no backfill is started: the permits took longer than %s s", _OPENING)
         if parts.usefulness is not None:
@@ -120,8 +122,8 @@ class Engine(Generic[K, V]):
         await self._last_write(self._write_audit)
         if self._journal_writer is not None:
             await self._last_write(self._journal_writer.flush)
-            if isinstance(self._parts.settings.journal, JournalFile):
-                self._parts.settings.journal.close()
+            if (exclusive := self._parts.settings.exclusive_journal) is not None:
+                exclusive.close()
 
     async def _write_audit(self) -> None:
         if self.backfiller is not None:
@@ -134,6 +136,9 @@ class Engine(Generic[K, V]):
         ended = await bounded(write, _LAST_WRITE, self._spawn, shield=True)
         if ended.error is not None and not ended.stopped:
             raise ended.error
+
+    def _heard(self, approval: Approval) -> None:
+        self.approved(approval.by, approval.reason)
 
     def approved(self, by: str, reason: str) -> AuditRecord:
         """Take note that more backfills were approved, here or elsewhere: wake what is at rest."""
@@ -170,7 +175,8 @@ class Engine(Generic[K, V]):
         loader, queue = self.loader, self.loader.batch_queue
         queue.require_open()
         if self.far is not None:
-            self.far.writes.distrust(key)
+            await self.far.pass_over(key)
+            queue.require_open()
         under_way = loader.locks.holder(key)
         # Inside a load nothing is revoked, or one that refreshes its own key would begin another, for ever.
         if under_way is not None and under_way.state is BatchState.LOADING and running_batch.get() is None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, Self
 
 from async_backfill._common.validation import text
+from async_backfill._common.weak_calls import weakly
 from async_backfill._lookup.copies import copying_peek
 from async_backfill._lookup.counters import snapshot
 from async_backfill._lookup.hit import CLOSED
-from async_backfill._session.opening import Opening, open_engine
+from async_backfill._session.opened_in import OPEN_ELSEWHERE
+from async_backfill._session.opening import Opening
 from async_backfill._session.parts import build_parts
 from async_backfill.contracts import K, V
 from async_backfill.errors import CacheClosedError, ConfigurationError
@@ -35,16 +37,27 @@ class Operations(Generic[K, V]):
         self._parts = build_parts(settings)
         self._near = self._parts.near
         self._opening: Opening[K, V] | None = None
+        self._closed_because = CLOSED
         self._peek: Callable[[K, Absent], V | Absent] = self._refuse_to_peek
 
     async def __aenter__(self) -> Self:
-        # An opening of another event loop is one whose loop ended without closing it.
-        if self._opening is not None and self._opening.is_of_this_loop():
-            raise RuntimeError("the cache is already open; enter it once and share it")
-        self._opening = await open_engine(self._parts)
+        before = self._opening
+        if before is not None and not before.is_over:
+            if not before.opened_in.is_here():
+                raise RuntimeError(OPEN_ELSEWHERE)
+            what = "is being closed; wait until it is" if before.is_closing else "is already open"
+            raise RuntimeError(f"the cache {what}; enter it once and share it")
+        # Before anything is awaited, so that nobody else opens it as well.
+        self._opening = opening = Opening(self._parts, weakly(self._shut))
+        try:
+            await opening.start()
+        except BaseException:
+            if self._opening is opening:
+                self._opening = None
+            raise
         copy, peek = self._parts.settings.copy, self._near.peek
         self._peek = peek if copy is None else copying_peek(peek, copy)
-        self._parts.hit_path.open(self._near.entries, self._near.touch, self._opening.engine.misses.answer)
+        self._parts.hit_path.open(self._near.entries, self._near.touch, opening.engine.misses.answer)
         return self
 
     async def __aexit__(
@@ -53,15 +66,23 @@ class Operations(Generic[K, V]):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool | None:
+        """Close the cache; on asyncio any task may, on trio the one that opened it.
+
+        :raises RuntimeError: when it is open in another event loop, or on trio in another task.
+        """
         opening = self._opening
-        self._parts.hit_path.close()
-        self._peek = self._refuse_to_peek
         if opening is None:
             return None
+        if opening.opened_in.is_over():  # there is nothing left to close
+            self._opening = None
+            return None
+        opening.opened_in.require_may_close()
+        self._shut(CLOSED)
         try:
             return await opening.close(exc_type, exc, traceback)
         finally:
-            self._opening = None
+            if self._opening is opening:
+                self._opening = None
 
     async def force_backfill(self, *, by: str | None = None, reason: str | None = None) -> AuditRecord:
         """Run one backfill now, whatever the miss rate and without a permit; return its last record.
@@ -145,10 +166,18 @@ class Operations(Generic[K, V]):
         return self._parts.audit.records
 
     def _open(self) -> Engine[K, V]:
-        if self._opening is None or self._opening.closing:
-            raise CacheClosedError(CLOSED)
-        return self._opening.engine
+        """Return the engine of the opening that is of the running event loop."""
+        opening = self._opening
+        if opening is None or not opening.is_open:
+            raise CacheClosedError(self._closed_because)
+        opening.opened_in.require_here()
+        return opening.engine
+
+    def _shut(self, reason: str) -> None:
+        """Refuse every use from now on, with ``reason``."""
+        self._closed_because = reason
+        self._parts.hit_path.close(reason)
+        self._peek = self._refuse_to_peek
 
     def _refuse_to_peek(self, key: K, default: Absent) -> Absent:  # noqa: ARG002 - stands in for a store
-        self._open()
-        return default
+        raise CacheClosedError(self._closed_because)

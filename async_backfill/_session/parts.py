@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from socket import gethostname
 from typing import TYPE_CHECKING, Final, Generic
 
+from async_backfill._common.weak_calls import weakly
 from async_backfill._far.guarded_calls import GuardedCalls
 from async_backfill._lookup.counters import Counters
 from async_backfill._lookup.hit import HitPath, make_hit_path
@@ -53,6 +54,8 @@ class Parts(Generic[K, V]):
         the scan of the source's keys, counted; ``None`` without one.
     ``far_calls``
         the calls of the far tier (L2); ``None`` without one.
+    ``fleet``
+        the budget, where a fleet shares it; ``None`` where this process has its own.
     """
 
     settings: Settings[K, V]
@@ -71,6 +74,7 @@ class Parts(Generic[K, V]):
     scan: CountedScan[K] | None
     successors: Successors[K] | None
     budget: BackfillBudget | FleetBudget
+    fleet: FleetBudget | None
 
 
 def build_parts(settings: Settings[K, V]) -> Parts[K, V]:
@@ -129,12 +133,12 @@ def build_parts(settings: Settings[K, V]) -> Parts[K, V]:
         heat = HeatRecorder(
             hot,
             touch=near.touch,
-            use=hit_path.listen,
+            use=weakly(hit_path.listen),
             hits=lambda: counters.hits,
             lookups=lambda: counters.lookups,
         )
     own_trigger = settings.trigger
-    permits, clock = settings.permits, settings.clock
+    fleet = None if settings.permits is None else FleetBudget(settings.permits, clock=settings.clock)
     return Parts(
         settings=settings,
         counters=counters,
@@ -151,9 +155,8 @@ def build_parts(settings: Settings[K, V]) -> Parts[K, V]:
         far_calls=_far_calls(settings, reports),
         scan=None if settings.scan is None else CountedScan(settings.scan),
         successors=_successors(settings, near),
-        budget=BackfillBudget(settings.max_backfills)
-        if permits is None
-        else FleetBudget(permits, clock=clock),
+        budget=BackfillBudget(settings.max_backfills) if fleet is None else fleet,
+        fleet=fleet,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar, overload
 
+from async_backfill._common.first_failure import raise_first
 from async_backfill._loading.failures import failure_of
 from async_backfill._lookup.copies import copies
 from async_backfill._session.operations import Operations
@@ -53,8 +54,8 @@ class Reads(Operations[K, V]):
         found, missing = self._found(keys)
         if missing:
             values, failures = await self._open().many_misses.answer(missing)
-            for failure in failures.values():
-                raise failure
+            if failures:
+                raise_first(failures)
             found.update(values)
         return self._copies({key: value for key, value in found.items() if value is not ABSENT})
 
@@ -68,10 +69,9 @@ class Reads(Operations[K, V]):
         failures: dict[K, LoadError] = {}
         if missing:
             values, failed = await self._open().many_misses.answer(missing)
-            for key, failure in failed.items():
-                if not isinstance(failure, LoadError):  # the cache was closed
-                    raise failure
-                failures[key] = failure
+            failures = {key: it for key, it in failed.items() if isinstance(it, LoadError)}
+            if len(failures) < len(failed):  # the cache was closed
+                raise_first({key: failed[key] for key in failed if key not in failures})
             found.update(values)
         return Answers(
             values=self._copies({key: value for key, value in found.items() if value is not ABSENT}),
@@ -106,7 +106,7 @@ class Reads(Operations[K, V]):
     def __repr__(self) -> str:
         stats, capacity = self.stats, self._near.store.capacity
         size = f"{stats.size} keys" if capacity is None else f"{stats.size} of {capacity} keys"
-        state = "closed" if self._opening is None or self._opening.closing else "open"
+        state = "open" if self._opening is not None and self._opening.is_open else "closed"
         return f"<{type(self).__name__}: {size}, {state}, hit rate {stats.hit_rate:.4f}>"
 
     @overload
@@ -117,7 +117,7 @@ class Reads(Operations[K, V]):
         """Load ``key`` from the source now, keep and return its value; ``default`` if it is absent.
 
         It is no lookup, so no hit or miss is counted. The old value is served meanwhile, and stays if the
-        load fails. A far tier (L2) and the other caches of a fleet drop their copies.
+        load fails. The far tier (L2) gets the new value, and the other caches of a fleet drop their copies.
 
         :raises LoadError: when the source failed.
         :raises CacheClosedError: when the cache is not open, or closes first.

@@ -44,5 +44,7 @@ class Reports:
         for observer in self._observers:
             try:
                 observer(event)
-            except Exception:
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException:  # whatever it is, it is the observer's, and must not end the cache
                 _LOGGER.exception("observer %r failed on %s", observer, type(event).__name__)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic
 
 from async_backfill._common.validation import text, whole
-from async_backfill.contracts import K, V
+from async_backfill.contracts import ExclusiveJournal, K, V
 from async_backfill.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -62,6 +62,12 @@ class Settings(Generic[K, V]):
     observers: tuple[Observer, ...]
     clock: Clock
     wall_clock: Clock
+
+    @property
+    def exclusive_journal(self) -> ExclusiveJournal | None:
+        """The journal, if its class inherits from `ExclusiveJournal`."""
+        journal: object = self.journal
+        return journal if ExclusiveJournal in type(journal).__mro__ else None  # type: ignore[return-value] # declared
 
     def __post_init__(self) -> None:
         if self.store is not None and self.capacity is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -28,9 +29,11 @@ if TYPE_CHECKING:
 
     from async_backfill._loading.batch import Batch
     from async_backfill._loading.timed_call import Ended
+    from async_backfill._session.opened_in import OpenedIn
     from async_backfill._session.parts import Parts
     from async_backfill.contracts import K, Selection, Spawn, V
 
+_LOGGER: Final = logging.getLogger("async_backfill.far")
 _PAGES_OF_A_FREE_SCAN: Final[Mapping[str, Any]] = MappingProxyType(
     {"first_page": 1000, "wrap_after": math.inf}  # what is held in memory does not change
 )
@@ -41,7 +44,7 @@ def open_far(parts: Parts[K, V], spawn: Spawn) -> OpenTier[K, V] | None:
     settings, fresh = parts.settings, parts.near.fresh
     if settings.far is None or parts.far_calls is None:
         return None
-    parts.far_calls.tasks = CallTasks(spawn, signals())
+    parts.far_calls.run_in(CallTasks(spawn, signals()))
     return OpenTier(
         settings.far,
         parts.far_calls,
@@ -55,31 +58,36 @@ def open_far(parts: Parts[K, V], spawn: Spawn) -> OpenTier[K, V] | None:
 
 def make_loader(parts: Parts[K, V], far: OpenTier[K, V] | None, spawn: Spawn) -> Loader[K, V]:
     """Return the loader; it reads through ``far``, and what it lands goes to the near tier and there."""
+    # Its tasks must not hold `parts`, or a cache that is dropped while it is open would never be let go.
+    near, counters, reports = parts.near, parts.counters, parts.reports
 
     def landed(batch: Batch[K, V], keys: list[K]) -> None:
-        parts.near.keep(batch, keys)
+        near.keep(batch, keys)
         if far is not None:
-            far.landed(batch, keys)
+            try:
+                far.landed(batch, keys)
+            except Exception:  # the code of a key raised: it costs a copy, never the cache
+                _LOGGER.exception("what a load of %s keys brought is not written to the far tier", len(keys))
 
     def report(call: Ended[K, V]) -> None:
-        counters, delivered, batch = parts.counters, call.delivered, call.batch
+        delivered, batch = call.delivered, call.batch
         counters.source_calls += 1
         counters.keys[batch.cause] += len(delivered)
         if batch.along:
             guessed = sum(key in batch.along for key in delivered)
             counters.keys[batch.cause] -= guessed
             counters.keys[LoadCause.BACKFILL] += guessed
-        if parts.reports.notify is not None:
-            parts.reports.notify(call.event())
+        if reports.notify is not None:
+            reports.notify(call.event())
 
     return Loader(
         parts.settings.source,
         policy=parts.settings.load,
-        landed=parts.near.keep if far is None else landed,
+        landed=near.keep if far is None else landed,
         report=report,
         spawn=spawn,
         clock=parts.settings.clock,
-        before=(lambda calling, _: calling) if far is None else far.before,
+        before=None if far is None else far.before,
     )
 
 
@@ -142,7 +150,7 @@ def make_backfiller(
 
 
 def make_misses(
-    parts: Parts[K, V], loader: Loader[K, V], backfiller: Backfiller[K] | None
+    parts: Parts[K, V], loader: Loader[K, V], backfiller: Backfiller[K] | None, opened_in: OpenedIn
 ) -> tuple[Misses[K, V], ManyMisses[K, V]]:
     """Return what answers a miss of one key, and the misses of several keys at once."""
     settings, near = parts.settings, parts.near
@@ -174,7 +182,15 @@ def make_misses(
 
     along = None if parts.successors is None else companions
     return (
-        Misses(paths, loader, miss_watch=watch, counters=parts.counters, heat=parts.heat, companions=along),
+        Misses(
+            paths,
+            loader,
+            miss_watch=watch,
+            counters=parts.counters,
+            heat=parts.heat,
+            companions=along,
+            opened_in=opened_in,
+        ),
         ManyMisses(paths, loader, miss_watch=watch, counters=parts.counters, companions=along),
     )
 

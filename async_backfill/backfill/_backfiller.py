@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Final, Generic
 
-from anyio import CancelScope, current_time
+from anyio import CancelScope
 
 from async_backfill._common.attempt import attempt
 from async_backfill.backfill._backoff import Backoff
+from async_backfill.backfill._bounded_selection import BoundedSelection
 from async_backfill.backfill._episode import Episode, cause_line, is_value, judged
 from async_backfill.contracts import K
 from async_backfill.errors import CacheClosedError
@@ -66,6 +66,7 @@ class Backfiller(Generic[K]):
     ) -> None:
         self._scans_freely = scans_freely
         self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
+        self._bounded = BoundedSelection(self._select, timeout, None if scans_freely else spawn)
         self._goes_on = goes_on
         self._receipts = receipts
         self._selection = selection
@@ -74,7 +75,6 @@ class Backfiller(Generic[K]):
         self._audit = audit
         self._limit = limit
         self._concurrent = concurrent
-        self._timeout = timeout
         self._lookups = lookups
         self._reading = reading
         self._spawn = spawn
@@ -153,7 +153,7 @@ class Backfiller(Generic[K]):
                     while self._is_followed(episode):
                         await self._run(episode)
             finally:
-                del self._running[episode]
+                self._running.pop(episode, None)
                 episode.done.set()
 
         self._spawn(run)
@@ -177,35 +177,45 @@ class Backfiller(Generic[K]):
             if not (self._budget.permits_left or self._scans_freely or episode.needs_no_permit):
                 episode.record = self._record(Status.DENIED, episode.cause, episode)
                 return
-        selected = await attempt(lambda: self._select(), self._scope())  # noqa: PLW0108
-        keys = selected.result or ()
-        failure = selected.error
-        if selected.stopped:
-            failure = TimeoutError(f"the selection took longer than {self._timeout} s")
-        if failure is None:
-            self._backoff.succeeded()
-        else:
-            self._backoff.failed()
-        if not keys and failure is None:
+        selected = await self._bounded.run(lambda error: self._give_up(episode, error))
+        if selected is None:
+            return
+        if selected.error is not None:
+            await self._failed(episode, selected.error)
+            return
+        self._backoff.succeeded()
+        if not selected.result:
             episode.record = self._record(Status.SKIPPED, episode.cause, episode)
-        elif not episode.needs_no_permit and not await self._budget.acquire():
-            episode.record = self._record(Status.DENIED, episode.cause, episode)
-        elif failure is not None:
-            number = self._audit.next_backfill()
-            episode.record = self._record(
-                Status.FAILED, episode.cause, episode, backfill=number, error=cause_line(failure)
-            )
-        else:
-            await self._load_keys(episode, keys)
+        elif await self._is_permitted(episode):
+            await self._load_keys(episode, selected.result)
+
+    async def _is_permitted(self, episode: Episode) -> bool:
+        """Spend a permit, if ``episode`` needs one; audit that there was none."""
+        if episode.needs_no_permit or await self._budget.acquire():
+            return True
+        episode.record = self._record(Status.DENIED, episode.cause, episode)
+        return False
+
+    async def _failed(self, episode: Episode, failure: BaseException) -> None:
+        """Audit that the selection failed, which costs a permit as well."""
+        self._backoff.failed()
+        if await self._is_permitted(episode):
+            number, error = self._audit.next_backfill(), cause_line(failure)
+            episode.record = self._record(Status.FAILED, episode.cause, episode, backfill=number, error=error)
         if isinstance(failure, (KeyboardInterrupt, SystemExit)):
             raise failure
+
+    async def _give_up(self, episode: Episode, failure: TimeoutError) -> None:
+        """End ``episode``, whose selection did not end when it was cancelled; its task may go on."""
+        try:
+            await self._failed(episode, failure)
+        finally:
+            del self._running[episode]
+            episode.done.set()
 
     async def _select(self) -> Sequence[K]:
         limit = self._limit()
         return await self._selection.select(limit) if limit else ()
-
-    def _scope(self) -> CancelScope:
-        return CancelScope(deadline=math.inf if self._timeout is None else current_time() + self._timeout)
 
     async def _load_keys(self, episode: Episode, keys: Sequence[K]) -> None:
         number = self._audit.next_backfill()

@@ -6,8 +6,10 @@ import logging
 import math
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from anyio import fail_after, sleep
+from anyio import CancelScope, current_time, sleep
 
+from async_backfill._common.attempt import attempt
+from async_backfill._common.bounded_call import bounded
 from async_backfill._common.error_text import error_line
 from async_backfill._common.validation import whole
 from async_backfill.errors import StoreError
@@ -16,7 +18,7 @@ from async_backfill.records import BudgetState
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from async_backfill.contracts import Approval, Clock, Permits
+    from async_backfill.contracts import Approval, Clock, Permits, Spawn
 
 _T = TypeVar("_T")
 
@@ -33,8 +35,12 @@ class FleetBudget:
     every process of the fleet. ``permits_left`` is the last known number. When the permits cannot be reached,
     none is left: a fleet whose far tier is down must not backfill without a limit.
 
+    A call of the permits ends after a second, whatever it does.
+
     ``heard``
         is called with each approval of another process.
+    ``spawn``
+        starts a task that the open cache owns, for calls that do not end when they are cancelled.
 
     :param permits: the permits that the fleet shares.
     :param clock: a monotonic clock, in seconds.
@@ -48,6 +54,7 @@ class FleetBudget:
         self._is_known = False
         self._seen: frozenset[Approval] | None = None
         self._own: list[tuple[int, str, str]] = []
+        self.spawn: Spawn | None = None
         self.heard: Callable[[Approval], object] = lambda _: None
 
     @property
@@ -74,9 +81,9 @@ class FleetBudget:
         """Ask how many permits are left."""
         self._next_look = self._clock() + _BETWEEN_LOOKS
         try:
-            self._left = await _within_time(self._permits.left)
+            self._left = await self._within_time(self._permits.left)
             self._is_known = True
-            approvals = await _within_time(self._permits.approvals)
+            approvals = await self._within_time(self._permits.approvals)
         except StoreError as error:
             self._left, self._is_known = 0, False
             _LOGGER.warning("no backfill is started: %s", error)
@@ -106,7 +113,7 @@ class FleetBudget:
     async def acquire(self) -> bool:
         """Spend a permit and return ``True``; return ``False`` when none is left or none can be reached."""
         try:
-            is_spent, self._left = await _within_time(self._permits.acquire)
+            is_spent, self._left = await self._within_time(self._permits.acquire)
             self._is_known = True
         except StoreError as error:
             self._left, self._is_known, self._next_look = 0, False, self._clock() + _BETWEEN_LOOKS
@@ -123,7 +130,7 @@ class FleetBudget:
         facts = (added, by, reason)
         self._own.append(facts)
         try:
-            self._left = await _within_time(lambda: self._permits.approve(added, by=by, reason=reason))
+            self._left = await self._within_time(lambda: self._permits.approve(added, by=by, reason=reason))
         except BaseException:
             # If it was added all the same, it is heard of like that of another process.
             if facts in self._own:
@@ -131,11 +138,16 @@ class FleetBudget:
             raise
         self._is_known = True
 
-
-async def _within_time(call: Callable[[], Awaitable[_T]]) -> _T:
-    try:
-        with fail_after(_TIMEOUT):
-            return await call()
-    except Exception as error:
-        problem = error_line(error)
-        raise StoreError(f"the permits of the fleet are not available: {problem}") from error
+    async def _within_time(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        if self.spawn is None:
+            ended = await attempt(call, CancelScope(deadline=current_time() + _TIMEOUT))
+        else:
+            ended = await bounded(call, _TIMEOUT, self.spawn)
+        if ended.error is None and not ended.stopped:
+            return ended.result  # type: ignore[return-value] # without an error there is a result
+        if isinstance(ended.error, (KeyboardInterrupt, SystemExit)):
+            raise ended.error
+        problem = f"TimeoutError: no answer within {_TIMEOUT} s"
+        if ended.error is not None and not ended.stopped:
+            problem = error_line(ended.error)
+        raise StoreError(f"the permits of the fleet are not available: {problem}") from ended.error

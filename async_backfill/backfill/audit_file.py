@@ -8,8 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import aiofiles
-from anyio import sleep, to_thread
+from anyio import open_file, sleep, to_thread
 
 from async_backfill._common.atomic_file import open_regular
 from async_backfill._common.file_lock import try_lock
@@ -27,7 +26,7 @@ _IN_USE: Final = "another process has been writing to it for two seconds"
 
 
 class AuditFile:
-    """An `async_backfill.contracts.AuditSink` that appends to the file at ``path``; needs asyncio.
+    """An `async_backfill.contracts.AuditSink` that appends to the file at ``path``.
 
     One JSON object per line. Each write opens, appends, syncs and closes the file, so it can be rotated
     at any time. An unfinished line after a crash stays a line of its own. Several caches and processes may
@@ -47,15 +46,16 @@ class AuditFile:
     async def write(self, records: Sequence[AuditRecord], /) -> None:
         """Append ``records`` and return once they are on the disk."""
         lines = b"".join(_line(record) for record in records)
-        async with aiofiles.open(self._path, "ab+", opener=open_regular) as file:
-            await self._lock(file.fileno())
+        async with await open_file(self._path, "ab+", opener=open_regular) as file:
+            number = file.wrapped.fileno()
+            await self._lock(number)
             if await file.seek(0, os.SEEK_END):
                 await file.seek(-1, os.SEEK_END)
                 if await file.read(1) != b"\n":
                     lines = b"\n" + lines
             await file.write(lines)
             await file.flush()
-            await to_thread.run_sync(os.fsync, file.fileno())
+            await to_thread.run_sync(os.fsync, number)
 
     async def _lock(self, file: int) -> None:
         """Keep other writers out until the file is closed."""

@@ -12,6 +12,7 @@ from anyio import to_thread
 from async_backfill._common.atomic_file import NOT_REGULAR, AtomicFile, reason, remove_leftovers
 from async_backfill._common.file_lock import FileLock
 from async_backfill._common.journal_format import JournalKeys, decode, encode
+from async_backfill.contracts import ExclusiveJournal
 from async_backfill.errors import JournalError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _IN_USE: Final = (
 )
 
 
-class JournalFile:
+class JournalFile(ExclusiveJournal):
     """An `async_backfill.contracts.Journal` in the file at ``path``.
 
     Keys of all standard types are kept, with their type. Enums, named tuples, data classes and classes that

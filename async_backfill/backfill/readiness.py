@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from async_backfill._common.validation import flag, positive_seconds_or_none, real
+from async_backfill._common.validation import convert, flag, positive_seconds_or_none, real
+
+if TYPE_CHECKING:
+    from async_backfill.contracts import Seconds
 
 __all__ = ["Readiness", "ReadinessPolicy", "ReadinessState"]
 
@@ -63,7 +67,17 @@ class ReadinessPolicy:
     within: float | None = 60.0
     warm_on_open: bool = False
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            coverage: float = ...,
+            within: Seconds | None = ...,
+            warm_on_open: bool = ...,
+        ) -> None: ...
+
     def __post_init__(self) -> None:
         real("coverage", self.coverage, least=0.0, most=1.0)
-        positive_seconds_or_none("within", self.within)
+        convert(self, within=positive_seconds_or_none)
         flag("warm_on_open", self.warm_on_open)

@@ -4,7 +4,7 @@ An optional ability is a Protocol of its own and is passed explicitly; no object
 """
 
 from async_backfill.contracts._answers import Answers
-from async_backfill.contracts._backfill import AuditSink, Heats, Journal, Selection, Trigger
+from async_backfill.contracts._backfill import AuditSink, ExclusiveJournal, Heats, Journal, Selection, Trigger
 from async_backfill.contracts._fleet import (
     AccessCheck,
     Approval,
@@ -16,10 +16,11 @@ from async_backfill.contracts._fleet import (
     Sealing,
     ValueCodec,
 )
+from async_backfill.contracts._guarded import GuardedStore, Kept
 from async_backfill.contracts._keys import KeyType
-from async_backfill.contracts._sources import Page, Scan, Source
+from async_backfill.contracts._sources import CallLimits, LimitedSource, Page, Scan, Source
 from async_backfill.contracts._stores import BoundedStore, EvictionOrder, OrderState, Room, Store
-from async_backfill.contracts._types import Clock, K, K_co, Spawn, V, V_co, V_contra
+from async_backfill.contracts._types import Clock, K, K_co, NeedsAsyncio, Seconds, Spawn, V, V_co, V_contra
 
 __all__ = [
     "AccessCheck",
@@ -27,23 +28,30 @@ __all__ = [
     "Approval",
     "AuditSink",
     "BoundedStore",
+    "CallLimits",
     "Clock",
     "EvictionOrder",
+    "ExclusiveJournal",
     "FarCopy",
     "FarStore",
+    "GuardedStore",
     "Heats",
     "Invalidations",
     "Journal",
     "K",
     "K_co",
+    "Kept",
     "KeyType",
     "Leases",
+    "LimitedSource",
+    "NeedsAsyncio",
     "OrderState",
     "Page",
     "Permits",
     "Room",
     "Scan",
     "Sealing",
+    "Seconds",
     "Selection",
     "Source",
     "Spawn",

@@ -67,6 +67,17 @@ class Journal(Protocol[K]):
         ...
 
 
+class ExclusiveJournal(Protocol):
+    """The ability of some journals to be saved by one cache at a time.
+
+    Declared by inheriting from this class: the cache closes such a journal when it closes.
+    """
+
+    def close(self) -> None:
+        """Let others save; a later ``save`` asks for it again."""
+        ...
+
+
 class AuditSink(Protocol):
     """Keeps audit records beyond the life of the process."""
 

@@ -63,7 +63,8 @@ class Sealing(Protocol[K, V_contra]):
     def seal(self, items: Mapping[K, V_contra], /) -> Mapping[K, Any]:
         """Return ``items`` in the form that ``set_many`` keeps, without those that cannot be kept.
 
-        It must not wait, and nothing that later happens to a value may change what it returned.
+        It must not wait, and nothing that later happens to a value may change what it returned. Where that
+        has a length, it is taken for bytes: many long values are sealed in several calls.
         """
         ...
 
@@ -116,12 +117,16 @@ class Leases(Protocol[K, V_contra]):
     blocks no other. Its token is a fencing token: a value loaded under a lease that has ended, or that a
     put or an invalidation overruled, is not kept. Who has waited long enough for another may load the key
     as well, and end the lease with that one's token: as long as it is valid, nothing has changed.
+
+    A token has 16 bytes: 12 random ones, and 4 that are zero. A lease with such a token is *taken over*,
+    once, by acquiring its key under a token that differs from it in the last 4 bytes. Then it is the lease of
+    that token, for the duration of a new one; but a value is kept under either of the two.
     """
 
     async def acquire_many(
         self, keys: Sequence[K], token: bytes, /, *, outdated: Collection[K] = ()
     ) -> Mapping[K, bytes]:
-        """Lease those ``keys`` that have neither a value nor a lease, under ``token``: 16 random bytes.
+        """Lease ``keys`` that have neither a value nor a lease under ``token``, which may take one over.
 
         Returns the token of each key that is leased now: ``token``, or that of another lease. The value of
         an ``outdated`` key counts as none; it can still be read until the lease ends with a new one.

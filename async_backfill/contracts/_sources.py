@@ -28,6 +28,31 @@ class Source(Protocol[K, V_co]):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallLimits:
+    """How a source wants to be called.
+
+    ``max_batch``
+        the largest number of keys in one ``load_many`` call: with 1 each key has a call of its own, so that a
+        slow one delays no other.
+    ``concurrency``
+        the largest number of ``load_many`` calls at once.
+    """
+
+    max_batch: int
+    concurrency: int
+
+
+class LimitedSource:
+    """A base class for a source that says how it wants to be called; to derive from it is to say so.
+
+    A cache never calls it with more keys, or more often at once, whatever its `LoadPolicy` allows.
+    """
+
+    call_limits: CallLimits | None = None
+    """The limits of a call; ``None`` for those of the `LoadPolicy` alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Page(Generic[K_co]):
     """One page of a scan: some keys, and the cursor after which the next page starts; ``None`` at the end."""

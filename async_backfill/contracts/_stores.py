@@ -91,7 +91,7 @@ class OrderState(Protocol[K]):
     def entries(self) -> dict[K, Any] | None:
         """The dict, kept in this order, in which the store keeps its values; ``None`` when there is none.
 
-        `add`, `evict` and `discard` add and remove the entry along with the key.
+        `EvictionOrder.add`, `evict` and `discard` add and remove the entry along with the key.
         """
         ...
 

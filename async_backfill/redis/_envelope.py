@@ -53,6 +53,9 @@ class Sealed:
     def __init__(self, envelope: bytes) -> None:
         self.envelope = envelope
 
+    def __len__(self) -> int:
+        return len(self.envelope)
+
 
 class Compression(Protocol):
     """A compression method, such as `async_backfill.redis.Zstd`."""

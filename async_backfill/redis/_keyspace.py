@@ -6,7 +6,6 @@ Text stays readable in ``redis-cli``: ``namespace:k:text``.
 from __future__ import annotations
 
 import logging
-import math
 import re
 import time
 from collections import Counter
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, cast
 from async_backfill._common.key_codec import KeyCodec
 from async_backfill._common.key_decoder import is_packed
 from async_backfill._common.key_scalars import SHORT
+from async_backfill._common.line_a_second import LineASecond
 from async_backfill._common.other_keys import shown
 from async_backfill._common.validation import text
 from async_backfill.contracts import K
@@ -31,7 +31,6 @@ _NAMESPACE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DIGEST: Final = 32  # bytes; two keys with one digest would share an entry, so no collision may ever be found
 _ALL_TEXT: Final = frozenset({str})
 _ALL_WHOLE: Final = frozenset({int})
-_BETWEEN_LINES: Final = 1.0
 _LOGGER: Final = logging.getLogger("async_backfill.far")
 
 
@@ -58,8 +57,7 @@ class Keyspace(Generic[K]):
         self._number_format = f"{namespace}:k#%d".encode()
         self._longest = len(self._prefix) + LONGEST
         self._codec = KeyCodec(key_type)
-        self._clock = clock
-        self._next_line = -math.inf
+        self._log = LineASecond(_LOGGER, clock)
         self.refused: Counter[str] = Counter()
         """The number of keys left out by `names`, by class."""
 
@@ -133,12 +131,9 @@ class Keyspace(Generic[K]):
 
     def _refuse(self, key: K, refusal: KeyRefusedError) -> None:
         self.refused[type(key).__name__] += 1
-        now = self._clock()
-        if now >= self._next_line:
-            self._next_line = now + _BETWEEN_LINES
-            _LOGGER.warning(
-                "a key is not shared through %s, only its process has it: %s", self.namespace, refusal.problem
-            )
+        self._log.warning(
+            "a key is not shared through %s, only its process has it: %s", self.namespace, refusal.problem
+        )
 
     def pack(self, key: K) -> bytes:
         """Return the complete ``key`` as bytes, for a message; `unpack` returns one that is equal.

@@ -1,6 +1,7 @@
 """The Lua scripts of leases in Redis: acquire them, end them.
 
 A marker is ``L``, a token of 16 bytes, the time of its end in milliseconds as 13 digits, the outdated value.
+The last 4 bytes of a token are zero until its lease is taken over: see `Leases`.
 """
 
 from __future__ import annotations
@@ -11,22 +12,28 @@ ACQUIRE: Final = """
 local time, answers = redis.call('TIME'), {}
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local lease = 'L' .. ARGV[1] .. string.format('%013d', now + ARGV[2])
+local first = string.sub(ARGV[1], 1, 12) .. string.rep(string.char(0), 4)
 for i = 1, #KEYS do
     local kind = redis.call('TYPE', KEYS[i])['ok']
     local old = kind == 'string' and redis.call('GETRANGE', KEYS[i], 0, ARGV[#ARGV] + 30) or ''
-    local left = -1
+    local left, known = -1, ARGV[2 + i]
     if string.sub(old, 1, 1) == 'L' then
         left = (tonumber(string.sub(old, 18, 30)) or 0) - now
+        local token = string.sub(old, 2, 17)
         if left >= 0 and left <= tonumber(ARGV[2]) then
-            answers[i] = {left, string.sub(old, 2, 17)}
+            if token == first and token ~= ARGV[1] then
+                known = '*'
+            else
+                answers[i] = {left, token}
+            end
         end
         old = string.sub(old, 31)
     end
-    if not answers[i] and old ~= '' and old ~= ARGV[2 + i] and ARGV[2 + i] ~= '*' then
+    if not answers[i] and old ~= '' and old ~= known and known ~= '*' then
         answers[i] = old
     elseif not answers[i] then
         local ttl = redis.call('PTTL', KEYS[i])
-        if old == '' or old == ARGV[2 + i] or ttl == 0 then
+        if old == '' or old == known or ttl == 0 then
             redis.call('SET', KEYS[i], lease, 'PX', ARGV[2])
         elseif ttl > 0 then
             redis.call('SET', KEYS[i], lease .. old, 'PX', ttl)
@@ -43,7 +50,7 @@ return answers
 For each key it gets such a value, or ``*`` for any. It returns for each 1 (leased), the milliseconds left of
 another's lease and its token, or the value: of one that is too long for the reader, whose limit is the last
 argument, only so much that this shows. A key of another Redis type, or with a lease that is over or
-longer than these leases are, counts as free.
+longer than these leases are, counts as free; so does a lease that the new token takes over.
 """
 
 END: Final = """
@@ -53,7 +60,8 @@ for i = 1, #KEYS do
     local value, at = redis.pcall('GET', KEYS[i]), 3 * i
     local new, old = ARGV[at + 1], nil
     kept[i] = 0
-    if type(value) == 'string' and string.sub(value, 1, 17) == ARGV[at] then
+    local same = new ~= '' and new ~= '-' and 13 or 17
+    if type(value) == 'string' and string.sub(value, 1, same) == string.sub(ARGV[at], 1, same) then
         if (tonumber(string.sub(value, 18, 30)) or 0) >= now then
             kept[i], old = 1, string.sub(value, 31)
         end
@@ -84,5 +92,6 @@ return kept
 """
 """A Lua script that ends leases that are still held, and wakes the watchers.
 
-Each ends with a value, with the outdated value (an empty new one), or with nothing (``-``).
+Each ends with a value, with the outdated value (an empty new one), or with nothing (``-``). A value is also
+taken under the token from which, or to which, the lease was taken over.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 
 _BETWEEN_RENEWALS: Final = 1.0  # seconds
+_ELSEWHERE: Final = (
+    "the connection is used in another event loop, which has not ended: make one for each event loop"
+)
 
 
 class Link(Protocol):
@@ -53,13 +57,42 @@ class LinkPool:
 
     def __init__(self, dial: Callable[[], Awaitable[Link]], *, size: int) -> None:
         self._dial = dial
-        self._places = asyncio.Semaphore(size)
-        self._idle: list[tuple[Link, int]] = []
+        self._size = size
+        self._process = os.getpid()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._inherited: list[object] = []
+        self._closed = False
         self._next_renewal = 0.0
         self.age = 0
         """How often the pool was renewed."""
+        self._begin()
+
+    def _begin(self) -> None:
+        self._places = asyncio.Semaphore(self._size)
+        self._idle: list[tuple[Link, int]] = []
         self._dialing: asyncio.Task[None] | None = None
-        self._closed = False
+
+    def _come_here(self) -> None:
+        """Begin anew in another event loop or process: what was connected there cannot be used here.
+
+        :raises RedisUnavailableError: when the other event loop has not ended.
+        """
+        try:
+            loop, process = asyncio.get_running_loop(), os.getpid()
+        except RuntimeError:
+            raise RedisUnavailableError(
+                "a connection to Redis needs asyncio, which does not run here"
+            ) from None
+        if loop is self._loop and process == self._process:
+            return
+        if process != self._process:
+            # Kept: to close what the parent has open would close it for the parent, too.
+            self._inherited += self._idle, self._dialing, self._loop
+        elif self._loop is not None and not self._loop.is_closed():
+            raise RedisUnavailableError(_ELSEWHERE)
+        if self._loop is not None:
+            self._begin()
+        self._loop, self._process = loop, process
 
     @asynccontextmanager
     async def link(self) -> AsyncIterator[Link]:
@@ -67,6 +100,7 @@ class LinkPool:
 
         :raises RedisUnavailableError: when none can be opened, or the pool is closed.
         """
+        self._come_here()
         # The next command would read the reply to a cancelled one: see decision 40 in notes.md.
         async with self._places:
             link, age = await self._take()
@@ -97,6 +131,7 @@ class LinkPool:
     async def aclose(self) -> None:
         """Close all connections, lent ones once they are returned; waiting callers fail."""
         self._closed = True
+        self._come_here()
         if self._dialing is not None:
             self._dialing.cancel()
             with suppress(asyncio.CancelledError, Exception):

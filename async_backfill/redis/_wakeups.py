@@ -35,6 +35,7 @@ class Wakeups:
         self._channel = channel
         self._watches: dict[_Watch, None] = {}
         self._listening: asyncio.Task[None] | None = None
+        self._left: list[asyncio.Task[None]] = []
 
     @contextmanager
     def watch(self, digests: Collection[bytes]) -> Iterator[Callable[[float], Awaitable[dict[bytes, bytes]]]]:
@@ -43,15 +44,20 @@ class Wakeups:
         Its parameter is the longest wait in seconds, raised to 0.05 when it is less. It returns the texts
         of the news by digest.
         """
+        loop = asyncio.get_running_loop()
+        if self._listening is not None and self._listening.get_loop() is not loop:
+            # That was before a fork, or in an event loop that has ended.
+            self._left.append(self._listening)
+            self._listening, self._watches = None, {}
         watch = _Watch(frozenset(digests))
         self._watches[watch] = None
         if self._listening is None:
-            self._listening = asyncio.get_running_loop().create_task(self._listen())
+            self._listening = loop.create_task(self._listen())
         try:
             yield watch.wait
         finally:
-            del self._watches[watch]
-            if not self._watches:
+            self._watches.pop(watch, None)
+            if not self._watches and self._listening is not None:
                 self._listening.cancel()
                 self._listening = None
 

@@ -16,13 +16,14 @@ from async_backfill.redis.errors import RedisReplyError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from async_backfill.contracts import Seconds
     from async_backfill.redis._facts import Facts
     from async_backfill.redis._wire import Argument, Command, Reply
 
 __all__ = ["RedisConnection", "connect"]
 
 
-def connect(url: str, *, max_connections: int = 8, connect_timeout: float = 2.0) -> RedisConnection:
+def connect(url: str, *, max_connections: int = 8, connect_timeout: Seconds = 2.0) -> RedisConnection:
     """Return a connection to the server at ``url``; nothing is sent before the first command.
 
     :param url: ``redis://user:password@host:6379/0``, ``rediss://`` with TLS (certificate and name
@@ -37,16 +38,17 @@ def connect(url: str, *, max_connections: int = 8, connect_timeout: float = 2.0)
 
 
 class RedisConnection:
-    """Sends commands to a server, over a few sockets; use it in one event loop, and `aclose` it.
+    """Sends commands to a server, over a few sockets; use it in one event loop, and `aclose` it there.
 
     A command has no deadline of its own: use `anyio.move_on_after` or `anyio.fail_after`. One that is
-    cancelled takes its socket with it, so its answer can never be that of another command.
+    cancelled takes its socket with it, so its answer can never be that of another command. After a fork each
+    process connects anew.
     Everything raises `RedisUnavailableError` when no answer came, and `RedisReplyError` when the server
     refused. A server that is no primary any more is left: once a second at the most its sockets are closed,
     the name is looked up again, and what it refused is sent once more. See `connect` for the parameters.
     """
 
-    def __init__(self, url: str, *, max_connections: int = 8, connect_timeout: float = 2.0) -> None:
+    def __init__(self, url: str, *, max_connections: int = 8, connect_timeout: Seconds = 2.0) -> None:
         self._dialer = Dialer(url, positive_seconds("connect_timeout", connect_timeout))
         self._routes = Routes(self._dialer, whole("max_connections", max_connections, least=1))
 

@@ -9,14 +9,17 @@ import secrets
 import time
 from collections import Counter
 from contextlib import suppress
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn
 
 import msgspec
 
+from async_backfill._common.each_process import EachProcess
 from async_backfill._common.line_a_second import LineASecond
+from async_backfill._common.loose_types import K
 from async_backfill._common.validation import positive_seconds
-from async_backfill.contracts import AccessCheck, K
+from async_backfill.contracts import AccessCheck, NeedsAsyncio
 from async_backfill.redis._keyspace import Keyspace
 from async_backfill.redis._rights import MissingRights
 from async_backfill.redis._signing import SIGNATURE, Signer
@@ -25,6 +28,7 @@ from async_backfill.redis.errors import RedisError, RedisReplyError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from async_backfill.contracts import Seconds
     from async_backfill.redis.connection import RedisConnection
 
 __all__ = ["RedisInvalidations"]
@@ -41,7 +45,7 @@ _LONGEST_PAUSE: Final = 1.0
 _LOGGER: Final = logging.getLogger("async_backfill.far")
 
 
-class RedisInvalidations(AccessCheck, Generic[K]):
+class RedisInvalidations(NeedsAsyncio, AccessCheck, Generic[K]):
     """Invalidations on a channel of Redis; implements `Invalidations`.
 
     While the connection is up, a message arrives once, after the latency of the network. When the connection
@@ -71,15 +75,14 @@ class RedisInvalidations(AccessCheck, Generic[K]):
         *,
         namespace: str,
         key_type: type[K] | Any = Any,
-        bound: float = 10.0,
+        bound: Seconds = 10.0,
         signing_key: bytes | None = None,
     ) -> None:
         self._connection = connection
         self._keyspace: Keyspace[K] = Keyspace(namespace, key_type)
         self._channel = self._keyspace.name("invalidations")
         self._bound = positive_seconds("bound", bound)
-        self._sender = secrets.token_bytes(_SENDER)
-        self._own = self._channel + b"!" + self._sender.hex().encode()
+        self._sender = EachProcess(partial(secrets.token_bytes, _SENDER))
         self._echoes = 0
         self._signer = Signer(signing_key, b"message", self._channel)
         self._version = _SIGNED if self._signer else _VERSION
@@ -98,8 +101,9 @@ class RedisInvalidations(AccessCheck, Generic[K]):
         :raises KeyRefusedError: for keys that the others could not decode; the rest was published.
         """
         packed, refusal = ([], None) if keys is None else self._keyspace.packed(keys)
-        for message in (None,) if keys is None else _messages(packed):
-            head, content = self._sender + self._version, msgspec.msgpack.encode(message)
+        messages: Iterable[list[bytes] | None] = (None,) if keys is None else _messages(packed)
+        for message in messages:
+            head, content = self._sender.get() + self._version, msgspec.msgpack.encode(message)
             await self._publish(self._channel, head + self._signer.of(head + content) + content)
         if refusal is not None:
             raise refusal
@@ -143,13 +147,18 @@ class RedisInvalidations(AccessCheck, Generic[K]):
                     continue
                 if is_connected or is_refused:
                     why = str(error) or "messages do not come back"
-                    self._log.warning(f"no invalidations are received until it is connected again: {why}")
+                    self._log.warning("no invalidations are received until it is connected again: %s", why)
             next_try = loop.time() + pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads the tries of a fleet
             pause = min(2.0 * pause, _LONGEST_PAUSE)
             await asyncio.sleep(min(next_try, due) - loop.time())
             if loop.time() >= due:
                 forget(None)
                 due += self._bound
+
+    @property
+    def _own(self) -> bytes:
+        """The channel that only this process listens to."""
+        return self._channel + b"!" + self._sender.get().hex().encode()
 
     async def missing_rights(self) -> Sequence[str]:
         """Return what the server's ACL does not let invalidations do, on one line with the rule to set."""
@@ -182,7 +191,7 @@ class RedisInvalidations(AccessCheck, Generic[K]):
                     deadline.reschedule(loop.time())
 
     async def _hear(self, payload: bytes, forget: Callable[[Sequence[K] | None], None]) -> None:
-        if payload[:_SENDER] == self._sender:
+        if payload[:_SENDER] == self._sender.get():
             return
         content = self._opened(payload)
         if content is None:
@@ -220,7 +229,7 @@ class RedisInvalidations(AccessCheck, Generic[K]):
 
     def _reject(self, reason: str, what: str) -> None:
         self._rejected[reason] += 1
-        self._log.warning(f"a message on {self._channel.decode()} {what}")
+        self._log.warning("a message on %s %s", self._channel.decode(), what)
 
 
 def _messages(packed: Sequence[bytes]) -> Iterator[list[bytes] | None]:

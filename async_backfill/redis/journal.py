@@ -8,7 +8,7 @@ from anyio import to_thread
 
 from async_backfill._common.journal_format import JournalKeys, decode, encode
 from async_backfill._common.validation import whole
-from async_backfill.contracts import AccessCheck
+from async_backfill.contracts import AccessCheck, NeedsAsyncio
 from async_backfill.errors import JournalError
 from async_backfill.redis._bounded import TextTooLongError
 from async_backfill.redis._keyspace import Keyspace
@@ -28,7 +28,7 @@ _SIGNED: Final = b"signed 1\n"
 _CONTENT_AT: Final = len(_SIGNED) + SIGNATURE
 
 
-class RedisJournal(AccessCheck):
+class RedisJournal(NeedsAsyncio, AccessCheck):
     """A journal of hot keys in one Redis value; implements `Journal`.
 
     Caches that save under the same name replace each other's heats. That does no harm where requests are

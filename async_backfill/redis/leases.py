@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic
 
 from async_backfill._common.validation import positive_seconds
-from async_backfill.contracts import AccessCheck, K, V
+from async_backfill.contracts import AccessCheck, K, NeedsAsyncio, V
 from async_backfill.outcomes import ABSENT
 from async_backfill.redis._envelope import LEASE
 from async_backfill.redis._lease_news import LeaseNews
@@ -29,6 +29,7 @@ from async_backfill.redis.errors import RedisReplyError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 
+    from async_backfill.contracts import Seconds
     from async_backfill.outcomes import Absent, Failed
     from async_backfill.redis._envelope import Sealed
     from async_backfill.redis._wire import Argument, Reply
@@ -44,7 +45,7 @@ _LONGEST_WAIT: Final = 1.0
 _LATE: Final = 0.002  # seconds by which the server's clock may lag behind
 
 
-class RedisLeases(AccessCheck, Generic[K, V]):
+class RedisLeases(NeedsAsyncio, AccessCheck, Generic[K, V]):
     """Leases for the keys of ``store``; implements `Leases`.
 
     A process that is killed, stopped or cut off keeps others from loading its leased keys until the lease
@@ -58,7 +59,7 @@ class RedisLeases(AccessCheck, Generic[K, V]):
     :raises ConfigurationError: when ``seconds`` is not above 0.
     """
 
-    def __init__(self, store: RedisStore[K, V], *, seconds: float = 10.0) -> None:
+    def __init__(self, store: RedisStore[K, V], *, seconds: Seconds = 10.0) -> None:
         self._store = store
         self._milliseconds = max(1, int(positive_seconds("seconds", seconds) * 1000))
         self._channel = store.keyspace.name("leases")

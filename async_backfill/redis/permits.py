@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING, Final, cast
 
 from async_backfill._common.validation import whole
-from async_backfill.contracts import AccessCheck, Approval
+from async_backfill.contracts import AccessCheck, Approval, NeedsAsyncio
 from async_backfill.errors import ConfigurationError
 from async_backfill.redis._keyspace import Keyspace
 from async_backfill.redis._rights import MissingRights
@@ -68,7 +68,7 @@ _APPROVAL: Final = re.compile(rb"(\d{1,15}) (\d{1,15}) (.*)", re.DOTALL)
 _LOGGER: Final = logging.getLogger("async_backfill.far")
 
 
-class RedisPermits(AccessCheck):
+class RedisPermits(NeedsAsyncio, AccessCheck):
     """A budget of ``max_backfills`` permits for all processes together; implements `Permits`.
 
     The number in Redis never expires: it outlives every process, and starts again at ``max_backfills`` only

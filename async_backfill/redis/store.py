@@ -6,7 +6,8 @@ import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic
 
-from async_backfill.contracts import AccessCheck, FarCopy, K, Sealing, V
+from async_backfill._common.loose_types import K, V
+from async_backfill.contracts import AccessCheck, FarCopy, NeedsAsyncio, Sealing
 from async_backfill.redis._bounded import TextTooLongError
 from async_backfill.redis._envelope import Envelopes, Sealed
 from async_backfill.redis._keyspace import Keyspace
@@ -29,7 +30,7 @@ _PAGE: Final = 1_000
 _MOST_FAILOVERS: Final = 3  # while one server is cleared
 
 
-class RedisStore(Sealing[K, V], AccessCheck, Generic[K, V]):
+class RedisStore(NeedsAsyncio, Sealing[K, V], AccessCheck, Generic[K, V]):
     """A store of copies in Redis for the far tier (L2); implements `FarStore` and `Sealing`.
 
     Keys that are equal in Python, with the same hash, have one entry, and others never do. A key that it

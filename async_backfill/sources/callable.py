@@ -8,7 +8,7 @@ from anyio import CancelScope, create_task_group
 
 from async_backfill._common.attempt import attempt
 from async_backfill._common.validation import whole
-from async_backfill.contracts import K, Source, V
+from async_backfill.contracts import CallLimits, K, LimitedSource, Source, V
 from async_backfill.errors import KeyNotFoundError
 from async_backfill.outcomes import Failed
 
@@ -18,22 +18,24 @@ if TYPE_CHECKING:
 __all__ = ["each"]
 
 
-def each(load: Callable[[K], Awaitable[V]], /, *, concurrency: int = 10) -> Source[K, V]:
+def each(load: Callable[[K], Awaitable[V]], /, *, concurrency: int = 100) -> Source[K, V]:
     """Return a source that awaits ``load(key)`` for each key.
 
     ``load`` returns the value, which may be ``None``, and raises `KeyNotFoundError` for a key that does
-    not exist. Any other exception fails this one key; the others of the batch succeed.
+    not exist. Any other exception fails this one key. A cache makes a load of its own of each key, so each
+    has its own timeout, and a slow one delays no other.
 
-    :param concurrency: the largest number of calls of ``load`` at the same time in one batch.
+    :param concurrency: the largest number of calls of ``load`` at the same time, in one cache.
     :raises ConfigurationError: when ``concurrency`` is not a whole number of 1 or more.
     """
     return _Each(load, whole("concurrency", concurrency, least=1))
 
 
-class _Each(Generic[K, V]):
+class _Each(LimitedSource, Generic[K, V]):
     def __init__(self, load: Callable[[K], Awaitable[V]], concurrency: int) -> None:
         self._load = load
         self._concurrency = concurrency
+        self.call_limits = CallLimits(max_batch=1, concurrency=concurrency)
 
     async def load_many(self, keys: Sequence[K], /) -> Mapping[K, V | Failed]:
         if len(keys) == 1:

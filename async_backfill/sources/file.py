@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from async_backfill._common.loose_types import K, V
 from async_backfill._common.validation import whole
-from async_backfill.contracts import K, V
 from async_backfill.errors import ConfigurationError
 from async_backfill.sources._rows.indexed_rows import IndexedRows, RowRules
 from async_backfill.sources._rows.indexed_source import IndexedSource, OnChange, one_of

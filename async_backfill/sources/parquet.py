@@ -10,8 +10,9 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final, Generic, cast
 
 from async_backfill._common.extras import needed_by
+from async_backfill._common.loose_types import K, V
 from async_backfill._common.validation import whole
-from async_backfill.contracts import K, Page, V
+from async_backfill.contracts import Page
 from async_backfill.errors import ScenarioError
 from async_backfill.sources._rows.content import ChangedError, Identity
 from async_backfill.sources._rows.indexed_source import IndexedSource, OnChange

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Generic
 
 from async_backfill._common.extras import needed_by
 from async_backfill._common.validation import positive_seconds, seconds, whole
-from async_backfill.contracts import K, Source, V
+from async_backfill.contracts import K, LimitedSource, Source, V
 from async_backfill.errors import ConfigurationError
 
 with needed_by("async_backfill.sources.retrying", "retry", "stamina"):
@@ -15,12 +15,13 @@ with needed_by("async_backfill.sources.retrying", "retry", "stamina"):
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from async_backfill.contracts import Seconds
     from async_backfill.outcomes import Failed
 
 __all__ = ["RetryingSource"]
 
 
-class RetryingSource(Generic[K, V]):
+class RetryingSource(LimitedSource, Generic[K, V]):
     """A source that calls ``source`` again when it raises an error of ``on``.
 
     Between two attempts it waits ``wait_initial`` seconds, twice as long each time, at most ``wait_max``,
@@ -39,11 +40,13 @@ class RetryingSource(Generic[K, V]):
         *,
         on: type[Exception] | tuple[type[Exception], ...],
         attempts: int = 3,
-        wait_initial: float = 0.1,
-        wait_max: float = 5.0,
-        jitter: float = 1.0,
+        wait_initial: Seconds = 0.1,
+        wait_max: Seconds = 5.0,
+        jitter: Seconds = 1.0,
     ) -> None:
         self._source = source
+        if isinstance(source, LimitedSource):
+            self.call_limits = source.call_limits
         self._on = on if isinstance(on, tuple) else (on,)
         _check_kinds(self._on)
         self._attempts = whole("attempts", attempts, least=2)

@@ -14,6 +14,8 @@ from async_backfill.sources.mapping import MappingSource
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from async_backfill.contracts import Seconds
+
 __all__ = ["SimulatedError", "SimulatedSource"]
 
 
@@ -39,9 +41,9 @@ class SimulatedSource(Generic[K, V]):
         self,
         mapping: Mapping[K, V],
         *,
-        latency: float = 0.0,
-        key_latency: float = 0.0,
-        jitter: float = 0.0,
+        latency: Seconds = 0.0,
+        key_latency: Seconds = 0.0,
+        jitter: Seconds = 0.0,
         error_rate: float = 0.0,
         seed: int = 0,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic
 
 from async_backfill._common.typed_key import TypedKey
-from async_backfill.contracts import K, Page, Scan, Source, V
+from async_backfill.contracts import K, LimitedSource, Page, Scan, Source, V
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["TypedKey", "TypedScan", "TypedSource"]
 
 
-class TypedSource(Generic[K, V]):
+class TypedSource(LimitedSource, Generic[K, V]):
     """A source for `TypedKey` keys, which asks ``source`` for the plain keys.
 
     Plain keys that are equal, such as ``1`` and ``True``, never go into the same call.
@@ -23,6 +23,8 @@ class TypedSource(Generic[K, V]):
 
     def __init__(self, source: Source[K, V]) -> None:
         self._source = source
+        if isinstance(source, LimitedSource):
+            self.call_limits = source.call_limits
 
     async def load_many(self, keys: Sequence[TypedKey[K]], /) -> Mapping[TypedKey[K], V | Failed]:
         """Return the values of ``keys``: the answers of ``source`` for the plain keys."""

@@ -49,7 +49,8 @@ class FreshStore(Generic[K, V]):
         self._ttl = math.inf if policy.ttl is None else policy.ttl
         self._clock = clock
         self._expired = expired
-        self._draws = random.Random(policy.seed)
+        # Without a seed those of the module, which Python seeds anew in a forked process.
+        self._draw = random.random if policy.seed is None else random.Random(policy.seed).random
         self._fresh_until: dict[K, float] = {}
         self._retry_at: dict[K, float] = {}
         self._costs: dict[K, float] = {}
@@ -188,7 +189,7 @@ class FreshStore(Generic[K, V]):
     def _make_read(self) -> Callable[[K, Absent], V | Absent]:
         """Return the function that a hit calls; it does not find a value that is due for an early refresh."""
         fresh_until, read, clock = self._fresh_until, self._store.read, self._clock
-        early, costs, draw = self._policy.early, self._costs, self._draws.random
+        early, costs, draw = self._policy.early, self._costs, self._draw
 
         def read_fresh(key: K, default: Absent) -> V | Absent:
             if clock() < fresh_until.get(key, -math.inf):
@@ -210,7 +211,7 @@ class FreshStore(Generic[K, V]):
 
     def _date(self, key: K, now: float, ttl: float, cost: float, most: float) -> None:
         if self._policy.jitter and ttl < math.inf:
-            ttl -= ttl * self._policy.jitter * self._draws.random()
+            ttl -= ttl * self._policy.jitter * self._draw()
         ttl = min(ttl, most)
         self._fresh_until[key] = now + ttl
         if most > 0.0:

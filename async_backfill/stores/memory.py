@@ -28,9 +28,7 @@ class MemoryStore(Generic[K, V]):
     :raises ConfigurationError: for any other capacity or eviction.
     """
 
-    __slots__ = ("_capacity", "_entries", "_order", "_removals", "read")
-
-    read: Callable[[K, Absent], V | Absent]
+    __slots__ = ("_capacity", "_entries", "_order", "_read", "_removals")
 
     def __init__(self, capacity: int | None = None, *, eviction: Eviction = "fifo") -> None:
         self._capacity = whole_or_none("capacity", capacity, least=0)
@@ -40,7 +38,14 @@ class MemoryStore(Generic[K, V]):
         self._removals = 0
         # Chosen once, not at each hit: where hits do not matter, a hit is one dict lookup (decision 30).
         touch = self._order.touch
-        self.read = self._entries.get if touch is None else _touching(self._entries.get, touch)
+        self._read: Callable[[K, Absent], V | Absent] = (
+            self._entries.get if touch is None else _touching(self._entries.get, touch)
+        )
+
+    @property
+    def read(self) -> Callable[[K, Absent], V | Absent]:
+        """The function that a hit calls: returns the value of a key, else the default; counts as a use."""
+        return self._read
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -119,6 +120,39 @@ class LeasesContract(OutdatedLeasesContract[K, V]):
         same(list(await brief.set_many({key: old}, late)), [], "the old lease does not replace a value")
         same(await found(store, self.items), {key: new}, "the new value is found")
 
+    async def test_a_lease_is_taken_over_once(self, leases: Leases[K, V], rival: Leases[K, V]) -> None:
+        key = next(iter(self.items))
+        first, second, third = _related_tokens()
+        await leases.acquire_many((key,), first)
+        same(dict(await rival.acquire_many((key,), second)), {key: second}, "a rival takes it over")
+        same(dict(await leases.acquire_many((key,), third)), {key: second}, "nobody does so again")
+        await leases.release_many({key: first})
+        same(dict(await leases.acquire_many((key,), third)), {key: second}, "who had it cannot release it")
+
+    async def test_under_a_lease_that_was_taken_over_both_may_keep_a_value(
+        self, store: FarStore[K, V], leases: Leases[K, V], rival: Leases[K, V]
+    ) -> None:
+        key, value = next(iter(self.items.items()))
+        first, second, _ = _related_tokens()
+        for quicker, slower in ((first, second), (second, first)):
+            await store.clear()
+            await leases.acquire_many((key,), first)
+            await rival.acquire_many((key,), second)
+            same(list(await leases.set_many({key: value}, {key: quicker})), [key], "the first to end writes")
+            same(list(await rival.set_many({key: value}, {key: slower})), [], "the other one does not")
+
+    async def test_a_lease_that_is_taken_over_keeps_its_outdated_value(
+        self, store: FarStore[K, V], leases: Leases[K, V], rival: Leases[K, V]
+    ) -> None:
+        key, value = next(iter(self.items.items()))
+        first, second, _ = _related_tokens()
+        await store.set_many({key: value})
+        await leases.acquire_many((key,), first, outdated=(key,))
+        await rival.acquire_many((key,), second, outdated=(key,))
+        same(await found(store, (key,)), {key: value}, "the outdated value can be read")
+        await rival.release_many({key: second})
+        same(await found(store, (key,)), {key: value}, "and after the lease as well")
+
     async def test_a_released_key_can_be_leased_by_another(
         self, store: FarStore[K, V], leases: Leases[K, V], rival: Leases[K, V]
     ) -> None:
@@ -205,6 +239,12 @@ class LeasesContract(OutdatedLeasesContract[K, V]):
         same(list(await leases.set_many(self.items, tokens)), [], "a value loaded before is not stored")
         same(await found(store, self.items), {}, "nothing is found")
         same(set(await lease(rival, tuple(self.items))), set(self.items), "another gets the leases")
+
+
+def _related_tokens() -> tuple[bytes, bytes, bytes]:
+    """Return the token of a lease, and two that would take it over."""
+    random = secrets.token_bytes(12)
+    return random + bytes(4), random + b"2222", random + b"3333"
 
 
 async def _await(ended: Callable[[], Awaitable[object]]) -> None:

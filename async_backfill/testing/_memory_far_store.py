@@ -16,7 +16,7 @@ from async_backfill.testing._network_link import NetworkLink
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from async_backfill.contracts import Clock
+    from async_backfill.contracts import Clock, Seconds
 
 
 class MemoryFarStore(Generic[K, V]):
@@ -41,14 +41,14 @@ class MemoryFarStore(Generic[K, V]):
     :raises ConfigurationError: when ``lease`` is not above 0.
     """
 
-    def __init__(self, *, lease: float = 10.0, clock: Clock = anyio.current_time) -> None:
+    def __init__(self, *, lease: Seconds = 10.0, clock: Clock = anyio.current_time) -> None:
         self._connect(MemoryServer(clock), NetworkLink(), lease)
 
     def __len__(self) -> int:
         """Return the number of values that have not expired."""
         return len(self._server)
 
-    def peer(self, link: NetworkLink | None = None, *, lease: float | None = None) -> MemoryFarStore[K, V]:
+    def peer(self, link: NetworkLink | None = None, *, lease: Seconds | None = None) -> MemoryFarStore[K, V]:
         """Return the store of another process, with the same values.
 
         :param link: its network link; ``None`` makes a new one.
@@ -70,10 +70,10 @@ class MemoryFarStore(Generic[K, V]):
 
     async def set_many(self, items: Mapping[K, V], /, *, ttl: float | None = None) -> None:
         """Store ``items``, at least one, for ``ttl`` seconds; ``None`` is without a limit."""
-        positive_seconds_or_none("ttl", ttl)
+        seconds = positive_seconds_or_none("ttl", ttl)
         self._take_note("set_many", tuple(items))
         await self.link.there()
-        self._server.keep(items, ttl)
+        self._server.keep(items, seconds)
         await self.link.back()
 
     async def delete_many(self, keys: Sequence[K], /) -> None:
@@ -90,7 +90,7 @@ class MemoryFarStore(Generic[K, V]):
         self._server.forget(None)
         await self.link.back()
 
-    def _connect(self, server: MemoryServer[K, V], link: NetworkLink, lease: float) -> None:
+    def _connect(self, server: MemoryServer[K, V], link: NetworkLink, lease: Seconds) -> None:
         self._server = server
         self._lease = positive_seconds("lease", lease)
         self.link = link

@@ -52,10 +52,10 @@ class MemoryLeases(Generic[K, V]):
     ) -> Collection[K]:
         """Store those ``items`` whose leases are still held, and end the leases; return the stored keys."""
         self.calls.append(("set_many", tuple(items)))
-        positive_seconds_or_none("ttl", ttl)
+        seconds = positive_seconds_or_none("ttl", ttl)
         await self._link.there()
-        kept = [key for key in self._server.standing(tokens) if key in items]
-        self._server.keep({key: items[key] for key in kept}, ttl)
+        kept = [key for key in self._server.standing(tokens, taken_over=True) if key in items]
+        self._server.keep({key: items[key] for key in kept}, seconds)
         await self._link.back()
         return kept
 

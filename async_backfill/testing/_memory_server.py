@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Watcher: TypeAlias = Callable[[Collection[K], Mapping[K, Absent | Failed]], None]
 
 _NOTHING: Final = MappingProxyType[Any, Any]({})
+_RANDOM: Final = 12  # bytes of a token; see `Leases`
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,23 +76,33 @@ class MemoryServer(Generic[K, V]):
     ) -> Mapping[K, bytes]:
         """Lease those of ``keys`` that are free for ``lease`` seconds; return the tokens of all leased ones.
 
-        A key is free that has no lease, and no value unless it is ``outdated``.
+        A key is free that has no value, unless it is ``outdated``, and no lease, unless ``token`` takes it
+        over or it lasts longer than ``lease``.
         """
         self.end_overdue()
         until = self.clock() + lease
         wanted = tuple(keys)
         there = self.find(key for key in wanted if key not in outdated)
         for key in wanted:
-            if key not in there and key not in self._leases:
+            held = self._leases.get(key)
+            if held is not None and held.until > until:
+                held = None
+            if (held is None and key not in there) or (held is not None and _takes_over(token, held.token)):
                 self._leases[key] = _Lease(token, until)
         self._tell((), _NOTHING)  # watchers must now wait for the end of these leases too
         return {key: self._leases[key].token for key in wanted if key in self._leases}
 
-    def standing(self, tokens: Mapping[K, bytes]) -> Sequence[K]:
-        """Return the keys of those ``tokens`` whose leases are still held."""
+    def standing(self, tokens: Mapping[K, bytes], *, taken_over: bool = False) -> Sequence[K]:
+        """Return the keys of those ``tokens`` whose leases are still held.
+
+        :param taken_over: whether a lease counts that was taken over from one of ``tokens``, or to it.
+        """
         self.end_overdue()
+        compared = _RANDOM if taken_over else None
         return [
-            key for key, token in tokens.items() if key in self._leases and self._leases[key].token == token
+            key
+            for key, token in tokens.items()
+            if key in self._leases and self._leases[key].token[:compared] == token[:compared]
         ]
 
     def end(self, keys: Iterable[K], told: Mapping[K, Absent | Failed] = _NOTHING) -> None:
@@ -132,3 +143,8 @@ class MemoryServer(Generic[K, V]):
     def _tell(self, ended: Collection[K], told: Mapping[K, Absent | Failed]) -> None:
         for watcher in tuple(self._watchers):
             watcher(ended, told)
+
+
+def _takes_over(token: bytes, held: bytes) -> bool:
+    """Return whether acquiring under ``token`` takes over the lease of ``held``."""
+    return held != token and held == token[:_RANDOM] + bytes(len(held) - _RANDOM)

@@ -40,6 +40,8 @@ class Sizes:
     stampede_keys: int = 100
     slow_callers: int = 50
     slow_seconds: float = 3.0
+    slow_key_callers: int = 100
+    slow_key_seconds: float = 1.0
     cold_keys: int = 5_000
     entries: int = 1_000_000
     fill_seconds: float = 20.0
@@ -69,6 +71,7 @@ QUICK: Final = Sizes(
     stampede_keys=10,
     slow_callers=5,
     slow_seconds=2.2,
+    slow_key_seconds=0.1,
     cold_keys=200,
     entries=8_000,
     fill_seconds=1.0,

@@ -49,11 +49,11 @@ FULL_RUN: Final = Plan(
     work=200_000,
 )
 QUICK_RUN: Final = Plan(
-    entries=(1_000,),
-    crowds=(1, 100),
+    entries=(500,),
+    crowds=(100,),
     rounds=3,
-    hits=1_000,
-    misses=100,
-    single_misses=1_000,
-    work=10_000,
+    hits=500,
+    misses=50,
+    single_misses=500,
+    work=5_000,
 )

@@ -14,8 +14,9 @@ from async_backfill import AuditRecord, BackfillCache, BackfillCause, MappingSou
 from async_backfill.backfill.audit_file import AuditFile
 from async_backfill.testing import GatedSource
 from tests.callers import start
+from tests.real_time import anyio_backend  # noqa: F401 - a fixture
 
-pytestmark = pytest.mark.asyncio
+pytestmark = pytest.mark.anyio
 
 ROWS = dict.fromkeys("abcdef", 1)
 

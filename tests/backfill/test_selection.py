@@ -89,7 +89,7 @@ steps = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 @given(
     keys=st.permutations(KEYS) | st.lists(st.sampled_from(KEYS), unique=True),
     page_size=st.integers(1, 3) | st.integers(4, 10),

@@ -26,6 +26,7 @@ from benchmarks.backfill.report import encode, goals, print_results  # noqa: E40
 from benchmarks.backfill.servers import NoServerError, Server  # noqa: E402
 from benchmarks.backfill.table import NAME, TTL, Place, filled  # noqa: E402
 from benchmarks.backfill.usage import machine_seconds, peak_memory, processor_seconds  # noqa: E402
+from tests.benchmarks.commands import run_command  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 ROWS = 230
@@ -222,17 +223,16 @@ def test_the_table_and_the_json_have_all_figures():
 
 
 @pytest.mark.parametrize("is_there", [False, True])
-def test_a_server_that_cannot_be_used_is_one_line_and_nothing_is_written(redis_url, is_there):
+def test_a_server_that_cannot_be_used_is_one_line_and_nothing_is_written(redis_url, is_there, capsys):
     with redis.Redis.from_url(redis_url) as client:
         client.set("mine", "1")
     results = ROOT / "benchmarks" / "results"
     before = {path: path.stat().st_mtime_ns for path in results.iterdir()}
     store = redis_url if is_there else "redis://127.0.0.1:1"
-    command = [sys.executable, "-W", "error", "-m", "benchmarks.backfill", "--postgres", "postgresql://no"]
-    ran = subprocess.run([*command, "--redis", store], cwd=ROOT, capture_output=True, text=True, check=False)
+    said = run_command("backfill", "--postgres", "postgresql://no", "--redis", store)
 
-    assert (ran.returncode, ran.stdout) == (1, "")
-    said = "the Redis database is not empty" if is_there else "Error 111 connecting to 127.0.0.1:1"
-    assert ran.stderr.startswith(said)
-    assert ran.stderr.count("\n") == 1
+    assert capsys.readouterr().out == ""
+    expected = "the Redis database is not empty" if is_there else "Error 111 connecting to 127.0.0.1:1"
+    assert said.startswith(expected)
+    assert "\n" not in said
     assert {path: path.stat().st_mtime_ns for path in results.iterdir()} == before

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import anyio
@@ -16,9 +14,9 @@ pytest.importorskip("pyinstrument", reason="the extra bench is not installed")
 from benchmarks.profiles.__main__ import encode, print_profiles
 from benchmarks.profiles.sampling import Profile, profile
 from benchmarks.profiles.workloads import WORKLOADS
+from tests.benchmarks.commands import run_command
 
-ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "benchmarks" / "results"
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 SHARES = {f"module:function_{number}": share for number, share in enumerate([0.5] + [0.0125] * 40)}
 MADE_UP = Profile("a workload", nanoseconds=1234.5, slowdown=2.0, samples=100, shares=SHARES)
 
@@ -44,11 +42,11 @@ def test_the_eight_largest_shares_are_printed_and_more_are_kept():
     assert list(document["profiles"][0]["shares"]) == list(SHARES)[:30]
 
 
-def test_the_quick_command_profiles_each_workload_and_writes_nothing():
+def test_the_quick_command_profiles_each_workload_and_writes_nothing(capsys):
     before = {path: path.stat().st_mtime_ns for path in RESULTS.iterdir()}
-    command = [sys.executable, "-W", "error", "-m", "benchmarks.profiles", "--quick"]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run_command("profiles", "--quick") == 0
+    printed = capsys.readouterr()
 
-    assert (ran.returncode, ran.stderr) == (0, "")
-    assert all(name in ran.stdout for name in WORKLOADS)
+    assert printed.err == ""
+    assert all(name in printed.out for name in WORKLOADS)
     assert {path: path.stat().st_mtime_ns for path in RESULTS.iterdir()} == before

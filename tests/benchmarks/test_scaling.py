@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import anyio
@@ -26,9 +24,9 @@ from benchmarks.scaling.report import Results, encode, print_results
 from benchmarks.scaling.rounds import compare, spread
 from benchmarks.scaling.sizes import FREE, FULL, HIT, at_size
 from benchmarks.scaling.tails import tails
+from tests.benchmarks.commands import run_command
 
-ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "benchmarks" / "results"
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 TOO_MANY = 10**15
 
 
@@ -137,11 +135,11 @@ def test_everything_measured_is_in_the_tables_the_json_and_the_picture(results, 
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
 
 
-def test_the_quick_command_prints_and_writes_nothing():
+def test_the_quick_command_prints_and_writes_nothing(capsys):
     before = {path: path.stat().st_mtime_ns for path in RESULTS.iterdir()}
-    command = [sys.executable, "-W", "error", "-m", "benchmarks.scaling", "--quick"]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run_command("scaling", "--quick") == 0
+    printed = capsys.readouterr()
 
-    assert (ran.returncode, ran.stderr) == (0, "")
-    assert all(order in ran.stdout for order in EVICTIONS)
+    assert printed.err == ""
+    assert all(order in printed.out for order in EVICTIONS)
     assert {path: path.stat().st_mtime_ns for path in RESULTS.iterdir()} == before

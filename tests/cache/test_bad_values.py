@@ -88,7 +88,7 @@ def test_there_are_twenty_one_of_them_and_they_are_tried_on_all_numbers():
     assert sum(len(numbers(maker)) for maker in MAKERS) >= 30
     assert numbers(LoadPolicy) == {
         "max_batch": False,
-        "concurrency": False,
+        "concurrency": True,
         "timeout": True,
         "linger": False,
     }

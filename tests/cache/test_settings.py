@@ -56,7 +56,7 @@ def test_a_cache_refuses_a_value_that_makes_no_sense(setting, value):
     ("setting", "value"),
     [
         *refusals("max_batch", [0, None, *WHOLE]),
-        *refusals("concurrency", [0, None, *WHOLE]),
+        *refusals("concurrency", [0, *WHOLE]),
         *refusals("timeout", [0, 0.0, -1, -0.5, *NOT_A_NUMBER, *NOT_FINITE]),
         *refusals("linger", [-1, -0.001, None, *NOT_A_NUMBER, *NOT_FINITE]),
     ],

@@ -15,7 +15,6 @@ from tests.callers import CANCELLED, FOR_EVER, Caller
 
 pytestmark = pytest.mark.anyio
 
-GETS = 10_000
 KEYS = 50
 
 
@@ -58,7 +57,9 @@ async def call(cache, key, begins, leaves):
     return caller
 
 
-async def test_in_a_storm_nobody_who_stays_is_cancelled_and_no_key_is_loaded_twice_at_once():
+async def test_in_a_storm_nobody_who_stays_is_cancelled_and_no_key_is_loaded_twice_at_once(request):
+    # What another loop does differently shows in a fifth of them.
+    gets = 10_000 if request.node.callspec.params["anyio_backend"] == "asyncio" else 2_000
     draws = random.Random(1)
     source = UnsteadySource(draws)
     stayed, left = [], []
@@ -71,9 +72,9 @@ async def test_in_a_storm_nobody_who_stays_is_cancelled_and_no_key_is_loaded_twi
     async with BackfillCache(source, capacity=20) as cache:
         with fail_after(FOR_EVER):
             async with create_task_group() as tasks:
-                for _ in range(GETS):
+                for _ in range(gets):
                     leaves = draws.choice([0.0, draws.uniform(0.0, 0.3)]) if draws.random() < 0.3 else None
-                    tasks.start_soon(take_part, draws.uniform(0.0, 20.0), leaves)
+                    tasks.start_soon(take_part, draws.uniform(0.0, gets / 500), leaves)
             await cache.settle()
         stats = cache.stats
 
@@ -85,7 +86,7 @@ async def test_in_a_storm_nobody_who_stays_is_cancelled_and_no_key_is_loaded_twi
     assert all(value == key * 10 for key, value in values)
     assert source.twice == []
     assert stats.in_flight == 0
-    assert (len(stayed) + len(left), min(len(failed), len(given_up)) > 100) == (GETS, True)
+    assert (len(stayed) + len(left), min(len(failed), len(given_up)) > gets / 100) == (gets, True)
 
 
 async def test_a_thousand_failing_loads_leave_nothing_behind_and_nothing_in_the_log(caplog):

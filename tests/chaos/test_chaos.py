@@ -70,7 +70,7 @@ def test_a_few_seconds_of_chaos_bring_no_wrong_value_and_no_hung_caller(postgres
     # How long a read takes is left to `python -m tests.chaos`: here the machine may be busy.
     with start_valkey(tmp_path / "valkey") as valkey:
         fleet = Fleet(postgres_url, valkey, tmp_path, random.randrange(10**6))
-        found, faults = asyncio.run(fleet.run(6.0))
+        found, faults = asyncio.run(fleet.run(3.0))
 
     assert faults
     assert found.reads

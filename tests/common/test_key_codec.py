@@ -28,7 +28,7 @@ EQUAL = KeyCodec(CLASSES)
 EXACT = KeyCodec(CLASSES, exact=True)
 
 
-@settings(max_examples=1000)
+@settings(max_examples=300)
 @given(keys, keys)
 @example((), frozenset())
 @example(("a", "b"), ("a1::b",))
@@ -39,13 +39,13 @@ def test_two_keys_have_one_form_exactly_when_they_are_one_key(one, other):
     assert (EQUAL.encode(one) == EQUAL.encode(other)) is are_one(one, other)
 
 
-@settings(max_examples=500)
+@settings(max_examples=150)
 @given(st.lists(keys, max_size=12))
 def test_of_many_keys_as_many_forms_are_made_as_a_dict_has_keys(many):
     assert len({EQUAL.encode(key) for key in many}) == len(dict.fromkeys(many))
 
 
-@settings(max_examples=500)
+@settings(max_examples=150)
 @given(keys)
 def test_a_key_comes_back_as_one_that_is_equal(key):
     back = EQUAL.decode(EQUAL.encode(key))
@@ -74,7 +74,7 @@ def test_a_number_in_a_journal_comes_back_with_its_type(key):
     assert typed(EXACT.decode(EXACT.encode(key))) == typed(key)
 
 
-@settings(max_examples=500)
+@settings(max_examples=150)
 @given(keys)
 def test_an_exact_form_comes_back_as_a_key_that_is_equal(key):
     assert are_one(EXACT.decode(EXACT.encode(key)), key)

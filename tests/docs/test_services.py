@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -22,11 +23,12 @@ from async_backfill.backfill.journal_file import JournalFile
 from async_backfill.contracts import Heats
 from tests.servers.ports import free_port
 
-pytest.importorskip("fastapi", reason="needs fastapi")
-pytest.importorskip("uvicorn", reason="needs uvicorn")
-pytest.importorskip("aiosqlite", reason="needs the extra sql")
+NEEDED = ("fastapi", "uvicorn", "aiosqlite")  # by the processes: importing them here takes long for nothing
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to handle")
+pytestmark = [
+    pytest.mark.skipif(not all(map(find_spec, NEEDED)), reason=f"needs {', '.join(NEEDED)}"),
+    pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to handle"),
+]
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 300.0  # seconds that the start of a service may take on a very slow machine

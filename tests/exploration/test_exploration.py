@@ -11,7 +11,7 @@ from tests.exploration.plans import RACES
 from tests.exploration.schedule import BrokenPromiseError, explore
 from tests.exploration.shuffled_loop import ShuffledLoop, StuckError, run, turns
 
-SOME = 150
+SOME = 60
 
 
 @pytest.mark.parametrize("race", RACES)

@@ -106,7 +106,9 @@ class Leases:
         shared = self._shared
         await shared._call("lease", keys)
         for key in keys:
-            if (key in outdated or not shared.has(key)) and shared.lease(key) is None:
+            held = shared.lease(key)
+            is_free = held is None and (key in outdated or not shared.has(key))
+            if is_free or (held is not None and held != token and held == token[:12] + bytes(4)):
                 shared.leases[key] = (token, anyio.current_time() + shared.lease_seconds)
         await shared._back("lease")
         return {key: shared.lease(key) for key in keys if shared.lease(key) is not None}
@@ -114,7 +116,11 @@ class Leases:
     async def set_many(self, items, tokens, /, *, ttl=None):
         shared = self._shared
         await shared._call("set leased", items)
-        kept = {key: value for key, value in items.items() if shared.lease(key) == tokens[key]}
+        kept = {
+            key: value
+            for key, value in items.items()
+            if (held := shared.lease(key)) is not None and held[:12] == tokens[key][:12]
+        }
         shared.refused.extend(key for key in items if key not in kept)
         shared._set(kept, ttl)
         return list(kept)

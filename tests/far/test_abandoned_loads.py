@@ -7,6 +7,7 @@ from anyio import CancelScope, current_time, sleep
 
 from async_backfill import BackfillCache, FarTier, LoadPolicy, LoadTimeoutError, MappingSource
 from tests.far.shared import Leases, Shared
+from tests.leases import lease
 
 pytestmark = pytest.mark.anyio
 
@@ -67,3 +68,17 @@ async def test_a_store_that_ignores_its_cancellation_costs_a_load_its_timeout_an
         assert await cache.get("a") == 1
         assert current_time() - began == pytest.approx(0.5, abs=0.01)
         await sleep(200)
+
+
+async def test_the_answer_of_an_abandoned_call_is_not_what_loads_usually_take():
+    shared, source = Shared(), Stuck()
+    tier = FarTier(store=shared, leases=Leases(shared))
+    async with BackfillCache(source, far=tier, load=LoadPolicy(timeout=2.0), clock=current_time) as cache:
+        with pytest.raises(LoadTimeoutError):
+            await cache.get("a")
+        await sleep(60)
+        await lease(Leases(shared), ["b"])
+        began = current_time()
+
+        assert await cache.get("b") == "in time"
+        assert current_time() - began == pytest.approx(1.0)  # as before the first load

@@ -13,6 +13,7 @@ from async_backfill import (
     CircuitState,
     ConfigurationError,
     FarTier,
+    KeyRefusedError,
     StoreError,
 )
 from async_backfill.events import FarStoreFailed
@@ -198,3 +199,39 @@ async def test_a_cache_with_a_dead_store_closes():
         await cache.get_many(ROWS)
 
     assert cache.stats.far.unwritten == len(ROWS)
+
+
+class Refusing(Shared):
+    """A far tier that refuses some keys in one kind of call, and does what was asked for the others."""
+
+    def __init__(self, kind, *bad):
+        super().__init__()
+        self.kind = kind
+        self.bad = set(bad)
+
+    async def _call(self, name, keys):
+        await super()._call(name, keys)
+        if name == self.kind and (bad := self.bad.intersection(keys)):
+            raise KeyRefusedError("key_type", "nobody else could tell it apart", keys=tuple(bad))
+
+
+async def test_a_key_whose_news_is_refused_fails_alone():
+    shared = Refusing("publish", "k1")
+    async with cache_of(CountedSource(ROWS), shared, invalidations=shared.ears(0)) as cache:
+        ended = await outcomes(cache.put, ("k1", "new"), ("k2", "new"), ("k3", "new"))
+
+        assert [type(outcome) for outcome in ended] == [StoreError, type(None), type(None)]
+        assert [set(keys) for keys in shared.calls_of("publish")] == [{"k1", "k2", "k3"}]
+        await shared.set_many({"k2": "theirs", "k3": "theirs"})
+        for _ in range(3):
+            cache.evict_oldest()
+        assert await cache.get_many(["k2", "k3"]) == {"k2": "theirs", "k3": "theirs"}
+
+
+async def test_keys_that_the_store_refused_do_not_count_as_written():
+    shared = Refusing("set", "k1")
+    async with cache_of(CountedSource(ROWS), shared) as cache:
+        await cache.get_many(["k1", "k2", "k3"])
+        await cache.settle()
+
+        assert (cache.stats.far.written, cache.stats.far.unwritten) == (2, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from contextlib import AsyncExitStack
 
 import anyio
@@ -39,6 +40,13 @@ async def seconds_of(call, *args):
     started = anyio.current_time()
     await call(*args)
     return anyio.current_time() - started
+
+
+async def first_lease(shared, key):
+    """Lease ``key`` for a process that dies; return the token."""
+    token = secrets.token_bytes(12) + bytes(4)
+    await Leases(shared).acquire_many([key], token)
+    return token
 
 
 async def test_callers_who_hang_up_leave_no_key_leased():
@@ -172,6 +180,82 @@ async def test_a_holder_that_died_costs_a_lookup_the_lease_wait_and_no_more(sett
         assert await seconds_of(caches[1].get, "k1") == 0.0
 
     assert source.calls == [("k1",)]
+
+
+async def test_of_all_who_wait_for_a_holder_that_died_one_loads_the_key():
+    shared, source = Shared(), Slow(ROWS, 0.2)
+    await first_lease(shared, "k1")
+    async with fleet(source, shared, size=20) as caches:
+        started = anyio.current_time()
+        found = await outcomes(lambda cache: cache.get("k1"), *((cache,) for cache in caches))
+
+        assert found == [1] * 20
+        assert source.calls == [("k1",)]
+        assert anyio.current_time() - started == pytest.approx(1.2, abs=0.06)
+        assert shared.value("k1") == 1
+        assert shared.leases == {}
+
+
+async def test_when_the_one_dies_too_the_others_load_after_twice_the_wait():
+    shared, source = Shared(), CountedSource(ROWS)
+    token = await first_lease(shared, "k1")
+    async with fleet(source, shared, size=3) as caches, anyio.create_task_group() as tasks:
+        callers = [start(tasks, cache.get, "k1") for cache in caches]
+        await anyio.sleep(0.9)
+        await Leases(shared).acquire_many(["k1"], token[:12] + b"dead")
+        await anyio.sleep(1.0)
+        assert [caller.outcome for caller in callers] == [PENDING] * 3
+        await anyio.sleep(0.2)
+
+        assert [caller.outcome for caller in callers] == [1] * 3
+        assert shared.value("k1") == 1
+
+
+@pytest.mark.parametrize("first", ["holder", "other"])
+async def test_who_ends_first_writes_when_a_slow_holder_is_overtaken(first):
+    shared, source = Shared(), GatedSource({"k1": "loaded"})
+    token = await first_lease(shared, "k1")
+    async with fleet(source, shared, size=1) as caches, anyio.create_task_group() as tasks:
+        caller = start(tasks, caches[0].get, "k1")
+        await anyio.sleep(1.5)
+        if first == "other":
+            source.open()
+            await anyio.sleep(0.1)
+        kept = await Leases(shared).set_many({"k1": "slow"}, {"k1": token})
+        source.open()
+        await anyio.sleep(0.1)
+
+        assert (kept, shared.value("k1")) == ((["k1"], "slow") if first == "holder" else ([], "loaded"))
+        assert caller.outcome == "loaded"
+
+
+async def test_a_holder_that_fails_does_not_end_the_lease_that_was_taken_over():
+    shared, source = Shared(), GatedSource(ROWS)
+    token = await first_lease(shared, "k1")
+    async with fleet(source, shared, size=2) as caches, anyio.create_task_group() as tasks:
+        callers = [start(tasks, cache.get, "k1") for cache in caches]
+        await anyio.sleep(1.5)
+        await Leases(shared).release_many({"k1": token})
+        await anyio.sleep(0.1)
+        assert source.calls == [("k1",)]
+        source.open()
+        await anyio.sleep(0.1)
+
+        assert [caller.outcome for caller in callers] == [1, 1]
+
+
+async def test_who_leaves_while_it_takes_a_lease_over_leaves_no_key_leased():
+    for leave in (1.0005, 1.0015, 1.0025, 1.0035, 1.0045, 1.006):
+        shared, source = Shared(), Slow(ROWS, 0.01)
+        shared.delays = {"lease": 0.001}
+        shared.answer_delays["lease"] = 0.001
+        await first_lease(shared, "k1")
+        async with fleet(source, shared, size=1) as caches:
+            with anyio.move_on_after(leave):
+                await caches[0].get("k1")
+            await anyio.sleep(3.0)
+
+            assert {held[0][12:] for held in shared.leases.values()} <= {bytes(4)}
 
 
 @pytest.mark.parametrize(("load", "wait"), [(0.001, 0.1), (0.2, 0.6), (2.0, 3.0)])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from contextlib import suppress
 
 import anyio
@@ -201,3 +203,88 @@ async def test_whatever_callers_do_to_values_the_store_has_what_was_loaded_or_pu
         await cache.settle()
 
     assert {entry[0] for entry in shared.entries.values()} <= {'{"price": 10}', '{"price": 20}'}
+
+
+class LongRows:
+    """A source of 60 rows of ``size`` bytes."""
+
+    def __init__(self, size):
+        self.row = "x" * size
+
+    async def load_many(self, keys, /):
+        return {key: [self.row] for key in keys if int(key) < 60}
+
+
+async def test_many_long_values_are_sealed_a_megabyte_at_a_time(far):
+    shared, parts = far
+    keys = [str(number) for number in range(70)]
+    shared.lease_seconds = 100.0
+
+    async def count():
+        while True:
+            shared.sealed.append(("a turn",))
+            await anyio.lowlevel.checkpoint()
+
+    async with cache_of(LongRows(100_000), shared, **parts) as cache, anyio.create_task_group() as tasks:
+        tasks.start_soon(count)
+        found = await cache.get_many(keys)
+        await cache.settle()
+        tasks.cancel_scope.cancel()
+
+    assert len(found) == 60
+    assert [len(shared.value(key)) for key in found] == [100_004] * 60
+    calls = [(number, sealed) for number, sealed in enumerate(shared.sealed) if sealed != ("a turn",)]
+    assert [len(sealed) for _, sealed in calls] == [8, 9, 9, 9, 9, 9, 7]
+    assert calls[-1][0] - calls[0][0] >= 2 * (len(calls) - 2)  # others had their turns in between
+    assert (cache.stats.far.written, cache.stats.far.unwritten) == (60, 0)
+
+
+async def test_many_short_values_are_sealed_in_the_step_of_landing(far):
+    shared, parts = far
+    async with cache_of(LongRows(100), shared, **parts) as cache:
+        await cache.get_many([str(number) for number in range(60)])
+        await cache.settle()
+
+    assert [len(sealed) for sealed in shared.sealed] == [8, 52]
+    assert cache.stats.far.written == 60
+
+
+async def test_what_was_put_while_long_values_were_sealed_wins(far):
+    shared, parts = far
+    shared.lease_seconds = 100.0
+
+    async def put():
+        while not shared.sealed:
+            await anyio.lowlevel.checkpoint()
+        await cache.put("50", "put")
+
+    async with cache_of(LongRows(100_000), shared, **parts) as cache, anyio.create_task_group() as tasks:
+        tasks.start_soon(put)
+        await cache.get_many([str(number) for number in range(60)])
+        await cache.settle()
+
+        assert (cache.peek("50"), shared.value("50")) == ("put", '"put"')
+
+
+class Text(str):  # noqa: SLOT000 - slots would leave no room for the reference
+    """Text that can be referred to weakly."""
+
+
+async def test_nothing_keeps_what_was_sealed_once_it_is_written(far):
+    shared, parts = far
+    refs, plain = [], shared.seal
+
+    def seal(items):
+        texts = {key: Text(value) for key, value in plain(items).items()}
+        refs.extend(map(weakref.ref, texts.values()))
+        return texts
+
+    shared.seal = seal
+    async with cache_of(LongRows(100), shared, **parts) as cache:
+        await cache.get_many([str(number) for number in range(60)])
+        await cache.settle()
+        await shared.clear()
+        await wait_all_tasks_blocked()
+        gc.collect()
+
+        assert (len(refs), [ref() for ref in refs if ref() is not None]) == (60, [])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+
 import anyio
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from async_backfill import BackfillCache, Failed, FarTier, FreshnessPolicy, LoadError
 from async_backfill.contracts import Page
+from tests.callers import outcomes
 from tests.far.shared import Leases, Shared
 
 pytestmark = pytest.mark.anyio
@@ -19,9 +22,11 @@ TTL, STALE_FOR = 10.0, 100.0
 class Table:
     def __init__(self):
         self.rows, self.error, self.calls, self.bad = {"a": "old", "b": "old"}, None, 0, set()
+        self.seconds = 0.0
 
     async def load_many(self, keys):
         self.calls += 1
+        await anyio.sleep(self.seconds)
         if self.error is not None:
             raise self.error
         found = {key: self.rows[key] for key in keys if key in self.rows}
@@ -48,12 +53,14 @@ async def filled():
     return table, shared
 
 
+@pytest.mark.parametrize("has_leases", [False, True])
 @pytest.mark.parametrize("stale_wait", [0.0, None])
-async def test_a_process_that_starts_in_an_outage_serves_stale_copies(stale_wait):
+async def test_a_process_that_starts_in_an_outage_serves_stale_copies(stale_wait, has_leases):
     table, shared = await filled()
     await anyio.sleep(50.0)
     table.error = ConnectionError("down")
-    async with process_of(table, shared, stale_wait=stale_wait) as cache:
+    leases = Leases(shared) if has_leases else None
+    async with process_of(table, shared, leases=leases, stale_wait=stale_wait) as cache:
         assert await cache.get("a") == "old"
         assert (await cache.get_many(["a", "b"])) == {"a": "old", "b": "old"}
         assert cache.peek("a") is None
@@ -126,14 +133,47 @@ async def test_a_backfill_takes_no_stale_copy():
         assert cache.stats.size == 0
 
 
-async def test_with_leases_no_copy_outlives_its_ttl_because_no_lease_could_be_had():
+@pytest.mark.parametrize("has_leases", [False, True])
+async def test_a_copy_is_kept_for_its_ttl_and_stale_for(has_leases):
     table, shared = Table(), Shared()
-    async with process_of(table, shared, leases=Leases(shared)) as cache:
+    async with process_of(table, shared, leases=Leases(shared) if has_leases else None) as cache:
         await cache.get("a")
         await cache.settle()
-        await anyio.sleep(TTL + 1.0)
 
+        await anyio.sleep(TTL + STALE_FOR - 1.0)
+        assert shared.has("a")
+        await anyio.sleep(2.0)
         assert not shared.has("a")
+
+
+async def test_a_stale_copy_that_was_served_is_not_written_as_if_it_were_loaded():
+    table, shared = await filled()
+    await anyio.sleep(50.0)
+    before = shared.entries["a"]
+    table.error = ConnectionError("down")
+    async with process_of(table, shared, leases=Leases(shared)) as cache:
+        assert await cache.get("a") == "old"
+        await cache.settle()
+        await anyio.sleep(0.1)
+
+        assert shared.entries["a"] == before
+        assert shared.leases == {}
+
+
+async def test_processes_that_wait_for_a_load_that_fails_serve_their_stale_copies():
+    table, shared = await filled()
+    await anyio.sleep(50.0)
+    table.error, table.seconds = ConnectionError("down"), 0.05
+    async with AsyncExitStack() as stack:
+        processes = [process_of(table, shared, leases=Leases(shared)) for _ in range(5)]
+        for process in processes:
+            await stack.enter_async_context(process)
+        began = anyio.current_time()
+
+        assert await outcomes(lambda cache: cache.get("a"), *((it,) for it in processes)) == ["old"] * 5
+        assert anyio.current_time() - began < 0.15
+        assert table.calls == 1
+        assert [process.peek("a") for process in processes] == [None] * 5
 
 
 @given(age=st.floats(0.0, 200.0), tier=st.sampled_from([None, 5.0, 30.0]), fails=st.booleans())

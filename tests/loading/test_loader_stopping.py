@@ -6,7 +6,6 @@ import pytest
 from anyio import current_time, sleep, wait_all_tasks_blocked
 
 from async_backfill import CacheClosedError, SimulatedSource
-from async_backfill.outcomes import LoadCause
 from tests.callers import start
 from tests.loading.rigs import ROWS, loading
 
@@ -37,7 +36,7 @@ async def test_batches_that_everyone_left_do_not_pile_up_behind_a_source_that_ha
                 caller.cancel()
             await wait_all_tasks_blocked()
 
-        assert len(rig.loader.batch_queue._queues[LoadCause.MISS]) <= 3
+        assert len(rig.loader.batch_queue.queued) <= 3
 
 
 async def test_a_stopped_loader_ends_every_wait_with_an_error():

@@ -126,7 +126,7 @@ async def test_with_as_many_abandoned_calls_as_places_no_other_call_is_made():
         await outcomes(cache.get, *[(f"slow {number}",) for number in range(3)])
         assert cache.stats.abandoned == 3
         began = current_time()
-        with pytest.raises(LoadTimeoutError, match=r"3 calls of it run on since their timeout of 2 s"):
+        with pytest.raises(LoadTimeoutError, match=r"3 calls of it run on since their timeout of 2.0 s"):
             await cache.get("another")
 
         assert (current_time(), len(source.calls)) == (began, 3)
@@ -263,3 +263,29 @@ async def test_calls_that_end_at_their_timeout_are_not_abandoned():
             await cache.get("a")
 
         assert seen == [0]
+
+
+async def test_an_abandoned_call_that_waited_for_a_nested_load_gives_its_place_back_once():
+    class Nested(Shielded):
+        async def load_many(self, keys):
+            if keys == ("outer",):
+                await sleep(1)
+                with CancelScope(shield=True):
+                    await outcomes(cache.get, ("inner",))
+            else:
+                self.running += 1
+                self.most = max(self.most, self.running)
+                await sleep(60 if keys == ("inner",) else 1)
+                self.running -= 1
+            return dict.fromkeys(keys, "value")
+
+    source = Nested(0)
+    async with BackfillCache(source, load=one_by_one(timeout=2, concurrency=2)) as cache:
+        assert [type(outcome) for outcome in await outcomes(cache.get, ("outer",))] == [LoadTimeoutError]
+        assert cache.stats.abandoned == 1
+        await sleep(10)
+        assert cache.stats.abandoned == 0
+        source.running = source.most = 0
+
+        assert await outcomes(cache.get, *[(f"k{number}",) for number in range(6)]) == ["value"] * 6
+        assert source.most == 2

@@ -49,7 +49,7 @@ class Recipes:
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     needs=needs,
     asked=st.lists(st.sampled_from(NUMBERS), min_size=1, max_size=12),
@@ -79,7 +79,7 @@ def test_what_needs_itself_is_refused_and_everything_else_is_made_once(
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     needs=needs,
     asked=st.lists(

@@ -26,8 +26,9 @@ from tests.far.shared import Leases, Shared
 TIMEOUT = 5.0
 FAR_TIMEOUT = 0.05
 LEASE = 4.0
-FAR_CALLS = 6  # get and lease, before and after a wait for somebody else's lease, and what a turn costs
-LONGEST = TIMEOUT + LEASE + FAR_CALLS * FAR_TIMEOUT
+LEASE_WAIT = 1.0
+FAR_CALLS = 9  # get and lease, before, between and after two waits, take-overs, and what a turn costs
+LONGEST = TIMEOUT + 2 * LEASE_WAIT + FAR_CALLS * FAR_TIMEOUT
 CLOSING = 4 * 5.0
 AGES = 500.0
 
@@ -85,7 +86,7 @@ class Nasty(Shared):
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(
     moods=st.fixed_dictionaries({name: st.sampled_from(list(MOODS)) for name in CALLS}),
     leased=st.booleans(),
@@ -104,7 +105,7 @@ def test_no_lookup_and_no_close_outlasts_what_is_promised(backend, moods, leased
     async def main():
         shared = Nasty(moods)
         if leased:  # by a process that is dead
-            shared.leases["leased"] = (b"of the dead", current_time() + LEASE)
+            shared.leases["leased"] = (b"of the dead!" + bytes(4), current_time() + LEASE)
         waits = []
 
         async def timed(call, *args):
@@ -114,7 +115,12 @@ def test_no_lookup_and_no_close_outlasts_what_is_promised(backend, moods, leased
             finally:
                 waits.append((call.__name__, current_time() - began))
 
-        tier = FarTier(store=shared, leases=Leases(shared) if has_leases else None, timeout=FAR_TIMEOUT)
+        tier = FarTier(
+            store=shared,
+            leases=Leases(shared) if has_leases else None,
+            timeout=FAR_TIMEOUT,
+            lease_wait=LEASE_WAIT,
+        )
         cache = BackfillCache(
             shared,
             far=tier,

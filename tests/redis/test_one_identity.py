@@ -27,7 +27,7 @@ def anyio_backend():
 
 
 def test_whatever_keys_are_stored_redis_holds_what_a_dict_would(valkey_url, namespace):
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=80, deadline=None)
     @given(
         st.lists(st.tuples(keys, st.integers(0, 9)), min_size=1, max_size=6),
         st.lists(keys, min_size=1, max_size=6),

@@ -119,7 +119,7 @@ async def test_a_replay_of_nothing_but_hits_can_be_cancelled():
     assert shown == [0, 2000, 4000]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     rows=st.dictionaries(st.sampled_from("abcdefgh"), st.integers() | st.none()),
     lookups=st.lists(st.sampled_from("abcdefghxyz"), max_size=40),

@@ -66,9 +66,9 @@ async def test_a_cancelled_load_does_not_go_on_in_the_server(server_url):
 
 
 async def test_a_cancelled_load_leaves_the_pool_usable(url):
-    rows = [(f"{number:04}", "", number) for number in range(2000)]
+    rows = [(f"{number:04}", "", number) for number in range(200)]
     async with rows_in(url, rows, pool_size=1, max_overflow=0, pool_timeout=PATIENCE) as (engine, table):
-        source = SQLSource(engine, table, key="id", value="price", query_keys=500, timeout=PATIENCE)
+        source = SQLSource(engine, table, key="id", value="price", query_keys=50, timeout=PATIENCE)
         keys = [key for key, _, _ in rows]
         cancelled = 0
         for steps in range(60):
@@ -208,7 +208,7 @@ async def test_a_timeout_of_the_cache_leaves_nothing_running_in_the_server(serve
 
 
 async def test_a_stream_that_is_cancelled_gives_its_connection_back(url):
-    rows = [(f"{number:04}", "", number) for number in range(1000)]
+    rows = [(f"{number:04}", "", number) for number in range(200)]
     async with rows_in(url, rows, pool_size=1, max_overflow=0, pool_timeout=PATIENCE) as (engine, table):
         source = SQLSource(engine, table, key="id", value="price")
         cancelled = 0
@@ -216,7 +216,7 @@ async def test_a_stream_that_is_cancelled_gives_its_connection_back(url):
             with CancelScope() as scope:
                 async with create_task_group() as tasks:
                     tasks.start_soon(_cancel_after, steps, scope)
-                    async for _ in source.rows(page=50):
+                    async for _ in source.rows(page=10):
                         pass
                     tasks.cancel_scope.cancel()
             cancelled += scope.cancelled_caught

@@ -247,6 +247,23 @@ class KeepsWhatIsAbsent(Leases):
         self._server._kept.update(kept)
 
 
+class TakesNothingOver(Leases):
+    async def acquire_many(self, keys, token, /, *, outdated=()):
+        tokens = await self._leases.acquire_many(keys, token[::-1], outdated=outdated)
+        return {key: held[::-1] for key, held in tokens.items()}
+
+    async def set_many(self, items, tokens, /, *, ttl=None):
+        tokens = {key: token[::-1] for key, token in tokens.items()}
+        return await self._leases.set_many(items, {key: tokens[key] for key in self._server.standing(tokens)})
+
+
+class TakesAnythingOver(Leases):
+    async def acquire_many(self, keys, token, /, *, outdated=()):
+        for key in self._server._leases.keys() & set(keys):
+            self._server._leases[key] = replace(self._server._leases[key], token=token)
+        return await self._leases.acquire_many(keys, token, outdated=outdated)
+
+
 class HasNoFence(Leases):
     async def set_many(self, items, tokens, /, *, ttl=None):
         self._server.keep(items, ttl)
@@ -328,6 +345,11 @@ def test_leases_that_keep_their_promises_pass():
         (LeasesValues, "test_a_key_with_a_value_is_not_leased"),
         (LeasesValues, "test_a_leased_key_is_not_leased_again"),
         (LeasesValues, "test_of_all_who_ask_at_once_one_gets_the_lease"),
+        (TakesNothingOver, "test_a_lease_is_taken_over_once"),
+        (TakesNothingOver, "test_under_a_lease_that_was_taken_over_both_may_keep_a_value"),
+        (TakesAnythingOver, "test_a_lease_is_taken_over_once"),
+        (HasNoFence, "test_under_a_lease_that_was_taken_over_both_may_keep_a_value"),
+        (DropsWhatIsOutdated, "test_a_lease_that_is_taken_over_keeps_its_outdated_value"),
         (HasNoFence, "test_nothing_is_kept_without_the_right_token"),
         (HasNoFence, "test_a_lease_ends_by_itself_and_what_comes_too_late_is_not_kept"),
         (HasNoFence, "test_who_comes_too_late_harms_nobody"),

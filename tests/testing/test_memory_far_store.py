@@ -241,3 +241,13 @@ async def test_a_line_that_never_failed_has_nothing_to_recover_from(store, peer)
         tasks.cancel_scope.cancel()
 
     assert heard == [("a",)]
+
+
+async def test_a_lease_that_is_longer_than_those_of_a_process_counts_for_it_as_none():
+    store = MemoryFarStore(lease=10.0)
+    brief = store.peer(lease=2.0)
+    late = await lease(store.leases, ("a",))
+
+    assert set(await lease(brief.leases, ("a",))) == {"a"}
+    assert await store.leases.set_many({"a": "late"}, late) == []
+    assert await lease(store.leases, ("a",)) == {}

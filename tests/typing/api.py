@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import assert_type
 
 from async_backfill import (
@@ -11,8 +12,10 @@ from async_backfill import (
     BackfillCache,
     BackfillPolicy,
     BudgetState,
+    CacheRegistry,
     Failed,
     FarTier,
+    FreshnessPolicy,
     KeyNotFoundError,
     LoadError,
     LoadPolicy,
@@ -253,7 +256,28 @@ async def row_of(number: int, *, exact: bool = False) -> Row:
     return await one_row(number if exact else abs(number))
 
 
+@cached
+async def all_rows() -> list[Row]:
+    """Load all rows; the decorator without parentheses."""
+    return []
+
+
+@cached(key=lambda number, **_: number, far=None, name="rows", typed=False)
+async def row_of_session(number: int, session: object) -> Row:  # noqa: ARG001 - as a user has it
+    """Load one row with something that is no part of the key."""
+    return await one_row(number)
+
+
 async def use_a_cached_function() -> None:
+    async with CacheRegistry(all_rows, row_of_session, BackfillCache(MappingSource({"a": 1}))) as caches:
+        assert_type(await all_rows(), list[Row])
+        assert_type(await row_of_session(1, session=None), Row)
+        assert_type(await caches.add(all_rows)(), list[Row])
+        assert_type(all_rows.__name__, str)
+        assert_type(Shop().price.__qualname__, str)
+        await row_of_session(1)  # type: ignore[call-arg]
+        CacheRegistry(7)  # type: ignore[arg-type]
+        cached(ttl=60)  # type: ignore[call-overload]
     async with row_of.cache:
         assert_type(await row_of(1), Row)
         assert_type(await row_of(number=1, exact=True), Row)
@@ -319,3 +343,11 @@ async def use_a_cached_method(shop: Shop, kiosk: Kiosk) -> None:
         await shop.price.invalidate(1)  # type: ignore[arg-type]
         await shop.total("a")  # type: ignore[call-arg]
         await Shop.price("a")  # type: ignore[call-arg, arg-type]
+
+
+async def use_durations(cache: BackfillCache[str, int]) -> None:
+    """Where seconds are taken a ``timedelta`` is taken too; what is kept are seconds."""
+    assert_type(LoadPolicy(timeout=timedelta(seconds=1), linger=0.5).timeout, float | None)
+    assert_type(FreshnessPolicy(ttl=timedelta(minutes=1)).stale_for, float)
+    await cache.put("a", 1, ttl=timedelta(hours=1))
+    LoadPolicy(timeout="1")  # type: ignore[arg-type]

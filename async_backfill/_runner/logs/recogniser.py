@@ -132,7 +132,7 @@ def _json(name: str, lines: Sequence[str], filters: Filters | None) -> Format | 
 
 def _table(name: str, lines: Sequence[str]) -> Format | None:
     delimiter = delimiter_of(lines)
-    if delimiter is None:
+    if delimiter is None or delimiter == "|":  # keys are often made of parts with bars between them
         return None
     rows = [line for line in lines if not line.startswith(("#", "sep="))]
     table = cells_of(rows, delimiter)

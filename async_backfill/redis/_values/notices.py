@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections import Counter
 from traceback import format_exception_only
 from typing import TYPE_CHECKING, Final
 
+from async_backfill._common.line_a_second import LineASecond
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LOGGER: Final = logging.getLogger("async_backfill.redis")
-_BETWEEN_LINES: Final = 1.0
 _MOST: Final = 100  # kinds; a program that makes classes as it runs fills neither the log nor memory
 _LONGEST: Final = 400  # characters of an error's text
 
@@ -25,17 +25,14 @@ class Notices:
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+        self._log = LineASecond(_LOGGER, clock)
         self._told: set[str] = set()
-        self._next_line = -math.inf
 
     def tell(self, kind: str, text: Callable[[], str]) -> None:
         """Log ``text()``, unless a line of ``kind`` was logged, or any line within the last second."""
-        if kind in self._told or len(self._told) >= _MOST or (now := self._clock()) < self._next_line:
-            return
-        self._told.add(kind)
-        self._next_line = now + _BETWEEN_LINES
-        _LOGGER.warning("%s", text())
+        if kind not in self._told and len(self._told) < _MOST and self._log.is_due:
+            self._told.add(kind)
+            self._log.warning("%s", text())
 
 
 class Refusals:

@@ -12,10 +12,12 @@ import tempfile
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader, RawIOBase
 from threading import Lock
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, TypeAlias, cast
 
 from async_backfill._common.atomic_file import NOT_REGULAR
+from async_backfill._common.each_process import EachProcess
 from async_backfill.errors import ScenarioError
 from async_backfill.sources._rows.left_reads import check_left
 from async_backfill.sources._rows.packed import MAGIC_SIZE, Unpacking, packing_of
@@ -24,6 +26,7 @@ from async_backfill.sources._rows.reading import refusal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
+    from io import BufferedRandom
 
     from async_backfill.sources._rows.rows import AnyPath
 
@@ -117,7 +120,8 @@ class UnpackedContent:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._lock = Lock()
+        self._process = os.getpid()
+        self._lock = EachProcess(Lock)  # another thread may hold it at a fork
 
     @contextmanager
     def reading(self) -> Iterator[BinaryIO]:
@@ -125,15 +129,45 @@ class UnpackedContent:
 
         :raises ChangedError: when it is closed.
         """
-        with self._lock:
+        with self._lock.get():
             if self._file.closed:
                 raise ChangedError("its unpacked copy was closed")
-            yield self._file
+            if self._process == os.getpid():
+                yield self._file
+            else:
+                yield cast("BinaryIO", BufferedReader(_AtPositions(self._file.fileno())))
 
     def close(self) -> None:
         """Remove the temporary file, once no read is in progress."""
-        with self._lock:
-            self._file.close()
+        with self._lock.get():
+            if self._process == os.getpid():
+                self._file.close()
+            else:
+                cast("BufferedRandom", self._file).raw.close()  # a file that is closed moves its position
+
+
+class _AtPositions(RawIOBase):
+    """A reader of an open file of the parent process, with a position of its own."""
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: os.fstat(self._file).st_size}
+        self._position = start[whence] + offset
+        return self._position
+
+    def readinto(self, into: Any, /) -> int:
+        count = os.preadv(self._file, [into], self._position)
+        self._position += count
+        return count
 
 
 Content: TypeAlias = PlainContent | UnpackedContent

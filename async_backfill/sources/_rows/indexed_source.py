@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Generic, Literal, Protocol, Self, TypeA
 
 from anyio import CancelScope, Lock, to_thread
 
+from async_backfill._common.each_process import EachProcess
 from async_backfill.contracts import K, Page, V, V_co
 from async_backfill.errors import ConfigurationError, LoadError, ScenarioError
 from async_backfill.sources._rows.content import ChangedError
@@ -63,7 +64,7 @@ class IndexedSource(Generic[K, V]):
         self._index = index
         self._reindexes = one_of("on_change", on_change, ("refuse", "reindex")) == "reindex"
         self._indexed: Indexed[K, V] | None = None
-        self._indexing = Lock()
+        self._indexing = EachProcess(Lock)  # a task of the parent may hold it at a fork
         self._reads = LeftReads(path)
 
     def __len__(self) -> int:
@@ -75,7 +76,7 @@ class IndexedSource(Generic[K, V]):
         :raises ScenarioError: when the file cannot be read or has the wrong format; names the file and the
             line or row.
         """
-        async with self._indexing:
+        async with self._indexing.get():
             if self._indexed is None:
                 self._indexed = await self._reads.run(self._index, discard=_discard)
         return self
@@ -128,7 +129,7 @@ class IndexedSource(Generic[K, V]):
         raise LoadError(f"{self._path}: changed {_TRIES} times while it was read")
 
     async def _reindex(self, stale: Indexed[K, V]) -> None:
-        async with self._indexing:
+        async with self._indexing.get():
             if self._indexed is not stale:
                 return
             try:

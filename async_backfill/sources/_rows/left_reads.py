@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from anyio import Event, from_thread, to_thread
 from anyio.lowlevel import current_token
 
+from async_backfill._common.each_process import EachProcess
 from async_backfill.errors import LoadError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class LeftReads:
 
     def __init__(self, path: AnyPath) -> None:
         self._path = path
-        self._lock = Lock()
+        self._lock = EachProcess(Lock)  # another thread may hold it at a fork
         self._left = 0
 
     async def run(self, read: Callable[[], T], *, discard: Callable[[T], object] | None = None) -> T:
@@ -52,7 +53,7 @@ class LeftReads:
             try:
                 await thread.done.wait()
             except BaseException:
-                with self._lock:
+                with self._lock.get():
                     self._left += thread.leave()
                 raise
         if thread.error is None:
@@ -63,7 +64,7 @@ class LeftReads:
             thread.error = None  # it holds this frame
 
     def _ended(self, thread: _ReadThread[Any]) -> bool:
-        with self._lock:
+        with self._lock.get():
             was_left = thread.end()
             self._left -= was_left
         return was_left

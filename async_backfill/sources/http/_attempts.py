@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from anyio import Semaphore, current_effective_deadline, current_time, move_on_after, sleep
 
-from async_backfill._common.validation import positive_seconds, seconds, whole
+from async_backfill._common.validation import convert, positive_seconds, seconds, whole
 from async_backfill.sources.http._answers import HTTPSourceError, NoAnswerError, StatusError, status_name
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from async_backfill.contracts import Seconds
     from async_backfill.sources.http._answers import Answer
 
 
@@ -42,12 +43,27 @@ class RetryPolicy:
     wait_max: float = 5.0
     max_pause: float = 60.0
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            attempts: int = ...,
+            attempt_timeout: Seconds = ...,
+            wait_initial: Seconds = ...,
+            wait_max: Seconds = ...,
+            max_pause: Seconds = ...,
+        ) -> None: ...
+
     def __post_init__(self) -> None:
         whole("attempts", self.attempts, least=1)
-        positive_seconds("attempt_timeout", self.attempt_timeout)
-        positive_seconds("wait_initial", self.wait_initial)
-        positive_seconds("wait_max", self.wait_max)
-        seconds("max_pause", self.max_pause)
+        convert(
+            self,
+            attempt_timeout=positive_seconds,
+            wait_initial=positive_seconds,
+            wait_max=positive_seconds,
+            max_pause=seconds,
+        )
 
     def wait(self, tried: int) -> float:
         """Return the seconds to wait after ``tried`` attempts."""

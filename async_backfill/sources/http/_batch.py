@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from async_backfill._common.loose_types import K, V
 from async_backfill._common.validation import text, whole
-from async_backfill.contracts import K, V
 from async_backfill.errors import ConfigurationError
 from async_backfill.sources.http._template import without_user
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self
 
 from anyio import create_task_group, move_on_after
+from anyio.lowlevel import current_token
 
+from async_backfill._common.loose_types import K, V
 from async_backfill._common.other_keys import failures
 from async_backfill._common.validation import positive_seconds, whole
-from async_backfill.contracts import K, V
+from async_backfill.contracts import CallLimits, LimitedSource, NeedsAsyncio, Seconds
 from async_backfill.errors import LoadError
 from async_backfill.outcomes import ABSENT, Absent, Failed
 from async_backfill.sources.http._answers import (
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
     from async_backfill.sources.http._answers import Answer
 
 
-class HTTPSource(Generic[K, V]):
+class HTTPSource(NeedsAsyncio, LimitedSource, Generic[K, V]):
     """A source that reads each key from its own URL, or many keys with one batch request.
 
     200 is a value, 404 and 410 mean that the key does not exist, and any other answer fails its key alone.
@@ -82,7 +85,7 @@ class HTTPSource(Generic[K, V]):
         headers: Mapping[str, str] | Callable[[], Made] | None = None,
         retry: RetryPolicy | None = None,
         concurrency: int = 10,
-        timeout: float = 25.0,
+        timeout: Seconds = 25.0,
         max_body: int = 10_000_000,
         redirects: Redirects = "same-origin",
         max_redirects: int = 3,
@@ -96,6 +99,9 @@ class HTTPSource(Generic[K, V]):
         self._batch = batch
         self._headers = OwnHeaders(headers, self._url.authorization)
         self._concurrency = whole("concurrency", concurrency, least=1)
+        # One request a load, so that a slow one delays no key of another.
+        most = 1 if batch is None else batch.max_keys
+        self.call_limits = CallLimits(max_batch=most, concurrency=self._concurrency)
         self._timeout = positive_seconds("timeout", timeout)
         self._max_body = whole("max_body", max_body, least=1)
         self._redirects = redirects_of(redirects)
@@ -105,6 +111,7 @@ class HTTPSource(Generic[K, V]):
         self._retry = retry or RetryPolicy()
         self._values: ValueReader[V] = ValueReader(value_type)
         self._service: _Service | None = None
+        self._left: list[_Service] = []
         self._is_closed = False
 
     def __repr__(self) -> str:
@@ -127,8 +134,12 @@ class HTTPSource(Generic[K, V]):
         """Close all connections; loads in progress and later ones fail, until the source is opened again."""
         self._is_closed = True
         service, self._service = self._service, None
-        if service is not None:
+        if service is None:
+            return
+        if service.opened_in == (os.getpid(), current_token().native_token):
             await service.exchange.aclose()
+        else:
+            self._left.append(service)  # as in `_opened`
 
     async def load_many(self, keys: Sequence[K], /) -> Mapping[K, V | Failed]:
         """Return the values of those ``keys`` that the service has; a key that could not be read is `Failed`.
@@ -162,6 +173,17 @@ class HTTPSource(Generic[K, V]):
     def _opened(self) -> _Service:
         if self._is_closed:
             raise LoadError(f"{self._url.shown}: the source is closed: use it inside 'async with'")
+        here = os.getpid(), current_token().native_token
+        if self._service is not None and self._service.opened_in != here:
+            process, loop = self._service.opened_in
+            if process == here[0] and not loop.is_closed():
+                which = "is used in another event loop, which has not ended: make one for each event loop"
+                raise LoadError(f"{self._url.shown}: the source {which}")
+            # Kept, as after a fork: to let a connection of the parent go may close it for the parent, too.
+            self._left.append(self._service)
+            self._service = None
+        if not hasattr(here[1], "is_closed"):
+            raise LoadError(f"{self._url.shown}: the source needs asyncio, which does not run here")
         if self._service is None:
             exchange = Exchange(
                 self._url.of("key"),
@@ -177,7 +199,7 @@ class HTTPSource(Generic[K, V]):
             most, too_long = (1, ()) if batch is None else (batch.max_keys, batch.too_long)
             size = BatchSize(most, too_long, host=self._url.host)
             attempts = Attempts(self._retry, concurrency=self._concurrency)
-            self._service = _Service(exchange, attempts, size)
+            self._service = _Service(exchange, attempts, size, here)
         return self._service
 
     def _texts(self, keys: Sequence[K], answers: dict[K, V | Failed | Absent]) -> dict[K, str]:
@@ -235,6 +257,7 @@ class _Service(NamedTuple):
     exchange: Exchange
     attempts: Attempts
     size: BatchSize
+    opened_in: tuple[int, Any]
 
     async def ask(self, request: BatchRequest, place: str) -> Answer:
         return await self.attempts.ask(lambda: self.exchange.ask(request, place), place)

@@ -19,12 +19,12 @@ from async_backfill._common.extras import needed_by
 from async_backfill._common.validation import positive_seconds_or_none, whole
 from async_backfill.errors import ConfigurationError, MissingExtraError
 from async_backfill.sources.sql._errors import TROUBLE, is_lost, is_outdated, refusal
-from async_backfill.sources.sql._query import Query, Rows, note_connect, note_error
+from async_backfill.sources.sql._query import EngineUse, Query, Rows, note_connect, note_error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from async_backfill.contracts import K
+    from async_backfill.contracts import K, Seconds
 
 _POSTGRES: Final = "postgresql"
 _SQLITE: Final = "sqlite"
@@ -89,13 +89,14 @@ async def open_database(
 class Database:
     """A database behind ``engine``, with each query in a transaction of its own."""
 
-    def __init__(self, engine: AsyncEngine, timeout: float | None) -> None:
+    def __init__(self, engine: AsyncEngine, timeout: Seconds | None) -> None:
         if not isinstance(engine, AsyncEngine):  # a URL given instead would show its password
             raise ConfigurationError(
                 "engine", f"must be an AsyncEngine of SQLAlchemy, not a {type(engine).__name__}"
             )
         seconds = positive_seconds_or_none("timeout", timeout)
         self._engine = engine
+        self._use = EngineUse(engine)
         for event, note in (("do_connect", note_connect), ("handle_error", note_error)):
             if not sa.event.contains(engine.sync_engine, event, note):
                 sa.event.listen(engine.sync_engine, event, note)
@@ -123,6 +124,7 @@ class Database:
 
         :param plain: whether rows are the driver's own, as in `Query`.
         """
+        self._use.come_here()
         for is_last in (False, True):
             query = Query(self._engine, [*self._limits, (statement, parameters)], plain=plain)
             try:

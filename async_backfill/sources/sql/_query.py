@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from anyio import CancelScope, move_on_after
+from sqlalchemy.pool import NullPool, StaticPool
 
 from async_backfill.sources.sql._errors import is_not_prepared
 
@@ -27,6 +29,12 @@ _CONNECTING: Final = 1.0  # seconds that a connection may take before it is canc
 _LEAVING: Final = (
     5.0  # seconds that a cancelled query is waited for: its driver may wait for such a server, too
 )
+
+_ELSEWHERE: Final = (
+    "the engine is used in another event loop, which has not ended: make one engine for each event loop"
+)
+
+_OF_NO_LOOP: Final = (NullPool, StaticPool)  # one keeps nothing, one the database that is in memory
 
 _running: ContextVar[Query | None] = ContextVar("_running", default=None)
 
@@ -123,6 +131,41 @@ def note_error(context: ExceptionContext) -> None:
     """
     if _running.get() is not None and is_not_prepared(context.original_exception):
         context.is_disconnect = True
+
+
+class EngineUse:
+    """The process and the event loop that an engine is used in.
+
+    The connections in its pool belong to them: a forked process would share their sockets with its parent,
+    and a connection of SQLite would wait for a thread that is not there.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._process = os.getpid()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pool = engine.pool
+        self._inherited: list[object] = []
+
+    def come_here(self) -> None:
+        """Give the engine an empty pool, if it was used in another event loop or process.
+
+        :raises RuntimeError: when the other event loop has not ended.
+        """
+        try:
+            loop, process = asyncio.get_running_loop(), os.getpid()
+        except RuntimeError:
+            raise RuntimeError("a source of SQL needs asyncio, which does not run here") from None
+        if process == self._process and (loop is self._loop or isinstance(self._engine.pool, _OF_NO_LOOP)):
+            return
+        if process != self._process:
+            self._inherited += self._pool, self._loop  # to let them go may close them for the parent, too
+        elif self._loop is not None and not self._loop.is_closed():
+            raise RuntimeError(_ELSEWHERE)
+        is_another = self._loop is not None or process != self._process
+        if is_another and self._engine.pool is self._pool:  # else another source has done so
+            self._engine.sync_engine.dispose(close=False)
+        self._loop, self._process, self._pool = loop, process, self._engine.pool
 
 
 def note_connect(*_: object) -> None:

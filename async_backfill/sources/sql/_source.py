@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, cast
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
+from async_backfill._common.loose_types import K, V
 from async_backfill._common.validation import text, whole
-from async_backfill.contracts import K, Page, V
+from async_backfill.contracts import NeedsAsyncio, Page, Seconds
 from async_backfill.errors import ConfigurationError
 from async_backfill.sources.sql._database import Database, open_database, query_keys_of
 from async_backfill.sources.sql._kinds import load_by_kind
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 AnyTable: TypeAlias = "str | sa.FromClause"
 
 
-class SQLSource(Generic[K, V]):
+class SQLSource(NeedsAsyncio, Generic[K, V]):
     """A source and scan over a table or view, in the order of its keys.
 
     A batch is one query, ``= ANY`` on PostgreSQL and ``IN`` elsewhere, or several of ``query_keys`` keys
@@ -68,7 +69,7 @@ class SQLSource(Generic[K, V]):
         value: str | Sequence[str],
         row: Callable[[Mapping[str, Any]], V] | None = None,
         schema: str | None = None,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         query_keys: int = 1000,
     ) -> None:
         self._database = Database(engine, timeout)

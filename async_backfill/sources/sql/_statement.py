@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, cast
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
 
+from async_backfill._common.loose_types import K, V
 from async_backfill._common.validation import text
-from async_backfill.contracts import K, V
+from async_backfill.contracts import NeedsAsyncio
 from async_backfill.errors import ConfigurationError
 from async_backfill.sources.sql._database import Database, query_keys_of
 from async_backfill.sources.sql._kinds import load_by_kind
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from async_backfill.contracts import Seconds
     from async_backfill.outcomes import Failed
 
 AnyStatement: TypeAlias = "str | sa.Executable"
 
 
-class StatementSource(Generic[K, V]):
+class StatementSource(NeedsAsyncio, Generic[K, V]):
     """A source that runs ``statement``: its first column is the key, the other columns are the value.
 
     One other column is a bare value, several are a dict. A key for which the statement returns no row does
@@ -47,7 +49,7 @@ class StatementSource(Generic[K, V]):
         *,
         bind: str = "keys",
         row: Callable[[Mapping[str, Any]], V] | None = None,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         query_keys: int = 1000,
     ) -> None:
         self._database = Database(engine, timeout)

@@ -11,6 +11,7 @@ from benchmarks.peers.workloads import (
     lone_miss,
     memory,
     mixed,
+    slow_key,
     slow_load,
     stampede,
 )
@@ -30,6 +31,7 @@ Name: TypeAlias = Literal[
     "lone-miss",
     "stampede",
     "slow-load",
+    "slow-key",
     "cold-keys",
     "get-many",
     "memory",
@@ -43,6 +45,7 @@ WORKLOADS: Final[Mapping[Name, Workload]] = {
     "lone-miss": lone_miss.measure,
     "stampede": stampede.measure,
     "slow-load": slow_load.measure,
+    "slow-key": slow_key.measure,
     "cold-keys": cold_keys.single_gets,
     "get-many": cold_keys.many,
     "memory": memory.measure,

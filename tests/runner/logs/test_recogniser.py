@@ -81,7 +81,12 @@ def test_no_line_takes_long_to_be_told(part):
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("a\nb\nc", ["a", "b", "c"]), ("/a,b\n/c", ["/a,b", "/c"]), ("a;b\nc;d;e\nf", ["a;b", "c;d;e", "f"])],
+    [
+        ("a\nb\nc", ["a", "b", "c"]),
+        ("/a,b\n/c", ["/a,b", "/c"]),
+        ("a;b\nc;d;e\nf", ["a;b", "c;d;e", "f"]),
+        ("a|1\nb|2", ["a|1", "b|2"]),
+    ],
 )
 def test_lines_without_blanks_are_keys(text, expected):
     assert keys(text) == expected
