@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from async_backfill.contracts import Scan, Source
 
 _PARQUET_NAME: Final = ".parquet"
-_LONGEST_ROW: Final = 1 << 26
+_LONGEST_ROW: Final = 1 << 24
 _SQLITE_FILE: Final = re.compile(
     r"(?P<scheme>sqlite(?:\+\w+)?:///)(?P<path>(?!:memory:|file:)[^?]+)(?P<query>\?.*)?", re.DOTALL
 )

@@ -71,7 +71,8 @@ class TableStart:
 
     def _fitting(self, row: str) -> str | None:
         """Return the first delimiter with which ``row`` has the columns that are wanted."""
-        for delimiter in WORDS if self._said is None else (self._said,):
+        known = "," if self._columns is not None and len(self._columns) == 1 else WORDS  # any other fits
+        for delimiter in known if self._said is None else (self._said,):
             if any(map(self._fits, cells_of([row], delimiter))):
                 return delimiter
         return None

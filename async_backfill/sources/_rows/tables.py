@@ -136,6 +136,8 @@ def _unpacked(path: AnyPath, content: bytes, packing: str) -> bytes:
     unpacked = bytearray()
     for start in range(0, len(content), _PIECE):
         for piece in unpacking.feed(content[start : start + _PIECE]):
+            if not unpacked:
+                refuse_binary(path, piece[:BINARY_SIZE])
             refuse_zeros(path, piece)
             unpacked += piece
             if len(unpacked) > MOST_UNPACKED:
