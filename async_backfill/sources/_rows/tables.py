@@ -160,10 +160,30 @@ class _Columns:
 
 def _table(path: AnyPath, content: bytes, columns: _Columns, rules: TableRules) -> dict[Any, Any]:
     text = text_of(path, content)
-    key, value, keys = columns.key, columns.value, columns.keys
-    is_typed, rows = _rows(path, text, columns.wanted, rules.columns)
+    key, value = columns.key, columns.value
     table: dict[Any, Any] = {}
-    lines: dict[Any, int] = {}
+    for line, name, row in _keyed(path, text, columns, rules):
+        if name in table:
+            if rules.duplicates == "refuse":
+                earlier = (at for at, other, _ in _keyed(path, text, columns, rules) if other == name)
+                raise repeated_key(path, line, name, next(earlier))
+            if rules.duplicates == "first":
+                continue
+            del table[name]  # the last row is where the key stands, as in a file that stays on disk
+        if value is not None:
+            table[name] = row[value]
+        else:
+            del row[key]
+            table[name] = row
+    return table
+
+
+def _keyed(
+    path: AnyPath, text: str, columns: _Columns, rules: TableRules
+) -> Iterator[tuple[int, Any, dict[str, Any]]]:
+    """Yield the line, the key and the columns of each row in ``text``."""
+    key, keys = columns.key, columns.keys
+    is_typed, rows = _rows(path, text, columns.wanted, rules.columns)
     for line, row in rows:
         said = row[key]
         keys = keys or KeyType.of_first(said)
@@ -173,19 +193,7 @@ def _table(path: AnyPath, content: bytes, columns: _Columns, rules: TableRules) 
             raise ScenarioError(
                 f"{path}:{line}: {shown(key)} is {shown(said)}, expected a key that is {expected}"
             )
-        if name in lines:
-            if rules.duplicates == "refuse":
-                raise repeated_key(path, line, name, lines[name])
-            if rules.duplicates == "first":
-                continue
-            del table[name]  # the last row is where the key stands, as in a file that stays on disk
-        lines[name] = line
-        if value is not None:
-            table[name] = row[value]
-        else:
-            del row[key]
-            table[name] = row
-    return table
+        yield line, name, row
 
 
 def _rows(
@@ -203,7 +211,9 @@ def _rows(
 def _csv_rows(
     path: AnyPath, text: str, wanted: Sequence[str], columns: Sequence[str] | None
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    lines = io.StringIO(text, newline="")
+    lines = io.TextIOWrapper(
+        io.BytesIO(text.encode()), "utf-8", newline=""
+    )  # a StringIO has 4 bytes a letter
     start = TableStart(wanted, columns)
     for above, first in enumerate(lines):  # noqa: B007 - it is the number of lines above the first row
         if (delimiter := start.delimiter(first)) is not None:
