@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cyclopts import App, CycloptsError, UnusedCliTokensError
 
+from async_backfill._commands.epilogue import EPILOGUE
 from async_backfill._commands.history import history
-from async_backfill._commands.replay import EPILOGUE, replay
+from async_backfill._commands.replay import replay
 from async_backfill._commands.several import repeated
 from async_backfill._commands.termination import interrupted_by_sigterm
 from async_backfill._commands.tune import tune
@@ -97,6 +98,8 @@ def _complaint(error: Exception) -> tuple[str, int]:
 def _app(program: str) -> App:
     app = App(
         name=program,
+        usage=f"Usage: {program} --input SCENARIO --output SUMMARY [OPTIONS]\n"
+        f"       {program} {'|'.join(command.__name__ for command in _SUBCOMMANDS)} --help\n",
         help_format="plaintext",
         help_epilogue=EPILOGUE,
         version=lambda: importlib.metadata.version("async-backfill"),

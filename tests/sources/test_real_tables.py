@@ -71,6 +71,7 @@ async def test_a_header_may_begin_with_the_sign_of_a_comment(path, content):
 
 async def test_a_delimiter_in_a_cell_does_not_hide_the_one_of_the_header(path):
     assert await by_both(path, "id;a,b;c\nx;1,2;3\n", key="id", value="c") == {"x": "3"}
+    assert await by_both(path, "id;a,b,d;c\nx;1,2;3\n", key="id", value="c") == {"x": "3"}
     assert await by_both(path, "id,a|b,c\nx,1|2,3\n", key="id", value="c") == {"x": "3"}
 
 
