@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import count, repeat
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from anyio import create_task_group, current_time, sleep_until
 from anyio.lowlevel import checkpoint
@@ -28,6 +28,22 @@ class LookupFailure:
     error: str
 
 
+class Watch(Protocol):
+    """Follows a replay; each of its lookups is told when it begins and when it ends."""
+
+    def begins(self, key: Any, /) -> str:
+        """Return a note on the lookup of ``key`` that begins now."""
+        ...
+
+    def ends(self, key: Any, note: str, outcome: object, /) -> None:
+        """Take the outcome of that lookup, with the note that `begins` returned."""
+        ...
+
+    def flushed(self) -> None:
+        """Hear that the cache was cleared."""
+        ...
+
+
 async def replay(  # noqa: PLR0913 - what a replay is told and tells, one by one
     cache: BackfillCache[Any, Any],
     lookups: Sequence[Any],
@@ -39,6 +55,7 @@ async def replay(  # noqa: PLR0913 - what a replay is told and tells, one by one
     arrivals: Iterable[float] | None = None,
     took: Callable[[float], object] | None = None,
     failed: Callable[[LoadError], object] = lambda _: None,
+    watch: Watch | None = None,
 ) -> list[object]:
     """Look up ``lookups`` in order, at most ``concurrency`` at once, and wait for all loads and backfills.
 
@@ -52,11 +69,14 @@ async def replay(  # noqa: PLR0913 - what a replay is told and tells, one by one
     :param took: a function that is called with the latency of each lookup in seconds, counted from its
         time in ``arrivals``, so that the wait for others counts too (decision 29 in notes.md).
     :param failed: a function that is called with the error of each lookup that failed.
+    :param watch: follows the replay, without a say in it.
     """
     outcomes: list[object] = [None] * len(lookups) if keep else []
     begins = repeat(None) if arrivals is None else map(current_time().__add__, arrivals)
     numbered = zip(count(), lookups, begins, strict=False)
-    look_up = _Lookup(failed) if took is None else _Stopwatch(took, failed)
+    look_up: _LooksUp = _Lookup(failed) if took is None else _Stopwatch(took, failed)
+    if watch is not None:
+        look_up = _Watched(look_up, watch)
 
     async def work() -> None:
         for number, key, arrival in numbered:
@@ -66,7 +86,7 @@ async def replay(  # noqa: PLR0913 - what a replay is told and tells, one by one
             if arrival is not None:
                 await sleep_until(arrival)
             if number + 1 == flush_at:
-                await cache.clear()
+                await _flush(cache, watch)
             outcome = await look_up(cache, key, arrival)
             if keep:
                 outcomes[number] = outcome
@@ -80,6 +100,18 @@ async def replay(  # noqa: PLR0913 - what a replay is told and tells, one by one
     await cache.settle()
     progress(len(lookups), len(lookups))
     return outcomes
+
+
+async def _flush(cache: BackfillCache[Any, Any], watch: Watch | None) -> None:
+    await cache.clear()
+    if watch is not None:
+        watch.flushed()
+
+
+class _LooksUp(Protocol):
+    async def __call__(
+        self, cache: BackfillCache[Any, Any], key: Any, arrival: float | None, /
+    ) -> object: ...
 
 
 class _Lookup:
@@ -107,4 +139,18 @@ class _Stopwatch(_Lookup):
         began = current_time() if arrival is None else arrival
         outcome = await super().__call__(cache, key, arrival)
         self._took(current_time() - began)
+        return outcome
+
+
+class _Watched:
+    """A lookup of which ``watch`` is told."""
+
+    def __init__(self, look_up: _LooksUp, watch: Watch) -> None:
+        self._look_up = look_up
+        self._watch = watch
+
+    async def __call__(self, cache: BackfillCache[Any, Any], key: Any, arrival: float | None) -> object:
+        note = self._watch.begins(key)
+        outcome = await self._look_up(cache, key, arrival)
+        self._watch.ends(key, note, outcome)
         return outcome

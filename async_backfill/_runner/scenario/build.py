@@ -31,12 +31,13 @@ from async_backfill.sources.mapping import MappingSource
 from async_backfill.sources.simulated import SimulatedSource
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from async_backfill._common.written_keys import KeyTypeName
     from async_backfill._runner.scenario.model import HeldSpec, Scenario, Settings
     from async_backfill.contracts import Clock, Journal
+    from async_backfill.events import Observer
 
 AnySource: TypeAlias = MappingSource[Any, Any] | SimulatedSource[Any, Any]
 T = TypeVar("T")
@@ -134,6 +135,7 @@ def make_cache(
     settings: Settings,
     *,
     journal: Journal[Any] | None = None,
+    observers: Iterable[Observer] = (),
     clock: Clock = time.monotonic,
     wall_clock: Clock = time.time,
 ) -> BackfillCache[Any, Any]:
@@ -142,6 +144,7 @@ def make_cache(
     With a concurrency of 1, a backfill runs inline, before the load of the key that started it.
 
     :param journal: the journal of hot keys.
+    :param observers: hear the events of the cache.
     :param clock: a function that returns seconds that never go back.
     :param wall_clock: a function that returns seconds since the epoch.
     :raises ConfigurationError: when a setting is not allowed.
@@ -165,6 +168,7 @@ def make_cache(
         backfill_batch=settings.backfill_batch,
         max_backfills=settings.max_backfills,
         journal=journal,
+        observers=observers,
         # One backfill is one source call, so that source_calls counts decisions.
         load=LoadPolicy(max_batch=max(_LEAST_LOAD_BATCH, settings.backfill_batch)),
         backfill=BackfillPolicy(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeAlias
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 
@@ -10,6 +11,9 @@ from async_backfill._common.written_keys import KeyTypeName  # noqa: TC001 - msg
 from async_backfill._runner.logs.recogniser import FormatName  # noqa: TC001 - as above
 from async_backfill.policies import SelectionName  # noqa: TC001 - as above
 from async_backfill.stores._eviction.orders import Eviction  # noqa: TC001 - as above
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _OF_THE_SOURCE: Final = frozenset({"latency", "key_latency", "jitter", "error_rate", "seed", "keys"})
 
@@ -193,3 +197,20 @@ def name_in_scenario(setting: str) -> str:
     if setting in _OF_THE_SOURCE:
         return f"source.{setting}"
     return "backfill_evicts" if setting == "evicts" else setting
+
+
+def kind_of(spec: SourceSpec) -> str:
+    """Return the kind of ``spec``, as a scenario names it."""
+    return _KINDS[type(spec)]
+
+
+_KINDS: Final[Mapping[type, str]] = MappingProxyType(
+    {
+        MappingSpec: "mapping",
+        TableSpec: "table",
+        SimulatedSpec: "simulated",
+        FileSpec: "file",
+        SQLSpec: "sql",
+        HTTPSpec: "http",
+    }
+)
