@@ -97,6 +97,9 @@ class Overrides:
     capacity: Annotated[int | Literal["none"] | None, _WholeOrNone] = None
     """Largest number of keys in the cache [none: no limit]."""
 
+    capacity_bytes: Annotated[int | Literal["none"] | None, _WholeOrNone] = None
+    """Largest total size of the objects in the cache, for a trace that has sizes [none: no limit]."""
+
     window: Annotated[int | None, _Whole] = None
     """Number of latest lookups over which the share of misses is measured [1000]."""
 
@@ -189,7 +192,7 @@ class ReplayCommand:
             print(self.written, file=sys.stderr)
         else:
             for taken_for in report.taken_for:
-                print(one_line(f"lookups: {taken_for}"))
+                print(one_line(taken_for))
             print_table(report.summary, sys.stdout)
             for cause, count in report.causes:
                 print(one_line(f"failed: {count:,} times {cause}"))

@@ -19,6 +19,8 @@ class Facts:
         the scenario, and the kind of its source.
     ``timed``
         whether the times of ``course`` are virtual, so that they are the same on each run.
+    ``taken_for``
+        lines about what each file was taken for.
     ``failures``
         the most frequent causes of failed lookups, with their counts.
     """

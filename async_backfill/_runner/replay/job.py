@@ -34,7 +34,7 @@ class Report:
     ``causes``
         the most frequent ones, each with the number of its lookups.
     ``taken_for``
-        what each file of lookups was taken for.
+        lines about what each file was taken for, and what was read into memory.
     """
 
     summary: dict[str, Any]
@@ -104,7 +104,7 @@ async def _replay(
             cache.stats,
             cache.audit_log,
             settings,
-            results=list(zip(lookups, outcomes, strict=True)) if prepared.keep else None,
+            results=list(zip(lookups.keys, outcomes, strict=True)) if prepared.keep else None,
             virtual=None if latencies is None else VirtualTime(seconds=seconds, latencies=latencies),
             hidden=prepared.hidden,
         )

@@ -13,7 +13,7 @@ from async_backfill.errors import LoadError
 from async_backfill.outcomes import ABSENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from async_backfill._cache import BackfillCache
 
@@ -46,7 +46,7 @@ class Watch(Protocol):
 
 async def replay(  # noqa: PLR0913 - what a replay is told and tells, one by one
     cache: BackfillCache[Any, Any],
-    lookups: Sequence[Any],
+    lookups: Keys,
     *,
     concurrency: int,
     keep: bool,
@@ -106,6 +106,14 @@ async def _flush(cache: BackfillCache[Any, Any], watch: Watch | None) -> None:
     await cache.clear()
     if watch is not None:
         watch.flushed()
+
+
+class Keys(Protocol):
+    """The keys to look up, in order; a trace follows how its objects change while it is iterated over."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
 
 
 class _LooksUp(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,10 +15,11 @@ from async_backfill._runner.replay.arrivals import arrival_times
 from async_backfill._runner.replay.course import Course
 from async_backfill._runner.replay.failures import Failures
 from async_backfill._runner.replay.held_journal import HeldJournal
-from async_backfill._runner.scenario.build import files_of, load_lookups, make_cache
+from async_backfill._runner.scenario.build import files_of, make_cache
 from async_backfill._runner.scenario.decode import decode
 from async_backfill._runner.scenario.document import parse
 from async_backfill._runner.scenario.first_answer import SourceFailedError
+from async_backfill._runner.scenario.loading import load_lookups, with_entries
 from async_backfill._runner.scenario.model import kind_of, name_in_scenario
 from async_backfill._runner.scenario.opening import open_scenario
 from async_backfill.backfill.journal_file import JournalFile
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from async_backfill._cache import BackfillCache
     from async_backfill._runner.scenario.environment import Secrets
     from async_backfill._runner.scenario.model import Settings
+    from async_backfill._runner.scenario.requests import Requests
     from async_backfill.contracts import Clock
 
 _MOST_TEXT: Final = 1 << 26
@@ -74,7 +76,7 @@ class Prepared:
 
     job: Job
     cache: BackfillCache[Any, Any]
-    lookups: Sequence[Any]
+    lookups: Requests
     arrivals: Iterator[float] | None
     settings: Settings
     keep: bool
@@ -107,12 +109,18 @@ async def prepare(
     taken_for: list[str] = []
     clocks = {} if virtual_clock is None else {"clock": virtual_clock, "wall_clock": virtual_clock}
     try:
-        live, key_type = await open_scenario(scenario, folder, resources, secrets)
+        scenario = await with_entries(scenario, folder)
+        live, key_type = await open_scenario(scenario, folder, resources, secrets, told=taken_for.append)
         arrivals = arrival_times(settings.lookups_per_second, seed=settings.arrival_seed)
         lookups = await load_lookups(scenario, folder, key_type, taken_for=taken_for.append)
-        course = None if job.report is None else Course(len(lookups), expires=settings.ttl is not None)
+        if virtual_clock is None:  # in real time a trace would take as long as it took
+            lookups = replace(lookups, times=None, ttls=None)
+        elif arrivals is None and lookups.times is not None:
+            arrivals = iter(lookups.times)
+        expires = settings.ttl is not None or lookups.ttls is not None
+        course = None if job.report is None else Course(len(lookups), expires=expires)
         observers = () if course is None else (course,)
-        cache = make_cache(live, settings, journal=held, observers=observers, **clocks)
+        cache = make_cache(live, settings, journal=held, observers=observers, requests=lookups, **clocks)
     except ConfigurationError as error:
         raise ScenarioError(f"{_place_of(error.setting, job)}: {error.problem}") from error
     except (ScenarioError, SourceFailedError) as error:

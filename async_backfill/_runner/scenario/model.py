@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -23,6 +23,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     Times are in seconds.
 
+    ``capacity_bytes``
+        the largest total size of the objects in the cache; needs lookups with sizes.
     ``flush_at``
         the number of the lookup, from 1, before which the cache is cleared, as by a restart.
     ``lookups_per_second``
@@ -52,6 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ttl_seed: int = 0
     stale_for: float = 0.0
     absent_ttl: float | None = None
+    capacity_bytes: int | None = None
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +84,7 @@ class SimulatedSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A simulated source with latency and errors; exactly one of the last three fields gives its entries.
 
     Times are in seconds. ``keys`` generates that number of entries: ``key_0`` to ``key_{N-1}``, each with its
-    number as the value.
+    number as the value. ``"lookups"`` makes a source of the keys that are looked up, and of no others.
     """
 
     latency: float = 0.0
@@ -91,16 +94,21 @@ class SimulatedSpec(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     entries: dict[str, Any] | None = None
     table: Table | None = None
-    keys: int | None = None
+    keys: int | Literal["lookups"] | None = None
 
 
 class KeyFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file of lookups: one key a line, or a log; what is not said is recognised by its first lines.
+    """A file of lookups: one key a line, a log or a trace; what is not said is recognised by its first lines.
 
     ``format``, ``column``, ``field``, ``pattern``
         where the keys are, as in `async_backfill._runner.logs.recogniser.KeyPlace`.
     ``method``, ``status``
         which requests of a log count, such as ``GET`` and ``2xx``; an empty list is all.
+    ``time``, ``size``, ``ttl``
+        the columns of a table that say when a lookup came, in seconds, how large its object is, in bytes, and
+        for how many seconds it is good.
+    ``start``, ``until``
+        the seconds after the first lookup between which lookups count; ``start`` is written ``from``.
     """
 
     file: str
@@ -110,6 +118,11 @@ class KeyFile(msgspec.Struct, frozen=True, kw_only=True):
     pattern: str | None = None
     method: list[str] = []
     status: list[str] = []
+    time: str | None = None
+    size: str | None = None
+    ttl: str | None = None
+    start: float | None = msgspec.field(name="from", default=None)
+    until: float | None = None
 
 
 class ZipfSpec(msgspec.Struct, frozen=True, kw_only=True):

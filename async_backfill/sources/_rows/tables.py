@@ -40,6 +40,14 @@ async def read_text(path: AnyPath) -> str:
     return await to_thread.run_sync(text_of, path, await _read_bytes(path))
 
 
+async def read_content(path: AnyPath) -> bytes:
+    """Return the content of a file of any kind, unpacked when it is gzip.
+
+    :raises ScenarioError: when it cannot be read or unpacked, or unpacks to more than 256 MiB.
+    """
+    return await to_thread.run_sync(_content_of, path, await _read_bytes(path))
+
+
 async def read_keys(path: AnyPath) -> list[str]:
     """Return the keys of a file with one key a line, in the order of the file, repeats included.
 
@@ -97,17 +105,22 @@ def refusal(path: AnyPath, error: OSError | ValueError) -> ScenarioError:
 
 def text_of(path: AnyPath, content: bytes) -> str:
     """Return the text in ``content``, which was read from ``path``; raises as `read_text`."""
-    if content.startswith(GZIP_MAGIC):
-        try:
-            content = _unpacked(path, content)
-        except (OSError, EOFError, zlib.error) as error:
-            raise ScenarioError(f"{path}: the gzip data is cut off or damaged: {error}") from error
+    content = _content_of(path, content)
     try:
         return content.decode("utf-8").removeprefix(BOM)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         wrong = content[error.start]
         raise ScenarioError(f"{path}:{line}: not UTF-8 text: byte {error.start} is 0x{wrong:02x}") from error
+
+
+def _content_of(path: AnyPath, content: bytes) -> bytes:
+    if not content.startswith(GZIP_MAGIC):
+        return content
+    try:
+        return _unpacked(path, content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ScenarioError(f"{path}: the gzip data is cut off or damaged: {error}") from error
 
 
 def _unpacked(path: AnyPath, content: bytes) -> bytes:
