@@ -39,7 +39,7 @@ capacity  eviction  miss threshold  backfill batch  selection  successors  max b
        3  fifo                 0.4              10     source           0           none        3             5          4     5    28.57%
     none  fifo                 0.4              10     source           0           none        5             4          5     4    42.86%
     none  fifo                 0.4               3     source           0           none        5             5          5     5    42.86%
-last line: the scenario's own settings; 43 settings tried on 7 lookups of 6 keys
+last line: the scenario's own settings; 46 settings tried on 7 lookups of 6 keys
 cost: source calls, and one more for each 100 keys read
 """
 

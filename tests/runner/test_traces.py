@@ -108,7 +108,7 @@ def test_an_object_that_is_larger_than_the_cache_is_not_kept():
 
 
 def test_a_key_weighs_what_its_latest_request_says():
-    Path("grows.csv").write_text("time,key,size\n0,a,10\n1,a,10\n2,b,90\n3,a,95\n4,c,95\n5,a,95\n")
+    Path("grows.csv").write_text("time,key,size\n0,a,10\n1,a,10\n2,b,90\n3,a,95\n4,c,50\n5,a,95\n")
     summary = replayed("grows.csv", settings={"capacity_bytes": 100})
     # a weighs 10 beside b's 90; c pushes both out; a is loaded anew, with 95.
     assert (summary["hits"], summary["evictions"], summary["cache_size"]) == (2, 3, 1)
