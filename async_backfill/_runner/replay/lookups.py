@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from async_backfill._cache import BackfillCache
 
 _STRIDE: Final = 2000
-"""The number of lookups between two progress reports, which are also when Ctrl-C is noticed."""
+"""The number of lookups after which others have a turn, and Ctrl-C is noticed."""
+
+_REPORTS: Final = 100
+"""The least number of progress reports, unless there are fewer lookups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +77,16 @@ async def replay(  # noqa: PLR0913 - what a replay is told and tells, one by one
     outcomes: list[object] = [None] * len(lookups) if keep else []
     begins = repeat(None) if arrivals is None else map(current_time().__add__, arrivals)
     numbered = zip(count(), lookups, begins, strict=False)
-    look_up: _LooksUp = _Lookup(failed) if took is None else _Stopwatch(took, failed)
-    if watch is not None:
-        look_up = _Watched(look_up, watch)
+    look_up = _lookup_of(took, failed, watch)
+
+    stride = _stride_of(len(lookups))
 
     async def work() -> None:
         for number, key, arrival in numbered:
-            if not number % _STRIDE:
+            if not number % stride:
                 progress(number, len(lookups))
-                await checkpoint()
+                if not number % _STRIDE:
+                    await checkpoint()
             if arrival is not None:
                 await sleep_until(arrival)
             if number + 1 == flush_at:
@@ -100,6 +104,21 @@ async def replay(  # noqa: PLR0913 - what a replay is told and tells, one by one
     await cache.settle()
     progress(len(lookups), len(lookups))
     return outcomes
+
+
+def _lookup_of(
+    took: Callable[[float], object] | None, failed: Callable[[LoadError], object], watch: Watch | None
+) -> _LooksUp:
+    look_up: _LooksUp = _Lookup(failed) if took is None else _Stopwatch(took, failed)
+    return look_up if watch is None else _Watched(look_up, watch)
+
+
+def _stride_of(lookups: int) -> int:
+    """Return the number of lookups between two progress reports.
+
+    It divides the longest, so that others have their turns at the same lookups for any number of them.
+    """
+    return max(each for each in (1, 10, 100, _STRIDE) if each == 1 or each * _REPORTS <= lookups)
 
 
 async def _flush(cache: BackfillCache[Any, Any], watch: Watch | None) -> None:
