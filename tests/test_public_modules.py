@@ -94,8 +94,6 @@ async_backfill.sources.sql
   QueryError SQLSource StatementSource open_database
 async_backfill.sources.typed
   TypedKey TypedScan TypedSource
-async_backfill.sources.zstd
-  unpack_zstd
 async_backfill.stats
   FarStats Stats
 async_backfill.stores

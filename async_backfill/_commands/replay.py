@@ -12,7 +12,8 @@ from cyclopts import Group, Parameter
 from async_backfill._commands.integers import integer, integer_or_none
 from async_backfill._runner.display import ProgressBar, print_table
 from async_backfill._runner.output import STANDARD_OUTPUT
-from async_backfill._runner.replay.job import Job, run, run_in_virtual_time
+from async_backfill._runner.replay.job import run, run_in_virtual_time
+from async_backfill._runner.replay.preparing import Job
 from async_backfill._runner.wording import one_line
 from async_backfill.policies import SelectionName  # noqa: TC001 - cyclopts reads the annotation
 from async_backfill.stores._eviction.orders import Eviction  # noqa: TC001 - cyclopts reads the annotation
@@ -21,58 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from async_backfill._runner.replay.job import Report
-
-EPILOGUE: Final = """\
-Example: the five products and seven lookups that come with the project.
-
-    python -m async_backfill --input data/sample_input.txt \\
-        --output data/output_summary.json
-
-The command async-backfill is the same program as python -m async_backfill.
-
-A scenario is a JSON object, or TOML with the same names. This one is complete:
-
-    {"source": {"a": 1, "b": 2}, "lookups": ["a", "c", "a"]}
-
-A source may also be a table (CSV or JSON lines, plain or gzip) or simulated:
-
-    "source": {"kind": "table", "file": "rows.csv.gz", "key": "id"}
-    "source": {"kind": "simulated", "keys": 1000, "latency": 0.02}
-
-Or outside of this process: a file that is not read into memory, a database, a
-service. A far tier (L2) in Redis may stand before any of them. Secrets are
-variables of the environment:
-
-    "source": {"kind": "file", "file": "rows.parquet", "key": "id"}
-    "source": {"kind": "sql", "url": "postgresql://app:${PGPASSWORD}@db/shop",
-               "table": "products", "key": "id", "value": "name"}
-    "source": {"kind": "http", "url": "https://host/items/{key}"}
-    "store": {"kind": "redis", "url": "redis://host", "namespace": "shop"}
-
-The lookups may be a file with one key a line, plain or gzip:
-
-    "lookups": {"file": "keys.gz"}
-
-Or generated, with few keys asked for often (Zipf's law, from a seed):
-
-    "lookups": {"kind": "zipf", "count": 9000, "keys": 1000,
-                "exponent": 0.9, "seed": 1}
-
-File names are relative to the folder of the scenario. Every setting above can be
-in the scenario, written with underscores: "max_backfills": 3.
-
-Keys have the type of the source's key column (text, whole number, UUID, date,
-decimal), and lookups are read as that type. Where a file cannot tell, as in CSV,
-"key_type" says it:
-
-    "source": {"kind": "file", "file": "rows.csv", "key": "id", "key_type": "int"}
-
-Exit codes: 0 the summary is written; 1 the run failed, such as a full disk or a
-source that does not answer; 2 the input or the command is wrong; 130 interrupted,
-143 terminated.
-Unless it is 0 nothing was written.
-An error is one line on standard error.
-"""
 
 _SETTINGS: Final = Group("Settings, instead of those in the scenario", sort_key=2)
 _Setting: Final = Parameter(group=_SETTINGS, show_default=False, negative=())
@@ -95,6 +44,9 @@ class Overrides:
 
     capacity: Annotated[int | Literal["none"] | None, _WholeOrNone] = None
     """Largest number of keys in the cache [none: no limit]."""
+
+    capacity_bytes: Annotated[int | Literal["none"] | None, _WholeOrNone] = None
+    """Largest total size of the objects in the cache, for a trace that has sizes [none: no limit]."""
 
     window: Annotated[int | None, _Whole] = None
     """Number of latest lookups over which the share of misses is measured [1000]."""
@@ -165,8 +117,9 @@ class ReplayCommand:
 
     @property
     def written(self) -> str:
-        """One line about the summary file."""
-        return "" if self.job.output == STANDARD_OUTPUT else one_line(f"{self.job.output} written")
+        """One line about the written files."""
+        paths = [path for path in (self.job.output, self.job.report) if path not in {None, STANDARD_OUTPUT}]
+        return one_line(f"{' and '.join(map(str, paths))} written") if paths else ""
 
     def progress_bar(self) -> ProgressBar:
         """Return a bar that counts lookups."""
@@ -187,7 +140,7 @@ class ReplayCommand:
             print(self.written, file=sys.stderr)
         else:
             for taken_for in report.taken_for:
-                print(one_line(f"lookups: {taken_for}"))
+                print(one_line(taken_for))
             print_table(report.summary, sys.stdout)
             for cause, count in report.causes:
                 print(one_line(f"failed: {count:,} times {cause}"))
@@ -203,6 +156,7 @@ def replay(  # noqa: PLR0913 - each is an option
     format: Literal["table", "json"] = "table",  # noqa: A002 - as above
     quiet: Annotated[bool, Parameter(negative=())] = False,
     results_limit: Annotated[int, Parameter(converter=integer)] = 1000,
+    report: str | None = None,
     journal: str | None = None,
     virtual_time: Annotated[bool, Parameter(negative=())] = False,
     max_failed: float = 0.5,
@@ -225,6 +179,9 @@ def replay(  # noqa: PLR0913 - each is an option
         Print errors only.
     results_limit:
         Largest number of lookups for which the summary lists each result.
+    report:
+        A page for the browser, HTML: hit rate over time, misses by cause, backfills and their cost;
+        needs the extra "report".
     journal:
         A file of hot keys, for selection history: read before the replay, written after it.
     virtual_time:
@@ -239,6 +196,7 @@ def replay(  # noqa: PLR0913 - each is an option
         overrides=given,
         results_limit=results_limit,
         journal=journal,
+        report=report,
         max_failed=max_failed,
     )
     return ReplayCommand(job=job, output_format=format, silent=quiet, virtual_time=virtual_time)

@@ -90,8 +90,9 @@ def encode(heats: Heats[Any], keys: JournalKeys) -> bytes:
         "left_out": len(heats.keys) - len(kept),
         "hit_rate": _checked(heats.hit_rate),
     }
-    lines = [b"%b\t%b\n" % (repr(float(heat)).encode(), text) for heat, text in _hottest_first(kept)]
-    body = b"".join((f"{json.dumps(facts)}\n".encode(), *lines))
+    body = bytearray(f"{json.dumps(facts)}\n".encode())
+    for heat, text in _hottest_first(kept):
+        body += b"%b\t%b\n" % (repr(float(heat)).encode(), text)
     return b"%sversion %d blake2b %s\n%s" % (_MAGIC, _VERSION, _checksum(body), body)
 
 
@@ -112,8 +113,12 @@ def _checked(hit_rate: float | None) -> float | None:
     return hit_rate
 
 
-def _checksum(body: bytes) -> bytes:
+def _checksum(body: bytes | bytearray) -> bytes:
     return hashlib.blake2b(body, digest_size=32).hexdigest().encode()
+
+
+NOT_A_JOURNAL: Final = "is not a hot-key journal"
+"""The error for a file that something else has written."""
 
 
 def decode(content: bytes, keys: JournalKeys) -> Heats[Any]:
@@ -124,7 +129,7 @@ def decode(content: bytes, keys: JournalKeys) -> Heats[Any]:
     if not content:
         raise ValueError("is empty, expected a hot-key journal")
     if not content.startswith(_MAGIC):
-        raise ValueError("is not a hot-key journal")
+        raise ValueError(NOT_A_JOURNAL)
     first = _FIRST_LINE.match(content, len(_MAGIC))
     if first is None:
         raise ValueError("is damaged: its first line is not complete")

@@ -18,9 +18,9 @@ from async_backfill.sources._rows.content import ChangedError, Identity
 from async_backfill.sources._rows.cursors import cursor_at
 from async_backfill.sources._rows.key_index import KeyIndex
 from async_backfill.sources._rows.left_reads import check_left
+from async_backfill.sources._rows.reading import refusal
 from async_backfill.sources._rows.row_parts import Columns, KeyType, RowValue
 from async_backfill.sources._rows.rows import check_header, shown
-from async_backfill.sources._rows.tables import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

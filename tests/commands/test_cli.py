@@ -13,7 +13,8 @@ import pytest
 
 from async_backfill.__main__ import run
 from async_backfill._commands.cli import main
-from async_backfill._runner.scenario.model import Settings
+from async_backfill._runner import display
+from async_backfill._runner.scenario.model import Settings, SimulatedSpec, StoreSpec, Table
 from tests.command_line import ROOT, scenario, work_in
 
 
@@ -69,6 +70,7 @@ def test_a_long_replay_shows_its_progress_on_a_terminal_unless_it_is_to_be_quiet
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(display, "_LONG", 0.0)
     Path("in.json").write_text(scenario(lookups=["a"] * 20_000), "utf-8")
     assert main(["--input", "in.json", "--output", "out.json", *options]) == 0
     assert ("replaying" in terminal.getvalue()) == shown
@@ -101,7 +103,7 @@ def test_every_setting_can_be_given_and_wins_over_the_file():
         "stale_for": 5.5,
         "absent_ttl": 6.5,
     }
-    assert set(given) == set(Settings.__struct_fields__)
+    assert {*given, "capacity_bytes"} == set(Settings.__struct_fields__)  # it needs a trace with sizes
     Path("in.json").write_text(scenario(miss_threshold=0.75, capacity=3, backfill_evicts=False), "utf-8")
     options = [
         f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}")
@@ -210,3 +212,21 @@ def test_what_a_terminal_would_obey_is_escaped_in_the_summary_and_comes_back(cap
     assert all(letter.isprintable() or letter == "\n" for letter in printed.decode())
     assert [result["key"] for result in json.loads(printed)["lookup_results"]] == keys
     assert "ä☃" in printed.decode()
+
+
+def test_the_help_begins_with_the_main_job(capsys):
+    main(["--help"])
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first == "Usage: python -m async_backfill --input SCENARIO --output SUMMARY [OPTIONS]"
+
+
+def test_the_help_names_every_field_of_a_source_a_store_and_the_figures(capsys):
+    main(["--help"])
+    printed = " ".join(capsys.readouterr().out.split())
+    fields = {*Table.__struct_fields__, *SimulatedSpec.__struct_fields__, *StoreSpec.__struct_fields__}
+    for name in fields:
+        assert f'"{name}"' in printed
+    for figure in ("hit (", "miss", "absent", "failed", "skipped", "denied", "eviction", "Source calls"):
+        assert figure in printed
+    for words in ("left out, the value is an object", "is read into memory", "stays on disk"):
+        assert words in printed

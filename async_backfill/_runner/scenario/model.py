@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeAlias
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import msgspec
 
 from async_backfill._common.written_keys import KeyTypeName  # noqa: TC001 - msgspec reads the annotations
 from async_backfill._runner.logs.recogniser import FormatName  # noqa: TC001 - as above
 from async_backfill.policies import SelectionName  # noqa: TC001 - as above
+from async_backfill.sources._rows.tables import Duplicates  # noqa: TC001 - as above
 from async_backfill.stores._eviction.orders import Eviction  # noqa: TC001 - as above
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _OF_THE_SOURCE: Final = frozenset({"latency", "key_latency", "jitter", "error_rate", "seed", "keys"})
 
@@ -19,6 +24,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     Times are in seconds.
 
+    ``capacity_bytes``
+        the largest total size of the objects in the cache; needs lookups with sizes.
     ``flush_at``
         the number of the lookup, from 1, before which the cache is cleared, as by a restart.
     ``lookups_per_second``
@@ -48,19 +55,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ttl_seed: int = 0
     stale_for: float = 0.0
     absent_ttl: float | None = None
+    capacity_bytes: int | None = None
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """A CSV or JSON-lines file with its key column and its value column (``None``: all others).
+    """A file of CSV or JSON with its key column and its value column (``None``: all others).
 
     ``key_type``
         the type of the keys, and so of the lookups; ``None`` is that of the first row's key.
+    ``columns``
+        the names of the columns of a CSV file without a header.
+    ``duplicates``
+        which row of a key that appears twice is kept; ``refuse`` refuses the file.
     """
 
     file: str
     key: str
     value: str | None = None
     key_type: KeyTypeName | None = None
+    columns: list[str] | None = None
+    duplicates: Duplicates = "refuse"
 
 
 class MappingSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +91,7 @@ class SimulatedSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A simulated source with latency and errors; exactly one of the last three fields gives its entries.
 
     Times are in seconds. ``keys`` generates that number of entries: ``key_0`` to ``key_{N-1}``, each with its
-    number as the value.
+    number as the value. ``"lookups"`` makes a source of the keys that are looked up, and of no others.
     """
 
     latency: float = 0.0
@@ -87,16 +101,21 @@ class SimulatedSpec(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     entries: dict[str, Any] | None = None
     table: Table | None = None
-    keys: int | None = None
+    keys: int | Literal["lookups"] | None = None
 
 
 class KeyFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file of lookups: one key a line, or a log; what is not said is recognised by its first lines.
+    """A file of lookups: one key a line, a log or a trace; what is not said is recognised by its first lines.
 
     ``format``, ``column``, ``field``, ``pattern``
         where the keys are, as in `async_backfill._runner.logs.recogniser.KeyPlace`.
     ``method``, ``status``
         which requests of a log count, such as ``GET`` and ``2xx``; an empty list is all.
+    ``time``, ``size``, ``ttl``
+        the columns of a table that say when a lookup came, in seconds, how large its object is, in bytes, and
+        for how many seconds it is good.
+    ``start``, ``until``
+        the seconds after the first lookup between which lookups count; ``start`` is written ``from``.
     """
 
     file: str
@@ -106,6 +125,11 @@ class KeyFile(msgspec.Struct, frozen=True, kw_only=True):
     pattern: str | None = None
     method: list[str] = []
     status: list[str] = []
+    time: str | None = None
+    size: str | None = None
+    ttl: str | None = None
+    start: float | None = msgspec.field(name="from", default=None)
+    until: float | None = None
 
 
 class ZipfSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,15 +146,14 @@ class ZipfSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FileSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A source that reads a file from disk, through an index; ``value`` and ``key_type`` as in `Table`.
-
-    A name that ends in ``.parquet`` is a Parquet file, one that ends in ``.zst`` is packed with zstd.
-    """
+    """A source that reads a file from disk, through an index; the fields are those of `Table`."""
 
     file: str
     key: str
     value: str | None = None
     key_type: KeyTypeName | None = None
+    columns: list[str] | None = None
+    duplicates: Duplicates = "refuse"
 
 
 class SQLSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,3 +216,20 @@ def name_in_scenario(setting: str) -> str:
     if setting in _OF_THE_SOURCE:
         return f"source.{setting}"
     return "backfill_evicts" if setting == "evicts" else setting
+
+
+def kind_of(spec: SourceSpec) -> str:
+    """Return the kind of ``spec``, as a scenario names it."""
+    return _KINDS[type(spec)]
+
+
+_KINDS: Final[Mapping[type, str]] = MappingProxyType(
+    {
+        MappingSpec: "mapping",
+        TableSpec: "table",
+        SimulatedSpec: "simulated",
+        FileSpec: "file",
+        SQLSpec: "sql",
+        HTTPSpec: "http",
+    }
+)

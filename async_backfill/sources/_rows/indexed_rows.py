@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Generic, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Generic, cast
 
 from async_backfill.contracts import K, Page, V
 from async_backfill.errors import ScenarioError
@@ -16,10 +16,10 @@ from async_backfill.sources._rows.content import ChangedError, Identity, open_co
 from async_backfill.sources._rows.cursors import cursor_at
 from async_backfill.sources._rows.key_index import KeyIndex
 from async_backfill.sources._rows.left_reads import check_left
+from async_backfill.sources._rows.reading import refusal
 from async_backfill.sources._rows.row_parts import KeyType
 from async_backfill.sources._rows.row_reader import row_reader
 from async_backfill.sources._rows.rows import line_ends, repeated_key, shown
-from async_backfill.sources._rows.tables import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Hashable, Iterator, Sequence
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from async_backfill.sources._rows.row_parts import RowValue
     from async_backfill.sources._rows.row_reader import Row, RowReader
     from async_backfill.sources._rows.rows import AnyPath
-
-Duplicates: TypeAlias = Literal["refuse", "first", "last"]
+    from async_backfill.sources._rows.tables import Duplicates
 
 _ROWS_BETWEEN_CHECKS: Final = 10_000
 _LARGEST_PAGE: Final = 1 << 24  # bytes of the file
@@ -45,6 +44,7 @@ class RowRules(Generic[V]):
     keys: KeyType | None
     values: RowValue[V]
     duplicates: Duplicates
+    columns: Sequence[str] | None
     unpack: Unpack | None
     max_line: int
     max_unpacked: int
@@ -80,7 +80,9 @@ class IndexedRows(Generic[K, V]):
         )
         try:
             with self._content.reading() as file:
-                self._reader: RowReader = row_reader(path, file, rules.values.wanted, rules.max_line)
+                self._reader: RowReader = row_reader(
+                    path, file, rules.values.wanted, rules.max_line, rules.columns
+                )
                 self._end = self._find_rows(file)
             self.identity.check(path)
         except ChangedError as changed:

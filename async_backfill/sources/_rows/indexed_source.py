@@ -14,7 +14,7 @@ from async_backfill.errors import ConfigurationError, LoadError, ScenarioError
 from async_backfill.sources._rows.content import ChangedError
 from async_backfill.sources._rows.cursors import cursor_at, position_of
 from async_backfill.sources._rows.left_reads import LeftReads
-from async_backfill.sources._rows.tables import refusal
+from async_backfill.sources._rows.reading import refusal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
