@@ -37,7 +37,8 @@ async_backfill.backfill.trigger
 async_backfill.contracts
   AccessCheck Answers Approval AuditSink BoundedStore CallLimits Clock EvictionOrder ExclusiveJournal FarCopy
   FarStore GuardedStore Heats Invalidations Journal K K_co Kept KeyType Leases LimitedSource NeedsAsyncio
-  OrderState Page Permits Room Scan Sealing Seconds Selection Source Spawn Store Trigger V V_co V_contra ValueCodec
+  OrderState Page Permits Room Scan Sealing Seconds Selection Source Spawn Store Trigger V V_co V_contra
+  ValueCodec
 async_backfill.errors
   AsyncBackfillError CacheClosedError CircuitOpenError ConfigurationError JournalError
   KeyNotFoundError KeyRefusedError LoadCycleError LoadError LoadTimeoutError MissingExtraError
@@ -98,6 +99,8 @@ async_backfill.sources.zstd
 async_backfill.stats
   FarStats Stats
 async_backfill.stores
+async_backfill.stores.codecs
+  FunctionCodec PydanticCodec Zstd
 async_backfill.stores.memory
   MemoryStore
 async_backfill.stores.weighed

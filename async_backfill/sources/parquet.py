@@ -10,6 +10,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final, Generic, cast
 
 from async_backfill._common.extras import needed_by
+from async_backfill._common.left_reads import check_left
 from async_backfill._common.loose_types import K, V
 from async_backfill._common.validation import whole
 from async_backfill.contracts import Page
@@ -17,7 +18,6 @@ from async_backfill.errors import ScenarioError
 from async_backfill.sources._rows.content import ChangedError, Identity
 from async_backfill.sources._rows.indexed_source import IndexedSource, OnChange
 from async_backfill.sources._rows.key_index import KeyIndex
-from async_backfill.sources._rows.left_reads import check_left
 from async_backfill.sources._rows.row_parts import Columns, KeyType, RowValue
 from async_backfill.sources._rows.rows import check_header, shown
 from async_backfill.sources._rows.tables import refusal

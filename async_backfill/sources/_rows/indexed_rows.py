@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Generic, Literal, TypeAlias, cast
 
+from async_backfill._common.left_reads import check_left
 from async_backfill.contracts import K, Page, V
 from async_backfill.errors import ScenarioError
 from async_backfill.sources._rows.content import ChangedError, Identity, open_content, read_spans
 from async_backfill.sources._rows.key_index import KeyIndex
-from async_backfill.sources._rows.left_reads import check_left
 from async_backfill.sources._rows.row_parts import KeyType
 from async_backfill.sources._rows.row_reader import row_reader
 from async_backfill.sources._rows.rows import repeated_key, shown

@@ -14,9 +14,9 @@ from async_backfill._common.each_process import EachProcess
 from async_backfill.errors import LoadError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
 
-    from async_backfill.sources._rows.rows import AnyPath
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ class LeftReads:
     # A thread of its own, not one of anyio's, which the interpreter waits for when it ends: on asyncio a
     # read that never ends kept a process that could only be killed.
 
-    def __init__(self, path: AnyPath) -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = path
         self._lock = EachProcess(Lock)  # another thread may hold it at a fork
         self._left = 0
