@@ -106,9 +106,9 @@ async_backfill.stores.memory
 async_backfill.stores.weighed
   WeighedStore
 async_backfill.testing
-  FarStoreContract GatedSource InvalidationsContract KeysetScanContract LeasesContract ManualClock
-  MemoryFarStore MemoryPermits NetworkLink PartialFailureContract PermitsContract ScanContract
-  SealingContract SourceContract StoreContract
+  FarStoreContract GatedSource GuardedLeasesContract GuardedStoreContract InvalidationsContract
+  KeysetScanContract LeasesContract ManualClock MemoryFarStore MemoryPermits NetworkLink
+  PartialFailureContract PermitsContract ScanContract SealingContract SourceContract StoreContract
 async_backfill.warming
   CopyError CopyProgress copy_rows
 """

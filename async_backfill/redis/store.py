@@ -108,14 +108,15 @@ class RedisStore(NeedsAsyncio, Sealing[K, V], AccessCheck, Generic[K, V]):
         """
         return MappingProxyType(self.keyspace.refused)
 
-    def seal(self, items: Mapping[K, V], /) -> Mapping[K, V | Sealed]:
-        """Return ``items`` encoded, for `set_many` here and in `RedisLeases`.
+    def seal(self, items: Mapping[K, V], /, *, read_at: float | None = None) -> Mapping[K, V | Sealed]:
+        """Return ``items`` encoded, for `set_many` and `set_page` here and `set_many` in `RedisLeases`.
 
-        One that is too large, cannot be encoded, or whose key is refused, is left out.
+        One that is too large, cannot be encoded, or whose key is refused, is left out. Their age counts from
+        ``read_at``, a time of `now`; ``None`` is now.
         """
         keys, names = self.keyspace.names(items)
         values = items.values() if keys is items else [items[key] for key in keys]
-        envelopes = zip(keys, self.envelopes.seal_many(names, values), strict=True)
+        envelopes = zip(keys, self.envelopes.seal_many(names, values, read_at), strict=True)
         return {key: Sealed(envelope) for key, envelope in envelopes if envelope is not None}
 
     async def get_many(self, keys: Sequence[K], /) -> Mapping[K, FarCopy[V]]:
