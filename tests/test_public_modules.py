@@ -103,6 +103,8 @@ async_backfill.stores.codecs
   FunctionCodec PydanticCodec Zstd
 async_backfill.stores.memory
   MemoryStore
+async_backfill.stores.sqlite
+  SQLiteStore
 async_backfill.stores.weighed
   WeighedStore
 async_backfill.testing
