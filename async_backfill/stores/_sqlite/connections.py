@@ -32,9 +32,11 @@ _PRAGMAS: Final = (
     "PRAGMA cache_size = -16384",
     "PRAGMA journal_size_limit = 16777216",
 )
+DAMAGED: Final = "it is damaged: remove it, and those beside it that end with -wal and -shm"
+
 _WORDS: Final = {
     sqlite3.SQLITE_NOTADB: "it is no file of SQLiteStore: name another one",
-    sqlite3.SQLITE_CORRUPT: "it is damaged: remove it, and those beside it that end with -wal and -shm",
+    sqlite3.SQLITE_CORRUPT: DAMAGED,
     sqlite3.SQLITE_FULL: "the disk is full, or the file has max_bytes",
     sqlite3.SQLITE_BUSY: f"others have kept it locked for {PATIENCE} s",
 }
@@ -160,8 +162,7 @@ class Connections:
     def _raise_base(self, connection: sqlite3.Connection) -> None:
         """Raise the base of stamps if the clock began again since the file was last written."""
         now = self.clock()
-        ((began_again,),) = patiently(connection, BEGAN_AGAIN, (now + TOLERANCE,))
-        if began_again:
+        if patiently(connection, BEGAN_AGAIN, (now + TOLERANCE,)) == [(1,)]:
             patiently(connection, BEGIN_AGAIN, (now, now + TOLERANCE))
 
     def _is_ours(self, connection: sqlite3.Connection) -> bool:

@@ -66,9 +66,10 @@ def find(names: int) -> str:
 
 
 BEGAN_AGAIN: Final = "SELECT newest > base + ? FROM state"
+_REAL: Final = "typeof(base) = 'real' AND typeof(newest) = 'real' AND typeof(evicted) = 'real'"
 BEGIN_AGAIN: Final = "UPDATE state SET base = newest - ?1 + 1.0 WHERE newest > base + ?2"
-STATE: Final = "SELECT base, newest, evicted, (SELECT max(id) FROM entry) FROM state"
-CLEARED: Final = "SELECT stamp FROM cleared WHERE namespace = ?"
+STATE: Final = f"SELECT base, newest, evicted, (SELECT max(id) FROM entry) FROM state WHERE {_REAL}"
+CLEARED: Final = "SELECT CAST(stamp AS REAL) FROM cleared WHERE namespace = ?"
 CLEAR: Final = (
     "INSERT INTO cleared VALUES (?, ?)"
     " ON CONFLICT (namespace) DO UPDATE SET stamp = max(stamp, excluded.stamp)"
@@ -76,7 +77,9 @@ CLEAR: Final = (
 CLEAR_SOME: Final = (
     "DELETE FROM entry WHERE id IN (SELECT id FROM entry WHERE name >= ? AND name < ? AND id <= ? LIMIT 5000)"
 )
-OLDEST: Final = "SELECT max(id), max(stamp) FROM (SELECT id, stamp FROM entry ORDER BY id LIMIT 200)"
+OLDEST: Final = (
+    "SELECT max(id), CAST(max(stamp) AS REAL) FROM (SELECT id, stamp FROM entry ORDER BY id LIMIT 200)"
+)
 EVICT: Final = "DELETE FROM entry WHERE id <= ?"
 LOOK: Final = "SELECT max(id), count(*) FROM (SELECT id FROM entry WHERE id > ? ORDER BY id LIMIT ?)"
 SWEEP: Final = "DELETE FROM entry WHERE id > ? AND id <= ? AND stamp < ? AND (envelope IS NULL OR until <= ?)"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from async_backfill._common.left_reads import check_left
 from async_backfill.errors import StalePageError, StoreError
 from async_backfill.stores._sqlite import statements
-from async_backfill.stores._sqlite.connections import PAGE, PATIENCE, TOLERANCE, patiently
+from async_backfill.stores._sqlite.connections import DAMAGED, PAGE, PATIENCE, TOLERANCE, patiently
 
 if TYPE_CHECKING:
     import sqlite3
@@ -22,8 +22,8 @@ TRACE: Final = 60.0
 """The seconds for which the trace of a removal, or of a value that has expired, is kept."""
 
 _WAIT: Final = 0.05
-_ROW: Final = 40  # bytes of a row and of the index beside name and envelope
-_SMALL: Final = 1_000
+_ROW: Final = 30  # bytes of a row beside name and envelope
+_SHARES: Final = 8  # of the room, the most that is written before it is looked at again
 _MOST_EVICTIONS: Final = 200
 _LEAST_LOOKED_AT: Final = 16
 _EVICTED: Final = (
@@ -44,7 +44,9 @@ class Turn:
         self._connections = connections
         self._run = connection.execute
         self._room = room
-        (state,) = self._run(statements.STATE).fetchall()
+        state = self._run(statements.STATE).fetchone()
+        if state is None:
+            raise StoreError(f"{connections.path}: {DAMAGED}")
         self._base, self._newest, self._evicted = cast("tuple[float, float, float]", state[:3])
         self._last: int = state[3] or 0
         self._now = now
@@ -63,10 +65,16 @@ class Turn:
         :param stamp: of a page: rows that have a later one stay. ``None`` replaces all, as of now.
         """
         kept = at = 0
-        for size in statements.sizes(len(rows) // 2, statements.MOST):
+        most = statements.MOST
+        while at < len(rows):
+            size = min(most, 1 << (len(rows) - at).bit_length() - 2)
             part = rows[at : at + 2 * size]
+            space = sum(map(_space, part[::2], part[1::2]))
+            if size > 1 and space > self._room // _SHARES:
+                most = size // 2
+                continue
             at += 2 * size
-            self._make_room(part)
+            self._make_room(space)
             if stamp is not None and stamp < self._evicted:
                 raise StalePageError(_EVICTED)
             statement = statements.keep(size, guarded=stamp is not None)
@@ -114,8 +122,7 @@ class Turn:
         connections.swept = last if looked_at == most else 0
         self._run("UPDATE state SET newest = ?, evicted = ?", (self.stamp, self._evicted))
 
-    def _make_room(self, rows: Sequence[Any]) -> None:
-        needed = sum(map(_space, rows[::2], rows[1::2]))
+    def _make_room(self, needed: int) -> None:
         for _ in range(_MOST_EVICTIONS):
             ((pages,),) = self._run("PRAGMA page_count").fetchall()
             ((free,),) = self._run("PRAGMA freelist_count").fetchall()
@@ -154,5 +161,7 @@ def turn(connections: Connections, room: int) -> Iterator[Turn]:
 
 
 def _space(name: bytes, envelope: bytes | None) -> int:
-    size = 2 * len(name) + _ROW + (0 if envelope is None else len(envelope))
-    return size + size // 4 if size < _SMALL else (size // PAGE + 2) * PAGE
+    """Return about how many bytes of the file a row takes."""
+    index = 2 * (len(name) + _ROW)
+    size = len(name) + _ROW + (0 if envelope is None else len(envelope))
+    return index + (PAGE // (PAGE // size) if size < PAGE else size + PAGE)
