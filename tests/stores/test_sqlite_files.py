@@ -6,6 +6,7 @@ import os
 import random
 import sqlite3
 import stat
+import subprocess
 import sys
 from contextlib import closing
 
@@ -13,7 +14,7 @@ import pytest
 
 from async_backfill import StoreError
 from async_backfill.stores.sqlite import SQLiteStore
-from tests.forked import printed_by
+from tests.forked import ROOT, printed_by
 from tests.stores.test_sqlite import values
 
 pytestmark = pytest.mark.anyio
@@ -184,3 +185,20 @@ def test_a_forked_process_has_connections_of_its_own(path):
     )
 
     assert lines == ["20 20 20 20"]
+
+
+@ON_POSIX
+def test_writers_that_are_killed_leave_whole_pages_and_a_sound_file(path):
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "tests.stores.sqlite_kills", str(path), "15"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    kills, pages = done.stdout.splitlines()
+    assert kills == "15 kills 0 torn ok"
+    assert int(pages.split()[0]) > 0

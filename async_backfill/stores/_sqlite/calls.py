@@ -39,7 +39,12 @@ class Calls:
     def find(self, names: Sequence[bytes], wall: float) -> list[bytes | None]:
         """Return the envelopes of ``names``, or a byte more than the longest one may have."""
         with self._connections.one() as connection:
-            return self._find(connection, names, wall)
+            if len(names) > statements.MOST_READ:
+                patiently(connection, "BEGIN")  # all of them as they are at one moment
+            found: list[bytes | None] = []
+            for at in range(0, len(names), statements.MOST_READ):
+                found += self._find(connection, names[at : at + statements.MOST_READ], wall)
+            return found
 
     def put(
         self, names: Sequence[bytes], sealed: Sequence[bytes | None], until: float | None, wall: float
@@ -97,20 +102,16 @@ class Calls:
     def _find(
         self, connection: sqlite3.Connection, names: Sequence[bytes], wall: float
     ) -> list[bytes | None]:
-        found: list[bytes | None] = []
-        at = 0
-        for size in statements.sizes(len(names), statements.MOST_READ):
-            part = names[at : at + size]
-            at += size
-            try:
-                ((text,),) = patiently(connection, statements.find(size), (wall, self._longest + 1, *part))
-            except sqlite3.DataError as error:
-                if primary_code(error) != sqlite3.SQLITE_TOOBIG:
-                    raise
-                found += self._find_in_parts(connection, part, wall)
-            else:
-                found += [bytes.fromhex(envelope) or None for envelope in text.split(",")]
-        return found
+        size = 1 << (len(names) - 1).bit_length()  # few statements, for none has to be made anew
+        padding = [None] * (size - len(names))
+        settings = (wall, self._longest + 1, *names, *padding)
+        try:
+            ((text,),) = patiently(connection, statements.find(size), settings)
+        except sqlite3.DataError as error:
+            if primary_code(error) != sqlite3.SQLITE_TOOBIG:
+                raise
+            return self._find_in_parts(connection, names, wall)
+        return [bytes.fromhex(envelope) or None for envelope in text.split(",")[: len(names)]]
 
     def _find_in_parts(
         self, connection: sqlite3.Connection, names: Sequence[bytes], wall: float

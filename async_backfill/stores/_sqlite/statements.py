@@ -26,7 +26,7 @@ LAYOUT: Final = f"""
 """
 
 MOST: Final = 256
-"""The number of rows of one statement; a multiple of it for reading is `MOST_READ`."""
+"""The number of rows of one statement that writes; one that reads has `MOST_READ`."""
 MOST_READ: Final = 512
 
 
