@@ -20,6 +20,7 @@ from zlib import crc32
 
 from async_backfill._common.validation import whole
 from async_backfill._envelopes.signing import SIGNATURE, keyed
+from async_backfill._envelopes.tombstone import is_tombstone
 from async_backfill._envelopes.values.choice import choose_codec, codec_label
 from async_backfill._envelopes.values.notices import Notices, Refusals
 from async_backfill.contracts import FarCopy, V
@@ -46,12 +47,13 @@ _CRC: Final = Struct(">I")
 
 
 class Sealed:
-    """The envelope of a value, ready to be written; in place of the value, it is kept as it is."""
+    """The envelope of a value whose read began at ``read_at``, or now; it is kept as it is in its place."""
 
-    __slots__ = ("envelope",)
+    __slots__ = ("envelope", "read_at")
 
-    def __init__(self, envelope: bytes) -> None:
+    def __init__(self, envelope: bytes, read_at: float | None = None) -> None:
         self.envelope = envelope
+        self.read_at = read_at
 
     def __len__(self) -> int:
         return len(self.envelope)
@@ -184,6 +186,8 @@ class Envelopes(Generic[V]):
             data = data[MARKER:]
             if not data:
                 return None
+        elif is_tombstone(data):
+            return None
         try:
             payload, loaded = self._unseal(key, data)
             value = self._decode(payload)

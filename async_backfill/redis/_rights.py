@@ -100,5 +100,8 @@ async def of_entries(connection: RedisConnection, keyspace: Keyspace[Any]) -> li
         if (await connection.facts()).msetex:
             commands.append(("MSETEX", 1, name, "", "XX", "NX"))
         commands += [("MSET", name, "", name), ("UNLINK", name), ("SCAN", 0, "COUNT", 1)]
+        commands += [("EVALSHA", "0" * 40, 1, name), ("TIME",)]
         await rights.of(commands, name)
+    stamp = keyspace.name("cleared")
+    await rights.of([("SET", stamp, "", "XX", "NX"), ("GET", stamp)], stamp)
     return rights.lines("the store")
