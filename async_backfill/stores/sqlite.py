@@ -18,6 +18,7 @@ from async_backfill.contracts import FarCopy, GuardedStore, Kept, Sealing
 from async_backfill.errors import ConfigurationError, StoreError
 from async_backfill.stores._sqlite.calls import Calls
 from async_backfill.stores._sqlite.connections import PAGE, Connections
+from async_backfill.stores._sqlite.page import Page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -166,7 +167,9 @@ class SQLiteStore(Sealing[K, V], GuardedStore[K, V], Generic[K, V]):
         """
         keys, _, sealed = self._sealed(items, read_at)
         return {
-            key: Sealed(envelope) for key, envelope in zip(keys, sealed, strict=True) if envelope is not None
+            key: Sealed(envelope, read_at)
+            for key, envelope in zip(keys, sealed, strict=True)
+            if envelope is not None
         }
 
     async def get_many(self, keys: Sequence[K], /) -> Mapping[K, FarCopy[V]]:
@@ -209,22 +212,16 @@ class SQLiteStore(Sealing[K, V], GuardedStore[K, V], Generic[K, V]):
             raise ValueError(f"read_at: {read_at} is later than now, {now}: take it from now()")
         keys, names, sealed = self._sealed(items, read_at)
         wall = self._envelopes.now()
-        until = None if seconds is None else wall - (now - read_at) + seconds
-        kept, newer = 0, frozenset[bytes]()
-        if names:
-            call = partial(self._calls().put_page, names, sealed, until, wall, read_at, _DEADLINE)
-            kept, newer = await self._threads.run(call)
-        rejected = (
-            dict.fromkeys(items, "the key cannot be told apart from others") if keys is not items else {}
+
+        def until(begin: float) -> float | None:
+            return None if seconds is None else wall - (now - begin) + seconds
+
+        page = Page(items, keys, names, sealed, read_at, until)
+        if not page.reads:
+            return page.told(0, ())
+        return page.told(
+            *await self._threads.run(partial(self._calls().put_page, page.reads, _DEADLINE, wall))
         )
-        left: list[K] = []
-        for key, name, envelope in zip(keys, names, sealed, strict=True):
-            rejected.pop(key, None)
-            if envelope is None:
-                rejected[key] = f"it cannot be encoded, or has more than {self._envelopes.max_bytes} bytes"
-            elif name in newer:
-                left.append(key)
-        return Kept(kept=kept, newer=left, rejected=rejected)
 
     async def delete_many(self, keys: Sequence[K], /) -> None:
         """Remove ``keys``; unknown keys are ignored."""

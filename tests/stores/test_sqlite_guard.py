@@ -109,6 +109,22 @@ async def test_a_row_that_cannot_be_kept_removes_what_is_older_and_nothing_newer
         assert await values(store, ["a", "b"]) == {"b": "newer"}
 
 
+async def test_rows_that_were_sealed_at_different_times_keep_their_own(path):
+    clock = Clock()
+    async with clock.store(path) as store:
+        early = store.now()
+        clock.now += 1.0
+        await store.delete_many(["a", "b"])
+        clock.now += 1.0
+        late = store.now()
+        clock.now += 1.0
+        sealed = {**store.seal({"a": "old"}, read_at=early), **store.seal({"b": "new"}, read_at=late)}
+        done = await store.set_page(sealed, read_at=late, ttl=60.0)
+
+        assert (done.kept, done.newer) == (1, ["a"])
+        assert (await store.get_many(["b"]))["b"].age == 1.0
+
+
 async def test_a_time_of_another_clock_is_refused(path):
     clock = Clock()
     async with clock.store(path) as store:

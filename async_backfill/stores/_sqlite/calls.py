@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from async_backfill.stores._sqlite.connections import Connections
+    from async_backfill.stores._sqlite.page import Read
 
 _SPARE: Final = 0.95
 
@@ -54,36 +55,25 @@ class Calls:
             it.keep(_rows(names, sealed), until)
             it.end(len(names), wall)
 
-    def put_page(
-        self,
-        names: Sequence[bytes],
-        sealed: Sequence[bytes | None],
-        until: float | None,
-        wall: float,
-        read_at: float,
-        deadline: float,
-    ) -> tuple[int, frozenset[bytes]]:
+    def put_page(self, groups: Sequence[Read], deadline: float, wall: float) -> tuple[int, frozenset[bytes]]:
         """Keep the envelopes of a page; return how many are kept, and the names of those that are newer.
 
-        :raises StalePageError: when it was read too long ago.
+        :raises StalePageError: when some were read too long ago.
         """
-        unkept = [name for name, envelope in zip(names, sealed, strict=True) if envelope is None]
-        rows = _rows(names, sealed)
-        if unkept:
-            pairs = zip(names, sealed, strict=True)
-            rows = [part for pair in pairs if pair[1] is not None for part in pair]
+        kept, newer = 0, set[bytes]()
         with turn(self._connections, self._room) as it:
-            stamp = it.of_page(read_at, deadline, self._namespace)
-            if stamp is None:
-                return 0, frozenset(names)
-            kept = it.keep(rows, until, stamp)
-            newer: frozenset[bytes] = frozenset()
-            if kept < len(rows) // 2:
-                newer = frozenset(it.newer(rows[::2], stamp))
-            if unkept:
-                it.keep(_rows(unkept, [None] * len(unkept)), None, stamp)
-            it.end(len(names), wall)
-        return kept, newer
+            for group in groups:
+                stamp = it.of_page(group.read_at, deadline, self._namespace)
+                if stamp is None:
+                    newer.update(group.names)
+                    continue
+                some = it.keep(_rows(group.names, group.envelopes), group.until, stamp)
+                kept += some
+                if some < len(group.names):
+                    newer |= it.newer(group.names, stamp)
+                it.keep(_rows(group.unkept, [None] * len(group.unkept)), None, stamp)
+            it.end(sum(len(group.names) for group in groups), wall)
+        return kept, frozenset(newer)
 
     def clear(self) -> None:
         """Remove all rows of the namespace that are there now, some at a time."""
