@@ -62,7 +62,7 @@ class SQLiteStore(Sealing[K, V], GuardedStore[K, V], Generic[K, V]):
     :param key_type: the classes of keys that are no standard types; see `RedisStore`.
     :param value_type: the type of the values; see `RedisStore`.
     :param codec: makes bytes of values and values of bytes, in place of ``value_type``; see
-        `async_backfill.stores.codecs`.
+        ``async_backfill.stores.codecs``.
     :param max_value_bytes: the largest size of a value; a larger one is neither written nor used when read.
     :param signing_key: a secret of 16 bytes or more; a copy without its signature is not used.
     :param compression: the compression of large values, such as `Zstd`.

@@ -65,4 +65,4 @@ class Page(Generic[K]):
     def told(self, kept: int, newer: Collection[bytes]) -> Kept[K]:
         """Return what became of each key when ``kept`` were kept, and the names of ``newer`` were not."""
         left = [key for key, name in zip(self._keys, self._names, strict=True) if name in newer]
-        return Kept(kept=kept, newer=left if newer else (), rejected=self._rejected)
+        return Kept(kept=kept, newer=left, rejected=self._rejected)
