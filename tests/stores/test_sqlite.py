@@ -145,6 +145,17 @@ async def test_the_file_never_has_more_than_max_bytes_and_the_oldest_leave_first
         assert pages == set(range(40 - len(pages), 40))
 
 
+async def test_with_a_smaller_limit_what_is_too_much_leaves(path):
+    async with SQLiteStore(path, namespace="n") as store:
+        await store.set_many(dict.fromkeys(range(3000), b"x" * 1000))
+    async with SQLiteStore(path, namespace="n", max_bytes=1_000_000, max_value_bytes=100_000) as store:
+        await store.set_many({"new": 1})
+        found = await values(store, ["new", *range(3_000)])
+
+        assert 300 < len(found) < 1_000
+        assert list(found)[1:] == list(range(3_001 - len(found), 3_000))
+
+
 async def test_one_write_that_is_larger_than_the_file_may_be_keeps_its_end(path):
     async with SQLiteStore(path, namespace="n", max_bytes=1_000_000, max_value_bytes=100_000) as store:
         await store.set_many(dict.fromkeys(range(3000), b"x" * 1000))

@@ -9,8 +9,10 @@ import stat
 import subprocess
 import sys
 from contextlib import closing
+from functools import partial
 
 import pytest
+from anyio import create_task_group, to_thread
 
 from async_backfill import StoreError
 from async_backfill.stores.sqlite import SQLiteStore
@@ -120,11 +122,28 @@ async def test_a_file_that_was_removed_is_made_again_for_all(path, others):
             assert other.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
+@ON_POSIX
+async def test_opening_it_again_leaves_the_locks_of_the_first(path):
+    alone = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('PRAGMA journal_mode = DELETE'))"
+    async with SQLiteStore(path, namespace="n") as store:
+        await store.set_many({"a": 1})
+        async with SQLiteStore(path, namespace="n") as second:
+            await second.set_many({"b": 1})
+        done = await to_thread.run_sync(
+            partial(subprocess.run, [sys.executable, "-c", alone, path], capture_output=True, check=False)
+        )
+
+        assert b"database is locked" in done.stderr
+
+
 async def test_two_that_begin_at_once_make_one_file(path):
     stores = [SQLiteStore(path, namespace="n") for _ in range(8)]
-    for number, store in enumerate(stores):
-        await store.set_many({number: number})
+    async with create_task_group() as tasks:
+        for number, store in enumerate(stores):
+            tasks.start_soon(store.set_many, {number: number})
+    for store in stores:
         await store.aclose()
+    assert [file.name for file in path.parent.iterdir()] == ["cache.db"]
     async with SQLiteStore(path, namespace="n") as store:
         assert await values(store, range(8)) == {number: number for number in range(8)}
 

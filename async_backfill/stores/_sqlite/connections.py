@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
 from contextlib import contextmanager, suppress
 from threading import Lock
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final
 
-from async_backfill._common.atomic_file import open_regular, reason
+from async_backfill._common.atomic_file import OWNER_ALONE, reason, regular_mode
 from async_backfill._common.left_reads import check_left
 from async_backfill.errors import StoreError
 from async_backfill.stores._sqlite.statements import APPLICATION, BEGAN_AGAIN, BEGIN_AGAIN, LAYOUT, VERSION
@@ -111,7 +112,8 @@ class Connections:
                 return self._idle.pop(), there
         for connection in gone:
             connection.close()
-        os.close(open_regular(self.path, os.O_RDWR | os.O_CREAT))
+        if regular_mode(self.path) is None:
+            _make(self.path)
         file = _identity(self.path) or (0, 0)
         connection = self._open()
         with self._lock:
@@ -169,7 +171,7 @@ class Connections:
         ((application,),) = patiently(connection, "PRAGMA application_id")
         ((version,),) = patiently(connection, "PRAGMA user_version")
         if application != APPLICATION:
-            ((tables,),) = patiently(connection, "SELECT count(*) FROM sqlite_schema")
+            ((tables,),) = patiently(connection, "SELECT count(*) FROM sqlite_master")
             if application or version or tables:
                 raise StoreError(f"{self.path}: {_WORDS[sqlite3.SQLITE_NOTADB]}")
             return False
@@ -196,6 +198,21 @@ def patiently(connection: sqlite3.Connection, statement: str, parameters: Sequen
 def primary_code(error: sqlite3.Error) -> int:
     """Return what kind of error it is; 0 when it is none of SQLite itself."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _make(path: str) -> None:
+    """Make an empty file for its owner alone, unless there is one by now."""
+    # Under another name: to close a file drops the locks that SQLite has on it in the same process.
+    beside = f"{path}-{secrets.token_hex(8)}"
+    os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ALONE))
+    try:
+        os.link(beside, path)
+    except FileExistsError:
+        pass
+    except OSError:  # no links there
+        os.rename(beside, path)  # noqa: PTH104 - a text
+        return
+    os.unlink(beside)  # noqa: PTH108
 
 
 def _identity(path: str) -> tuple[int, int] | None:

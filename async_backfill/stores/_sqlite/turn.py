@@ -24,7 +24,7 @@ TRACE: Final = 60.0
 _WAIT: Final = 0.05
 _ROW: Final = 30  # bytes of a row beside name and envelope
 _SHARES: Final = 8  # of the room, the most that is written before it is looked at again
-_MOST_EVICTIONS: Final = 200
+_MOST_EVICTIONS: Final = 1_000
 _LEAST_LOOKED_AT: Final = 16
 _EVICTED: Final = (
     "the store is full, and has evicted what was written after this page was read: read it again"
