@@ -24,7 +24,7 @@ _LONGEST_ROW: Final = 0xFFFF_FFFF
 
 
 class FileSource(IndexedSource[K, V]):
-    """A source and scan over the rows of the file at ``path``, which may be larger than memory.
+    """A source, scan and `Rows` over the rows of the file at ``path``, which may be larger than memory.
 
     The file holds CSV with a header, or JSON lines; its content says which. Opening (``async with``, or
     `open` and `aclose`) reads it once and keeps 24 to 30 bytes a row in memory. A load seeks to its rows,
@@ -49,7 +49,7 @@ class FileSource(IndexedSource[K, V]):
         ``"first"`` or the ``"last"`` row.
     :param on_change: what to do when the file has changed: ``"refuse"`` fails each load and scan;
         ``"reindex"`` reads the file again, once for all waiting calls. A scan in progress then starts again
-        at the first row.
+        at the first row; `rows` in progress end with an error.
     :param unpack: a function that opens a packed file for reading, such as
         `async_backfill.sources.zstd.unpack_zstd`.
     :param max_line: the largest allowed size of a row in bytes, line ends included.

@@ -131,7 +131,7 @@ class _Prepared:
     journal: HeldJournal | None
     taken_for: Sequence[str]
     hidden: Callable[[str], str]
-    failures: Failures = field(default_factory=Failures)
+    failures: Failures
 
 
 async def _read(
@@ -171,6 +171,7 @@ async def _read(
         journal=held,
         taken_for=taken_for,
         hidden=secrets.hidden,
+        failures=Failures(secrets.hidden),
     )
 
 

@@ -20,12 +20,16 @@ _PIECE: Final = 1 << 16
 
 
 class Row(NamedTuple):
-    """A row: its start and end in bytes, its line number from 1, and the content of its key column."""
+    """A row: its start and end in bytes, its line number from 1, the content of its key column, its cells.
+
+    The reader's ``named`` makes columns of the cells.
+    """
 
     start: int
     end: int
     line: int
     key: Any
+    cells: Any
 
 
 class _Lines:
@@ -93,7 +97,7 @@ class JsonLines:
         for text in lines:
             if text.strip():
                 columns = json_row(self._path, lines.line - 1, text, self._wanted)
-                yield Row(lines.row_start, lines.position, lines.line - 1, columns[key])
+                yield Row(lines.row_start, lines.position, lines.line - 1, columns[key], columns)
             lines.row_start = lines.position
 
     def columns(self, content: bytes) -> Columns:
@@ -103,6 +107,10 @@ class JsonLines:
         """
         text = next(_Lines(self._path, io.BytesIO(content), self._longest, position=0, line=1), "")
         return json_row(self._path, 1, text, self._wanted)
+
+    def named(self, cells: Columns) -> Columns:
+        """Return the columns of the ``cells`` of a row."""
+        return cells
 
 
 class CsvLines:
@@ -137,7 +145,7 @@ class CsvLines:
         lines = _Lines(self._path, file, self._longest, position=start, line=line)
         for cells in _records(self._path, lines):
             if len(cells) == width:
-                yield Row(lines.row_start, lines.position, number, cells[self._key])
+                yield Row(lines.row_start, lines.position, number, cells[self._key], cells)
             elif cells:
                 raise width_refusal(self._path, number, len(cells), width)
             number = lines.line
@@ -152,6 +160,10 @@ class CsvLines:
         cells = next(_records(self._path, lines), [])
         if len(cells) != len(self._header):
             raise width_refusal(self._path, 1, len(cells), len(self._header))
+        return self.named(cells)
+
+    def named(self, cells: Sequence[str]) -> Columns:
+        """Return the columns of the ``cells`` of a row."""
         return dict(zip(self._header, cells, strict=True))
 
 
