@@ -213,7 +213,7 @@ class GuardedLeasesContract(Generic[K, V]):
         same(list(done.leased), [first], "a leased key is left alone, and told")
         same(list(await leases.set_many({first: self.items[first]}, tokens)), [first], "it is still valid")
 
-    async def test_a_key_that_was_removed_stays_away_whatever_became_of_a_later_lease(
+    async def test_what_was_removed_stays_away_when_a_later_lease_ends_empty(
         self, store: Any, leases: Leases[K, V]
     ) -> None:
         first = next(iter(self.items))
