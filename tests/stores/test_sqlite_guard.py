@@ -7,9 +7,10 @@ import itertools
 
 import hypothesis.strategies as st
 import pytest
+from anyio import Event, create_task_group
 from hypothesis import given, settings
 
-from async_backfill import StalePageError, StoreError
+from async_backfill import BackfillCache, FarTier, StalePageError, StoreError
 from async_backfill.stores.sqlite import SQLiteStore
 from tests.stores.test_sqlite import Clock, values
 
@@ -123,6 +124,28 @@ async def test_rows_that_were_sealed_at_different_times_keep_their_own(path):
 
         assert (done.kept, done.newer) == (1, ["a"])
         assert (await store.get_many(["b"]))["b"].age == 1.0
+
+
+async def test_what_was_loaded_before_an_invalidation_elsewhere_is_not_written_after_it(path):
+    begun, changed = Event(), Event()
+
+    class Source:
+        async def load_many(self, keys):
+            begun.set()
+            await changed.wait()
+            return dict.fromkeys(keys, "old")
+
+    async with SQLiteStore(path, namespace="n") as store, SQLiteStore(path, namespace="n") as peer:
+        async with BackfillCache(Source(), far=FarTier(store=store, timeout=30.0)) as cache:
+            async with create_task_group() as tasks:
+                tasks.start_soon(cache.get, "a")
+                await begun.wait()
+                await peer.delete_many(["a"])
+                changed.set()
+            await cache.settle()
+            assert (cache.stats.far.written, cache.stats.far.unwritten) == (0, 1)
+
+        assert await values(peer, ["a"]) == {}
 
 
 async def test_a_time_of_another_clock_is_refused(path):
