@@ -178,18 +178,18 @@ class RedisStore(NeedsAsyncio, GuardedStore[K, V], Sealing[K, V], AccessCheck, G
         lifetime = positive_seconds_or_none("ttl", ttl)
         keys, names = self.keyspace.names(items)
         rejected = {key: _REFUSED for key in items if key not in keys} if len(keys) < len(items) else {}
-        sealed: dict[K, tuple[bytes, bytes, float]] = {}
         envelopes = self.envelopes.seal_many(names, [items[key] for key in keys], read_at)
-        for key, name, envelope in zip(keys, names, envelopes, strict=True):
-            if envelope is None:
-                rejected[key] = _UNKEPT
-            else:
-                sealed[key] = name, envelope, _begin(items[key], read_at)
-        if not sealed:
+        fit = [place for place, envelope in enumerate(envelopes) if envelope is not None]
+        told, sealed = list(keys), [envelope for envelope in envelopes if envelope is not None]
+        if len(fit) < len(told):
+            rejected.update((key, _UNKEPT) for key, it in zip(told, envelopes, strict=True) if it is None)
+            told, names = [told[place] for place in fit], [names[place] for place in fit]
+        if not told:
             return Kept(kept=0, rejected=rejected)
-        told = tuple(sealed)
-        some_names, some, since = zip(*sealed.values(), strict=True)
-        newer, leased = await self._pages.write(some_names, some, since, lifetime)
+        since = [read_at] * len(told)
+        if isinstance(items[told[0]], Sealed):  # by a cache, which seals them all
+            since = [_begin(items[key], read_at) for key in told]
+        newer, leased = await self._pages.write(names, sealed, since, lifetime)
         return Kept(
             kept=len(told) - len(newer) - len(leased),
             newer=[told[place] for place in newer],

@@ -82,6 +82,17 @@ async def test_a_load_that_began_before_a_change_elsewhere_is_not_written_after_
         assert (cache.stats.far.written, cache.stats.far.unwritten) == (0, 1)
 
 
+@pytest.mark.parametrize("change", [put, invalidate])
+async def test_what_a_process_meets_while_it_loads_stays_as_well(store, other, change):
+    read_at = store.now()
+    await change(other)
+    left = await values(store)
+    for page in ({"k": "old"}, store.seal({"k": "old"}, read_at=read_at)):
+        assert (await store.set_page(page, read_at=read_at)).newer == ["k"]
+
+    assert await values(other) == left
+
+
 @pytest.mark.parametrize("change", [invalidate, clear])
 async def test_a_load_that_begins_after_a_change_elsewhere_is_written_at_once(store, other, change):
     source = Held({"k": "new"})
