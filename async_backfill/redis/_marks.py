@@ -10,6 +10,8 @@ import secrets
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
+from async_backfill._envelopes.tombstone import LENGTH, LETTER, is_tombstone
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -22,20 +24,13 @@ MARGIN: Final = 5.0
 MARK: Final = 47
 """So many bytes of an entry tell it from every other of its key: the header, signed or not."""
 
-_LETTER: Final = b"T"
 _TIME: Final = Struct(">d")
-_LENGTH: Final = 13
 _MOST: Final = 10_000
 
 
 def tombstone(now: float) -> bytes:
     """Return a tombstone of the time ``now``, in seconds since the epoch; no two are equal."""
-    return _LETTER + _TIME.pack(now) + secrets.token_bytes(_LENGTH - 1 - _TIME.size)
-
-
-def is_tombstone(data: bytes) -> bool:
-    """Return whether ``data`` is what a removal leaves."""
-    return len(data) == _LENGTH and data.startswith(_LETTER)
+    return LETTER + _TIME.pack(now) + secrets.token_bytes(LENGTH - 1 - _TIME.size)
 
 
 def time_of(mark: bytes) -> float:

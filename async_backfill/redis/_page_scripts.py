@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from async_backfill.redis._envelope import VERSION
+from async_backfill._envelopes.envelope import VERSION
 
 WRITE: Final = """
 local time = redis.call('TIME')

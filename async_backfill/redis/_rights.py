@@ -10,7 +10,7 @@ from async_backfill.redis.errors import RedisReplyError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from async_backfill.redis._keyspace import Keyspace
+    from async_backfill._envelopes.keyspace import Keyspace
     from async_backfill.redis._wire import Command, Reply
     from async_backfill.redis.connection import RedisConnection
 

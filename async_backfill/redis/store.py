@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final, Generic
 
 from async_backfill._common.loose_types import K, V
 from async_backfill._common.validation import positive_seconds_or_none
+from async_backfill._envelopes.envelope import Envelopes, Sealed
+from async_backfill._envelopes.keyspace import Keyspace
 from async_backfill.contracts import AccessCheck, FarCopy, GuardedStore, Kept, NeedsAsyncio, Sealing
 from async_backfill.redis._entries import Entries
-from async_backfill.redis._envelope import Envelopes, Sealed
-from async_backfill.redis._keyspace import Keyspace
 from async_backfill.redis._marks import MARGIN, MARK, Met
 from async_backfill.redis._pages import Pages
 from async_backfill.redis._rights import of_entries
@@ -20,8 +20,8 @@ from async_backfill.redis._wire import milliseconds
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from async_backfill._envelopes.envelope import Compression
     from async_backfill.contracts import Seconds, ValueCodec
-    from async_backfill.redis._envelope import Compression
     from async_backfill.redis.connection import RedisConnection
 
 __all__ = ["RedisStore"]
@@ -39,7 +39,7 @@ class RedisStore(NeedsAsyncio, GuardedStore[K, V], Sealing[K, V], AccessCheck, G
     Each copy has a header with its key, time and codec, and a checksum or signature. Data that cannot be used
     is a miss, counted by reason in `rejected`: it is never executed and raises nothing. A value comes back in
     the types that it had, or is refused when it is written: it is then counted by reason in `unkept`, and the
-    logger ``async_backfill.redis`` has a line for each type. Errors of the network and
+    logger ``async_backfill.far`` has a line for each type. Errors of the network and
     the server are raised: `RedisUnavailableError`, `RedisReplyError`. No call has a deadline of its own.
 
     :param connection: a connection made by `async_backfill.redis.connect`; the caller closes it.

@@ -11,8 +11,8 @@ import pytest
 
 pytest.importorskip("redis", reason="needs the extra redis")
 from async_backfill import BackfillCache, FarTier, FreshnessPolicy
+from async_backfill._envelopes.values.same import is_same
 from async_backfill.redis import RedisLeases, RedisStore, connect
-from async_backfill.redis._values.same import is_same
 
 pytestmark = pytest.mark.anyio
 
@@ -93,7 +93,7 @@ async def test_a_refused_value_is_counted_said_once_and_not_kept(tier, caplog):
         assert (cache.stats.far.written, cache.stats.far.unwritten) == (2, 3)
     names = tier.store.keyspace.redis_keys(["a", "bad 1", "bad 2", "b", "bad 3"])
     there = [await tier.store.connection.execute("STRLEN", name) > 13 for name in names]
-    lines = [record for record in caplog.records if record.name == "async_backfill.redis"]
+    lines = [record for record in caplog.records if record.name == "async_backfill.far"]
 
     assert there == [True, False, False, True, False]
     assert len(lines) == 1

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
 from zlib import crc32
 
 from async_backfill._common.validation import whole
+from async_backfill._envelopes.signing import SIGNATURE, keyed
+from async_backfill._envelopes.tombstone import is_tombstone
+from async_backfill._envelopes.values.choice import choose_codec, codec_label
+from async_backfill._envelopes.values.notices import Notices, Refusals
 from async_backfill.contracts import FarCopy, V
-from async_backfill.redis._marks import is_tombstone
-from async_backfill.redis._signing import SIGNATURE, keyed
-from async_backfill.redis._values.choice import choose_codec, codec_label
-from async_backfill.redis._values.notices import Notices, Refusals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
