@@ -54,7 +54,8 @@ class HotKeys(Generic[K]):
     newer lookups weigh more, and older ones are never touched. A new key replaces the coldest one; one of
     more than 4 KiB is not remembered.
     A lazy heap finds the coldest key: a key that comes up with an outdated heat goes back with its current
-    one. One removal brings 64 of them up to date at the most, then takes the coldest that it has seen, so that it is short however many keys were noted since. See decision 22 in notes.md.
+    one. One removal brings 64 of them up to date at the most, then takes the coldest that it has seen, so
+    that it is short however many keys were noted since. See decision 22 in notes.md.
 
     One step is long with a million keys, a quarter of a second: once in 664 half lives all heats are made
     smaller, before they no longer fit a float.
@@ -182,7 +183,7 @@ class HotKeys(Generic[K]):
         self._move()
 
     def _move(self) -> None:
-        """Set all aside if most of them were dropped; move a few of those that were back, without the dropped."""
+        """Set all aside if most of them were dropped; move a few of those that are aside back."""
         if not self._aside and len(self._coldest) > 2 * len(self._heats) + self._size:
             self._coldest, self._aside = self._aside, self._coldest
         aside = self._aside

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from anyio.lowlevel import checkpoint
 
-from async_backfill.contracts import K
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from async_backfill.contracts import K
 
     _Heats: TypeAlias = list[tuple[float, K]]
 
@@ -26,8 +26,8 @@ _A_SHARE: Final = STEP // 2
 async def ranked(keys: Iterable[K], heat: Callable[[K], float]) -> list[K]:
     """Return ``keys``, hottest first; other tasks run between two steps.
 
-    The keys are dealt out into shares by their heat, at bounds drawn from all of them, and each is sorted. What
-    is no longer needed is let go of in steps as well: a million pairs at once would take as long as a sort.
+    The keys are dealt out into shares by their heat, at bounds drawn from all of them, and each is sorted.
+    What is no longer needed is let go of in steps as well: a million pairs at once would take long.
 
     :param heat: returns the heat of a key at the moment at which it is looked at.
     """
