@@ -150,6 +150,9 @@ class BackfillCache(Reads[K, V]):
     async def put_many(self, items: Mapping[K, V], *, ttl: Seconds | None = None) -> None:
         """Cache ``items`` in their order; each wins over any load or backfill of its key under way.
 
+        All of them are cached in one step, so nobody sees a part of them. That holds the event loop for half a
+        microsecond to two for each: put very many in portions of some thousands.
+
         :param ttl: seconds for which they stay fresh, in place of ``FreshnessPolicy.ttl``. They stay in this
             process then: a far tier (L2) loses its copies, because its other readers would not know of it.
         :raises ConfigurationError: when ``ttl`` is given and nothing in this cache expires.
@@ -179,6 +182,8 @@ class BackfillCache(Reads[K, V]):
 
     async def clear(self) -> None:
         """Remove every key; loads under way serve those who wait for them, but are not stored.
+
+        It is one step: Python frees a million entries in 20 to 50 ms.
 
         :raises StoreError: as `invalidate` does.
         """
