@@ -21,8 +21,7 @@ class WeighedStore(MemoryStore[K, V]):
 
     An entry is weighed once, when it is added. An entry that is heavier than ``max_weight`` by itself
     is not kept. One that is as heavy as a million others evicts them in one step, which holds the event loop
-    for half a second: keep the heaviest values at some thousand times the lightest, or ``weigh`` no less than 1
-    for each thousandth of ``max_weight``.
+    for half a second: where that hurts, let ``weigh`` return a ten-thousandth of ``max_weight`` or more.
 
     :param max_weight: the largest total weight, 1 or more, in the unit of ``weigh``.
     :param weigh: returns the weight of a key and its value, a whole number of 0 or more.

@@ -30,7 +30,7 @@ def print_stalls(stalls: Sequence[Stall], stream: TextIO) -> None:
     for what in dict.fromkeys(stall.what for stall in stalls):
         row = {(stall.who, stall.size): stall.longest for stall in stalls if stall.what == what}
         table.add_row(what, *(_cell(row.get(column)) for column in columns))
-    Console(file=stream, highlight=False, width=160).print(table)
+    Console(file=stream, highlight=False, width=200).print(table)
 
 
 def encode(stalls: Sequence[Stall], machine: str) -> str:
