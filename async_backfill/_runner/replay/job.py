@@ -224,7 +224,7 @@ async def _write(job: Job, prepared: _Prepared, summary: dict[str, Any]) -> Repo
 
 async def _text_of(scenario: str) -> str:
     if scenario != STANDARD_INPUT:
-        return await read_text(scenario)
+        return await read_text(scenario, _MOST_TEXT)
     return text_of(name_of(scenario), await read_standard_input(_MOST_TEXT))
 
 
