@@ -37,7 +37,8 @@ async_backfill.backfill.trigger
 async_backfill.contracts
   AccessCheck Answers Approval AuditSink BoundedStore CallLimits Clock EvictionOrder ExclusiveJournal FarCopy
   FarStore GuardedStore Heats Invalidations Journal K K_co Kept KeyType Leases LimitedSource NeedsAsyncio
-  OrderState Page Permits Room Scan Sealing Seconds Selection Source Spawn Store Trigger V V_co V_contra ValueCodec
+  OrderState Page Permits Room RowPage Rows Scan Sealing Seconds Selection Source Spawn Store Trigger
+  V V_co V_contra ValueCodec
 async_backfill.errors
   AsyncBackfillError CacheClosedError CircuitOpenError ConfigurationError JournalError
   KeyNotFoundError KeyRefusedError LoadCycleError LoadError LoadTimeoutError MissingExtraError
@@ -101,8 +102,9 @@ async_backfill.stores.memory
 async_backfill.stores.weighed
   WeighedStore
 async_backfill.testing
-  FarStoreContract GatedSource InvalidationsContract KeysetScanContract LeasesContract ManualClock
-  MemoryFarStore MemoryPermits NetworkLink PartialFailureContract PermitsContract ScanContract
+  ChangingRowsContract FarStoreContract GatedSource InvalidationsContract KeysetScanContract
+  LeasesContract ManualClock MemoryFarStore MemoryPermits NetworkLink PartialFailureContract
+  PermitsContract RowsContract ScanContract
   SealingContract SourceContract StoreContract
 async_backfill.warming
   CopyError CopyProgress copy_rows

@@ -12,7 +12,8 @@ from cyclopts import Group, Parameter
 from async_backfill._commands.integers import integer, integer_or_none
 from async_backfill._runner.display import ProgressBar, print_table
 from async_backfill._runner.output import STANDARD_OUTPUT
-from async_backfill._runner.replay.job import Job, run, run_in_virtual_time
+from async_backfill._runner.replay.job import run, run_in_virtual_time
+from async_backfill._runner.replay.preparing import Job
 from async_backfill._runner.wording import one_line
 from async_backfill.policies import SelectionName  # noqa: TC001 - cyclopts reads the annotation
 from async_backfill.stores._eviction.orders import Eviction  # noqa: TC001 - cyclopts reads the annotation
@@ -43,6 +44,9 @@ class Overrides:
 
     capacity: Annotated[int | Literal["none"] | None, _WholeOrNone] = None
     """Largest number of keys in the cache [none: no limit]."""
+
+    capacity_bytes: Annotated[int | Literal["none"] | None, _WholeOrNone] = None
+    """Largest total size of the objects in the cache, for a trace that has sizes [none: no limit]."""
 
     window: Annotated[int | None, _Whole] = None
     """Number of latest lookups over which the share of misses is measured [1000]."""
@@ -113,8 +117,9 @@ class ReplayCommand:
 
     @property
     def written(self) -> str:
-        """One line about the summary file."""
-        return "" if self.job.output == STANDARD_OUTPUT else one_line(f"{self.job.output} written")
+        """One line about the written files."""
+        paths = [path for path in (self.job.output, self.job.report) if path not in {None, STANDARD_OUTPUT}]
+        return one_line(f"{' and '.join(map(str, paths))} written") if paths else ""
 
     def progress_bar(self) -> ProgressBar:
         """Return a bar that counts lookups."""
@@ -135,7 +140,7 @@ class ReplayCommand:
             print(self.written, file=sys.stderr)
         else:
             for taken_for in report.taken_for:
-                print(one_line(f"lookups: {taken_for}"))
+                print(one_line(taken_for))
             print_table(report.summary, sys.stdout)
             for cause, count in report.causes:
                 print(one_line(f"failed: {count:,} times {cause}"))
@@ -151,6 +156,7 @@ def replay(  # noqa: PLR0913 - each is an option
     format: Literal["table", "json"] = "table",  # noqa: A002 - as above
     quiet: Annotated[bool, Parameter(negative=())] = False,
     results_limit: Annotated[int, Parameter(converter=integer)] = 1000,
+    report: str | None = None,
     journal: str | None = None,
     virtual_time: Annotated[bool, Parameter(negative=())] = False,
     max_failed: float = 0.5,
@@ -173,6 +179,9 @@ def replay(  # noqa: PLR0913 - each is an option
         Print errors only.
     results_limit:
         Largest number of lookups for which the summary lists each result.
+    report:
+        A page for the browser, HTML: hit rate over time, misses by cause, backfills and their cost;
+        needs the extra "report".
     journal:
         A file of hot keys, for selection history: read before the replay, written after it.
     virtual_time:
@@ -187,6 +196,7 @@ def replay(  # noqa: PLR0913 - each is an option
         overrides=given,
         results_limit=results_limit,
         journal=journal,
+        report=report,
         max_failed=max_failed,
     )
     return ReplayCommand(job=job, output_format=format, silent=quiet, virtual_time=virtual_time)

@@ -42,6 +42,8 @@ class TuneCommand:
 
     def tell(self, tuning: Tuning) -> None:
         """Print the settings worth choosing."""
+        for line in tuning.taken_for:
+            print(one_line(line))
         print_choices(tuning, sys.stdout)
         if self.written:
             print(self.written)
@@ -68,10 +70,11 @@ def tune(
 
     It varies capacity, eviction, miss_threshold, backfill_batch, selection,
     successors and max_backfills, starting from those of the scenario: a coarse grid first, then finer
-    steps around the best. A setting is worth choosing when no other makes fewer
-    source calls with as little memory, and when it makes at least 2 % fewer
-    calls than the next smaller one. Lookups are replayed one at a time and
-    without latency, which changes no count.
+    steps around the best. A setting is worth choosing when no other costs the source
+    less with as little memory, and when it costs at least 2 % less than the
+    next smaller one. The cost is the calls, and one more for each 100 keys
+    read. Lookups are replayed one at a time and without latency, which changes
+    no count.
 
     A sample keeps all or none of a key's lookups and scales the cache with them
     (SHARDS). Its figures are estimates, with the error of the hit rates.
@@ -81,7 +84,7 @@ def tune(
     Parameters
     ----------
     input:
-        The scenario: JSON or TOML, under any file name.
+        The scenario: JSON or TOML, under any file name. A file or a database is read into memory first.
     output:
         The report, JSON; an older one is replaced once the new one is complete.
     plot:

@@ -90,8 +90,9 @@ def encode(heats: Heats[Any], keys: JournalKeys) -> bytes:
         "left_out": len(heats.keys) - len(kept),
         "hit_rate": _checked(heats.hit_rate),
     }
-    lines = [b"%b\t%b\n" % (repr(float(heat)).encode(), text) for heat, text in _hottest_first(kept)]
-    body = b"".join((f"{json.dumps(facts)}\n".encode(), *lines))
+    body = bytearray(f"{json.dumps(facts)}\n".encode())
+    for heat, text in _hottest_first(kept):
+        body += b"%b\t%b\n" % (repr(float(heat)).encode(), text)
     return b"%sversion %d blake2b %s\n%s" % (_MAGIC, _VERSION, _checksum(body), body)
 
 
@@ -112,7 +113,7 @@ def _checked(hit_rate: float | None) -> float | None:
     return hit_rate
 
 
-def _checksum(body: bytes) -> bytes:
+def _checksum(body: bytes | bytearray) -> bytes:
     return hashlib.blake2b(body, digest_size=32).hexdigest().encode()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from rich.console import Console
@@ -11,33 +12,48 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
+    Task,
     TextColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import TextIO
 
-_LONG: Final = 10_000
-_LARGE: Final = 10_000_000
+_LONG: Final = 1.0
 
 
 class ProgressBar:
-    """A progress bar on ``stream``, inside ``with``, for more than 10,000 lookups or 10 MB.
+    """A progress bar on ``stream``, inside ``with``, for what takes longer than a second.
 
-    Nothing is shown when ``stream`` is ``None`` or not a terminal.
+    It shows the rate, and the time that is left where the total is known. Nothing is shown when ``stream`` is
+    ``None`` or not a terminal.
 
     :param doing: the first word of the bar, such as ``"replaying"``.
     :param in_bytes: whether the bar counts bytes.
+    :param clock: seconds that never go back.
     """
 
-    def __init__(self, stream: TextIO | None, *, doing: str = "replaying", in_bytes: bool = False) -> None:
+    def __init__(
+        self,
+        stream: TextIO | None,
+        *,
+        doing: str = "replaying",
+        in_bytes: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._stream = stream if stream is not None and stream.isatty() else None
         self._doing = doing
-        self._least = _LARGE if in_bytes else _LONG
-        self._count: ProgressColumn = DownloadColumn() if in_bytes else MofNCompleteColumn()
+        self._columns: tuple[ProgressColumn, ...] = (
+            (DownloadColumn(), TransferSpeedColumn()) if in_bytes else (MofNCompleteColumn(), _Rate())
+        )
+        self._clock = clock
+        self._began = clock()
         self._bar: Progress | None = None
 
     def __enter__(self) -> Self:
@@ -53,21 +69,30 @@ class ProgressBar:
             self._bar.stop()
 
     def show(self, done: int, total: int) -> None:
-        """Show ``done`` of ``total``: lookups begun, or bytes read."""
-        if self._stream is None or total <= self._least:
+        """Show ``done`` of ``total``: lookups begun, or bytes read; a total of 0 is not known."""
+        if self._stream is None or (self._bar is None and self._clock() - self._began < _LONG):
             return
         if self._bar is None:
             self._bar = Progress(
                 TextColumn(self._doing),
                 BarColumn(),
-                self._count,
+                *self._columns,
                 TimeRemainingColumn(),
                 console=Console(file=self._stream),
                 transient=True,
             )
-            self._bar.add_task(self._doing, total=total)
+            self._bar.add_task(self._doing, total=total or None)
             self._bar.start()
-        self._bar.update(self._bar.task_ids[0], completed=done, total=total)
+        self._bar.update(self._bar.task_ids[0], completed=done, total=total or None)
+
+
+class _Rate(ProgressColumn):
+    """How many a second."""
+
+    def render(self, task: Task) -> Text:
+        """Return the rate of ``task``, once there is one."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f}/s")
 
 
 def print_table(summary: dict[str, Any], stream: TextIO) -> None:

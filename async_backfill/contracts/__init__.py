@@ -18,6 +18,7 @@ from async_backfill.contracts._fleet import (
 )
 from async_backfill.contracts._guarded import GuardedStore, Kept
 from async_backfill.contracts._keys import KeyType
+from async_backfill.contracts._rows import RowPage, Rows
 from async_backfill.contracts._sources import CallLimits, LimitedSource, Page, Scan, Source
 from async_backfill.contracts._stores import BoundedStore, EvictionOrder, OrderState, Room, Store
 from async_backfill.contracts._types import Clock, K, K_co, NeedsAsyncio, Seconds, Spawn, V, V_co, V_contra
@@ -49,6 +50,8 @@ __all__ = [
     "Page",
     "Permits",
     "Room",
+    "RowPage",
+    "Rows",
     "Scan",
     "Sealing",
     "Seconds",

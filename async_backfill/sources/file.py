@@ -25,7 +25,7 @@ _LONGEST_ROW: Final = 0xFFFF_FFFF
 
 
 class FileSource(IndexedSource[K, V]):
-    """A source and scan over the rows of the file at ``path``, which may be larger than memory.
+    """A source, scan and `Rows` over the rows of the file at ``path``, which may be larger than memory.
 
     The file holds JSON lines, or CSV with commas, semicolons, tabs or bars; its content says which. Lines
     before the first row that begin with ``#``, and one such as ``sep=;``, are no rows. Opening (``async
@@ -54,7 +54,7 @@ class FileSource(IndexedSource[K, V]):
         ``"first"`` or the ``"last"`` row.
     :param on_change: what to do when the file has changed: ``"refuse"`` fails each load and scan;
         ``"reindex"`` reads the file again, once for all waiting calls. A scan in progress then starts again
-        at the first row.
+        at the first row; `rows` in progress end with an error.
     :param unpack: a function that opens a file that is packed in another way for reading.
     :param max_line: the largest allowed size of a row in bytes, line ends included.
     :param max_unpacked: the largest allowed size of the unpacked content in bytes.

@@ -13,6 +13,7 @@ import pytest
 
 from async_backfill.__main__ import run
 from async_backfill._commands.cli import main
+from async_backfill._runner import display
 from async_backfill._runner.scenario.model import Settings, SimulatedSpec, StoreSpec, Table
 from tests.command_line import ROOT, scenario, work_in
 
@@ -69,6 +70,7 @@ def test_a_long_replay_shows_its_progress_on_a_terminal_unless_it_is_to_be_quiet
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(display, "_LONG", 0.0)
     Path("in.json").write_text(scenario(lookups=["a"] * 20_000), "utf-8")
     assert main(["--input", "in.json", "--output", "out.json", *options]) == 0
     assert ("replaying" in terminal.getvalue()) == shown
@@ -101,7 +103,7 @@ def test_every_setting_can_be_given_and_wins_over_the_file():
         "stale_for": 5.5,
         "absent_ttl": 6.5,
     }
-    assert set(given) == set(Settings.__struct_fields__)
+    assert {*given, "capacity_bytes"} == set(Settings.__struct_fields__)  # it needs a trace with sizes
     Path("in.json").write_text(scenario(miss_threshold=0.75, capacity=3, backfill_evicts=False), "utf-8")
     options = [
         f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}")

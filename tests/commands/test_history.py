@@ -17,6 +17,7 @@ import pytest
 
 from async_backfill import BackfillCache, BackfillPolicy, MappingSource
 from async_backfill._commands.cli import main
+from async_backfill._runner import display
 from async_backfill.backfill.journal_file import JournalFile
 from tests.command_line import ROOT, names_here, started, wait_until_read
 
@@ -139,6 +140,7 @@ def test_a_large_log_shows_its_progress_on_a_terminal_unless_it_is_to_be_quiet(m
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(display, "_LONG", 0.0)
     Path("keys").write_text(("x" * 999 + "\n") * 11_000)
     assert main(["history", "--from", "keys", "--to", "hot.journal", *options]) == 0
     assert ("reading" in terminal.getvalue()) == shown

@@ -34,12 +34,13 @@ def test_the_settings_worth_choosing_are_printed_as_a_table_the_least_memory_fir
 
 
 TABLE = """
-capacity  eviction  miss threshold  backfill batch  selection  successors  max backfills  entries  source calls  keys read  hit rate
-       1  fifo                 0.4               3     source           0           none        1             7          5     0.00%
-       3  fifo                 0.4              10     source           0           none        3             5          4    28.57%
-    none  fifo                 0.4              10     source           0           none        5             4          5    42.86%
-    none  fifo                 0.4               3     source           0           none        5             5          5    42.86%
-last line: the scenario's own settings; 43 settings tried on 7 lookups of 6 keys
+capacity  eviction  miss threshold  backfill batch  selection  successors  max backfills  entries  source calls  keys read  cost  hit rate
+       1  fifo                 0.4               3     source           0           none        1             7          5     7     0.00%
+       3  fifo                 0.4              10     source           0           none        3             5          4     5    28.57%
+    none  fifo                 0.4              10     source           0           none        5             4          5     4    42.86%
+    none  fifo                 0.4               3     source           0           none        5             5          5     5    42.86%
+last line: the scenario's own settings; 46 settings tried on 7 lookups of 6 keys
+cost: source calls, and one more for each 100 keys read
 """
 
 
@@ -68,6 +69,7 @@ def test_the_report_holds_what_the_table_shows():
         "entries": 1,
         "source_calls": 7,
         "source_keys": 5,
+        "cost": 7.05,
         "hit_rate": 0.0,
         "hit_rate_margin": 0.0,
         "backfills": report["worth_choosing"][0]["backfills"],

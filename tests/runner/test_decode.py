@@ -67,6 +67,7 @@ def test_the_least_scenario_has_every_default():
 
 def test_every_setting_can_stand_in_the_scenario():
     settings = {
+        "capacity_bytes": 17,
         "miss_threshold": 1,
         "backfill_batch": 2,
         "max_backfills": 0,

@@ -3,9 +3,10 @@ from __future__ import annotations
 import io
 
 import pytest
+from rich.progress import Task, TaskID
 
 from async_backfill import BackfillCache, MappingSource
-from async_backfill._runner.display import ProgressBar, print_table
+from async_backfill._runner.display import ProgressBar, _Rate, print_table
 from async_backfill._runner.replay.summary import summarize
 from async_backfill._runner.scenario.model import Settings
 
@@ -20,10 +21,12 @@ class ClosedPipe(io.StringIO):
         raise BrokenPipeError
 
 
-def shown_on(stream: io.StringIO | None, *, lookups: int) -> None:
-    with ProgressBar(stream) as bar:
-        for done in range(0, lookups + 1, lookups // 2):
-            bar.show(done, lookups)
+def shown_on(stream: io.StringIO | None, *, seconds: float, total: int = 20_000, **kind: object) -> None:
+    now = [0.0]
+    with ProgressBar(stream, clock=lambda: now[0], **kind) as bar:
+        for done in range(0, 20_001, 10_000):
+            bar.show(done, total)
+            now[0] += seconds / 2
 
 
 def figures(**changed: object) -> dict:
@@ -31,24 +34,38 @@ def figures(**changed: object) -> dict:
     return {**summarize(stats, (), Settings(), results=None), **changed}
 
 
-def test_a_long_replay_on_a_terminal_shows_its_progress(monkeypatch):
+def test_what_takes_longer_than_a_second_shows_its_progress_on_a_terminal(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     terminal = Terminal()
-    shown_on(terminal, lookups=20_000)
+    shown_on(terminal, seconds=2.0)
     assert "replaying" in terminal.getvalue()
     assert "20000/20000" in terminal.getvalue()
 
 
-def test_a_short_replay_shows_no_progress():
+def test_what_takes_less_shows_none():
     terminal = Terminal()
-    shown_on(terminal, lookups=10_000)
+    shown_on(terminal, seconds=0.9)
     assert terminal.getvalue() == ""
+
+
+def test_progress_without_a_known_total_is_counted(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Terminal()
+    shown_on(terminal, seconds=2.0, total=0, doing="reading", in_bytes=True)
+    assert "20.0/? kB" in terminal.getvalue()
+
+
+def test_progress_says_the_rate():
+    task = Task(TaskID(1), "x", 1000, 0, _get_time=lambda: 0.0)
+    assert str(_Rate().render(task)) == ""
+    task.finished_speed = 1234.5
+    assert str(_Rate().render(task)) == "1,234/s"
 
 
 def test_what_is_no_terminal_shows_no_progress():
     stream = io.StringIO()
-    shown_on(stream, lookups=20_000)
-    shown_on(None, lookups=20_000)
+    shown_on(stream, seconds=2.0)
+    shown_on(None, seconds=2.0)
     assert stream.getvalue() == ""
 
 

@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from async_backfill._runner.replay.job import Job, Report, run
+from async_backfill._runner.replay.job import Report, run
+from async_backfill._runner.replay.preparing import Job
 from async_backfill.errors import ConfigurationError, ScenarioError
 
 pytestmark = pytest.mark.asyncio

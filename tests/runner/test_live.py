@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from async_backfill import MissingExtraError, ScenarioError
-from async_backfill._runner.replay.job import Job, run, run_in_virtual_time
+from async_backfill._runner.replay.job import run, run_in_virtual_time
+from async_backfill._runner.replay.preparing import Job
 
 pytestmark = pytest.mark.anyio
 

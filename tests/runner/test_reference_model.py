@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from async_backfill._runner.replay.lookups import replay
 from async_backfill._runner.replay.summary import summarize
-from async_backfill._runner.scenario.build import load_entries, load_lookups, make_cache, make_source
+from async_backfill._runner.scenario.build import load_entries, make_cache, make_source
 from async_backfill._runner.scenario.decode import decode
+from async_backfill._runner.scenario.loading import load_lookups
 from tests.runner.reference_model import ReferenceModel, with_bare_errors
 
 KEYS = [f"k{number}" for number in range(9)]

@@ -135,8 +135,10 @@ def test_audit_records_have_no_times_so_that_a_second_run_gives_the_same_summary
 def test_the_effective_settings_are_all_there():
     settings = Settings(capacity=7, miss_threshold=0.25)
     written = summary_of(settings=settings)["settings"]
-    assert list(written) == list(Settings.__struct_fields__)
+    assert [*written, "capacity_bytes"] == list(Settings.__struct_fields__)  # only where it is given
     assert Settings(**written) == settings
+    sized = summary_of(settings=Settings(capacity_bytes=7))["settings"]
+    assert list(sized) == list(Settings.__struct_fields__)
 
 
 def test_the_file_is_indented_json_in_utf_8_that_ends_its_last_line():

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from async_backfill import ScenarioError
-from async_backfill._runner.replay.job import Job, run
+from async_backfill._runner.replay.job import run
+from async_backfill._runner.replay.preparing import Job
 from async_backfill._runner.scenario.first_answer import SourceFailedError
 from async_backfill.backfill.journal_file import JournalFile
 from async_backfill.contracts import Heats

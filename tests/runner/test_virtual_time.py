@@ -13,7 +13,8 @@ import pytest
 
 from async_backfill._commands.cli import main
 from async_backfill._runner.output import OutputError
-from async_backfill._runner.replay.job import Job, Report, run, run_in_virtual_time
+from async_backfill._runner.replay.job import Report, run, run_in_virtual_time
+from async_backfill._runner.replay.preparing import Job
 from async_backfill._runner.replay.virtual_time import run_virtually
 from async_backfill.errors import MissingExtraError, ScenarioError
 from tests.command_line import ROOT

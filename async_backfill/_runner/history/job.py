@@ -22,7 +22,7 @@ from async_backfill.contracts import Heats
 from async_backfill.errors import ScenarioError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
     from async_backfill._common.written_keys import KeyTypeName
     from async_backfill._runner.logs.formats import Format
@@ -95,7 +95,6 @@ async def write_history(job: HistoryJob, progress: Callable[[int, int], None]) -
     await check_outputs({"--to": job.output}, reads=files)
     total = await total_size(job.inputs)
     half_life = _HALF_LIFE * job.size if job.half_life is None else job.half_life
-    hot: HotKeys[Hashable] = HotKeys(job.size, half_life)
     done = 0
 
     def took(size: int) -> None:
@@ -103,14 +102,23 @@ async def write_history(job: HistoryJob, progress: Callable[[int, int], None]) -
         done += size
         progress(done, total)
 
-    readings = [await _read(path, job, hot.note, took) for path in job.inputs]
+    readings, heats = await _heats(job, half_life, took)
     try:
         journal = JournalFile(job.output)
-        await journal.save(Heats(keys=hot.heats(), hit_rate=None))
+        await journal.save(Heats(keys=heats, hit_rate=None))
         journal.close()
     except OSError as error:
         raise OutputError(f"{job.output}: cannot be written: {reason(error)}") from error
-    return History(readings=readings, keys=len(hot))
+    return History(readings=readings, keys=len(heats))
+
+
+async def _heats(
+    job: HistoryJob, half_life: float, took: Callable[[int], None]
+) -> tuple[list[Reading], Mapping[Hashable, float]]:
+    """Return the counts of each input and the heats, without what found them, which is as large."""
+    hot: HotKeys[Hashable] = HotKeys(job.size, half_life)
+    readings = [await _read(path, job, hot.note, took) for path in job.inputs]
+    return readings, hot.heats()
 
 
 async def _read(

@@ -45,6 +45,11 @@ COMMON: Final = Kind(
     "common or combined log",  # with or without a virtual host before the address
     rf"^{_WORD}{_WORD}[^\[\n]++\[[^\]\n]++\]\ {_request(host=False)}\ {_STATUS}\ [0-9-]{_REST}",
 )
+TWITTER: Final = Kind(
+    "cache trace of Twitter's form",  # time, key, size of the key, of the value, client, operation, ttl
+    r"^[0-9]++,(?P<path>[^\n]+),[0-9]++,[0-9]++,[0-9]++,(?P<method>[a-z]{2,8}),[0-9]++(?P<status>)\r?$",
+    key="the second field",
+)
 KINDS: Final = (
     COMMON,
     Kind(
@@ -70,11 +75,7 @@ KINDS: Final = (
         rf"(?P<method>[A-Z_-]++)\ (?P<path>[^ ?\n]++){_REST}",
         key="URL without query",
     ),
-    Kind(
-        "cache trace of Twitter's form",  # time, key, size of the key, of the value, client, operation, ttl
-        r"^[0-9]++,(?P<path>[^\n]+),[0-9]++,[0-9]++,[0-9]++,(?P<method>[a-z]{2,8}),[0-9]++(?P<status>)\r?$",
-        key="the second field",
-    ),
+    TWITTER,
 )
 
 
@@ -84,6 +85,7 @@ class RequestLog:
     def __init__(self, kind: Kind = COMMON, filters: Filters | None = None) -> None:
         self.description = f"{kind.name}, key: {kind.key}"
         self.expected = f"a line of a {kind.name}"
+        self.kind = kind
         self._filters = filters
         pattern = kind.pattern
         if filters is None:  # one group makes it a third quicker

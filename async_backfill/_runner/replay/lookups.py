@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import count, repeat
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from anyio import create_task_group, current_time, sleep_until
 from anyio.lowlevel import checkpoint
@@ -13,12 +13,15 @@ from async_backfill.errors import LoadError
 from async_backfill.outcomes import ABSENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from async_backfill._cache import BackfillCache
 
 _STRIDE: Final = 2000
-"""The number of lookups between two progress reports, which are also when Ctrl-C is noticed."""
+"""The number of lookups after which others have a turn, and Ctrl-C is noticed."""
+
+_REPORTS: Final = 100
+"""The least number of progress reports, unless there are fewer lookups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +31,25 @@ class LookupFailure:
     error: str
 
 
+class Watch(Protocol):
+    """Follows a replay; each of its lookups is told when it begins and when it ends."""
+
+    def begins(self, key: Any, /) -> str:
+        """Return a note on the lookup of ``key`` that begins now."""
+        ...
+
+    def ends(self, key: Any, note: str, outcome: object, /) -> None:
+        """Take the outcome of that lookup, with the note that `begins` returned."""
+        ...
+
+    def flushed(self) -> None:
+        """Hear that the cache was cleared."""
+        ...
+
+
 async def replay(  # noqa: PLR0913 - what a replay is told and tells, one by one
     cache: BackfillCache[Any, Any],
-    lookups: Sequence[Any],
+    lookups: Keys,
     *,
     concurrency: int,
     keep: bool,
@@ -39,6 +58,7 @@ async def replay(  # noqa: PLR0913 - what a replay is told and tells, one by one
     arrivals: Iterable[float] | None = None,
     took: Callable[[float], object] | None = None,
     failed: Callable[[LoadError], object] = lambda _: None,
+    watch: Watch | None = None,
 ) -> list[object]:
     """Look up ``lookups`` in order, at most ``concurrency`` at once, and wait for all loads and backfills.
 
@@ -52,21 +72,25 @@ async def replay(  # noqa: PLR0913 - what a replay is told and tells, one by one
     :param took: a function that is called with the latency of each lookup in seconds, counted from its
         time in ``arrivals``, so that the wait for others counts too (decision 29 in notes.md).
     :param failed: a function that is called with the error of each lookup that failed.
+    :param watch: follows the replay, without a say in it.
     """
     outcomes: list[object] = [None] * len(lookups) if keep else []
     begins = repeat(None) if arrivals is None else map(current_time().__add__, arrivals)
     numbered = zip(count(), lookups, begins, strict=False)
-    look_up = _Lookup(failed) if took is None else _Stopwatch(took, failed)
+    look_up = _lookup_of(took, failed, watch)
+
+    stride = _stride_of(len(lookups))
 
     async def work() -> None:
         for number, key, arrival in numbered:
-            if not number % _STRIDE:
+            if not number % stride:
                 progress(number, len(lookups))
-                await checkpoint()
+                if not number % _STRIDE:
+                    await checkpoint()
             if arrival is not None:
                 await sleep_until(arrival)
             if number + 1 == flush_at:
-                await cache.clear()
+                await _flush(cache, watch)
             outcome = await look_up(cache, key, arrival)
             if keep:
                 outcomes[number] = outcome
@@ -80,6 +104,41 @@ async def replay(  # noqa: PLR0913 - what a replay is told and tells, one by one
     await cache.settle()
     progress(len(lookups), len(lookups))
     return outcomes
+
+
+def _lookup_of(
+    took: Callable[[float], object] | None, failed: Callable[[LoadError], object], watch: Watch | None
+) -> _LooksUp:
+    look_up: _LooksUp = _Lookup(failed) if took is None else _Stopwatch(took, failed)
+    return look_up if watch is None else _Watched(look_up, watch)
+
+
+def _stride_of(lookups: int) -> int:
+    """Return the number of lookups between two progress reports.
+
+    It divides the longest, so that others have their turns at the same lookups for any number of them.
+    """
+    return max(each for each in (1, 10, 100, _STRIDE) if each == 1 or each * _REPORTS <= lookups)
+
+
+async def _flush(cache: BackfillCache[Any, Any], watch: Watch | None) -> None:
+    await cache.clear()
+    if watch is not None:
+        watch.flushed()
+
+
+class Keys(Protocol):
+    """The keys to look up, in order; a trace follows how its objects change while it is iterated over."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class _LooksUp(Protocol):
+    async def __call__(
+        self, cache: BackfillCache[Any, Any], key: Any, arrival: float | None, /
+    ) -> object: ...
 
 
 class _Lookup:
@@ -107,4 +166,18 @@ class _Stopwatch(_Lookup):
         began = current_time() if arrival is None else arrival
         outcome = await super().__call__(cache, key, arrival)
         self._took(current_time() - began)
+        return outcome
+
+
+class _Watched:
+    """A lookup of which ``watch`` is told."""
+
+    def __init__(self, look_up: _LooksUp, watch: Watch) -> None:
+        self._look_up = look_up
+        self._watch = watch
+
+    async def __call__(self, cache: BackfillCache[Any, Any], key: Any, arrival: float | None) -> object:
+        note = self._watch.begins(key)
+        outcome = await self._look_up(cache, key, arrival)
+        self._watch.ends(key, note, outcome)
         return outcome

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _DECIMALS: Final = 4
 _MICROSECONDS: Final = 6
+_ONLY_WHERE_GIVEN: Final = frozenset({"capacity_bytes"})  # younger than the form of the summary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +81,11 @@ def summarize(
             summary["notes"] = plain.notes
     summary["audit"] = [_as_shown(record, hidden) for record in audit]
     summary["audit_dropped"] = stats.audit_dropped
-    summary["settings"] = msgspec.structs.asdict(settings)
+    summary["settings"] = {
+        name: value
+        for name, value in msgspec.structs.asdict(settings).items()
+        if value is not None or name not in _ONLY_WHERE_GIVEN
+    }
     return summary
 
 

@@ -9,8 +9,7 @@ import anyio
 
 from async_backfill._cache import BackfillCache
 from async_backfill._common.validation import whole, whole_or_none
-from async_backfill._common.written_keys import DESCRIBED, KEY_TYPES
-from async_backfill._runner.scenario.key_file import FileLookups, read_lookups
+from async_backfill._common.written_keys import KEY_TYPES
 from async_backfill._runner.scenario.live import Live
 from async_backfill._runner.scenario.model import (
     FileSpec,
@@ -19,24 +18,23 @@ from async_backfill._runner.scenario.model import (
     SimulatedSpec,
     Table,
     TableSpec,
-    ZipfSpec,
 )
-from async_backfill._runner.scenario.typed_lookups import typed_lookups
-from async_backfill._runner.scenario.zipf import zipf_keys
 from async_backfill.backfill._free_scan import FreeScan
 from async_backfill.errors import ConfigurationError, ScenarioError
 from async_backfill.policies import BackfillPolicy, FreshnessPolicy, LoadPolicy
 from async_backfill.sources._rows.tables import TableRules, read_table
 from async_backfill.sources.mapping import MappingSource
 from async_backfill.sources.simulated import SimulatedSource
+from async_backfill.stores.weighed import WeighedStore
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
     from pathlib import Path
 
-    from async_backfill._common.written_keys import KeyTypeName
     from async_backfill._runner.scenario.model import HeldSpec, Scenario, Settings
+    from async_backfill._runner.scenario.requests import Requests
     from async_backfill.contracts import Clock, Journal
+    from async_backfill.events import Observer
 
 AnySource: TypeAlias = MappingSource[Any, Any] | SimulatedSource[Any, Any]
 T = TypeVar("T")
@@ -51,48 +49,6 @@ def files_of(scenario: Scenario, folder: Path) -> list[Path]:
     if isinstance(scenario.source, SimulatedSpec):
         named.append(scenario.source.table)
     return [folder / spec.file for spec in named if isinstance(spec, (Table, KeyFile, FileSpec))]
-
-
-async def load_lookups(
-    scenario: Scenario,
-    folder: Path,
-    key_type: KeyTypeName = "str",
-    *,
-    taken_for: Callable[[str], object] = lambda _: None,
-) -> Sequence[Any]:
-    """Return the keys to look up, in order, each of ``key_type``.
-
-    :param taken_for: a function that is called with what a file of lookups was taken for.
-    :raises ScenarioError: when their file cannot be used, they cannot be generated, or one is no such key.
-    """
-    lookups = scenario.lookups
-    if isinstance(lookups, ZipfSpec):
-        if key_type != "str":
-            expected = DESCRIBED[key_type]
-            raise ScenarioError(f"$.lookups.kind: makes keys such as key_0, the source expects {expected}")
-        try:
-            return zipf_keys(lookups)
-        except ConfigurationError as error:
-            raise ScenarioError(f"$.lookups.{error.setting}: {error.problem}") from error
-    if isinstance(lookups, KeyFile):
-        read = await read_key_file(lookups, folder)
-        taken_for(f"{lookups.file}: {read.taken_for}")
-        place = f"$.lookups: {folder / lookups.file}{{}}".format
-        if read.by_line:
-            return typed_lookups(read.keys, key_type, lambda number: place(f":{number + 1}"))
-        return typed_lookups(read.keys, key_type, lambda number: place(f", lookup {number + 1}"))
-    return typed_lookups(lookups, key_type, "$.lookups[{}]".format)
-
-
-async def read_key_file(lookups: KeyFile, folder: Path) -> FileLookups:
-    """Return the keys in a file of lookups, and what it was taken for.
-
-    :raises ScenarioError: when it cannot be used; names its place in the scenario.
-    """
-    try:
-        return await _placed("$.lookups", read_lookups(folder / lookups.file, lookups))
-    except ConfigurationError as error:
-        raise ScenarioError(f"$.lookups.{error.setting}: {error.problem}") from error
 
 
 async def load_entries(spec: HeldSpec, folder: Path) -> Mapping[Any, Any]:
@@ -134,6 +90,8 @@ def make_cache(
     settings: Settings,
     *,
     journal: Journal[Any] | None = None,
+    observers: Iterable[Observer] = (),
+    requests: Requests | None = None,
     clock: Clock = time.monotonic,
     wall_clock: Clock = time.time,
 ) -> BackfillCache[Any, Any]:
@@ -142,6 +100,8 @@ def make_cache(
     With a concurrency of 1, a backfill runs inline, before the load of the key that started it.
 
     :param journal: the journal of hot keys.
+    :param observers: hear the events of the cache.
+    :param requests: what is known of the objects: their sizes and lifetimes.
     :param clock: a function that returns seconds that never go back.
     :param wall_clock: a function that returns seconds since the epoch.
     :raises ConfigurationError: when a setting is not allowed.
@@ -154,17 +114,20 @@ def make_cache(
     if whole("min_lookups", settings.min_lookups, least=1) > whole("window", settings.window, least=1):
         least = f"min_lookups, which is {settings.min_lookups}"
         raise ConfigurationError("window", f"{settings.window} is less than {least}: no backfill could start")
+    store = _weighed(settings, requests)
     live = source if isinstance(source, Live) else Live(source=source, scan=FreeScan(source))
     return BackfillCache(
         live.source,
         scan=live.scan,
         far=live.far,
-        capacity=settings.capacity,
+        capacity=settings.capacity if store is None else None,
         eviction=settings.eviction,
+        store=store,
         miss_threshold=settings.miss_threshold,
         backfill_batch=settings.backfill_batch,
         max_backfills=settings.max_backfills,
         journal=journal,
+        observers=observers,
         # One backfill is one source call, so that source_calls counts decisions.
         load=LoadPolicy(max_batch=max(_LEAST_LOAD_BATCH, settings.backfill_batch)),
         backfill=BackfillPolicy(
@@ -175,17 +138,32 @@ def make_cache(
             selection=settings.selection,
             successors=settings.successors,
         ),
-        freshness=_freshness(settings),
+        freshness=_freshness(settings, requests),
         clock=clock,
         wall_clock=wall_clock,
     )
 
 
-def _freshness(settings: Settings) -> FreshnessPolicy:
+def _weighed(settings: Settings, requests: Requests | None) -> WeighedStore[Any, Any] | None:
+    """Return a store that is bounded by the sizes of the objects, if ``settings`` ask for it."""
+    if whole_or_none("capacity_bytes", settings.capacity_bytes, least=1) is None:
+        return None
+    if requests is None or requests.sizes is None:
+        raise ConfigurationError("capacity_bytes", "needs lookups with sizes, as a cache trace has")
+    return WeighedStore(
+        settings.capacity_bytes or 1,
+        requests.size_of,
+        capacity=settings.capacity,
+        eviction=settings.eviction,
+    )
+
+
+def _freshness(settings: Settings, requests: Requests | None) -> FreshnessPolicy:
     whole("ttl_seed", settings.ttl_seed, least=0)  # the policy would accept None as well
     try:
         return FreshnessPolicy(
             ttl=settings.ttl,
+            ttl_of=requests.ttl_of if requests is not None and requests.ttls is not None else None,
             jitter=settings.ttl_jitter,
             stale_for=settings.stale_for,
             absent_ttl=settings.absent_ttl,
@@ -201,6 +179,7 @@ async def _simulated_entries(spec: SimulatedSpec, folder: Path) -> Mapping[Any, 
         return await _load_table(spec.table, folder, "$.source.table")
     if spec.entries is not None:
         return spec.entries
+    assert spec.keys != "lookups"  # noqa: S101 - `with_entries` has replaced it
     count = whole("keys", spec.keys, least=0)
     if count > _MOST_KEYS:
         raise ConfigurationError("keys", f"must be at most {_MOST_KEYS}, not {count}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeAlias
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -12,6 +13,9 @@ from async_backfill.policies import SelectionName  # noqa: TC001 - as above
 from async_backfill.sources._rows.tables import Duplicates  # noqa: TC001 - as above
 from async_backfill.stores._eviction.orders import Eviction  # noqa: TC001 - as above
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 _OF_THE_SOURCE: Final = frozenset({"latency", "key_latency", "jitter", "error_rate", "seed", "keys"})
 
 
@@ -20,6 +24,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     Times are in seconds.
 
+    ``capacity_bytes``
+        the largest total size of the objects in the cache; needs lookups with sizes.
     ``flush_at``
         the number of the lookup, from 1, before which the cache is cleared, as by a restart.
     ``lookups_per_second``
@@ -49,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ttl_seed: int = 0
     stale_for: float = 0.0
     absent_ttl: float | None = None
+    capacity_bytes: int | None = None
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +91,7 @@ class SimulatedSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A simulated source with latency and errors; exactly one of the last three fields gives its entries.
 
     Times are in seconds. ``keys`` generates that number of entries: ``key_0`` to ``key_{N-1}``, each with its
-    number as the value.
+    number as the value. ``"lookups"`` makes a source of the keys that are looked up, and of no others.
     """
 
     latency: float = 0.0
@@ -94,16 +101,21 @@ class SimulatedSpec(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     entries: dict[str, Any] | None = None
     table: Table | None = None
-    keys: int | None = None
+    keys: int | Literal["lookups"] | None = None
 
 
 class KeyFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file of lookups: one key a line, or a log; what is not said is recognised by its first lines.
+    """A file of lookups: one key a line, a log or a trace; what is not said is recognised by its first lines.
 
     ``format``, ``column``, ``field``, ``pattern``
         where the keys are, as in `async_backfill._runner.logs.recogniser.KeyPlace`.
     ``method``, ``status``
         which requests of a log count, such as ``GET`` and ``2xx``; an empty list is all.
+    ``time``, ``size``, ``ttl``
+        the columns of a table that say when a lookup came, in seconds, how large its object is, in bytes, and
+        for how many seconds it is good.
+    ``start``, ``until``
+        the seconds after the first lookup between which lookups count; ``start`` is written ``from``.
     """
 
     file: str
@@ -113,6 +125,11 @@ class KeyFile(msgspec.Struct, frozen=True, kw_only=True):
     pattern: str | None = None
     method: list[str] = []
     status: list[str] = []
+    time: str | None = None
+    size: str | None = None
+    ttl: str | None = None
+    start: float | None = msgspec.field(name="from", default=None)
+    until: float | None = None
 
 
 class ZipfSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,3 +216,20 @@ def name_in_scenario(setting: str) -> str:
     if setting in _OF_THE_SOURCE:
         return f"source.{setting}"
     return "backfill_evicts" if setting == "evicts" else setting
+
+
+def kind_of(spec: SourceSpec) -> str:
+    """Return the kind of ``spec``, as a scenario names it."""
+    return _KINDS[type(spec)]
+
+
+_KINDS: Final[Mapping[type, str]] = MappingProxyType(
+    {
+        MappingSpec: "mapping",
+        TableSpec: "table",
+        SimulatedSpec: "simulated",
+        FileSpec: "file",
+        SQLSpec: "sql",
+        HTTPSpec: "http",
+    }
+)

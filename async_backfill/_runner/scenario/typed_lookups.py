@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 def typed_lookups(
     lookups: Sequence[str | int], key_type: KeyTypeName, place: Callable[[int], str]
 ) -> Sequence[Any]:
-    """Return ``lookups`` as keys of ``key_type``.
+    """Return ``lookups`` as keys of ``key_type``, equal ones as one object: they need the memory of one.
 
     :param place: returns the place of a lookup, by its position from 0, for an error.
     :raises ScenarioError: for the first lookup that cannot be such a key.
     """
     read = key_reader(key_type)
     keys: list[Any] = []
+    same: dict[Any, Any] = {}
     for number, lookup in enumerate(lookups):
         key: object | None
         if isinstance(lookup, str):
@@ -35,5 +36,5 @@ def typed_lookups(
             raise ScenarioError(
                 f"{place(number)}: {shown(lookup)} cannot be a key of the source, expected {expected}"
             )
-        keys.append(key)
+        keys.append(same.setdefault(key, key))
     return keys

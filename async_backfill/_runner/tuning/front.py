@@ -1,4 +1,4 @@
-"""Select the results worth choosing: the Pareto front of source calls against memory."""
+"""Select the results worth choosing: the Pareto front of the cost for the source against memory."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Costs(Protocol):
         ...
 
     @property
-    def source_calls(self) -> int:
-        """The number of source calls."""
+    def cost(self) -> float:
+        """The cost for the source: its calls, and the keys that were read."""
         ...
 
 
@@ -27,8 +27,8 @@ C = TypeVar("C", bound=Costs)
 
 def dominates(one: Costs, other: Costs) -> bool:
     """Return whether ``one`` is no worse than ``other`` in both costs, and better in one."""
-    no_worse = one.entries <= other.entries and one.source_calls <= other.source_calls
-    return no_worse and (one.entries, one.source_calls) != (other.entries, other.source_calls)
+    no_worse = one.entries <= other.entries and one.cost <= other.cost
+    return no_worse and (one.entries, one.cost) != (other.entries, other.cost)
 
 
 def pareto_front(choices: Iterable[C]) -> list[C]:
@@ -37,8 +37,8 @@ def pareto_front(choices: Iterable[C]) -> list[C]:
     Of choices with the same costs only the first is kept.
     """
     front: list[C] = []
-    for choice in sorted(choices, key=lambda choice: (choice.entries, choice.source_calls)):
-        if not front or choice.source_calls < front[-1].source_calls:
+    for choice in sorted(choices, key=lambda choice: (choice.entries, choice.cost)):
+        if not front or choice.cost < front[-1].cost:
             front.append(choice)
     return front
 
@@ -46,12 +46,12 @@ def pareto_front(choices: Iterable[C]) -> list[C]:
 def worth_choosing(front: Sequence[C], *, gain: float) -> list[C]:
     """Return the few of ``front`` that are worth their memory, in ascending order of memory.
 
-    Each makes fewer calls than the one before it, by at least the share ``gain`` (epsilon-dominance, here
+    Each costs the source less than the one before it, by at least the share ``gain`` (epsilon-dominance, here
     in one cost: Laumanns et al. 2002, Combining Convergence and Diversity in Evolutionary
     Multiobjective Optimization).
     """
     kept: list[C] = []
     for choice in front:
-        if not kept or choice.source_calls <= kept[-1].source_calls * (1.0 - gain):
+        if not kept or choice.cost <= kept[-1].cost * (1.0 - gain):
             kept.append(choice)
     return kept

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from async_backfill._runner.scenario.model import Settings
 
 
+_LARGE_BATCHES: Final = (5000,)
+_FEW_SUCCESSORS: Final = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Extent:
     """The size of a scenario: the number of the source's keys that it looks up, and of all its keys."""
@@ -53,6 +57,11 @@ def _capacities(extent: Extent) -> list[int | None]:
     return [*(max(1, math.ceil(extent.wanted * share)) for share in (0.02, 0.1, 0.5)), None]
 
 
+def _batches(extent: Extent) -> list[int]:
+    """Return batches up to the first that holds all keys of the source."""
+    return [10, 1000, *(batch for batch in _LARGE_BATCHES if extent.in_source > 1000)]
+
+
 def _capacity_between(low: int, high: int | None, extent: Extent) -> int | None:
     return _whole_between(low, max(low, extent.wanted) if high is None else high, extent)
 
@@ -74,7 +83,7 @@ DIMENSIONS: Final = (
     Dimension(name="capacity", coarse=_capacities, between=_capacity_between, crossed=True),
     Dimension(name="eviction", coarse=lambda _: EVICTIONS, crossed=True),
     Dimension(name="miss_threshold", coarse=lambda _: (0.05, 0.5), between=_share_between),
-    Dimension(name="backfill_batch", coarse=lambda _: (10, 1000), between=_whole_between),
+    Dimension(name="backfill_batch", coarse=_batches, between=_whole_between),
     Dimension(name="selection", coarse=lambda _: SELECTIONS),
     Dimension(name="successors", coarse=lambda _: (0, 8)),
     Dimension(name="max_backfills", coarse=lambda _: (0, 10, None), between=_whole_between),
@@ -94,12 +103,20 @@ def coarse(base: Settings, extent: Extent) -> list[Settings]:
 
 
 def sweep(around: Sequence[Settings], base: Settings, extent: Extent) -> list[Settings]:
-    """Return ``around`` with each dimension in turn set to each of its coarse values."""
+    """Return ``around`` with each dimension in turn set to each of its coarse values.
+
+    Before them come the largest batches together with a few successors: both are worth little alone where
+    they are worth most together.
+    """
+    most = max(_batches(extent))
     tries = [
         [
-            msgspec.structs.replace(settings, **{dimension.name: value})
-            for dimension in DIMENSIONS
-            for value in _values(dimension, base, extent)
+            msgspec.structs.replace(settings, backfill_batch=most, successors=_FEW_SUCCESSORS),
+            *(
+                msgspec.structs.replace(settings, **{dimension.name: value})
+                for dimension in DIMENSIONS
+                for value in _values(dimension, base, extent)
+            ),
         ]
         for settings in around
     ]

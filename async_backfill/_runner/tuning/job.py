@@ -4,29 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from async_backfill._common.extras import needed_by
 from async_backfill._common.validation import real, whole
+from async_backfill._runner.log_lines import log_lines
 from async_backfill._runner.output import check_outputs, write_atomically
-from async_backfill._runner.scenario.build import (
-    files_of,
-    load_entries,
-    load_lookups,
-    make_cache,
-    make_source,
-)
+from async_backfill._runner.scenario.build import files_of
 from async_backfill._runner.scenario.decode import decode
 from async_backfill._runner.scenario.document import parse
-from async_backfill._runner.scenario.first_answer import given_key_type, key_type_of
-from async_backfill._runner.scenario.model import LiveSpec, MappingSpec, SimulatedSpec, name_in_scenario
+from async_backfill._runner.scenario.environment import Secrets
 from async_backfill._runner.tuning.grid import Extent
+from async_backfill._runner.tuning.reading import read_workload
 from async_backfill._runner.tuning.report import Sample, Tuning, encode
 from async_backfill._runner.tuning.sampling import sampled
 from async_backfill._runner.tuning.search import choose, search
-from async_backfill._runner.tuning.trial import Workload
 from async_backfill._runner.tuning.workers import open_workers
 from async_backfill.errors import ConfigurationError, ScenarioError
 from async_backfill.sources._rows.tables import read_text
@@ -34,11 +28,9 @@ from async_backfill.sources._rows.tables import read_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from async_backfill._runner.scenario.model import Scenario, Settings
-    from async_backfill._runner.tuning.trial import Result
+    from async_backfill._runner.scenario.model import Settings
+    from async_backfill._runner.tuning.trial import Result, Workload
     from async_backfill._runner.tuning.workers import Workers
-
-_NO_ENTRIES: Final = MappingSpec(entries={})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,47 +69,33 @@ async def tune(job: TuneJob, progress: Callable[[int, int], None]) -> Tuning:
 
     :param progress: a function that is called now and then with the lookups replayed and those planned.
     :raises ScenarioError: when the scenario, a file it names, a setting or an output cannot be used.
+    :raises SourceFailedError: when the source cannot answer.
     :raises WorkerError: when a worker process dies.
     :raises OutputError: when writing fails in spite of the check before.
     """
+    secrets = Secrets()
+    with log_lines(secrets.hidden):
+        try:
+            return await _tune(job, secrets, progress)
+        except BaseException as error:
+            secrets.hide_in(error)
+            raise
+
+
+async def _tune(job: TuneJob, secrets: Secrets, progress: Callable[[int, int], None]) -> Tuning:
     draw = None if job.plot is None else _load_plot()
     scenario = decode(parse(await read_text(job.scenario), job.scenario), job.scenario)
     folder = Path(job.scenario).parent
     reads = [Path(job.scenario), *files_of(scenario, folder)]
     await check_outputs({"--output": job.output, "--plot": job.plot}, reads=reads)
     base = msgspec.structs.replace(scenario.settings, concurrency=1)
-    whole_workload = await _read(job, scenario, folder)
-    tuning = await _tuned(job, base, whole_workload, progress)
+    workload, told = await read_workload(job.scenario, scenario, folder, secrets)
+    tuning = replace(await _tuned(job, base, workload, progress), taken_for=told)
     if job.output is not None:
         await write_atomically(job.output, encode(tuning))
     if job.plot is not None and draw is not None:
         await write_atomically(job.plot, draw(tuning))
     return tuning
-
-
-async def _read(job: TuneJob, scenario: Scenario, folder: Path) -> Workload:
-    """Return the whole scenario as a workload, after checking that a trial of it can run."""
-    spec = scenario.source
-    if isinstance(spec, LiveSpec):
-        kinds = "a mapping, a table or a simulated source"
-        raise ScenarioError(f"{job.scenario}: $.source.kind: trials need all keys in memory: use {kinds}")
-    try:
-        entries = await load_entries(spec, folder)
-        make_cache(make_source(spec, entries), scenario.settings)
-        key_type = key_type_of(next(iter(entries), None), given_key_type(spec))
-        lookups = await load_lookups(scenario, folder, key_type)
-    except ConfigurationError as error:
-        place = f"$.{name_in_scenario(error.setting)}"
-        raise ScenarioError(f"{job.scenario}: {place}: {error.problem}") from error
-    except ScenarioError as error:
-        raise ScenarioError(f"{job.scenario}: {error}") from error
-    # One object for each key: less to send and to keep, and its hash is computed once.
-    names = {key: key for key in entries}
-    same = [names.setdefault(key, key) for key in lookups]
-    # Trials need the keys only, so the entries are not sent.
-    bare = msgspec.structs.replace(spec, entries=None) if isinstance(spec, SimulatedSpec) else _NO_ENTRIES
-    absent = sum(key not in entries for key in same)
-    return Workload(spec=bare, keys=list(entries), lookups=same, share=1.0, total=len(same), absent=absent)
 
 
 async def _tuned(
@@ -145,7 +123,13 @@ async def _tuned(
             share=job.sample, lookups=len(replayed.lookups), keys=len(set(replayed.lookups)), error=error
         )
     return Tuning(
-        lookups=workload.total, keys=len(looked_up), own=own, tried=tried, chosen=chosen, sample=sample
+        lookups=workload.total,
+        keys=len(looked_up),
+        own=own,
+        tried=tried,
+        chosen=chosen,
+        sample=sample,
+        all_wanted=extent.wanted == extent.in_source,
     )
 
 

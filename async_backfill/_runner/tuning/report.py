@@ -41,6 +41,10 @@ class Tuning:
         all results, in the order of the trials; with a sample, all are estimates.
     ``chosen``
         the few worth choosing, in ascending order of memory; with a check, replayed in full.
+    ``all_wanted``
+        whether each key of the source is looked up.
+    ``taken_for``
+        lines about what each file was taken for, and what was read into memory.
     """
 
     lookups: int
@@ -49,6 +53,8 @@ class Tuning:
     tried: Sequence[Result]
     chosen: Sequence[Result]
     sample: Sample | None
+    all_wanted: bool = False
+    taken_for: Sequence[str] = ()
 
 
 def encode(tuning: Tuning) -> bytes:
@@ -77,6 +83,7 @@ def _plain(result: Result) -> dict[str, Any]:
         "entries": result.entries,
         "source_calls": result.source_calls,
         "source_keys": result.source_keys,
+        "cost": round(result.cost, 2),
         "hit_rate": round(result.hit_rate, _DECIMALS),
         "hit_rate_margin": round(result.margin, _DECIMALS),
         "backfills": result.backfills,

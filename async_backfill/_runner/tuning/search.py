@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from async_backfill._runner.tuning.trial import Result
 
 GAIN: Final = 0.02
-"""The share of source calls that a setting must save to be worth its memory."""
+"""The share of the cost for the source that a setting must save to be worth its memory."""
 
 _SWEEPS: Final = 2
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from async_backfill._runner.tuning.grid import DIMENSIONS
+from async_backfill._runner.tuning.trial import KEYS_A_CALL
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
     from async_backfill._runner.tuning.trial import Result
 
 _WIDE: Final = 200
-_FIGURES: Final = ("entries", "source calls", "keys read", "hit rate")
+_ALL_WANTED: Final = (
+    "the source has no key that is not looked up: if it was made of the same log, a real one has more, and "
+    "backfills in source order would be worth less"
+)
+_FIGURES: Final = ("entries", "source calls", "keys read", "cost", "hit rate")
 
 
 def print_choices(tuning: Tuning, stream: TextIO) -> None:
@@ -36,6 +41,9 @@ def print_choices(tuning: Tuning, stream: TextIO) -> None:
 def _basis(tuning: Tuning) -> str:
     what = f"{len(tuning.tried):,} settings tried on {tuning.lookups:,} lookups of {tuning.keys:,} keys"
     lines = [f"last line: the scenario's own settings; {what}"]
+    lines.append(f"cost: source calls, and one more for each {KEYS_A_CALL} keys read")
+    if tuning.all_wanted:
+        lines.append(_ALL_WANTED)
     if (sample := tuning.sample) is not None:
         lines.append(_basis_of(sample, tuning))
     return "\n".join(lines)
@@ -53,7 +61,12 @@ def _basis_of(sample: Sample, tuning: Tuning) -> str:
 
 def _row(result: Result) -> list[str]:
     settings = [_shown(getattr(result.settings, dimension.name)) for dimension in DIMENSIONS]
-    figures = [f"{result.entries:,}", f"{result.source_calls:,}", f"{result.source_keys:,}"]
+    figures = [
+        f"{result.entries:,}",
+        f"{result.source_calls:,}",
+        f"{result.source_keys:,}",
+        f"{result.cost:,.0f}",
+    ]
     return [*settings, *figures, f"{result.hit_rate:.2%}"]
 
 

@@ -12,6 +12,7 @@ from async_backfill.sources._rows.binary import BINARY_SIZE, refuse_binary
 from async_backfill.sources._rows.delimiters import TableStart
 from async_backfill.sources._rows.json_array import is_json_array
 from async_backfill.sources._rows.rows import check_header, csv_refusal, json_row, width_refusal
+from async_backfill.sources._rows.text_lines import TextLines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,48 +25,16 @@ _PIECE: Final = 1 << 16
 
 
 class Row(NamedTuple):
-    """A row: its start and end in bytes, its line number from 1, and the content of its key column."""
+    """A row: its start and end in bytes, its line number from 1, the content of its key column, its cells.
+
+    The reader's ``named`` makes columns of the cells.
+    """
 
     start: int
     end: int
     line: int
     key: Any
-
-
-class _Lines:
-    """An iterator over the lines of a file as text, which knows its position.
-
-    ``position`` and ``line`` are the byte and the number of the next line. The row that starts at
-    ``row_start`` may have up to ``longest`` bytes.
-    """
-
-    def __init__(self, path: AnyPath, file: BinaryIO, longest: int, *, position: int, line: int) -> None:
-        self._path = path
-        self._file = file
-        self._longest = longest
-        self.position = position
-        self.row_start = position
-        self.line = line
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        content = self._file.readline(self._longest + 1)
-        if not content:
-            raise StopIteration
-        length = len(content)
-        if self.position + length - self.row_start > self._longest:
-            raise ScenarioError(
-                f"{self._path}:{self.line}: the row is longer than max_line={self._longest} bytes"
-            )
-        try:
-            text = content.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise _not_text(self._path, self.line, self.position, content, error) from error
-        self.position += length
-        self.line += 1
-        return text
+    cells: Any
 
 
 class JsonLines:
@@ -92,12 +61,12 @@ class JsonLines:
         :raises ScenarioError: for the first row that is wrong; names the file and the line.
         """
         file.seek(start)
-        lines = _Lines(self._path, file, self._longest, position=start, line=line)
+        lines = TextLines(self._path, file, self._longest, position=start, line=line)
         key = self._wanted[0]
         for text in lines:
             if text.strip():
                 columns = json_row(self._path, lines.line - 1, text, self._wanted)
-                yield Row(lines.row_start, lines.position, lines.line - 1, columns[key])
+                yield Row(lines.row_start, lines.position, lines.line - 1, columns[key], columns)
             lines.row_start = lines.position
 
     def columns(self, content: bytes) -> Columns:
@@ -105,8 +74,12 @@ class JsonLines:
 
         :raises ScenarioError: when they are not a row; lines are counted from its start.
         """
-        text = next(_Lines(self._path, io.BytesIO(content), self._longest, position=0, line=1), "")
+        text = next(TextLines(self._path, io.BytesIO(content), self._longest, position=0, line=1), "")
         return json_row(self._path, 1, text, self._wanted)
+
+    def named(self, cells: Columns) -> Columns:
+        """Return the columns of the ``cells`` of a row."""
+        return cells
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,10 +126,10 @@ class CsvLines:
         file.seek(start)
         width = len(self._header)
         number = line
-        lines = _Lines(self._path, file, self._longest, position=start, line=line)
+        lines = TextLines(self._path, file, self._longest, position=start, line=line)
         for cells in _records(self._path, lines, self._layout):
             if len(cells) == width:
-                yield Row(lines.row_start, lines.position, number, cells[self._key])
+                yield Row(lines.row_start, lines.position, number, cells[self._key], cells)
             elif cells:
                 raise width_refusal(self._path, number, len(cells), width)
             number = lines.line
@@ -167,10 +140,14 @@ class CsvLines:
 
         :raises ScenarioError: when they are not a row; lines are counted from its start.
         """
-        lines = _Lines(self._path, io.BytesIO(content), self._longest, position=0, line=1)
+        lines = TextLines(self._path, io.BytesIO(content), self._longest, position=0, line=1)
         cells = next(_records(self._path, lines, self._layout), [])
         if len(cells) != len(self._header):
             raise width_refusal(self._path, 1, len(cells), len(self._header))
+        return self.named(cells)
+
+    def named(self, cells: Sequence[str]) -> Columns:
+        """Return the columns of the ``cells`` of a row."""
         return dict(zip(self._header, cells, strict=True))
 
 
@@ -214,7 +191,7 @@ def _csv_lines(
     columns: Sequence[str] | None,
 ) -> CsvLines:
     file.seek(start)
-    lines = _Lines(path, file, longest, position=start, line=1)
+    lines = TextLines(path, file, longest, position=start, line=1)
     table = TableStart(wanted, columns)
     begin, number = start, 1
     for text in lines:
@@ -229,14 +206,14 @@ def _csv_lines(
         layout = Layout(columns=columns, delimiter=delimiter, fills=True)
         return CsvLines(path, layout, wanted[0], longest, first=begin, first_line=number)
     file.seek(begin)
-    lines = _Lines(path, file, longest, position=begin, line=number)
+    lines = TextLines(path, file, longest, position=begin, line=number)
     header = next(_records(path, lines, Layout(columns=(), delimiter=delimiter)), [])
     check_header(path, number, header, wanted)
     layout = Layout(columns=header, delimiter=delimiter)
     return CsvLines(path, layout, wanted[0], longest, first=lines.position, first_line=lines.line)
 
 
-def _records(path: AnyPath, lines: _Lines, layout: Layout) -> Iterator[list[str]]:
+def _records(path: AnyPath, lines: TextLines, layout: Layout) -> Iterator[list[str]]:
     """Yield the cells of each CSV record; a line is read only when it is needed, so positions are exact."""
     line = lines.line
     width = len(layout.columns)
@@ -248,11 +225,3 @@ def _records(path: AnyPath, lines: _Lines, layout: Layout) -> Iterator[list[str]
             line = lines.line
     except csv.Error as error:
         raise csv_refusal(path, line, error) from error
-
-
-def _not_text(
-    path: AnyPath, line: int, position: int, content: bytes, error: UnicodeDecodeError
-) -> ScenarioError:
-    wrong = content[error.start]
-    place = position + error.start
-    return ScenarioError(f"{path}:{line}: not UTF-8 text: byte {place} is 0x{wrong:02x}")

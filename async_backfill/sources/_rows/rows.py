@@ -8,7 +8,7 @@ import math
 import os
 from collections import Counter
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NoReturn, TypeAlias
 
 from async_backfill.errors import ScenarioError
 
@@ -20,6 +20,7 @@ AnyPath: TypeAlias = str | os.PathLike[str]
 
 _DEEPEST: Final = 100
 _LONGEST: Final = 100
+_PIECE: Final = 1 << 16
 _MOST_COMPARED: Final = 1000
 _SPACE: Final = " \t\r\n"
 
@@ -98,6 +99,16 @@ def repeated_key(path: AnyPath, line: int, key: object, first: int) -> ScenarioE
 def width_refusal(path: AnyPath, line: int, columns: int, expected: int) -> ScenarioError:
     """Return the error for a CSV row whose number of columns differs from the header's."""
     return ScenarioError(f"{path}:{line}: {columns} columns, expected {expected} as in the header")
+
+
+def line_ends(file: BinaryIO, start: int, end: int) -> int:
+    """Return the number of line ends between two positions of ``file``."""
+    file.seek(start)
+    count = 0
+    while start < end and (piece := file.read(min(_PIECE, end - start))):
+        count += piece.count(b"\n")
+        start += len(piece)
+    return count
 
 
 def csv_refusal(path: AnyPath, line: int, error: csv.Error) -> ScenarioError:

@@ -27,10 +27,18 @@ def test_a_setting_that_is_not_varied_is_that_of_the_scenario():
 
 def test_a_sweep_changes_one_dimension_at_a_time():
     around = replace(BASE, capacity=100, eviction="lru")
-    tries = [each for each in sweep([around], BASE, EXTENT) if each.capacity is not None]
+    together, *tries = [each for each in sweep([around], BASE, EXTENT) if each.capacity is not None]
+    assert {changes(together, around)} == {2}
     assert {changes(each, around) for each in tries} == {0, 1}
     moved = {dimension.name for dimension in DIMENSIONS for each in tries if differs(each, around, dimension)}
     assert moved == {dimension.name for dimension in DIMENSIONS}
+
+
+def test_a_sweep_begins_with_the_largest_batches_together_with_a_few_successors():
+    first = sweep([BASE], BASE, Extent(wanted=100, in_source=20_000))[0]
+    assert (first.backfill_batch, first.successors) == (5000, 2)
+    small = sweep([BASE], BASE, Extent(wanted=100, in_source=500))[0]
+    assert (small.backfill_batch, small.successors) == (1000, 2)
 
 
 def differs(one, other, dimension):
@@ -67,7 +75,9 @@ def test_what_has_no_effect_is_not_tried_in_variants():
 def test_the_first_settings_of_a_sweep_include_some_around_each():
     base = replace(BASE, capacity=7)
     around = [replace(base, capacity=100, eviction=eviction) for eviction in EVICTIONS]
-    first = sweep(around, base, EXTENT)[: len(around)]
+    tries = sweep(around, base, EXTENT)
+    assert [each.eviction for each in tries[: len(around)]] == list(EVICTIONS)
+    first = tries[len(around) : 2 * len(around)]
     assert first == [replace(base, eviction=eviction) for eviction in EVICTIONS]
 
 

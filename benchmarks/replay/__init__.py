@@ -1,0 +1,1 @@
+"""Benchmark: what a replay costs for each lookup, beside a plain loop."""
