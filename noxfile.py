@@ -100,6 +100,8 @@ def manual(session: nox.Session) -> None:
 def explore(session: nox.Session) -> None:
     """10,000 schedules of each race."""
     session.run("python", "-m", "tests.exploration", *session.posargs)
+    if not session.posargs:
+        session.run("python", "-m", "tests.warming.races")
 
 
 @nox.session

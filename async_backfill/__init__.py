@@ -18,6 +18,7 @@ from async_backfill.errors import (
     LoadTimeoutError,
     MissingExtraError,
     ScenarioError,
+    StalePageError,
     StoreError,
 )
 from async_backfill.far_tier import FarTier
@@ -71,6 +72,7 @@ __all__ = [
     "ReadinessState",
     "ScenarioError",
     "SimulatedSource",
+    "StalePageError",
     "Stats",
     "Status",
     "StoreError",

@@ -11,6 +11,7 @@
     ├─ CacheClosedError (RuntimeError)   the cache is not open, or closed while a caller waited
     ├─ KeyNotFoundError (LookupError)    the source answered: no such key
     ├─ StoreError                        the far tier (L2) did not take a put, an invalidation or a clear
+    ├─ StalePageError                    a page was read too long ago to be written
     └─ LoadError                         the source failed; the cause is chained
        ├─ LoadTimeoutError (TimeoutError)
        ├─ LoadCycleError                 the load waits for itself; shows the cycle of keys
@@ -37,6 +38,7 @@ __all__ = [
     "LoadTimeoutError",
     "MissingExtraError",
     "ScenarioError",
+    "StalePageError",
     "StoreError",
 ]
 
@@ -113,6 +115,10 @@ class StoreError(AsyncBackfillError):
     Raised only by an explicit put, invalidation or clear: it took effect in this process, but other
     processes may still serve the old values. A reading that fails is no error: the source is asked instead.
     """
+
+
+class StalePageError(AsyncBackfillError):
+    """A far store refused a page because its read began too long ago; nothing of it was kept."""
 
 
 class LoadError(AsyncBackfillError):

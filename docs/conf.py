@@ -37,7 +37,7 @@ html_title = f"async_backfill {release}"
 
 autodoc_default_options = {
     "members": True,
-    "inherited-members": "BaseException, str, object",
+    "inherited-members": "BaseException, dict, str, object",
 }
 autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"

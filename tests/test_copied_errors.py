@@ -27,7 +27,7 @@ FACTS = {
     "code": "OOM",
     "status": 503,
     "retry_after": 2.5,
-    "copied": CopyProgress(rows=5, pages=1, through="k"),
+    "copied": CopyProgress(read=5, kept=4, dead=1, bad={"k": "why"}, pages=1, through="k"),
 }
 NOTES = {"__notes__": ["noted"], "own": [1, 2]}
 

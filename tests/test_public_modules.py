@@ -21,8 +21,8 @@ async_backfill
   CacheClosedError CacheRegistry CircuitOpenError CircuitPolicy CircuitState ConfigurationError Failed
   FarTier FreshnessPolicy HistoryPolicy JournalError KeyNotFoundError KeyRefusedError LoadCycleError LoadError
   LoadPolicy LoadTimeoutError MappingSource MemoryStore MissCause MissingExtraError Readiness
-  ReadinessPolicy ReadinessState ScenarioError SimulatedSource Stats Status StoreError WeighedStore
-  cached each
+  ReadinessPolicy ReadinessState ScenarioError SimulatedSource StalePageError Stats Status StoreError
+  WeighedStore cached each
 async_backfill.backfill
 async_backfill.backfill.audit_file
   AuditFile
@@ -36,12 +36,13 @@ async_backfill.backfill.trigger
   MissRateTrigger
 async_backfill.contracts
   AccessCheck Answers Approval AuditSink BoundedStore CallLimits Clock EvictionOrder ExclusiveJournal FarCopy
-  FarStore Heats Invalidations Journal K K_co KeyType Leases LimitedSource NeedsAsyncio OrderState Page
-  Permits Room Scan Sealing Seconds Selection Source Spawn Store Trigger V V_co V_contra ValueCodec
+  FarStore GuardedStore Heats Invalidations Journal K K_co Kept KeyType Leases LimitedSource NeedsAsyncio
+  OrderState Page Permits Room RowPage Rows Scan Sealing Seconds Selection Source Spawn Store Trigger
+  V V_co V_contra ValueCodec
 async_backfill.errors
   AsyncBackfillError CacheClosedError CircuitOpenError ConfigurationError JournalError
   KeyNotFoundError KeyRefusedError LoadCycleError LoadError LoadTimeoutError MissingExtraError
-  ScenarioError StoreError
+  ScenarioError StalePageError StoreError
 async_backfill.events
   BackfillAudited Event FarStoreFailed KeysEvicted LoadFinished Observer
 async_backfill.far_tier
@@ -93,8 +94,6 @@ async_backfill.sources.sql
   QueryError SQLSource StatementSource open_database
 async_backfill.sources.typed
   TypedKey TypedScan TypedSource
-async_backfill.sources.zstd
-  unpack_zstd
 async_backfill.stats
   FarStats Stats
 async_backfill.stores
@@ -103,8 +102,9 @@ async_backfill.stores.memory
 async_backfill.stores.weighed
   WeighedStore
 async_backfill.testing
-  FarStoreContract GatedSource InvalidationsContract KeysetScanContract LeasesContract ManualClock
-  MemoryFarStore MemoryPermits NetworkLink PartialFailureContract PermitsContract ScanContract
+  ChangingRowsContract FarStoreContract GatedSource InvalidationsContract KeysetScanContract
+  LeasesContract ManualClock MemoryFarStore MemoryPermits NetworkLink PartialFailureContract
+  PermitsContract RowsContract ScanContract
   SealingContract SourceContract StoreContract
 async_backfill.warming
   CopyError CopyProgress copy_rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass
 from functools import WRAPPER_ASSIGNMENTS, wraps
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from async_backfill._cache import BackfillCache
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from async_backfill._cached.settings import CacheSettings
 
 _NOT_GIVEN: Final = object()
-_KINDS: Final = {"__name__": str, "__qualname__": str, "__type_params__": tuple}
+_KINDS: Final = MappingProxyType({"__name__": str, "__qualname__": str, "__type_params__": tuple})
 """What Python wants these attributes of a function to be; in their places a mock has mocks."""
 
 

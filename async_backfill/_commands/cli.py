@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.metadata
 import os
 import sys
+from contextlib import contextmanager
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, Final
 
 from cyclopts import App, CycloptsError, UnusedCliTokensError
 
+from async_backfill._commands.epilogue import EPILOGUE
 from async_backfill._commands.history import history
-from async_backfill._commands.replay import EPILOGUE, replay
+from async_backfill._commands.replay import replay
 from async_backfill._commands.several import repeated
 from async_backfill._commands.termination import interrupted_by_sigterm
 from async_backfill._commands.tune import tune
@@ -19,7 +22,7 @@ from async_backfill._runner.wording import one_line
 from async_backfill.errors import AsyncBackfillError, ConfigurationError, MissingExtraError, ScenarioError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from async_backfill._commands.command import Command
 
@@ -31,6 +34,7 @@ TERMINATED: Final = 143
 
 _SUBCOMMANDS: Final = (history, tune)
 _LONGEST: Final = 400
+_WIDEST_CELL: Final = 1 << 26
 
 
 def main(arguments: Sequence[str] | None = None, *, program: str = "python -m async_backfill") -> int:
@@ -42,13 +46,23 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "python -m as
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a terminal may support only ASCII
             stream.reconfigure(errors="backslashreplace")
-    with interrupted_by_sigterm() as termination:
+    with interrupted_by_sigterm() as termination, _wide_cells():
         try:
             return _run(arguments, program)
         except KeyboardInterrupt:
             if termination.has_come:
                 return _complain("terminated, nothing was written", TERMINATED)
             return _complain("interrupted, nothing was written", INTERRUPTED)
+
+
+@contextmanager
+def _wide_cells() -> Iterator[None]:
+    """Let a cell of CSV be as large as a row, inside ``with``: the limit is one of the whole process."""
+    before = csv.field_size_limit(_WIDEST_CELL)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 def _run(arguments: Sequence[str] | None, program: str) -> int:
@@ -84,6 +98,8 @@ def _complaint(error: Exception) -> tuple[str, int]:
 def _app(program: str) -> App:
     app = App(
         name=program,
+        usage=f"Usage: {program} --input SCENARIO --output SUMMARY [OPTIONS]\n"
+        f"       {program} {'|'.join(command.__name__ for command in _SUBCOMMANDS)} --help\n",
         help_format="plaintext",
         help_epilogue=EPILOGUE,
         version=lambda: importlib.metadata.version("async-backfill"),

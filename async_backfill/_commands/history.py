@@ -86,7 +86,7 @@ def history(  # noqa: PLR0913 - each is an option
     Parameters
     ----------
     from_:
-        Logs, oldest first, plain or gzip; - is standard input.
+        Logs, oldest first, plain or packed (gzip, bz2, xz, zstd); - is standard input.
     to:
         The journal; an older one is replaced once the new one is complete.
     format:

@@ -23,58 +23,6 @@ if TYPE_CHECKING:
 
     from async_backfill._runner.replay.job import Report
 
-EPILOGUE: Final = """\
-Example: the five products and seven lookups that come with the project.
-
-    python -m async_backfill --input data/sample_input.txt \\
-        --output data/output_summary.json
-
-The command async-backfill is the same program as python -m async_backfill.
-
-A scenario is a JSON object, or TOML with the same names. This one is complete:
-
-    {"source": {"a": 1, "b": 2}, "lookups": ["a", "c", "a"]}
-
-A source may also be a table (CSV or JSON lines, plain or gzip) or simulated:
-
-    "source": {"kind": "table", "file": "rows.csv.gz", "key": "id"}
-    "source": {"kind": "simulated", "keys": 1000, "latency": 0.02}
-
-Or outside of this process: a file that is not read into memory, a database, a
-service. A far tier (L2) in Redis may stand before any of them. Secrets are
-variables of the environment:
-
-    "source": {"kind": "file", "file": "rows.parquet", "key": "id"}
-    "source": {"kind": "sql", "url": "postgresql://app:${PGPASSWORD}@db/shop",
-               "table": "products", "key": "id", "value": "name"}
-    "source": {"kind": "http", "url": "https://host/items/{key}"}
-    "store": {"kind": "redis", "url": "redis://host", "namespace": "shop"}
-
-The lookups may be a file with one key a line, plain or gzip:
-
-    "lookups": {"file": "keys.gz"}
-
-Or generated, with few keys asked for often (Zipf's law, from a seed):
-
-    "lookups": {"kind": "zipf", "count": 9000, "keys": 1000,
-                "exponent": 0.9, "seed": 1}
-
-File names are relative to the folder of the scenario. Every setting above can be
-in the scenario, written with underscores: "max_backfills": 3.
-
-Keys have the type of the source's key column (text, whole number, UUID, date,
-decimal), and lookups are read as that type. Where a file cannot tell, as in CSV,
-"key_type" says it:
-
-    "source": {"kind": "file", "file": "rows.csv", "key": "id", "key_type": "int"}
-
-Exit codes: 0 the summary is written; 1 the run failed, such as a full disk or a
-source that does not answer; 2 the input or the command is wrong; 130 interrupted,
-143 terminated.
-Unless it is 0 nothing was written.
-An error is one line on standard error.
-"""
-
 _SETTINGS: Final = Group("Settings, instead of those in the scenario", sort_key=2)
 _Setting: Final = Parameter(group=_SETTINGS, show_default=False, negative=())
 _Whole: Final = Parameter(group=_SETTINGS, show_default=False, converter=integer)

@@ -117,6 +117,10 @@ def _checksum(body: bytes | bytearray) -> bytes:
     return hashlib.blake2b(body, digest_size=32).hexdigest().encode()
 
 
+NOT_A_JOURNAL: Final = "is not a hot-key journal"
+"""The error for a file that something else has written."""
+
+
 def decode(content: bytes, keys: JournalKeys) -> Heats[Any]:
     """Return the heats that `encode` turned into ``content``, without keys of a class that is not known.
 
@@ -125,7 +129,7 @@ def decode(content: bytes, keys: JournalKeys) -> Heats[Any]:
     if not content:
         raise ValueError("is empty, expected a hot-key journal")
     if not content.startswith(_MAGIC):
-        raise ValueError("is not a hot-key journal")
+        raise ValueError(NOT_A_JOURNAL)
     first = _FIRST_LINE.match(content, len(_MAGIC))
     if first is None:
         raise ValueError("is damaged: its first line is not complete")

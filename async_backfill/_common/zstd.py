@@ -16,6 +16,7 @@ else:
 
 ZstdError: Final = zstd.ZstdError
 ZstdFile: Final = zstd.ZstdFile
+ZstdDecompressor: Final = zstd.ZstdDecompressor
 
 
 def compress(data: bytes, level: int) -> bytes:

@@ -78,7 +78,7 @@ class Engine(Generic[K, V]):
         if checking := checking_parts(parts.settings):
             self._spawn(partial(tell_missing_rights, checking))
         if parts.fleet is not None:
-            parts.fleet.spawn = weakly(self._spawn)
+            parts.fleet.spawn = self._spawn
             parts.fleet.heard = weakly(self._heard)
             self._spawn(parts.fleet.watch)
             ended = await bounded(parts.fleet.refresh, _OPENING, self._spawn)
@@ -124,6 +124,8 @@ class Engine(Generic[K, V]):
             await self._last_write(self._journal_writer.flush)
             if (exclusive := self._parts.settings.exclusive_journal) is not None:
                 exclusive.close()
+        if self._parts.fleet is not None:
+            self._parts.fleet.spawn = None  # it knows the context and all tasks of this opening
 
     async def _write_audit(self) -> None:
         if self.backfiller is not None:

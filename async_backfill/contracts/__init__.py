@@ -16,7 +16,9 @@ from async_backfill.contracts._fleet import (
     Sealing,
     ValueCodec,
 )
+from async_backfill.contracts._guarded import GuardedStore, Kept
 from async_backfill.contracts._keys import KeyType
+from async_backfill.contracts._rows import RowPage, Rows
 from async_backfill.contracts._sources import CallLimits, LimitedSource, Page, Scan, Source
 from async_backfill.contracts._stores import BoundedStore, EvictionOrder, OrderState, Room, Store
 from async_backfill.contracts._types import Clock, K, K_co, NeedsAsyncio, Seconds, Spawn, V, V_co, V_contra
@@ -33,11 +35,13 @@ __all__ = [
     "ExclusiveJournal",
     "FarCopy",
     "FarStore",
+    "GuardedStore",
     "Heats",
     "Invalidations",
     "Journal",
     "K",
     "K_co",
+    "Kept",
     "KeyType",
     "Leases",
     "LimitedSource",
@@ -46,6 +50,8 @@ __all__ = [
     "Page",
     "Permits",
     "Room",
+    "RowPage",
+    "Rows",
     "Scan",
     "Sealing",
     "Seconds",

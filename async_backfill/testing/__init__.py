@@ -12,6 +12,7 @@ A contract suite, such as `SourceContract` or `StoreContract`, is a class of tes
 store, far tier or budget: inherit from it in a test class. It tests the promises that a cache relies on.
 """
 
+from async_backfill.testing._changing_rows_contract import ChangingRowsContract
 from async_backfill.testing._far_store_contract import FarStoreContract
 from async_backfill.testing._gated_source import GatedSource
 from async_backfill.testing._invalidations_contract import InvalidationsContract
@@ -23,12 +24,14 @@ from async_backfill.testing._memory_permits import MemoryPermits
 from async_backfill.testing._network_link import NetworkLink
 from async_backfill.testing._partial_failure_contract import PartialFailureContract
 from async_backfill.testing._permits_contract import PermitsContract
+from async_backfill.testing._rows_contract import RowsContract
 from async_backfill.testing._scan_contract import ScanContract
 from async_backfill.testing._sealing_contract import SealingContract
 from async_backfill.testing._source_contract import SourceContract
 from async_backfill.testing._store_contract import StoreContract
 
 __all__ = [
+    "ChangingRowsContract",
     "FarStoreContract",
     "GatedSource",
     "InvalidationsContract",
@@ -40,6 +43,7 @@ __all__ = [
     "NetworkLink",
     "PartialFailureContract",
     "PermitsContract",
+    "RowsContract",
     "ScanContract",
     "SealingContract",
     "SourceContract",

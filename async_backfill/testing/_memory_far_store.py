@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Generic
 import anyio
 
 from async_backfill._common.validation import positive_seconds, positive_seconds_or_none
-from async_backfill.contracts import FarCopy, K, V
+from async_backfill.contracts import FarCopy, GuardedStore, K, Kept, V
 from async_backfill.testing._memory_invalidations import MemoryInvalidations
 from async_backfill.testing._memory_leases import MemoryLeases
 from async_backfill.testing._memory_server import MemoryServer
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from async_backfill.contracts import Clock, Seconds
 
 
-class MemoryFarStore(Generic[K, V]):
-    """A store of a far tier (L2) in memory; implements `FarStore`.
+class MemoryFarStore(GuardedStore[K, V], Generic[K, V]):
+    """A store of a far tier (L2) in memory; implements `FarStore` and `GuardedStore`.
 
     Its ``leases`` implement `Leases`, its ``invalidations`` implement `Invalidations`. Each cache of a test
     has a store of its own in front of the same values: make the first, and `peer` makes the others. It keeps
@@ -36,13 +36,16 @@ class MemoryFarStore(Generic[K, V]):
     ``calls`` lists the name and keys of each call of this store.
 
     :param lease: the duration in seconds of the leases of this store.
+    :param deadline: the seconds after the begin of its read for which `set_page` takes a page.
     :param clock: a function that returns seconds that never go back. Waiting for the end of a lease only
         works with the clock of the event loop.
-    :raises ConfigurationError: when ``lease`` is not above 0.
+    :raises ConfigurationError: when ``lease`` or ``deadline`` is not above 0.
     """
 
-    def __init__(self, *, lease: Seconds = 10.0, clock: Clock = anyio.current_time) -> None:
-        self._connect(MemoryServer(clock), NetworkLink(), lease)
+    def __init__(
+        self, *, lease: Seconds = 10.0, deadline: Seconds = 10.0, clock: Clock = anyio.current_time
+    ) -> None:
+        self._connect(MemoryServer(clock, positive_seconds("deadline", deadline)), NetworkLink(), lease)
 
     def __len__(self) -> int:
         """Return the number of values that have not expired."""
@@ -75,6 +78,24 @@ class MemoryFarStore(Generic[K, V]):
         await self.link.there()
         self._server.keep(items, seconds)
         await self.link.back()
+
+    @property
+    def deadline(self) -> float:
+        """The seconds after the begin of its read for which `set_page` takes a page, or the ttl if less."""
+        return self._server.deadline
+
+    def now(self) -> float:
+        """Return the time of the store's clock; taken before a read begins, it is the page's ``read_at``."""
+        return self._server.moment()
+
+    async def set_page(self, items: Mapping[K, V], /, *, read_at: float, ttl: float | None = None) -> Kept[K]:
+        """Keep those ``items``, at least one, that nothing later contradicts, until ``read_at + ttl``."""
+        seconds = positive_seconds_or_none("ttl", ttl)
+        self._take_note("set_page", tuple(items))
+        await self.link.there()
+        kept = self._server.keep_page(items, read_at, seconds)
+        await self.link.back()
+        return kept
 
     async def delete_many(self, keys: Sequence[K], /) -> None:
         """Remove ``keys`` and their leases; unknown keys are ignored."""

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias
 
-from async_backfill.contracts import FarCopy, K, V
+from async_backfill.contracts import FarCopy, K, Kept, V
+from async_backfill.errors import StalePageError
 from async_backfill.outcomes import ABSENT
+from async_backfill.testing._memory_marks import Marks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -23,7 +25,7 @@ _RANDOM: Final = 12  # bytes of a token; see `Leases`
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept(Generic[V]):
+class _Entry(Generic[V]):
     value: V
     since: float
     until: float
@@ -36,14 +38,28 @@ class _Lease:
 
 
 class MemoryServer(Generic[K, V]):
-    """A store of values and leases, each until it expires; all methods are synchronous."""
+    """A store of values and leases, each until it expires; all methods are synchronous.
 
-    def __init__(self, clock: Clock) -> None:
+    :param deadline: the seconds after the begin of its read for which a page is taken.
+    """
+
+    def __init__(self, clock: Clock, deadline: float) -> None:
         self.clock = clock
-        self._kept: dict[K, _Kept[V]] = {}
+        self.deadline = deadline
+        self._moment = -math.inf
+        self._marks: Marks[K] = Marks(self.moment, deadline)
+        self._kept: dict[K, _Entry[V]] = {}
         self._leases: dict[K, _Lease] = {}
         self._watchers: list[Watcher[K]] = []
         self._inboxes: list[Callable[[object, Sequence[K] | None], None]] = []
+
+    def moment(self) -> float:
+        """Return the time, a trifle later than at the last call where the clock stands still.
+
+        So of a read and a change at the same virtual time it is known which came first.
+        """
+        self._moment = max(self.clock(), math.nextafter(self._moment, math.inf))
+        return self._moment
 
     def __len__(self) -> int:
         """Return the number of values that have not expired."""
@@ -61,14 +77,36 @@ class MemoryServer(Generic[K, V]):
         """Store ``items`` for ``ttl`` seconds, and end the leases of their keys."""
         now = self.clock()
         until = math.inf if ttl is None else now + ttl
-        self._kept.update((key, _Kept(value, now, until)) for key, value in items.items())
+        self._kept.update((key, _Entry(value, now, until)) for key, value in items.items())
+        self._marks.leave(items)
         self.end(items)
+
+    def keep_page(self, items: Mapping[K, V], read_at: float, ttl: float | None) -> Kept[K]:
+        """Store those ``items``, read at ``read_at``, that have neither a later change nor a lease."""
+        self.end_overdue()
+        now = self.clock()
+        most = self.deadline if ttl is None else min(self.deadline, ttl)
+        if now - read_at > most:
+            raise StalePageError(
+                f"the read of a page began {now - read_at:.3f} s ago, and it is taken for {most:.3f} s; read "
+                f"it again"
+            )
+        leased = [key for key in items if key in self._leases]
+        newer = self._marks.later([key for key in items if key not in self._leases], read_at)
+        left = {*leased, *newer}
+        kept = [key for key in items if key not in left]
+        until = math.inf if ttl is None else read_at + ttl
+        self._kept.update((key, _Entry(items[key], read_at, until)) for key in kept)
+        self._marks.leave_read(kept, read_at)
+        return Kept(kept=len(kept), newer=newer, leased=leased)
 
     def forget(self, keys: Iterable[K] | None) -> None:
         """Remove ``keys`` and their leases; ``None`` means every key."""
-        gone = (*self._kept, *self._leases) if keys is None else tuple(keys)
+        keys = None if keys is None else tuple(keys)
+        gone = (*self._kept, *self._leases) if keys is None else keys
         for key in gone:
             self._kept.pop(key, None)
+        self._marks.leave(keys)
         self.end(gone)
 
     def grant(
@@ -107,17 +145,22 @@ class MemoryServer(Generic[K, V]):
 
     def end(self, keys: Iterable[K], told: Mapping[K, Absent | Failed] = _NOTHING) -> None:
         """End the leases of ``keys`` and wake their watchers, who get what is ``told`` of these keys."""
-        ended = [key for key in keys if self._leases.pop(key, None) is not None]
-        for key in ended:
-            if told.get(key) is ABSENT:
-                self._kept.pop(key, None)
-        if ended:
-            self._tell(ended, {key: told[key] for key in ended if key in told})
+        held = [key for key in dict.fromkeys(keys) if key in self._leases]
+        self._marks.leave(held)
+        self._end(held, told)
 
     def end_overdue(self) -> None:
         """End the leases that have expired."""
         now = self.clock()
-        self.end([key for key, lease in self._leases.items() if lease.until <= now])
+        self._end([key for key, lease in self._leases.items() if lease.until <= now], _NOTHING)
+
+    def _end(self, held: Sequence[K], told: Mapping[K, Absent | Failed]) -> None:
+        for key in held:
+            del self._leases[key]
+            if told.get(key) is ABSENT:
+                self._kept.pop(key, None)
+        if held:
+            self._tell(held, {key: told[key] for key in held if key in told})
 
     def next_end(self, keys: Iterable[K]) -> float:
         """Return the time when the first lease of ``keys`` expires; infinity when there is none."""

@@ -24,4 +24,4 @@ async def copy(place: Place) -> int:
     ):
         store: RedisStore[str, str] = RedisStore(connection, namespace="benchmark", value_type=str)
         copied = await copy_rows(source.rows(page=_PAGE), store, ttl=TTL)
-    return copied.rows
+    return copied.kept

@@ -106,6 +106,23 @@ class AtMost:
 
 
 @dataclass(frozen=True)
+class AtMostMilliseconds:
+    """The cost of ``title``, a time, is at most ``limit`` milliseconds."""
+
+    workload: str
+    title: str
+    limit: float
+
+    def judge(self, result: Result) -> Judgement | None:
+        """Compare the median of the rounds."""
+        row = result.row(self.title)
+        if row is None:
+            return None
+        milliseconds = row.cost.median * 1000
+        return Judgement(f"{_short(self.title)}{milliseconds:,.0f} ms", milliseconds <= self.limit)
+
+
+@dataclass(frozen=True)
 class Gain:
     """``fact`` of ``title`` is above that of ``against`` by at least ``limit``."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.peers.claims import AtLeastAsFast, AtMost, AtMostTimes, Counted, Gain
+from benchmarks.peers.claims import AtLeastAsFast, AtMost, AtMostMilliseconds, AtMostTimes, Counted, Gain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -81,6 +81,18 @@ GOALS: Final[Sequence[Goal]] = (
         "exactly 100 keys read, ≤ 1.3 times shared futures",
         (AtMostTimes("stampede", FIFO, 1.3), Counted("stampede", FIFO, "keys read", 100)),
         "stampede",
+    ),
+    Goal(
+        "stampede 10,000/100, decorator form",
+        "exactly 100 keys read, ≤ 1.3 times shared futures",
+        (AtMostTimes("stampede", DECORATOR, 1.3), Counted("stampede", DECORATOR, "keys read", 100)),
+        "stampede",
+    ),
+    Goal(
+        "one key takes 1 s, 99 take 10 ms, decorator form: the median wait",
+        "≤ 40 ms",
+        (AtMostMilliseconds("slow-key", DECORATOR, 40.0),),
+        "slow-key",
     ),
     Goal(
         "5,000 cold keys, single gets",

@@ -11,7 +11,7 @@ from functools import cache
 
 import pytest
 
-from benchmarks.peers.claims import AtMostTimes
+from benchmarks.peers.claims import AtMostMilliseconds, AtMostTimes
 from benchmarks.peers.goals import DECORATOR, FIFO, GOALS, Goal, best_peer, judge
 from benchmarks.peers.registry import ADAPTERS, find_peers, import_peer
 from benchmarks.peers.report import encode, print_missing, print_result, print_verdicts
@@ -215,7 +215,7 @@ def test_every_claim_of_the_goals_is_about_a_workload_and_a_contender_that_exist
     ways = {f"{peer.title}, {way}" for peer in peers for way in ("peek", "put_many")}
     titles = {peer.title for peer in peers} | ways | {DECORATOR}
 
-    assert len(GOALS) == 12
+    assert len(GOALS) == 14
     for goal in GOALS:
         assert goal.claims
         for claim in goal.claims:
@@ -235,6 +235,14 @@ def test_a_goal_is_held_up_to_its_limit_lost_beyond_it_and_open_if_not_measured(
     assert lost.is_held is False
     assert (absent.is_held, absent.measured) == (None, "")
     assert (without.is_held, without.best_peer) == (None, "")
+
+
+def test_a_time_is_judged_and_shown_in_milliseconds():
+    goal = Goal("wait", "≤ 40 ms", (AtMostMilliseconds("hits", FIFO, 40.0),), None)
+    held, lost = (judge([result_of(FIFO, seconds)], [goal])[0] for seconds in (0.04, 0.041))
+
+    assert (held.is_held, held.measured) == (True, "FIFO 40 ms")
+    assert (lost.is_held, lost.measured) == (False, "FIFO 41 ms")
 
 
 def test_all_goals_are_judged_also_from_nothing_and_a_lost_row_is_shown_as_lost():

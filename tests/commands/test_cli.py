@@ -14,7 +14,7 @@ import pytest
 from async_backfill.__main__ import run
 from async_backfill._commands.cli import main
 from async_backfill._runner import display
-from async_backfill._runner.scenario.model import Settings
+from async_backfill._runner.scenario.model import Settings, SimulatedSpec, StoreSpec, Table
 from tests.command_line import ROOT, scenario, work_in
 
 
@@ -212,3 +212,21 @@ def test_what_a_terminal_would_obey_is_escaped_in_the_summary_and_comes_back(cap
     assert all(letter.isprintable() or letter == "\n" for letter in printed.decode())
     assert [result["key"] for result in json.loads(printed)["lookup_results"]] == keys
     assert "ä☃" in printed.decode()
+
+
+def test_the_help_begins_with_the_main_job(capsys):
+    main(["--help"])
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first == "Usage: python -m async_backfill --input SCENARIO --output SUMMARY [OPTIONS]"
+
+
+def test_the_help_names_every_field_of_a_source_a_store_and_the_figures(capsys):
+    main(["--help"])
+    printed = " ".join(capsys.readouterr().out.split())
+    fields = {*Table.__struct_fields__, *SimulatedSpec.__struct_fields__, *StoreSpec.__struct_fields__}
+    for name in fields:
+        assert f'"{name}"' in printed
+    for figure in ("hit (", "miss", "absent", "failed", "skipped", "denied", "eviction", "Source calls"):
+        assert figure in printed
+    for words in ("left out, the value is an object", "is read into memory", "stays on disk"):
+        assert words in printed

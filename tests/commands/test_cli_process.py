@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -172,3 +173,35 @@ def test_ctrl_c_ends_a_long_replay_and_writes_nothing(folder, settings, options)
     assert (printed, complaint) == ("", "error: interrupted, nothing was written\n")
     assert Path("old.json").read_bytes() == OLD
     assert names_here() == ["in.json", "keys", "old.json"]
+
+
+@pytest.mark.parametrize(
+    ("how", "place"),
+    [
+        (signal.SIGINT, "scenario"),
+        (signal.SIGTERM, "table"),
+        (signal.SIGINT, "lookups"),
+        (signal.SIGTERM, "log"),
+    ],
+)
+def test_a_pipe_that_nobody_writes_to_is_left_at_once(folder, how, place):
+    os.mkfifo(folder / "pipe")
+    source = {"kind": "table", "file": "pipe", "key": "id"} if place == "table" else {"a": 1}
+    lookups = {"file": "pipe"} if place == "lookups" else ["a"]
+    Path("in.json").write_text(scenario(source=source, lookups=lookups), "utf-8")
+    replay = ["--input", "pipe" if place == "scenario" else "in.json", "--output", "old.json"]
+    options = ["history", "--from", "pipe", "--to", "old.json"] if place == "log" else replay
+    before = names_here()
+    with started([*RUN, *options], folder) as running:
+        writer = None
+        while writer is None:  # it can be opened for writing once somebody has it open for reading
+            assert running.poll() is None
+            with contextlib.suppress(OSError):
+                writer = os.open("pipe", os.O_WRONLY | os.O_NONBLOCK)
+        running.send_signal(how)
+        printed, complaint = running.communicate()
+        os.close(writer)
+    assert running.returncode == (130 if how == signal.SIGINT else 143)
+    assert (printed, complaint.count("\n")) == ("", 1)
+    assert Path("old.json").read_bytes() == OLD
+    assert names_here() == before

@@ -18,7 +18,6 @@ MODULES = {
     "async_backfill.sources.parquet": "parquet",
     "async_backfill.sources.retrying": "retry",
     "async_backfill.sources.sql": "sql",
-    "async_backfill.sources.zstd": "zstd",
 }
 
 

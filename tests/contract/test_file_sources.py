@@ -1,4 +1,4 @@
-"""The sources that read files keep the promises of `Source` and `Scan`."""
+"""The sources that read files keep the promises of `Source`, `Scan` and `Rows`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 import pytest
 
 from async_backfill.sources.file import FileSource
-from async_backfill.testing import PartialFailureContract, ScanContract, SourceContract
+from async_backfill.testing import PartialFailureContract, RowsContract, ScanContract, SourceContract
 from tests.contract.rows import MISSING, ROWS, ROWS_WITH_NONE
 from tests.real_time import anyio_backend  # noqa: F401 - a fixture
 
@@ -24,7 +24,7 @@ def parsed(columns):
     return int(columns["v"])
 
 
-class TestJsonLines(SourceContract, ScanContract):
+class TestJsonLines(SourceContract, ScanContract, RowsContract):
     known = keys = ROWS_WITH_NONE
     missing = MISSING
     content = JSON_LINES.encode()
@@ -37,6 +37,10 @@ class TestJsonLines(SourceContract, ScanContract):
 
     @pytest.fixture
     def scan(self, source):
+        return source
+
+    @pytest.fixture
+    def ranged(self, source):
         return source
 
 

@@ -1,10 +1,10 @@
-"""The Parquet source keeps the promises of `Source` and `Scan`."""
+"""The Parquet source keeps the promises of `Source`, `Scan` and `Rows`."""
 
 from __future__ import annotations
 
 import pytest
 
-from async_backfill.testing import ScanContract, SourceContract
+from async_backfill.testing import RowsContract, ScanContract, SourceContract
 from tests.contract.rows import MISSING, ROWS_WITH_NONE
 from tests.real_time import anyio_backend  # noqa: F401 - a fixture
 
@@ -15,7 +15,7 @@ from async_backfill.sources.parquet import ParquetSource  # noqa: E402 - only if
 
 
 @pytest.mark.anyio
-class TestParquetSource(SourceContract, ScanContract):
+class TestParquetSource(SourceContract, ScanContract, RowsContract):
     known = keys = ROWS_WITH_NONE
     missing = MISSING
 
@@ -28,4 +28,8 @@ class TestParquetSource(SourceContract, ScanContract):
 
     @pytest.fixture
     def scan(self, source):
+        return source
+
+    @pytest.fixture
+    def ranged(self, source):
         return source

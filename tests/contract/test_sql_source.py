@@ -1,4 +1,4 @@
-"""The source that reads a database table keeps the promises of `Source` and of a keyset scan."""
+"""The source that reads a database table keeps the promises of `Source`, of a keyset scan and of `Rows`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ pytest.importorskip("aiosqlite", reason="needs the extra sql")
 import sqlalchemy as sa
 
 from async_backfill.sources.sql import SQLSource, open_database
-from async_backfill.testing import KeysetScanContract, SourceContract
+from async_backfill.testing import ChangingRowsContract, KeysetScanContract, SourceContract
 
 pytestmark = pytest.mark.anyio
 
@@ -70,10 +70,40 @@ class TestSQLScan(KeysetScanContract):
 
     @pytest.fixture
     def delete(self, table):
+        return deleting(table)
+
+
+class TestSQLRows(ChangingRowsContract):
+    known = {key: KNOWN[key] for key in (*list(KNOWN)[:12], "none")}  # noqa: RUF012 - as a user writes it
+    spare = {"": "first", "key 003+": "between", "zzz": "last"}  # noqa: RUF012 - as above
+
+    @pytest.fixture
+    async def ranged(self, table):
+        engine, rows = table
+        async with engine.begin() as connection:
+            await connection.execute(sa.delete(rows).where(rows.c.id.not_in(list(self.known))))
+        return source_of(table)
+
+    @pytest.fixture
+    def insert(self, table):
         engine, rows = table
 
-        async def delete(key):
+        async def insert(key, value):
             async with engine.begin() as connection:
-                await connection.execute(sa.delete(rows).where(rows.c.id == key))
+                await connection.execute(sa.insert(rows), [{"id": key, "value": value}])
 
-        return delete
+        return insert
+
+    @pytest.fixture
+    def delete(self, table):
+        return deleting(table)
+
+
+def deleting(table):
+    engine, rows = table
+
+    async def delete(key):
+        async with engine.begin() as connection:
+            await connection.execute(sa.delete(rows).where(rows.c.id == key))
+
+    return delete

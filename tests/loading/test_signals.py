@@ -8,7 +8,7 @@ import gc
 import pytest
 from anyio import create_task_group, wait_all_tasks_blocked
 
-from async_backfill._loading.signals import FutureSignal, signals
+from async_backfill._loading.signals import signals
 from tests.callers import CANCELLED, PENDING, run, start
 
 pytestmark = pytest.mark.anyio
@@ -50,9 +50,54 @@ async def test_who_is_cancelled_wakes_nobody_else():
     assert [caller.outcome for caller in callers] == ["woken", CANCELLED, "woken"]
 
 
+async def test_all_who_wait_for_signals_set_in_one_turn_are_woken():
+    make = signals()
+    many = [make() for _ in range(5)]
+    async with create_task_group() as tasks:
+        callers = [
+            start(tasks, waits, signal) for place, signal in enumerate(many) for _ in range(7 + 20 * place)
+        ]
+        await wait_all_tasks_blocked()
+        for signal in many:
+            signal.set()
+
+    assert {caller.outcome for caller in callers} == {"woken"}
+
+
+async def test_who_is_cancelled_as_a_signal_is_set_holds_up_nobody():
+    signal = signals()()
+    async with create_task_group() as tasks:
+        callers = [start(tasks, waits, signal) for _ in range(50)]
+        await wait_all_tasks_blocked()
+        signal.set()
+        callers[7].cancel()
+
+    assert {caller.outcome for caller in callers} in ({"woken"}, {"woken", CANCELLED})
+
+
+def test_who_waits_for_signals_set_in_one_turn_is_woken_about_as_he_came():
+    async def main():
+        make = signals()
+        many = [make() for _ in range(3)]
+        woken = []
+
+        async def wait(number):
+            await many[number % 3].wait()
+            woken.append(number)
+
+        waiting = [asyncio.ensure_future(wait(number)) for number in range(60)]
+        await asyncio.sleep(0)
+        for signal in many:
+            signal.set()
+        await asyncio.gather(*waiting)
+        return woken
+
+    assert run(main, "asyncio") == list(range(60))
+
+
 def test_while_one_waits_for_ever_those_who_come_and_go_leave_little_behind():
     async def main():
-        signal = FutureSignal(asyncio.get_running_loop())
+        signal = signals()()
         stays = asyncio.ensure_future(waits(signal))
         for _ in range(5000):
             leaves = asyncio.ensure_future(waits(signal))

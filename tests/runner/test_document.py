@@ -186,3 +186,28 @@ def test_deep_nesting_in_toml_is_refused_as_well(document):
 
 def test_the_first_of_several_flaws_is_the_one_reported():
     assert refusal('{"a": NaN, "b": 1e999}') == "FILE: $.a: NaN is not a JSON number"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "a" + ".a" * 50_000 + " = 1",
+        "[" + '"a" . ' * 50_000 + "a]",
+        "a = {" + "b." * 50_000 + "c = 1}",
+        "a = " + "[" * 50_000,
+    ],
+    ids=["a dotted key", "a header", "a table on one line", "lists"],
+)
+def test_deep_toml_is_refused_before_it_takes_time_by_its_square(document):
+    assert refusal(document) == f"FILE: nested deeper than {DEEPEST} levels"
+
+
+@pytest.mark.parametrize("begin", ["'", '"', '"""', "'''", "a", "-", 'x = "\\"', "x = 'a"])
+def test_what_is_never_closed_in_toml_is_read_once(begin):
+    assert "not TOML" in refusal(begin * 30_000)
+
+
+@pytest.mark.parametrize("quote", ["'", '"', '"""', "'''"])
+def test_dots_in_text_and_comments_of_toml_are_no_nesting(quote):
+    dots = "a." * 200
+    assert parse(f"a = {quote}{dots}{quote} # {dots}\n", "FILE") == {"a": dots}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import uuid
 from pathlib import Path
 
@@ -208,3 +209,32 @@ async def fill(url):
     async with open_database(url) as engine, engine.begin() as connection:
         await connection.run_sync(table.create)
         await connection.execute(sa.insert(table), [{"id": key, "name": name} for key, name in NAMES.items()])
+
+
+@pytest.mark.parametrize("driver", ["sqlite", "sqlite+aiosqlite"])
+async def test_a_database_of_sqlite_lies_beside_the_scenario(replayed, tmp_path, driver, monkeypatch):
+    pytest.importorskip("sqlalchemy")
+    with sqlite3.connect(tmp_path / "shop.db") as database:
+        database.execute("create table products (id text primary key, name text)")
+        database.executemany("insert into products values (?, ?)", NAMES.items())
+    database.close()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for path in ("shop.db", "./shop.db?timeout=5", tmp_path / "shop.db"):
+        source = {
+            "kind": "sql",
+            "url": f"{driver}:///{path}",
+            "table": "products",
+            "key": "id",
+            "value": "name",
+        }
+        assert found(await replayed(source=source)) == EXPECTED
+
+
+async def test_a_parquet_file_is_told_by_its_content(replayed, tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    pytest.importorskip("pyarrow.parquet").write_table(
+        pyarrow.table({"id": list(NAMES), "name": list(NAMES.values())}), tmp_path / "products"
+    )
+    summary = await replayed(source={"kind": "file", "file": "products", "key": "id", "value": "name"})
+    assert found(summary) == EXPECTED

@@ -5,7 +5,7 @@ from __future__ import annotations
 from async_backfill._runner.scenario.typed_lookups import typed_lookups
 
 
-def test_equal_keys_are_one_object_so_that_a_long_file_needs_the_memory_of_its_distinct_keys():
+def test_equal_keys_are_one_object_so_that_a_long_file_needs_less_memory():
     texts = typed_lookups([letters * 2 for letters in ("a", "a", "a")], "str", str)
     assert texts == ["aa"] * 3
     assert len({id(key) for key in texts}) == 1

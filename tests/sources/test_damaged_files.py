@@ -15,7 +15,7 @@ from async_backfill.sources.file import FileSource
 from tests.real_time import anyio_backend  # noqa: F401 - a fixture
 
 pa = pytest.importorskip("pyarrow")
-zstd = pytest.importorskip("async_backfill.sources.zstd")
+pytest.importorskip("async_backfill._common.zstd")
 from pyarrow import parquet as pq  # noqa: E402 - only if it is installed
 
 from async_backfill._common.zstd import compress  # noqa: E402 - as above
@@ -47,7 +47,7 @@ KINDS = {
     "json": (ROWS, lambda path: FileSource(path, key="id")),
     "csv": (TABLE.encode(), lambda path: FileSource(path, key="id")),
     "gzip": (gzip.compress(ROWS), lambda path: FileSource(path, key="id")),
-    "zstd": (compress(ROWS, 3), lambda path: FileSource(path, key="id", unpack=zstd.unpack_zstd)),
+    "zstd": (compress(ROWS, 3), lambda path: FileSource(path, key="id")),
     "parquet": (parquet(), lambda path: ParquetSource(path, key="id")),
     "plain parquet": (
         parquet(compression="none", use_dictionary=False),

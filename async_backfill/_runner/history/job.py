@@ -35,7 +35,7 @@ class HistoryJob:
     """The logs to read, their format, and the journal to write.
 
     ``inputs``
-        the logs, oldest first, plain or gzip; ``-`` is standard input.
+        the logs, oldest first, plain or packed; ``-`` is standard input.
     ``place``
         where the keys are; what it does not say is recognised by the first lines of each input.
     ``key_type``

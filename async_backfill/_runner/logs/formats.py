@@ -5,19 +5,16 @@ from __future__ import annotations
 import csv
 import re
 import warnings
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
 
 from async_backfill._runner.logs.time_limit import time_limit
 from async_backfill._runner.wording import shown
 from async_backfill.errors import ConfigurationError, ScenarioError
+from async_backfill.sources._rows.delimiters import WORDS
 from async_backfill.sources._rows.rows import check_header
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-WORDS: Final = MappingProxyType({",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"})
-"""The delimiters of tables, in words."""
 
 SECONDS_FOR_A_BLOCK: Final = 10.0
 _ADVICE: Final = "repeat nothing that repeats itself, as in (a+)+, and write [^ ]+ rather than .*"

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import aiofiles
-from anyio import to_thread, wait_readable
+from anyio import to_thread
 
-from async_backfill.errors import ScenarioError
-from async_backfill.sources._rows.tables import refusal
+from async_backfill.sources._rows.reading import opened as opened_file
+from async_backfill.sources._rows.reading import read_all, read_piece, refusal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 STANDARD_INPUT: Final = "-"
-_PIECE: Final = 1 << 18
 
 
 def name_of(path: str) -> str:
@@ -53,41 +51,15 @@ async def opened(path: str) -> AsyncIterator[Callable[[], Awaitable[bytes]]]:
     :raises ScenarioError: when the file cannot be opened; the function raises it when it cannot be read.
     """
     if path == STANDARD_INPUT:
-        yield _read_standard_input
+        yield partial(read_piece, name_of(path), 0)
         return
-    async with AsyncExitStack() as opened_file:
-        try:
-            file = await opened_file.enter_async_context(aiofiles.open(path, "rb"))
-        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-            raise refusal(path, error) from error
-
-        async def read() -> bytes:
-            try:
-                return await file.read(_PIECE)
-            except OSError as error:
-                raise refusal(path, error) from error
-
+    async with opened_file(path) as read:
         yield read
 
 
 async def read_standard_input(most: int) -> bytes:
-    """Return all of standard input.
+    """Return all of standard input, which is text, or packed.
 
-    :raises ScenarioError: when it cannot be read, or has more than ``most`` bytes.
+    :raises ScenarioError: when it cannot be read, is no text, or has more than ``most`` bytes.
     """
-    content = bytearray()
-    while piece := await _read_standard_input():
-        content += piece
-        if len(content) > most:
-            raise ScenarioError(f"{name_of(STANDARD_INPUT)}: has more than {most:,} bytes")
-    return bytes(content)
-
-
-async def _read_standard_input() -> bytes:
-    try:
-        # Wait without a thread, because a thread that waits for a silent pipe would outlive Ctrl-C.
-        if sys.platform != "win32" and not stat.S_ISREG(os.fstat(0).st_mode):
-            await wait_readable(0)
-        return os.read(0, _PIECE)
-    except OSError as error:
-        raise refusal(name_of(STANDARD_INPUT), error) from error
+    return await read_all(name_of(STANDARD_INPUT), 0, most)

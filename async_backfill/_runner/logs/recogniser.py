@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import msgspec
 
 from async_backfill._runner.logs.fields import HEADER, Fields
-from async_backfill._runner.logs.formats import WORDS, Column, KeyLines, Matches, lines_of
+from async_backfill._runner.logs.formats import Column, KeyLines, Matches, lines_of
 from async_backfill._runner.logs.json_lines import JsonField, path_field
 from async_backfill._runner.logs.requests import COMMON, KINDS, RequestLog
 from async_backfill._runner.wording import shown
 from async_backfill.errors import ConfigurationError, ScenarioError
+from async_backfill.sources._rows.delimiters import WORDS, cells_of, delimiter_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,29 +96,6 @@ def _recognised(name: str, lines: Sequence[str], place: KeyPlace) -> Format:
     return found or _table(name, lines) or _keys(name, lines)
 
 
-def delimiter_of(lines: Sequence[str]) -> str | None:
-    """Return the delimiter of the table that begins with ``lines``, or ``None`` when they are no table."""
-    if lines and lines[0].startswith("sep=") and len(lines[0]) == len("sep=;"):
-        return lines[0][-1]
-    rows = [line for line in lines if not line.startswith("#")]
-    best: tuple[bool, int] = (False, 1)
-    chosen = None
-    for delimiter in WORDS:
-        widths = _widths(rows, delimiter)
-        if widths and min(widths) > 1:
-            found = (min(widths) == max(widths), min(widths))
-            if found > best:
-                best, chosen = found, delimiter
-    return chosen
-
-
-def _widths(rows: Sequence[str], delimiter: str) -> list[int]:
-    try:
-        return [len(cells) for cells in csv.reader(rows, delimiter=delimiter)]
-    except csv.Error:
-        return []
-
-
 def _check_line_ends(name: str, lines: Sequence[str]) -> None:
     if len(lines) == 1 and lines[0].count("\r") > 1:
         raise ScenarioError(f"{name}: its lines end with CR alone, expected LF or CRLF: use tr '\\r' '\\n'")
@@ -158,9 +135,10 @@ def _table(name: str, lines: Sequence[str]) -> Format | None:
     if delimiter is None or delimiter == "|":  # keys are often made of parts with bars between them
         return None
     rows = [line for line in lines if not line.startswith(("#", "sep="))]
-    if delimiter != "\t" and len(set(_widths(rows, delimiter))) > 1:  # keys may hold commas
+    table = cells_of(rows, delimiter)
+    if delimiter != "\t" and len(set(map(len, table))) > 1:  # keys may hold commas
         return None
-    cells = next(csv.reader(rows, delimiter=delimiter), [])
+    cells = next(iter(table), [])
     some = ", ".join(cells[:_SHOWN]) + (", ..." if len(cells) > _SHOWN else "")
     raise ScenarioError(
         f"{name}: looks like a table with {WORDS[delimiter]}, and its first row is {some}: say --column with "

@@ -10,7 +10,7 @@ from async_backfill._runner.scenario.first_answer import SourceFailedError
 from async_backfill._runner.wording import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from async_backfill.errors import LoadError
 
@@ -24,9 +24,12 @@ class Failures:
     """Counts failed lookups by cause, of which it keeps a hundred.
 
     Causes whose texts differ in numbers only are one; the first text stands for all.
+
+    :param hidden: returns the text of an error as it may be shown.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, hidden: Callable[[str], str] = str) -> None:
+        self._hidden = hidden
         self.count = 0
         self._causes: Counter[str] = Counter()
         self._first: dict[str, str] = {}
@@ -35,7 +38,7 @@ class Failures:
         """Count ``error`` under its cause."""
         self.count += 1
         cause = error.__cause__ or error
-        text = one_line(f"{type(cause).__name__}: {cause}")[:_LONGEST]
+        text = one_line(self._hidden(f"{type(cause).__name__}: {cause}"))[:_LONGEST]
         kind = _NUMBER.sub("", text)
         if kind in self._first or len(self._first) < _MOST:
             self._causes[self._first.setdefault(kind, text)] += 1

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+from async_backfill._common.journal_format import NOT_A_JOURNAL
 from async_backfill.backfill.journal_file import JournalFile
-from async_backfill.errors import JournalError
+from async_backfill.errors import JournalError, ScenarioError
 
 if TYPE_CHECKING:
     from async_backfill.contracts import Heats, Journal
@@ -27,10 +28,15 @@ class HeldJournal:
 
     @classmethod
     async def of(cls, journal: Journal[Any]) -> Self:
-        """Read ``journal``; the error of a damaged one is raised when the cache loads it."""
+        """Read ``journal``; the error of a damaged one is raised when the cache loads it.
+
+        :raises ScenarioError: when it is a file of another kind, which a journal must not replace.
+        """
         try:
             return cls(journal, await journal.load())
         except JournalError as error:
+            if str(error).endswith(NOT_A_JOURNAL):
+                raise ScenarioError(f"{error}, and would be replaced by one") from error
             return cls(journal, error)
 
     async def load(self) -> Heats[Any] | None:

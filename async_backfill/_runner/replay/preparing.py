@@ -85,7 +85,7 @@ class Prepared:
     hidden: Callable[[str], str]
     source: str
     course: Course | None
-    failures: Failures = field(default_factory=Failures)
+    failures: Failures
 
 
 async def prepare(
@@ -137,12 +137,13 @@ async def prepare(
         hidden=secrets.hidden,
         source=kind_of(scenario.source),
         course=course,
+        failures=Failures(secrets.hidden),
     )
 
 
 async def _text_of(scenario: str) -> str:
     if scenario != STANDARD_INPUT:
-        return await read_text(scenario)
+        return await read_text(scenario, _MOST_TEXT)
     return text_of(name_of(scenario), await read_standard_input(_MOST_TEXT))
 
 

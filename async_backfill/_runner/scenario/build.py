@@ -22,7 +22,7 @@ from async_backfill._runner.scenario.model import (
 from async_backfill.backfill._free_scan import FreeScan
 from async_backfill.errors import ConfigurationError, ScenarioError
 from async_backfill.policies import BackfillPolicy, FreshnessPolicy, LoadPolicy
-from async_backfill.sources._rows.tables import read_table
+from async_backfill.sources._rows.tables import TableRules, read_table
 from async_backfill.sources.mapping import MappingSource
 from async_backfill.sources.simulated import SimulatedSource
 from async_backfill.stores.weighed import WeighedStore
@@ -188,9 +188,9 @@ async def _simulated_entries(spec: SimulatedSpec, folder: Path) -> Mapping[Any, 
 
 async def _load_table(table: Table, folder: Path, place: str) -> dict[Any, Any]:
     kind = None if table.key_type is None else KEY_TYPES[table.key_type]
-    return await _placed(
-        place, read_table(folder / table.file, key=table.key, value=table.value, key_type=kind)
-    )
+    rules = TableRules(columns=table.columns, duplicates=table.duplicates)
+    reading = read_table(folder / table.file, key=table.key, value=table.value, key_type=kind, rules=rules)
+    return await _placed(place, reading)
 
 
 async def _placed(place: str, reading: Awaitable[T]) -> T:

@@ -34,6 +34,7 @@ from async_backfill._runner.scenario.model import (
 from async_backfill._runner.wording import nearest, path_of, shown
 from async_backfill.errors import ScenarioError
 from async_backfill.policies import SELECTIONS
+from async_backfill.sources._rows.tables import DUPLICATES
 from async_backfill.stores._eviction.orders import EVICTIONS
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ _STORE_KINDS: Final = ("redis",)
 _LOOKUP_KINDS: Final = ("zipf",)
 _KIND_HINT: Final = ' (a mapping with a key "kind" is written {"kind": "mapping", "entries": {...}})'
 _ENTRIES: Final = MappingProxyType({"entries": "an object", "table": "an object", "keys": "a whole number"})
+_CHOICES: Final[Mapping[str, Iterable[str]]] = MappingProxyType(
+    {"key_type": KEY_TYPES, "format": FORMATS, "duplicates": DUPLICATES}
+)
 _MISMATCH: Final = re.compile(r"Expected `(?P<expected>[^`]+)`, got `(?P<got>[^`]+)`")
 _STEP: Final = re.compile(r"\.(?P<name>\w+)|\[(?P<number>\d+)\]")
 _WORDS: Final = MappingProxyType(
@@ -149,7 +153,7 @@ class _Decoder:
             known = [info.encode_name for info in infos] + ([also] if also else [])
             required = [info.encode_name for info in infos if info.required]
             self._check_names(fields, place, known=known, required=required)
-            for name, allowed in (("key_type", KEY_TYPES), ("format", FORMATS)):
+            for name, allowed in _CHOICES.items():
                 if name in known and fields.get(name) is not None:
                     self._check_choice(fields[name], (place, name), allowed=allowed)
         return self._convert(fields, struct, place)

@@ -25,6 +25,14 @@ if TYPE_CHECKING:
 DEEPEST: Final = 100
 """The largest number of nested levels, so that the summary can be written without deep recursion."""
 
+_QUOTED: Final = re.compile(
+    r""""{3}(?:[^"\\]|\\.|"(?!""))*+(?:"{3})?+|"(?:[^"\\\n]|\\.)*+"?+|"""
+    r"""\'{3}(?:[^']|'(?!''))*+(?:'{3})?+|'[^'\n]*+'?+|#[^\n]*+""",
+    re.DOTALL,
+)
+"""Text and comments in TOML; one that is not closed goes on to its end, so that none is tried twice."""
+
+_LONG_KEY: Final = re.compile(rf"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){{{DEEPEST}}}")
 _TOML_PLACE: Final = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
@@ -71,6 +79,8 @@ def _from_json(text: str, file: str) -> object:
 
 
 def _from_toml(text: str, file: str) -> object:
+    if _LONG_KEY.search(_QUOTED.sub(_without_content, text)):  # tomllib takes time and memory by its square
+        raise RecursionError
     try:
         return tomllib.loads(text, parse_float=_float)
     except tomllib.TOMLDecodeError as error:
@@ -84,6 +94,10 @@ def _from_toml(text: str, file: str) -> object:
         raise ScenarioError(f"{file}:{line}:{column}: not TOML: {message}{hint}") from error
     except ValueError as error:  # an integer of thousands of digits, a date such as 30 February
         raise ScenarioError(f"{file}: not TOML: {str(error).partition(';')[0]}") from error
+
+
+def _without_content(quoted: re.Match[str]) -> str:
+    return "" if quoted[0].startswith("#") else "text"
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Flaw:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
@@ -13,6 +14,8 @@ from async_backfill._runner.scenario.environment import expand_url
 from async_backfill._runner.scenario.model import FileSpec, HTTPSpec, SQLSpec
 from async_backfill.errors import ConfigurationError, ScenarioError
 from async_backfill.far_tier import FarTier
+from async_backfill.sources._rows.binary import PARQUET
+from async_backfill.sources._rows.reading import begin_of
 from async_backfill.sources.file import FileSource
 
 if TYPE_CHECKING:
@@ -23,10 +26,12 @@ if TYPE_CHECKING:
     from async_backfill._runner.scenario.environment import Secrets
     from async_backfill._runner.scenario.model import LiveSpec, StoreSpec
     from async_backfill.contracts import Scan, Source
-    from async_backfill.sources._rows.content import Unpack
 
-_PARQUET: Final = ".parquet"
-_ZSTD: Final = ".zst"
+_PARQUET_NAME: Final = ".parquet"
+_LONGEST_ROW: Final = 1 << 24
+_SQLITE_FILE: Final = re.compile(
+    r"(?P<scheme>sqlite(?:\+\w+)?:///)(?P<path>(?!:memory:|file:)[^?]+)(?P<query>\?.*)?", re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +61,12 @@ async def open_source(
     """
     try:
         if isinstance(spec, SQLSpec):
-            return await _open_sql(spec, resources, load_timeout, secrets)
+            return await _open_sql(spec, folder, resources, load_timeout, secrets)
         if isinstance(spec, HTTPSpec):
             return await _open_http(spec, resources, secrets)
         return await _open_file(spec, folder, resources)
+    except ScenarioError as error:
+        raise ScenarioError(f"$.source: {error}") from error
     except ConfigurationError as error:
         raise ScenarioError(f"$.source.{error.setting}: {error.problem}") from error
 
@@ -94,13 +101,13 @@ async def open_far(
 
 
 async def _open_sql(
-    spec: SQLSpec, resources: AsyncExitStack, load_timeout: float | None, secrets: Secrets
+    spec: SQLSpec, folder: Path, resources: AsyncExitStack, load_timeout: float | None, secrets: Secrets
 ) -> Live:
     with needed_by("$.source", "sql", "sqlalchemy", "asyncpg", "aiosqlite", "greenlet"):
         from async_backfill.sources.sql import SQLSource  # noqa: PLC0415 - the extra is optional
     source: SQLSource[Any, Any] = await resources.enter_async_context(
         SQLSource.connect(
-            expand_url(spec.url, os.environ, secrets),
+            _beside(expand_url(spec.url, os.environ, secrets), folder),
             spec.table,
             key=spec.key,
             value=spec.value,
@@ -121,18 +128,34 @@ async def _open_http(spec: HTTPSpec, resources: AsyncExitStack, secrets: Secrets
 async def _open_file(spec: FileSpec, folder: Path, resources: AsyncExitStack) -> Live:
     path = folder / spec.file
     kind = None if spec.key_type is None else KEY_TYPES[spec.key_type]
-    if PurePath(spec.file).suffix == _PARQUET:
+    if PurePath(spec.file).suffix == _PARQUET_NAME or await begin_of(path, len(PARQUET)) == PARQUET:
+        for name, is_default in (
+            ("columns", spec.columns is None),
+            ("duplicates", spec.duplicates == "refuse"),
+        ):
+            if not is_default:
+                raise ConfigurationError(name, "is not for Parquet files: leave it out")
         with needed_by("$.source", "parquet", "pyarrow"):
             from async_backfill.sources.parquet import ParquetSource  # noqa: PLC0415 - the extra is optional
         table: ParquetSource[Any, Any] = ParquetSource(path, key=spec.key, value=spec.value, key_type=kind)
         await resources.enter_async_context(table)
         return Live(source=table, scan=table)
-    unpack: Unpack | None = None
-    if PurePath(spec.file).suffix == _ZSTD:
-        with needed_by("$.source", "zstd", "backports"):
-            from async_backfill.sources.zstd import unpack_zstd as unpack  # noqa: PLC0415 - as above
     source: FileSource[Any, Any] = FileSource(
-        path, key=spec.key, value=spec.value, key_type=kind, unpack=unpack
+        path,
+        key=spec.key,
+        value=spec.value,
+        key_type=kind,
+        columns=spec.columns,
+        duplicates=spec.duplicates,
+        max_line=_LONGEST_ROW,
     )
     rows = await resources.enter_async_context(source)
     return Live(source=rows, scan=rows)
+
+
+def _beside(url: str, folder: Path) -> str:
+    """Return ``url`` with the path of a file of SQLite taken from ``folder``, as those of other files are."""
+    found = _SQLITE_FILE.fullmatch(url)
+    if found is None or PurePath(found["path"]).is_absolute():
+        return url
+    return f"{found['scheme']}{(folder / found['path']).absolute()}{found['query'] or ''}"

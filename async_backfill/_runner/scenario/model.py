@@ -10,6 +10,7 @@ import msgspec
 from async_backfill._common.written_keys import KeyTypeName  # noqa: TC001 - msgspec reads the annotations
 from async_backfill._runner.logs.recogniser import FormatName  # noqa: TC001 - as above
 from async_backfill.policies import SelectionName  # noqa: TC001 - as above
+from async_backfill.sources._rows.tables import Duplicates  # noqa: TC001 - as above
 from async_backfill.stores._eviction.orders import Eviction  # noqa: TC001 - as above
 
 if TYPE_CHECKING:
@@ -58,16 +59,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """A CSV or JSON-lines file with its key column and its value column (``None``: all others).
+    """A file of CSV or JSON with its key column and its value column (``None``: all others).
 
     ``key_type``
         the type of the keys, and so of the lookups; ``None`` is that of the first row's key.
+    ``columns``
+        the names of the columns of a CSV file without a header.
+    ``duplicates``
+        which row of a key that appears twice is kept; ``refuse`` refuses the file.
     """
 
     file: str
     key: str
     value: str | None = None
     key_type: KeyTypeName | None = None
+    columns: list[str] | None = None
+    duplicates: Duplicates = "refuse"
 
 
 class MappingSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,15 +146,14 @@ class ZipfSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FileSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A source that reads a file from disk, through an index; ``value`` and ``key_type`` as in `Table`.
-
-    A name that ends in ``.parquet`` is a Parquet file, one that ends in ``.zst`` is packed with zstd.
-    """
+    """A source that reads a file from disk, through an index; the fields are those of `Table`."""
 
     file: str
     key: str
     value: str | None = None
     key_type: KeyTypeName | None = None
+    columns: list[str] | None = None
+    duplicates: Duplicates = "refuse"
 
 
 class SQLSpec(msgspec.Struct, frozen=True, kw_only=True):

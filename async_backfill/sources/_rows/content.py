@@ -6,7 +6,6 @@ Everything here blocks, so it is called in worker threads.
 from __future__ import annotations
 
 import errno
-import gzip
 import os
 import stat
 import tempfile
@@ -21,7 +20,8 @@ from async_backfill._common.atomic_file import NOT_REGULAR
 from async_backfill._common.each_process import EachProcess
 from async_backfill.errors import ScenarioError
 from async_backfill.sources._rows.left_reads import check_left
-from async_backfill.sources._rows.tables import GZIP_MAGIC, refusal
+from async_backfill.sources._rows.packed import MAGIC_SIZE, Unpacking, packing_of
+from async_backfill.sources._rows.reading import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from async_backfill.sources._rows.rows import AnyPath
 
-_ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 _PIECE: Final = 1 << 18
 _GAP: Final = 1 << 14
 _LONGEST_READ: Final = 1 << 20
@@ -175,38 +174,30 @@ Content: TypeAlias = PlainContent | UnpackedContent
 
 
 def open_content(path: AnyPath, *, unpack: Unpack | None, most: int, scratch: AnyPath | None) -> Content:
-    """Return the content of ``path``; it is unpacked when ``unpack`` is given or the file is gzip.
+    """Return the content of ``path``; it is unpacked when ``unpack`` is given or its first bytes say how.
 
     :param most: the largest allowed size of the unpacked content, in bytes.
     :param scratch: the folder of the temporary file; ``None`` is the system's.
     :raises ScenarioError: when the file cannot be read, or is damaged or too large; names the file.
+    :raises MissingExtraError: when the library that unpacks it is not installed.
     """
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - an AnyPath
-            begin = file.read(4)
+            packing = packing_of(file.read(MAGIC_SIZE))
             file.seek(0)
-            if unpack is None and begin.startswith(GZIP_MAGIC):
-                unpack = _gzip
-            if unpack is None and begin == _ZSTD_MAGIC:
-                setting = "unpack=async_backfill.sources.zstd.unpack_zstd"
-                raise ScenarioError(f"{path}: is packed with zstd: set {setting} to read it")
             if unpack is not None:
-                return _unpacked(path, file, unpack, most, scratch)
+                return _unpacked(path, _read_by(path, file, unpack), most, scratch)
+            if packing is not None:
+                return _unpacked(path, _read_packed(path, file, packing), most, scratch)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise refusal(path, error) from error
     return PlainContent(path)
 
 
-def _gzip(file: BinaryIO) -> gzip.GzipFile:
-    return gzip.GzipFile(fileobj=file, mode="rb")
-
-
-def _unpacked(
-    path: AnyPath, file: BinaryIO, unpack: Unpack, most: int, scratch: AnyPath | None
-) -> UnpackedContent:
+def _unpacked(path: AnyPath, pieces: Iterator[bytes], most: int, scratch: AnyPath | None) -> UnpackedContent:
     beside: Any = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115 - UnpackedContent closes it
     try:
-        for piece in _pieces(path, file, unpack, most):
+        for piece in _bounded(path, pieces, most):
             check_left()
             beside.write(piece)
     except BaseException:
@@ -215,19 +206,29 @@ def _unpacked(
     return UnpackedContent(beside)
 
 
-def _pieces(path: AnyPath, file: BinaryIO, unpack: Unpack, most: int) -> Iterator[bytes]:
+def _bounded(path: AnyPath, pieces: Iterator[bytes], most: int) -> Iterator[bytes]:
     size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size > most:
+            raise ScenarioError(f"{path}: unpacks to more than max_unpacked={most} bytes")
+        yield piece
+
+
+def _read_packed(path: AnyPath, file: BinaryIO, packing: str) -> Iterator[bytes]:
+    unpacking = Unpacking(path, packing)
+    while piece := file.read(_PIECE):
+        yield from unpacking.feed(piece)
+    unpacking.finish()
+
+
+def _read_by(path: AnyPath, file: BinaryIO, unpack: Unpack) -> Iterator[bytes]:
     try:
         with unpack(file) as packed:
             while piece := packed.read(_PIECE):
-                size += len(piece)
-                if size > most:
-                    break
                 yield piece
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise ScenarioError(f"{path}: the packed content is cut off or damaged: {error}") from error
-    if size > most:
-        raise ScenarioError(f"{path}: unpacks to more than max_unpacked={most} bytes")
 
 
 def read_spans(file: BinaryIO, spans: Sequence[tuple[int, int]]) -> Iterator[bytes]:

@@ -5,32 +5,36 @@ Everything here blocks, so it is called in worker threads.
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Generic, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Generic, cast
 
 from async_backfill.contracts import K, Page, V
 from async_backfill.errors import ScenarioError
+from async_backfill.sources._row_page import row_page
 from async_backfill.sources._rows.content import ChangedError, Identity, open_content, read_spans
+from async_backfill.sources._rows.cursors import cursor_at
 from async_backfill.sources._rows.key_index import KeyIndex
 from async_backfill.sources._rows.left_reads import check_left
+from async_backfill.sources._rows.reading import refusal
 from async_backfill.sources._rows.row_parts import KeyType
 from async_backfill.sources._rows.row_reader import row_reader
-from async_backfill.sources._rows.rows import repeated_key, shown
-from async_backfill.sources._rows.tables import refusal
+from async_backfill.sources._rows.rows import line_ends, repeated_key, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Generator, Hashable, Iterator, Sequence
 
+    from async_backfill.contracts import RowPage
     from async_backfill.outcomes import Failed
     from async_backfill.sources._rows.content import Content, Unpack
     from async_backfill.sources._rows.row_parts import RowValue
-    from async_backfill.sources._rows.row_reader import RowReader
+    from async_backfill.sources._rows.row_reader import Row, RowReader
     from async_backfill.sources._rows.rows import AnyPath
+    from async_backfill.sources._rows.tables import Duplicates
 
-Duplicates: TypeAlias = Literal["refuse", "first", "last"]
-
-_PIECE: Final = 1 << 16
 _ROWS_BETWEEN_CHECKS: Final = 10_000
+_LARGEST_PAGE: Final = 1 << 24  # bytes of the file
+_SAMPLES: Final = 100  # rows looked at for each shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ class RowRules(Generic[V]):
     keys: KeyType | None
     values: RowValue[V]
     duplicates: Duplicates
+    columns: Sequence[str] | None
     unpack: Unpack | None
     max_line: int
     max_unpacked: int
@@ -67,7 +72,7 @@ class IndexedRows(Generic[K, V]):
         self._keys = rules.keys
         self._rows = KeyIndex()
         try:
-            self._identity = Identity.of(path)
+            self.identity = Identity.of(path)
         except (OSError, ValueError) as error:  # ValueError: a NUL in the name
             raise refusal(path, error) from error
         self._content: Content = open_content(
@@ -75,9 +80,11 @@ class IndexedRows(Generic[K, V]):
         )
         try:
             with self._content.reading() as file:
-                self._reader: RowReader = row_reader(path, file, rules.values.wanted, rules.max_line)
+                self._reader: RowReader = row_reader(
+                    path, file, rules.values.wanted, rules.max_line, rules.columns
+                )
                 self._end = self._find_rows(file)
-            self._identity.check(path)
+            self.identity.check(path)
         except ChangedError as changed:
             self.close()
             raise ScenarioError(f"{path}: changed while it was indexed: {changed}") from changed
@@ -93,7 +100,7 @@ class IndexedRows(Generic[K, V]):
 
     def check(self) -> None:
         """Check that the file is still the one that was indexed; raise `ChangedError` when it is not."""
-        self._identity.check(self._path)
+        self.identity.check(self._path)
 
     def close(self) -> None:
         """Remove the unpacked copy, if there is one, once no read is in progress."""
@@ -121,15 +128,61 @@ class IndexedRows(Generic[K, V]):
             found = self._key_of(columns[self._rules.values.key])
             for key in asked[row]:
                 if key == found:
-                    answers[key] = self._rules.values.of(columns, f"the row at byte {start} of {self._path}")
+                    answers[key] = self._rules.values.of(columns, self._place(start))
         return answers
 
     def page(self, cursor: object | None, limit: int, /) -> Page[K]:
         """Return up to ``limit`` keys in the order of their rows, from the byte of ``cursor`` on."""
         position = self._reader.first
-        if isinstance(cursor, _Cursor) and cursor.identity == self._identity:
+        if isinstance(cursor, _Cursor) and cursor.identity == self.identity:
             position = cursor.position
         keys: list[K] = []
+        with closing(self._rows_from(position)) as rows:
+            for row, key in rows:
+                position = row.end
+                if key is not None:
+                    keys.append(key)
+                if len(keys) >= limit or position >= self._end:
+                    break
+        at_end = position >= self._end
+        return Page(tuple(keys), None if at_end else _Cursor(position, self.identity))
+
+    def pages(self, begin: int | None, end: int | None, limit: int, /) -> Iterator[RowPage[K, V]]:
+        """Yield the rows between two bytes, in pages of up to ``limit``; the file is closed between them."""
+        position = self._reader.first if begin is None else begin
+        end = self._end if end is None else min(end, self._end)
+        while position < end:
+            answers, position = self._answers(position, end, limit)
+            if answers:
+                yield row_page(answers, cursor_at(position, self.identity))
+
+    def cuts(self, shards: int, /) -> Sequence[int]:
+        """Return the bytes between ``shards`` ranges of about as many rows each."""
+        # A sample, since a row that was moved ("last") is no longer in the order of the file.
+        step = max(1, len(self) // (_SAMPLES * shards))
+        starts = sorted(self._rows.span(row)[0] for row in range(0, len(self), step))
+        cuts = {starts[len(starts) * cut // shards] for cut in range(1, shards)} if starts else set()
+        return sorted(cuts - set(starts[:1]))
+
+    def _answers(self, begin: int, end: int, limit: int) -> tuple[dict[K, V | Failed], int]:
+        """Return the rows from ``begin`` on, to ``end`` or as many as a page has; and where these end."""
+        answers: dict[K, V | Failed] = {}
+        position = begin
+        with closing(self._rows_from(begin)) as rows:
+            for row, key in rows:
+                if row.start >= end:  # behind blank lines
+                    return answers, end
+                position = row.end
+                if key is not None:
+                    columns = self._reader.named(row.cells)
+                    answers[key] = self._rules.values.of(columns, self._place(row.start))
+                is_full = len(answers) >= limit or (answers and position - begin >= _LARGEST_PAGE)
+                if is_full or position >= end:
+                    break
+        return answers, position
+
+    def _rows_from(self, position: int) -> Generator[tuple[Row, K | None]]:
+        """Yield the rows from a byte on with their keys; ``None`` for a row that another one stands for."""
         try:
             with self._content.reading() as file:
                 for count, row in enumerate(self._reader.rows(file, position)):
@@ -137,15 +190,13 @@ class IndexedRows(Generic[K, V]):
                         check_left()
                     position = row.end
                     key = self._key_of(row.key)
-                    if self._stands_for(key, row.start):
-                        keys.append(cast("K", key))
-                    if len(keys) >= limit or position >= self._end:
-                        break
+                    yield row, cast("K", key) if self._stands_for(key, row.start) else None
         except ScenarioError as error:
             what = "the rows that were indexed are no longer there"
             raise ScenarioError(f"{self._path}: byte {position}: {what}") from error
-        at_end = position >= self._end
-        return Page(tuple(keys), None if at_end else _Cursor(position, self._identity))
+
+    def _place(self, start: int) -> str:
+        return f"the row at byte {start} of {self._path}"
 
     def _stands_for(self, key: object, start: int) -> bool:
         """Return whether the row at ``start`` is the indexed one: of the rows with one key only one is."""
@@ -176,7 +227,7 @@ class IndexedRows(Generic[K, V]):
             elif rules.duplicates == "first":
                 continue
             else:
-                first = reader.first_line + _line_ends(file, reader.first, self._rows.span(earlier)[0])
+                first = reader.first_line + line_ends(file, reader.first, self._rows.span(earlier)[0])
                 raise repeated_key(self._path, row.line, key, first)
             end = row.end
         return end
@@ -198,13 +249,3 @@ class IndexedRows(Generic[K, V]):
         if self._keys is None:  # there are no rows
             return None
         return self._keys.of_value(said) if self._reader.typed else self._keys.of_text(said)
-
-
-def _line_ends(file: BinaryIO, start: int, end: int) -> int:
-    """Return the number of line ends between two positions of ``file``."""
-    file.seek(start)
-    count = 0
-    while start < end and (piece := file.read(min(_PIECE, end - start))):
-        count += piece.count(b"\n")
-        start += len(piece)
-    return count

@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Final, Generic, Literal, Protocol, Self, TypeA
 from anyio import CancelScope, Lock, to_thread
 
 from async_backfill._common.each_process import EachProcess
-from async_backfill.contracts import K, Page, V, V_co
+from async_backfill._common.validation import whole
+from async_backfill.contracts import K, Page, RowPage, V, V_co
 from async_backfill.errors import ConfigurationError, LoadError, ScenarioError
 from async_backfill.sources._rows.content import ChangedError
+from async_backfill.sources._rows.cursors import cursor_at, position_of
 from async_backfill.sources._rows.left_reads import LeftReads
-from async_backfill.sources._rows.tables import refusal
+from async_backfill.sources._rows.reading import refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from async_backfill.outcomes import Failed
+    from async_backfill.sources._rows.content import Identity
     from async_backfill.sources._rows.rows import AnyPath
 
 T = TypeVar("T")
@@ -28,7 +31,27 @@ OnChange: TypeAlias = Literal["refuse", "reindex"]
 _TRIES: Final = 3
 
 
-class Indexed(Protocol[K, V_co]):
+class Ranged(Protocol[K, V]):
+    """The ranges of an indexed file; its methods block, so they are called in worker threads.
+
+    A position stands for the place before a row; the index says what it counts.
+    """
+
+    @property
+    def identity(self) -> Identity:
+        """The file that was indexed."""
+        ...
+
+    def pages(self, begin: int | None, end: int | None, limit: int, /) -> Iterator[RowPage[K, V]]:
+        """Yield the rows between two positions, in pages of 1 to ``limit`` rows."""
+        ...
+
+    def cuts(self, shards: int, /) -> Sequence[int]:
+        """Return the positions between ``shards`` ranges of about as many rows each."""
+        ...
+
+
+class Lookups(Protocol[K, V_co]):
     """An index of a file; its methods block, so they are called in worker threads."""
 
     def __len__(self) -> int:
@@ -50,6 +73,10 @@ class Indexed(Protocol[K, V_co]):
     def close(self) -> None:
         """Free all resources, once no read is in progress."""
         ...
+
+
+class Indexed(Lookups[K, V], Ranged[K, V], Protocol[K, V]):
+    """What an indexed file can do."""
 
 
 class IndexedSource(Generic[K, V]):
@@ -114,6 +141,48 @@ class IndexedSource(Generic[K, V]):
         :raises LoadError: as `load_many`.
         """
         return await self._ask(lambda indexed: indexed.page(cursor, limit))
+
+    async def rows(
+        self, *, page: int = 5000, after: object | None = None, until: object | None = None
+    ) -> AsyncIterator[RowPage[K, V]]:
+        """Yield all rows in the order of the file, in pages of up to ``page``, as `Rows` promises.
+
+        All come from one state of the file: when it changes meanwhile, that is an error also with
+        ``"reindex"``. A row whose value cannot be made is in the ``failed`` of its page.
+
+        :param page: the number of rows in a page, 1 or more; fewer where they are long.
+        :param after: a cursor of a page, or a cut, behind which to start; ``None`` starts at the first row.
+        :param until: the one to end at; ``None`` ends at the last row.
+        :raises LoadError: when the file has changed, also since a cursor was made, cannot be read, or the
+            source is not open.
+        """
+        size = whole("page", page, least=1)
+        indexed = await self._ask(lambda indexed: indexed)
+        begin = position_of("after", after, self._path, indexed.identity)
+        end = position_of("until", until, self._path, indexed.identity)
+        pages = indexed.pages(begin, end, size)
+        while True:
+            self._opened()
+            try:
+                found = await self._reads.run(
+                    partial(_answer, self._path, indexed, lambda _: next(pages, None))
+                )
+            except ChangedError as error:
+                what = f"changed while its rows were read: {error}; read it from the start"
+                raise LoadError(f"{self._path}: {what}") from error
+            if found is None:
+                return
+            yield found
+
+    async def cuts(self, shards: int, /) -> Sequence[object]:
+        """Return the cursors between ``shards`` ranges of about as many rows each, for `rows`.
+
+        :raises LoadError: as `load_many`.
+        """
+        number = whole("shards", shards, least=1)
+        return await self._ask(
+            lambda indexed: [cursor_at(position, indexed.identity) for position in indexed.cuts(number)]
+        )
 
     async def _ask(self, question: Callable[[Indexed[K, V]], T]) -> T:
         for _ in range(_TRIES):

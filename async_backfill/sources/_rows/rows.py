@@ -8,18 +8,21 @@ import math
 import os
 from collections import Counter
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NoReturn, TypeAlias
 
 from async_backfill.errors import ScenarioError
 
 if TYPE_CHECKING:
+    import csv
     from collections.abc import Collection, Iterable, Sequence
 
 AnyPath: TypeAlias = str | os.PathLike[str]
 
 _DEEPEST: Final = 100
 _LONGEST: Final = 100
+_PIECE: Final = 1 << 16
 _MOST_COMPARED: Final = 1000
+_SPACE: Final = " \t\r\n"
 
 
 def json_row(path: AnyPath, line: int, text: str, wanted: Iterable[str]) -> dict[str, Any]:
@@ -30,14 +33,30 @@ def json_row(path: AnyPath, line: int, text: str, wanted: Iterable[str]) -> dict
 
     :raises ScenarioError: when the text is not such an object; names the file, the line and the column.
     """
+    row, end = json_part(path, line, text, len(text) - len(text.lstrip(_SPACE)), wanted)
+    if rest := text[end:].lstrip(_SPACE):
+        raise ScenarioError(f"{path}:{line}:{text.rindex(rest) + 1}: not JSON: Extra data")
+    return row
+
+
+def json_part(
+    path: AnyPath, line: int, text: str, start: int, wanted: Iterable[str]
+) -> tuple[dict[str, Any], int]:
+    """Return the JSON object that begins at ``start`` in ``text``, and where it ends; else as `json_row`.
+
+    :param line: the number of the line of ``start``.
+    """
     try:
-        row = _json_object(text)
+        row, end = _json_object(text, start)
     except json.JSONDecodeError as error:
-        raise ScenarioError(f"{path}:{line}:{error.colno}: not JSON: {error.msg}") from error
+        at = line + text.count("\n", start, min(error.pos, len(text.rstrip())))
+        goes_on = text.rstrip().endswith(("{", "[", ","))
+        hint = " (expected one whole object a line, or an array of objects)" if goes_on else ""
+        raise ScenarioError(f"{path}:{at}:{error.colno}: not JSON: {error.msg}{hint}") from error
     except ValueError as error:
         raise ScenarioError(f"{path}:{line}: {str(error).partition(';')[0]}") from error
     check_columns(path, line, row, wanted)
-    return row
+    return row, end
 
 
 def check_header(path: AnyPath, line: int, header: Sequence[str], wanted: Iterable[str]) -> None:
@@ -71,7 +90,10 @@ def shown(value: object) -> str:
 
 def repeated_key(path: AnyPath, line: int, key: object, first: int) -> ScenarioError:
     """Return the error for a key in ``line`` that line ``first`` has already."""
-    return ScenarioError(f"{path}:{line}: the key {shown(key)} appears twice, first in line {first}")
+    allowed = 'duplicates = "first" or "last" keeps one'
+    return ScenarioError(
+        f"{path}:{line}: the key {shown(key)} appears twice, first in line {first}: {allowed}"
+    )
 
 
 def width_refusal(path: AnyPath, line: int, columns: int, expected: int) -> ScenarioError:
@@ -79,24 +101,45 @@ def width_refusal(path: AnyPath, line: int, columns: int, expected: int) -> Scen
     return ScenarioError(f"{path}:{line}: {columns} columns, expected {expected} as in the header")
 
 
-def _json_object(text: str) -> dict[str, Any]:
-    nested = text.count("{") + text.count("[")
+def line_ends(file: BinaryIO, start: int, end: int) -> int:
+    """Return the number of line ends between two positions of ``file``."""
+    file.seek(start)
+    count = 0
+    while start < end and (piece := file.read(min(_PIECE, end - start))):
+        count += piece.count(b"\n")
+        start += len(piece)
+    return count
+
+
+def csv_refusal(path: AnyPath, line: int, error: csv.Error) -> ScenarioError:
+    """Return the error for what the csv module refuses."""
+    problem = str(error)
+    if problem.startswith("new-line character"):
+        problem = "a line that ends with CR alone, expected LF or CRLF: use tr '\\r' '\\n'"
+    elif problem.startswith("field larger"):
+        problem += ", which csv.field_size_limit() raises; or a quote is not closed"
+    return ScenarioError(f"{path}:{line}: not CSV: {problem}")
+
+
+def _json_object(text: str, start: int) -> tuple[dict[str, Any], int]:
+    decoder = json.JSONDecoder(
+        object_pairs_hook=_unique_names, parse_constant=_refuse_constant, parse_float=_finite
+    )
     try:
-        row = json.loads(
-            text, object_pairs_hook=_unique_names, parse_constant=_refuse_constant, parse_float=_finite
-        )
+        row, end = decoder.raw_decode(text, start)
     except RecursionError:
         raise ValueError(f"nested deeper than {_DEEPEST} levels") from None
+    nested = text.count("{", start, end) + text.count("[", start, end)
     if nested > _DEEPEST and _depth(row) > _DEEPEST:
         raise ValueError(f"nested deeper than {_DEEPEST} levels")
     if not isinstance(row, dict):
         raise ValueError(f"{shown(row)} is not a JSON object")  # noqa: TRY004 - a fault of the file
-    if "\\u" in text:
+    if text.find("\\u", start, end) >= 0:
         try:
             json.dumps(row, ensure_ascii=False).encode()
         except UnicodeEncodeError:
             raise ValueError("half of a surrogate pair, which is not text") from None
-    return row
+    return row, end
 
 
 def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

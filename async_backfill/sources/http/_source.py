@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Generic, Self
 
 from anyio import create_task_group, move_on_after
-from anyio.lowlevel import current_token
 
 from async_backfill._common.loose_types import K, V
 from async_backfill._common.other_keys import failures
 from async_backfill._common.validation import positive_seconds, whole
 from async_backfill.contracts import CallLimits, LimitedSource, NeedsAsyncio, Seconds
-from async_backfill.errors import LoadError
 from async_backfill.outcomes import ABSENT, Absent, Failed
 from async_backfill.sources.http._answers import (
     GONE,
@@ -29,6 +26,7 @@ from async_backfill.sources.http._headers import Made, OwnHeaders
 from async_backfill.sources.http._proxies import Proxies
 from async_backfill.sources.http._redirects import Redirects, redirects_of
 from async_backfill.sources.http._request_parts import check_url
+from async_backfill.sources.http._services import Service, Services
 from async_backfill.sources.http._template import KeyURL, key_text, shown, utf8
 from async_backfill.sources.http._text import utf8_json
 from async_backfill.sources.http._values import ValueReader, other_answer
@@ -110,16 +108,13 @@ class HTTPSource(NeedsAsyncio, LimitedSource, Generic[K, V]):
         self._ssl_context = ssl_context
         self._retry = retry or RetryPolicy()
         self._values: ValueReader[V] = ValueReader(value_type)
-        self._service: _Service | None = None
-        self._left: list[_Service] = []
-        self._is_closed = False
+        self._services = Services(self._made, self._url.shown)
 
     def __repr__(self) -> str:
         return f"HTTPSource({self._url.shown!r})"
 
     async def __aenter__(self) -> Self:
-        self._is_closed = False
-        self._opened()
+        self._services.open()
         return self
 
     async def __aexit__(
@@ -132,21 +127,14 @@ class HTTPSource(NeedsAsyncio, LimitedSource, Generic[K, V]):
 
     async def aclose(self) -> None:
         """Close all connections; loads in progress and later ones fail, until the source is opened again."""
-        self._is_closed = True
-        service, self._service = self._service, None
-        if service is None:
-            return
-        if service.opened_in == (os.getpid(), current_token().native_token):
-            await service.exchange.aclose()
-        else:
-            self._left.append(service)  # as in `_opened`
+        await self._services.aclose()
 
     async def load_many(self, keys: Sequence[K], /) -> Mapping[K, V | Failed]:
         """Return the values of those ``keys`` that the service has; a key that could not be read is `Failed`.
 
         :raises LoadError: when the source is closed.
         """
-        service = self._opened()
+        service = self._services.current()
         answers: dict[K, V | Failed | Absent] = {}
         texts = self._texts(keys, answers)
         jobs = deque(service.size.pieces(texts))
@@ -170,37 +158,23 @@ class HTTPSource(NeedsAsyncio, LimitedSource, Generic[K, V]):
         found = {key: answers.get(key, late) for key in keys}
         return {key: answer for key, answer in found.items() if not isinstance(answer, Absent)}
 
-    def _opened(self) -> _Service:
-        if self._is_closed:
-            raise LoadError(f"{self._url.shown}: the source is closed: use it inside 'async with'")
-        here = os.getpid(), current_token().native_token
-        if self._service is not None and self._service.opened_in != here:
-            process, loop = self._service.opened_in
-            if process == here[0] and not loop.is_closed():
-                which = "is used in another event loop, which has not ended: make one for each event loop"
-                raise LoadError(f"{self._url.shown}: the source {which}")
-            # Kept, as after a fork: to let a connection of the parent go may close it for the parent, too.
-            self._left.append(self._service)
-            self._service = None
-        if not hasattr(here[1], "is_closed"):
-            raise LoadError(f"{self._url.shown}: the source needs asyncio, which does not run here")
-        if self._service is None:
-            exchange = Exchange(
-                self._url.of("key"),
-                self._headers,
-                max_body=self._max_body,
-                redirects=self._redirects,
-                max_redirects=self._max_redirects,
-                proxies=self._proxies,
-                connections=self._concurrency,
-                ssl_context=self._ssl_context,
-            )
-            batch = self._batch
-            most, too_long = (1, ()) if batch is None else (batch.max_keys, batch.too_long)
-            size = BatchSize(most, too_long, host=self._url.host)
-            attempts = Attempts(self._retry, concurrency=self._concurrency)
-            self._service = _Service(exchange, attempts, size, here)
-        return self._service
+    def _made(self) -> Service:
+        exchange = Exchange(
+            self._url.of("key"),
+            self._headers,
+            max_body=self._max_body,
+            redirects=self._redirects,
+            max_redirects=self._max_redirects,
+            proxies=self._proxies,
+            connections=self._concurrency,
+            ssl_context=self._ssl_context,
+        )
+        most, too_long = (1, ()) if self._batch is None else (self._batch.max_keys, self._batch.too_long)
+        return Service(
+            exchange,
+            Attempts(self._retry, concurrency=self._concurrency),
+            BatchSize(most, too_long, host=self._url.host),
+        )
 
     def _texts(self, keys: Sequence[K], answers: dict[K, V | Failed | Absent]) -> dict[K, str]:
         """Return the text of each key; a key without one becomes a failed answer."""
@@ -215,7 +189,7 @@ class HTTPSource(NeedsAsyncio, LimitedSource, Generic[K, V]):
         return texts
 
     async def _answer(
-        self, service: _Service, job: dict[K, str], jobs: deque[dict[K, str]]
+        self, service: Service, job: dict[K, str], jobs: deque[dict[K, str]]
     ) -> Mapping[K, V | Failed | Absent]:
         """Return the answers of ``job``; none when it was too long, and stands in ``jobs`` in pieces now."""
         try:
@@ -233,7 +207,7 @@ class HTTPSource(NeedsAsyncio, LimitedSource, Generic[K, V]):
         except Exception as error:  # noqa: BLE001 - other keys of the load go on
             return dict.fromkeys(job, Failed(error))
 
-    async def _alone(self, service: _Service, text: str) -> V | Absent:
+    async def _alone(self, service: Service, text: str) -> V | Absent:
         answer = await service.ask(BatchRequest("GET", self._url.of(text)), self._url.shown)
         if answer.status in GONE:
             return ABSENT
@@ -241,7 +215,7 @@ class HTTPSource(NeedsAsyncio, LimitedSource, Generic[K, V]):
         return self._values.one(body, self._url.shown)
 
     async def _together(
-        self, service: _Service, batch: Batch[K, V], job: Mapping[K, str]
+        self, service: Service, batch: Batch[K, V], job: Mapping[K, str]
     ) -> Mapping[K, V | Failed | Absent]:
         request = batch.request(tuple(job))
         place = shown(request.url)
@@ -251,16 +225,6 @@ class HTTPSource(NeedsAsyncio, LimitedSource, Generic[K, V]):
             read = batch.read(body)
             return {key: read.get(key, ABSENT) for key in job} | failures(job, read, other_answer(place))
         return self._values.named(utf8_json(body, answer.charset, place), job, place)
-
-
-class _Service(NamedTuple):
-    exchange: Exchange
-    attempts: Attempts
-    size: BatchSize
-    opened_in: tuple[int, Any]
-
-    async def ask(self, request: BatchRequest, place: str) -> Answer:
-        return await self.attempts.ask(lambda: self.exchange.ask(request, place), place)
 
 
 def _body(answer: Answer, place: str) -> bytes:

@@ -11,21 +11,23 @@ if TYPE_CHECKING:
 
 
 class Pages:
-    """A pair of statements: for the first page, and for the page after a key."""
+    """Statements for the pages of rows between two keys, which may both be open."""
 
     def __init__(
         self,
         key: sa.ColumnElement[Any],
         columns: Sequence[sa.ColumnElement[Any]],
-        in_order: tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]],
         limit: sa.BindParameter[int],
     ) -> None:
-        is_key, is_after = in_order
-        self._first = sa.select(*columns).where(is_key).order_by(key).limit(limit)
-        self._next = self._first.where(is_after)
+        every = sa.select(*columns).where(key.is_not(None)).order_by(key).limit(limit)
+        is_after, is_until = key > sa.bindparam("cursor"), key <= sa.bindparam("until")
+        self._open = every, every.where(is_until)
+        self._next = every.where(is_after), every.where(is_after, is_until)
 
-    def after(self, cursor: object | None, limit: int) -> tuple[sa.Executable, Mapping[str, Any]]:
-        """Return the statement for the page after ``cursor``, and its parameters."""
-        if cursor is None:
-            return self._first, {"limit": limit}
-        return self._next, {"cursor": cursor, "limit": limit}
+    def after(
+        self, cursor: object | None, limit: int, *, until: object | None = None
+    ) -> tuple[sa.Executable, Mapping[str, Any]]:
+        """Return the statement for the page after ``cursor``, and its parameters; none is after ``until``."""
+        given = {"cursor": cursor, "until": until}
+        statement = (self._open if cursor is None else self._next)[until is not None]
+        return statement, {"limit": limit, **{name: key for name, key in given.items() if key is not None}}

@@ -10,12 +10,12 @@ from uuid import UUID
 
 from async_backfill._common.other_keys import failures
 from async_backfill.errors import ConfigurationError
+from async_backfill.outcomes import Failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
     from async_backfill.contracts import K, V
-    from async_backfill.outcomes import Failed
 
 T = TypeVar("T")
 
@@ -45,6 +45,15 @@ def maker(
     if bare:
         return lambda cells: cast("V", cells[0])
     return lambda cells: cast("V", dict(zip(names, cells, strict=True)))
+
+
+def tried(make: Callable[[Sequence[Any]], V], row: Sequence[Any]) -> V | Failed:
+    """Return what ``make`` makes of the cells of ``row`` behind its key; its error as a `Failed`."""
+    try:
+        return make(row[1:])
+    except Exception as error:  # noqa: BLE001 - the user's code; it is the failure of this row
+        error.add_note(f"raised by row() for the key {reprlib.repr(row[0])}")
+        return Failed(error)
 
 
 def answer(

@@ -14,12 +14,14 @@ from sqlalchemy.dialects import postgresql
 
 from async_backfill._common.loose_types import K, V
 from async_backfill._common.validation import text, whole
-from async_backfill.contracts import NeedsAsyncio, Page, Seconds
+from async_backfill.contracts import NeedsAsyncio, Page, RowPage, Seconds
 from async_backfill.errors import ConfigurationError
+from async_backfill.sources._row_page import row_page
+from async_backfill.sources.sql._cuts import Cuts
 from async_backfill.sources.sql._database import Database, open_database, query_keys_of
 from async_backfill.sources.sql._kinds import load_by_kind
 from async_backfill.sources.sql._pages import Pages
-from async_backfill.sources.sql._rows import answer, check_unique, maker, slices, standard
+from async_backfill.sources.sql._rows import answer, check_unique, maker, slices, standard, tried
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -34,7 +36,7 @@ AnyTable: TypeAlias = "str | sa.FromClause"
 
 
 class SQLSource(NeedsAsyncio, Generic[K, V]):
-    """A source and scan over a table or view, in the order of its keys.
+    """A source, scan and `Rows` over a table or view, in the order of its keys.
 
     A batch is one query, ``= ANY`` on PostgreSQL and ``IN`` elsewhere, or several of ``query_keys`` keys
     each. A page of a scan is one query that starts after the last key of the page before: it keeps no
@@ -87,9 +89,9 @@ class SQLSource(NeedsAsyncio, Generic[K, V]):
         self._name = f"{table if isinstance(table, str) else getattr(table, 'name', 'subquery')}.{key}"
         limit = sa.bindparam("limit", type_=sa.Integer())
         self._by_keys = sa.select(*columns).where(self._is_among_keys()).limit(limit)
-        in_order = self._column.is_not(None), self._column > sa.bindparam("cursor")
-        self._page = Pages(self._column, columns[:1], in_order, limit)
-        self._row_page = Pages(self._column, columns, in_order, limit)
+        self._page = Pages(self._column, columns[:1], limit)
+        self._row_page = Pages(self._column, columns, limit)
+        self._cuts = Cuts(self._database, self._column, is_plain=self._is_plain)
 
     @classmethod
     @asynccontextmanager
@@ -146,36 +148,52 @@ class SQLSource(NeedsAsyncio, Generic[K, V]):
         check_unique(keys, self._name)
         return Page(keys, keys[-1] if len(keys) == limit else None)
 
-    async def rows(self, *, page: int = 5000, after: K | None = None) -> AsyncIterator[dict[K, V]]:
-        """Yield all keys with their values, in the order of the keys, in dicts of at most ``page`` rows.
+    async def rows(
+        self, *, page: int = 5000, after: object | None = None, until: object | None = None
+    ) -> AsyncIterator[RowPage[K, V]]:
+        """Yield all keys with their values, in the database's order of the keys, as `Rows` promises.
 
         Only one page is in memory, and no connection is kept between two pages: a cursor in the server would
         be as quick, but ends with its connection. The promises of `scan` hold here too. After an error,
-        continue with ``after`` as the last key received: nothing is missed, and nothing comes twice.
+        continue with ``after`` as the last key received: nothing is missed, and nothing comes twice. The
+        cursor of a page is its last key. A row of which ``row`` cannot make a value is in its ``failed``.
 
         :param page: the number of rows in one query, 1 or more.
         :param after: the key to continue after; ``None`` starts at the first.
+        :param until: the key to end with, whether there is such a row or not; ``None`` ends at the last.
         :raises QueryError: when the database refuses the query.
         :raises ConnectionError: when it is lost or cannot be reached.
         """
-        cursor: object | None = after
+        cursor = after
         size = whole("page", page, least=1)
         while True:
-            rows = await self._database.ask(*self._row_page.after(cursor, size), plain=self._is_plain)
-            found = self._pairs(rows)
-            if len(found) < len(rows):
-                check_unique([row[0] for row in rows], self._name)
+            statement = self._row_page.after(cursor, size, until=until)
+            rows = standard(await self._database.ask(*statement, plain=self._is_plain))
             if rows:
                 cursor = rows[-1][0]
+                found = self._page_of(rows, cursor)
+                if len(found) + len(found.failed) < len(rows):
+                    check_unique([row[0] for row in rows], self._name)
                 yield found
             if len(rows) < size:
                 return
 
-    def _pairs(self, rows: Rows) -> dict[K, V]:
-        rows = standard(rows)
+    async def cuts(self, shards: int, /) -> Sequence[object]:
+        """Return the keys between ``shards`` ranges of about as many rows each, in the database's order.
+
+        PostgreSQL knows them from its statistics, if these are new and fine enough. Else it takes a sample of
+        300 blocks of the table a shard. Another database, a view and a subquery are read once, keys only. For
+        one shard nothing is asked.
+
+        :raises QueryError: when the database refuses the query.
+        :raises ConnectionError: when it is lost or cannot be reached.
+        """
+        return await self._cuts.between(whole("shards", shards, least=1))
+
+    def _page_of(self, rows: Rows, cursor: object) -> RowPage[K, V]:
         if self._is_pair:
-            return dict(cast("Sequence[tuple[K, V]]", rows))
-        return {row[0]: self._make(row[1:]) for row in rows}
+            return RowPage(cast("Sequence[tuple[K, V]]", rows), cursor=cursor)
+        return row_page({row[0]: tried(self._make, row) for row in rows}, cursor)
 
     def _is_among_keys(self) -> sa.ColumnElement[bool]:
         if not self._database.is_postgres:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from async_backfill._runner.logs.filters import Filters
-from async_backfill._runner.logs.recogniser import KeyPlace, delimiter_of, recognise
+from async_backfill._runner.logs.recogniser import KeyPlace, recognise
 from async_backfill.errors import ConfigurationError, ScenarioError
+from async_backfill.sources._rows.delimiters import delimiter_of
 
 COMMON = '127.0.0.1 - frank [10/Oct/2000:13:55:36 -0700] "GET /a?q=1 HTTP/1.0" 200 2326'
 ALB = (

@@ -1,0 +1,59 @@
+"""The guard of a far store: a page of copies never replaces what is newer than its read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, Protocol
+
+from async_backfill.contracts._types import K, K_co, V_contra
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept(Generic[K_co]):
+    """What a store did with a page: each key is counted, or named, exactly once.
+
+    ``kept``
+        how many items it stored.
+    ``newer``
+        keys left alone because the store has a later value, or a later removal, than the page's read.
+    ``leased``
+        keys left alone because a process has leased them, and will write them.
+    ``rejected``
+        keys that the store cannot keep, each with why in a few words.
+    """
+
+    kept: int
+    newer: Sequence[K_co] = ()
+    leased: Sequence[K_co] = ()
+    rejected: Mapping[K_co, str] = field(default_factory=dict)
+
+
+class GuardedStore(Protocol[K, V_contra]):
+    """The ability of some far stores to take a page of rows that was read some time ago.
+
+    A value, a removal or a lease that is later than the begin of the page's read wins over the page, whoever
+    made it. A store that inherits from this class also counts the age of a copy from the begin of its read.
+    """
+
+    @property
+    def deadline(self) -> float:
+        """The seconds after the begin of its read for which a page is taken; then it must be read again."""
+        ...
+
+    def now(self) -> float:
+        """Return the time of the store's clock; taken before a read begins, it is the page's ``read_at``."""
+        ...
+
+    async def set_page(
+        self, items: Mapping[K, V_contra], /, *, read_at: float, ttl: float | None = None
+    ) -> Kept[K]:
+        """Keep those ``items``, at least one, that nothing later contradicts, until ``read_at + ttl``.
+
+        :param read_at: the time of `now` before the read of the page began.
+        :param ttl: seconds above 0.0; ``None`` for as long as there is room.
+        :raises StalePageError: when the read began more than `deadline` seconds ago; nothing was kept.
+        """
+        ...
