@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic
 
 from async_backfill._common.validation import convert, positive_seconds, positive_seconds_or_none, whole
-from async_backfill.contracts import K, Sealing, V
+from async_backfill.contracts import GuardedStore, K, Sealing, V
 from async_backfill.errors import ConfigurationError
 from async_backfill.policies import CircuitPolicy
 
@@ -26,18 +26,20 @@ class FarTier(Generic[K, V]):
 
     ``store``
         where the copies are, such as `async_backfill.redis.RedisStore`. If its class inherits from `Sealing`,
-        a value is written as it was when it was loaded or put, whatever callers do to it.
+        a value is written as it was when it was loaded or put, whatever callers do to it. If it inherits from
+        `GuardedStore`, a value that was loaded before a change in another process is not written after it.
     ``leases``
         makes one load of a key for the whole fleet. It also stops a value that was loaded before a put or
         an invalidation in another process from being written after it. With ``None`` each process loads
-        for itself, and such a late write stays until its ttl is over.
+        for itself, and only a `GuardedStore` stops such a late write.
     ``invalidations``
         how a put or an invalidation in one process reaches the memory of the others. With ``None`` they
         keep what they have until its ttl is over.
     ``ttl``
         seconds for which a copy in the far tier is fresh; ``None`` for ``FreshnessPolicy.ttl``. If values
-        expire in memory, a copy from the far tier does so at the end of this ttl at the latest. It is kept
-        for ``FreshnessPolicy.stale_for`` more, and answers a lookup whose load failed.
+        expire in memory, a copy from the far tier does so at the end of this ttl at the latest. It counts
+        from the begin of the load. The copy is kept for ``FreshnessPolicy.stale_for`` more, and answers a
+        lookup whose load failed.
     ``timeout``
         seconds after which a call of the store is cancelled and counts as failed.
     ``circuit``
@@ -88,6 +90,12 @@ class FarTier(Generic[K, V]):
             kind = type(self.circuit).__name__
             raise ConfigurationError("circuit", f"must be a CircuitPolicy, not {self.circuit!r} (a {kind})")
         whole("max_queued", self.max_queued, least=1)
+
+    @property
+    def guarded(self) -> GuardedStore[K, V] | None:
+        """The store, if its class inherits from `GuardedStore`."""
+        store: object = self.store
+        return store if GuardedStore in type(store).__mro__ else None  # type: ignore[return-value] # as below
 
     @property
     def sealing(self) -> Sealing[K, V] | None:

@@ -97,15 +97,19 @@ async_backfill.sources.typed
 async_backfill.stats
   FarStats Stats
 async_backfill.stores
+async_backfill.stores.codecs
+  FunctionCodec PydanticCodec Zstd
 async_backfill.stores.memory
   MemoryStore
+async_backfill.stores.sqlite
+  SQLiteStore
 async_backfill.stores.weighed
   WeighedStore
 async_backfill.testing
-  ChangingRowsContract FarStoreContract GatedSource InvalidationsContract KeysetScanContract
-  LeasesContract ManualClock MemoryFarStore MemoryPermits NetworkLink PartialFailureContract
-  PermitsContract RowsContract ScanContract
-  SealingContract SourceContract StoreContract
+  ChangingRowsContract FarStoreContract GatedSource GuardedLeasesContract GuardedStoreContract
+  InvalidationsContract KeysetScanContract LeasesContract ManualClock MemoryFarStore MemoryPermits NetworkLink
+  PartialFailureContract PermitsContract RowsContract ScanContract SealingContract SourceContract
+  StoreContract
 async_backfill.warming
   CopyError CopyProgress copy_rows
 """

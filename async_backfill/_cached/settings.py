@@ -22,7 +22,7 @@ class CacheSettings(TypedDict, total=False):
     capacity: int | None
     eviction: Eviction
     miss_threshold: float
-    backfill_batch: int
+    backfill_batch: int | None
     max_backfills: int | None
     permits: Permits | None
     load: LoadPolicy | None

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Generic
 
-from async_backfill._far.changes import Change, values_of
+from async_backfill._far.changes import Change, of_one_time, values_of
 from async_backfill.contracts import K, V
-from async_backfill.errors import KeyRefusedError, StoreError
+from async_backfill.errors import KeyRefusedError, StalePageError, StoreError
 from async_backfill.outcomes import ABSENT
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
     from async_backfill._far.changes import PendingChanges
     from async_backfill._far.guarded_calls import GuardedCalls
     from async_backfill._far.releases import Releases
+    from async_backfill.contracts import Leases
     from async_backfill.far_tier import FarTier
 
 _CLEARING: Final = 10.0
@@ -25,11 +26,19 @@ class ChangeCalls(Generic[K, V]):
 
     :param ttl: seconds that the far tier keeps a value.
     :param releases: releases the leases that could not be ended.
+    :param now: the clock by which the begin of a load is told.
     """
 
     def __init__(
-        self, tier: FarTier[K, V], calls: GuardedCalls, *, ttl: float | None, releases: Releases[K, V]
+        self,
+        tier: FarTier[K, V],
+        calls: GuardedCalls,
+        *,
+        ttl: float | None,
+        releases: Releases[K, V],
+        now: Callable[[], float],
     ) -> None:
+        self._now = now
         self._releases = releases
         self._tier = tier
         self._calls = calls
@@ -43,16 +52,47 @@ class ChangeCalls(Generic[K, V]):
         if deleted:
             failure = await self._call("delete", lambda: store.delete_many(deleted))
             failures.update(_failed(deleted, failure))
-        values = values_of(pending, Change.PUT, Change.LOADED)
-        if values:
-            failure = await self._call("set", lambda: store.set_many(values, ttl=self._ttl))
-            failed = _failed(values, failure)
-            self._calls.unwritten += len(failed)
-            self._calls.written += len(values) - len(failed)
-            failures.update(failed)
+        if values := values_of(pending, Change.PUT):
+            failures.update(await self._set(values, self._ttl))
+        if loaded := values_of(pending, Change.LOADED):
+            for some in of_one_time(pending, loaded, self._ttl):
+                failures.update(await self._set_loaded(some, min(pending[key].since for key in some)))
         if leases is not None:
             failures.update(await self._end_leases(pending))
         return failures
+
+    async def _set(self, values: Mapping[K, V], ttl: float | None) -> dict[K, StoreError]:
+        failure = await self._call("set", lambda: self._tier.store.set_many(values, ttl=ttl))
+        failed = _failed(values, failure)
+        self._calls.unwritten += len(failed)
+        self._calls.written += len(values) - len(failed)
+        return failed
+
+    async def _set_loaded(self, values: Mapping[K, V], since: float) -> dict[K, StoreError]:
+        """Write ``values``, whose loads began at ``since`` or later, for as long as they are young."""
+        guarded, left = self._tier.guarded, self._left(since)
+        if left is not None and left <= 0.0:
+            self._calls.unwritten += len(values)
+            return {}
+        if guarded is None:
+            return await self._set(values, left)
+        kept = 0
+
+        async def write() -> None:
+            nonlocal kept
+            try:
+                kept = (await guarded.set_page(values, read_at=since, ttl=self._ttl)).kept
+            except StalePageError as error:  # the store is well
+                self._calls.report("set", error)
+
+        failed = _failed(values, await self._call("set", write))
+        self._calls.written += kept
+        self._calls.unwritten += len(values) - kept
+        return failed
+
+    def _left(self, since: float) -> float | None:
+        """Return the seconds left of the ttl for what was loaded at ``since``."""
+        return None if self._ttl is None else self._ttl - max(0.0, self._now() - since)
 
     async def _end_leases(self, pending: PendingChanges[K, V]) -> dict[K, StoreError]:
         """End the leases of ``pending``; return the failures of those whose old value may still be there."""
@@ -62,17 +102,13 @@ class ChangeCalls(Generic[K, V]):
             return {}
         values = values_of(pending, Change.LEASED)
         empty = {key: token for key, token in tokens.items() if key not in values}
-        if values:
-            kept: list[Collection[K]] = []
-
-            async def write() -> None:
-                kept.append(await leases.set_many(values, tokens, ttl=self._ttl))
-
-            if await self._call("set under lease", write):
-                self._releases.add({key: tokens[key] for key in values})
-            written = len(kept[0]) if kept else 0
-            self._calls.written += written
-            self._calls.unwritten += len(values) - written
+        for some in of_one_time(pending, values, self._ttl):
+            left = self._left(min(pending[key].since for key in some))
+            if left is None or left > 0.0:
+                await self._set_leased(leases, some, tokens, left)
+            else:  # it took so long that it is over
+                self._calls.unwritten += len(some)
+                empty.update((key, tokens[key]) for key in some)
         if empty:
             outcomes = {key: pending[key].outcome for key in empty}
             told = {key: outcome for key, outcome in outcomes.items() if outcome is not None}
@@ -81,6 +117,20 @@ class ChangeCalls(Generic[K, V]):
                 self._releases.add(empty)
                 return {key: failure for key, outcome in told.items() if outcome is ABSENT}
         return {}
+
+    async def _set_leased(
+        self, leases: Leases[K, V], values: Mapping[K, V], tokens: Mapping[K, bytes], ttl: float | None
+    ) -> None:
+        kept: list[Collection[K]] = []
+
+        async def write() -> None:
+            kept.append(await leases.set_many(values, {key: tokens[key] for key in values}, ttl=ttl))
+
+        if await self._call("set under lease", write):
+            self._releases.add({key: tokens[key] for key in values})
+        written = len(kept[0]) if kept else 0
+        self._calls.written += written
+        self._calls.unwritten += len(values) - written
 
     async def clear(self) -> StoreError | None:
         """Remove every key, and tell the other caches."""

@@ -59,9 +59,11 @@ class PendingChange(Generic[V]):
 
     ``outcome``
         what those who wait for the lease of the key get to know, when there is no value.
+    ``since``
+        when the load of the value began, by the clock of `SealedChanges.now`.
     """
 
-    __slots__ = ("change", "outcome", "token", "told", "value")
+    __slots__ = ("change", "outcome", "since", "token", "told", "value")
 
     def __init__(
         self,
@@ -69,7 +71,9 @@ class PendingChange(Generic[V]):
         value: V | Absent,
         token: bytes = b"",
         outcome: Absent | Failed | None = None,
+        since: float = 0.0,
     ) -> None:
+        self.since = since
         self.outcome = outcome
         self.change = change
         self.value = value
@@ -102,10 +106,17 @@ def settle_all(pending: PendingChanges[K, V], error: Exception | None) -> None:
         item.settle(error)
 
 
-def values_of(pending: PendingChanges[K, V], *changes: Change) -> dict[K, V]:
-    """Return the values of the ``pending`` changes whose kind is one of ``changes``."""
+def values_of(pending: PendingChanges[K, V], change: Change) -> dict[K, V]:
+    """Return the values of the ``pending`` changes whose kind is ``change``."""
     return {
-        key: item.value
-        for key, item in pending.items()
-        if item.change in changes and item.value is not ABSENT
+        key: item.value for key, item in pending.items() if item.change is change and item.value is not ABSENT
     }
+
+
+def of_one_time(pending: PendingChanges[K, V], values: dict[K, V], ttl: float | None) -> list[dict[K, V]]:
+    """Return ``values`` in groups whose loads began at the same time, or so: a second or 1/16 of ``ttl``."""
+    step = 1.0 if ttl is None else min(1.0, ttl / 16.0)
+    groups: dict[float, dict[K, V]] = {}
+    for key, value in values.items():
+        groups.setdefault(pending[key].since // step, {})[key] = value
+    return list(groups.values())

@@ -46,6 +46,7 @@ class GuardedCalls:
         clock: Clock,
         notify: Callable[[StoreError], None] | None = None,
     ) -> None:
+        self.clock = clock
         self._timeout = timeout
         self._circuit = Circuit(circuit, clock)
         self._log = LineASecond(_LOGGER, clock)

@@ -101,18 +101,21 @@ class OpenTier(Generic[K, V]):
 
         :param keys: those of its keys whose lock it still holds.
         """
-        self.writes.landed(batch, keys)
         claim = self._claims.pop(batch, None)
-        if claim is not None:
-            claim.settle(batch, self.writes)
-        self.writes.sealed.landed(batch)
+        try:
+            self.writes.landed(batch, keys)
+            if claim is not None:
+                claim.settle(batch, self.writes)
+        finally:
+            self.writes.sealed.landed(batch)
 
     async def pass_over(self, key: K) -> None:
         """See to it that the next load of ``key`` asks the source, and that what it finds is written.
 
-        With leases the copy is removed first, so that a lease can be had, without which nothing is written.
+        With leases the copy is removed first, so that a lease can be had, without which nothing is written;
+        with a guard as well, so that the load begins later.
         """
-        if self._tier.leases is None:
+        if self._tier.leases is None and self._tier.guarded is None:
             self.writes.distrust(key)
             return
         with suppress(StoreError):  # then the key is distrusted

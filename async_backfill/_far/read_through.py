@@ -143,6 +143,7 @@ class ReadThrough(Generic[K, V]):
             for part, keys in self._parts.split_up(batch, most):
                 self._claims[part] = whole.of(keys)
             return Answer({})
+        self._writes.sealed.begin(batch)
         answer = await self._source_calls.load(batch, scope)
         # An abandoned call answers after its batch has landed: loads do not usually take so long.
         if self._waits is not None and answer.error is None and not batch.is_landed:

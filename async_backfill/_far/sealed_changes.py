@@ -12,12 +12,13 @@ from async_backfill.contracts import K, V
 from async_backfill.outcomes import ABSENT, Failed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from async_backfill._far.changes import PendingChanges
     from async_backfill._far.guarded_calls import GuardedCalls
     from async_backfill._loading.batch import Batch
     from async_backfill.contracts import Sealing
+    from async_backfill.far_tier import FarTier
     from async_backfill.outcomes import Absent
 
 _SAMPLE: Final = 8
@@ -27,13 +28,22 @@ _MOST: Final = 1_000_000  # bytes, which take a few milliseconds
 class SealedChanges(Generic[K, V]):
     """Makes pending changes of values, sealed; those that the store cannot keep are left out and counted.
 
-    :param sealing: the ability of the store to take values as they are now; ``None`` without it.
+    ``now``
+        the clock by which the begin of a load is told: that of the store, if it is a `GuardedStore`.
     """
 
-    def __init__(self, sealing: Sealing[K, V] | None, calls: GuardedCalls) -> None:
-        self._sealing = sealing
+    def __init__(self, tier: FarTier[K, V], calls: GuardedCalls) -> None:
+        self._sealing = tier.sealing
+        self.is_guarded = tier.guarded is not None
+        self.now: Callable[[], float] = calls.clock if tier.guarded is None else tier.guarded.now
         self._calls = calls
+        self._since: dict[Batch[K, V], float] = {}
         self._early: dict[Batch[K, V], dict[K, V | Absent]] = {}
+
+    def begin(self, batch: Batch[K, V]) -> None:
+        """Take note that the load of ``batch`` begins now: the age of its values counts from here."""
+        if not batch.is_landed:
+            self._since.setdefault(batch, self.now())
 
     async def seal_early(self, batch: Batch[K, V], found: Mapping[K, V | Failed]) -> None:
         """Seal what was ``found`` for ``batch`` before it lands, if it is too much for the step of landing.
@@ -48,7 +58,7 @@ class SealedChanges(Generic[K, V]):
         left, size, step = list(values), 0, _SAMPLE
         while left and not batch.is_landed:
             some, left = left[:step], left[step:]
-            sealed = self._seal(self._sealing, {key: values[key] for key in some})
+            sealed = self._seal(self._sealing, {key: values[key] for key in some}, self._since.get(batch))
             early.update((key, sealed.get(key, ABSENT)) for key in some)
             size = sum(len(value) for value in sealed.values() if isinstance(value, Sized))
             if size * len(left) < _MOST * len(some):
@@ -59,14 +69,15 @@ class SealedChanges(Generic[K, V]):
             self._early[batch] = early
 
     def landed(self, batch: Batch[K, V]) -> None:
-        """Forget what was sealed early of ``batch``, whose changes were made."""
+        """Forget what was noted and sealed early of ``batch``, whose changes were made."""
         self._early.pop(batch, None)
+        self._since.pop(batch, None)
 
     def loaded(self, batch: Batch[K, V], keys: Sequence[K]) -> PendingChanges[K, V]:
         """Return the changes for what ``batch`` brought from the source for ``keys``."""
         loaded = {key: value for key, value in batch.values(keys).items() if key not in batch.copies}
-        values = self._sealed(loaded, batch)
-        return {key: PendingChange(Change.LOADED, values.get(key, ABSENT)) for key in loaded}
+        values, since = self._sealed(loaded, batch), self._since_of(batch)
+        return {key: PendingChange(Change.LOADED, values.get(key, ABSENT), since=since) for key in loaded}
 
     def leased(
         self,
@@ -76,9 +87,9 @@ class SealedChanges(Generic[K, V]):
         told: Mapping[K, Absent | Failed],
     ) -> PendingChanges[K, V]:
         """Return the changes that end the leases of ``tokens``, with ``values`` where there are any."""
-        values = self._sealed(values, batch)
+        values, since = self._sealed(values, batch), self._since_of(batch)
         return {
-            key: PendingChange(Change.LEASED, values.get(key, ABSENT), token, told.get(key))
+            key: PendingChange(Change.LEASED, values.get(key, ABSENT), token, told.get(key), since)
             for key, token in tokens.items()
         }
 
@@ -98,15 +109,20 @@ class SealedChanges(Generic[K, V]):
             return values
         early = {} if batch is None else self._early.get(batch, {})
         rest = {key: value for key, value in values.items() if key not in early} if early else values
-        sealed: Mapping[K, V] = self._seal(self._sealing, rest) if rest else {}
+        since = None if batch is None else self._since.get(batch)
+        sealed: Mapping[K, V] = self._seal(self._sealing, rest, since) if rest else {}
         if early:
             sealed = {**sealed, **{key: it for key in values if (it := early.get(key, ABSENT)) is not ABSENT}}
         self._calls.unwritten += len(values) - len(sealed)
         return sealed
 
-    def _seal(self, sealing: Sealing[K, V], values: Mapping[K, V]) -> Mapping[K, V]:
+    def _since_of(self, batch: Batch[K, V]) -> float:
+        since = self._since.get(batch)
+        return self.now() if since is None else since
+
+    def _seal(self, sealing: Sealing[K, V], values: Mapping[K, V], since: float | None) -> Mapping[K, V]:
         try:
-            return sealing.seal(values)
+            return sealing.seal(values, read_at=since) if self.is_guarded else sealing.seal(values)
         except Exception as error:  # noqa: BLE001 - a load must not fail because of a store
             self._calls.report("seal", error)
             return {}

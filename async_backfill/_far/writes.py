@@ -54,10 +54,11 @@ class FarWrites(Generic[K, V]):
         spawn: Spawn,
     ) -> None:
         self._tier = tier
-        self.sealed: SealedChanges[K, V] = SealedChanges(tier.sealing, calls)
-        self._calls = calls
-        self._releases = releases
-        self._change_calls: ChangeCalls[K, V] = ChangeCalls(tier, calls, ttl=ttl, releases=releases)
+        self.sealed: SealedChanges[K, V] = SealedChanges(tier, calls)
+        self._calls, self._releases = calls, releases
+        self._change_calls: ChangeCalls[K, V] = ChangeCalls(
+            tier, calls, ttl=ttl, releases=releases, now=self.sealed.now
+        )
         self._spawn = spawn
         self._queued: PendingChanges[K, V] = {}
         self._running: PendingChanges[K, V] = {}
@@ -168,8 +169,8 @@ class FarWrites(Generic[K, V]):
                 if room < 0:
                     self._drop(key, item)
                     continue
-            elif item.change in {Change.LEASED, Change.GONE} and before.told:
-                # An explicit change must be written, and it overrules the lease.
+            elif before.told and (self.sealed.is_guarded or item.change in {Change.LEASED, Change.GONE}):
+                # An explicit change must be written, and it overrules leases and marks.
                 self._drop(key, item)
                 continue
             else:

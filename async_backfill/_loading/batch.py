@@ -51,6 +51,8 @@ class Batch(Generic[K, V]):
         seconds for which each value that came from the far tier, not from the source, may be used.
     ``seconds``
         how long the source took.
+    ``since``
+        when its first source call began, by the clock of the cache; ``None`` if there was none.
     ``moved``
         the batches that some of its keys moved on to, because they have to wait longer than the others.
     ``needs``
@@ -79,6 +81,7 @@ class Batch(Generic[K, V]):
         "needs",
         "scope",
         "seconds",
+        "since",
         "state",
         "waiters",
         "wanted",
@@ -102,6 +105,7 @@ class Batch(Generic[K, V]):
         self.needs: dict[object, tuple[Hashable, Batch[Any, Any]]] = {}
         self.lend = lend
         self.seconds = 0.0
+        self.since: float | None = None
         self.moved: dict[K, Batch[K, V]] | None = None
         self.copies: Mapping[K, float] = _NO_COPIES
         self._found: Mapping[K, V | Failed] = {}

@@ -146,7 +146,7 @@ class BatchCalls(Generic[K, V]):
         asked = tuple(batch.keys)
         context = copy_context() if self._in_context_of_caller else self._context.copy()
         context.run(running_batch.set, ref(batch))
-        started = self._clock()
+        batch.since = started = self._clock()
         call = steps.take(answers_of(self._source, asked), worker.task, context)
         if not isinstance(call, Done):
             return call

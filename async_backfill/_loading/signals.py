@@ -3,14 +3,14 @@
 `anyio.Event` does the same on every backend. On asyncio it costs a search for the backend, a checkpoint and
 two more coroutines for each waiter, and ten thousand callers may wait for one load. So on asyncio a signal is
 made of the event loop's own futures. See decision 32 in notes.md. Those who wait for signals that are set in
-one turn are woken in turns, about as they came: one signal after the other, each would miss the caches of the
-processor.
+one turn are woken in the order in which they came: one signal after the other, each would miss the caches of
+the processor.
 """
 
 from __future__ import annotations
 
 import asyncio
-from itertools import chain, zip_longest
+from itertools import chain, count
 from typing import TYPE_CHECKING, Final, Protocol
 
 from anyio import Event, current_time
@@ -36,43 +36,50 @@ class Signal(Protocol):
 
 
 class FutureSignals:
-    """Makes signals of the futures of ``loop``, and wakes who waits for them."""
+    """Makes signals of the futures of ``loop``, and wakes who waits for them.
 
-    __slots__ = ("_landed", "loop")
+    ``numbers``
+        what those who wait are numbered with, in the order in which they came.
+    """
+
+    __slots__ = ("_landed", "loop", "numbers")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._landed: list[Sequence[asyncio.Future[None]]] = []
+        self.numbers = count()
+        self._landed: list[tuple[Sequence[int], Sequence[asyncio.Future[None]]]] = []
 
     def __call__(self) -> Signal:
         """Return a new signal."""
         return FutureSignal(self)
 
-    def wake(self, futures: Sequence[asyncio.Future[None]]) -> None:
+    def wake(self, numbers: Sequence[int], futures: Sequence[asyncio.Future[None]]) -> None:
         """End the ``futures`` of one signal: a few at once, many with those of all others of this turn."""
         if len(futures) <= _AT_ONCE:
             _end(futures)
             return
         if not self._landed:
             self.loop.call_soon(self._wake_all)
-        self._landed.append(futures)
+        self._landed.append((numbers, futures))
 
     def _wake_all(self) -> None:
         landed, self._landed = self._landed, []
         if len(landed) == 1:
-            _end(landed[0])
+            _end(landed[0][1])
         else:
-            _end(chain.from_iterable(zip_longest(*landed)))
+            numbered = chain.from_iterable(zip(*each, strict=True) for each in landed)
+            _end(future for _, future in sorted(numbered))
 
 
 class FutureSignal:
     """A `Signal` on asyncio: each waiter has a future of its own, so cancelling one touches no other."""
 
-    __slots__ = ("_futures", "_is_set", "_most", "_signals")
+    __slots__ = ("_futures", "_is_set", "_most", "_numbers", "_signals")
 
     def __init__(self, signals: FutureSignals) -> None:
         self._signals = signals
         self._futures: list[asyncio.Future[None]] = []
+        self._numbers: list[int] = []
         self._is_set = False
         self._most = _FEW
 
@@ -80,7 +87,7 @@ class FutureSignal:
         """Set the signal and wake all waiters."""
         self._is_set = True
         futures, self._futures = self._futures, []
-        self._signals.wake(futures)
+        self._signals.wake(self._numbers, futures)
 
     def wait(self) -> asyncio.Future[None]:
         """Return a future that ends when the signal is set."""
@@ -90,16 +97,19 @@ class FutureSignal:
             return future
         futures = self._futures
         futures.append(future)
+        self._numbers.append(next(self._signals.numbers))
         if len(futures) > self._most:
             # Cancelled waiters leave their futures behind; these must never be more than the others.
-            futures[:] = [waits for waits in futures if not waits.done()]
-            self._most = max(_FEW, 2 * len(futures))
+            both = zip(self._numbers, futures, strict=True)
+            left = [(number, waits) for number, waits in both if not waits.done()]
+            self._numbers, self._futures = [number for number, _ in left], [waits for _, waits in left]
+            self._most = max(_FEW, 2 * len(left))
         return future
 
 
-def _end(futures: Iterable[asyncio.Future[None] | None]) -> None:
+def _end(futures: Iterable[asyncio.Future[None]]) -> None:
     for future in futures:
-        if future is not None and not future.done():
+        if not future.done():
             future.set_result(None)
 
 

@@ -128,6 +128,8 @@ async def call_source(
     if due < math.inf:
         scope.deadline = due
     started = clock()
+    if batch.since is None:
+        batch.since = started
     begun, batch.begun = batch.begun, None
     call = Rest(answers_of(source, asked), context) if begun is None else begun
     try:

@@ -197,7 +197,7 @@ class NearTier(Generic[K, V]):
                 )
             self.store.delete_many(absent)
             if self.absent is not None:
-                self._counters.unremembered += self.absent.add(absent)
+                self._counters.unremembered += self.absent.add(absent, batch.since)
             self._departed(absent, MissCause.ABSENT)
         if self.absent is not None:
             self.absent.discard(values)
@@ -217,8 +217,11 @@ class NearTier(Generic[K, V]):
         if self.fresh is None:
             self._evicted(self.store.set_many(values, evict=evict))
         else:
-            evicted = self.fresh.set_many(values, evict=evict, cost=batch.seconds, lifetimes=batch.copies)
-            self._evicted(evicted)
+            self._evicted(
+                self.fresh.set_many(
+                    values, evict=evict, cost=batch.seconds, lifetimes=batch.copies, since=batch.since
+                )
+            )
 
     def _set_backfilled(self, values: dict[K, V], batch: Batch[K, V]) -> None:
         """Keep values that no caller asked for; those that came along with a miss may evict."""
@@ -234,7 +237,11 @@ class NearTier(Generic[K, V]):
         if self.fresh is None:
             self._evicted(put(values))
         else:
-            self._evicted(self.fresh.set_many(values, cost=batch.seconds, lifetimes=batch.copies, put=put))
+            self._evicted(
+                self.fresh.set_many(
+                    values, cost=batch.seconds, lifetimes=batch.copies, since=batch.since, put=put
+                )
+            )
 
     def _expired(self, keys: Sequence[K]) -> None:
         self._departed(keys, MissCause.EXPIRED)

@@ -104,7 +104,10 @@ class Engine(Generic[K, V]):
             elif read.error is not None:  # a cache without history is better than none
                 _LOGGER.warning(_IGNORED, error_line(read.error))
             elif read.result is not None:
-                heat.restore(read.result)
+                try:
+                    await heat.restore(read.result)
+                except Exception as error:  # noqa: BLE001 - of a journal of the user's own
+                    _LOGGER.warning(_IGNORED, error_line(error))
         self._journal_writer = JournalWriter(
             journal, heat.changed_heats, interval=parts.settings.history.save_every, spawn=self._spawn
         )

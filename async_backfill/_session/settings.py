@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic
 
-from async_backfill._common.validation import text, whole
+from async_backfill._common.validation import text, whole, whole_or_none
 from async_backfill.contracts import ExclusiveJournal, K, V
 from async_backfill.errors import ConfigurationError
 
@@ -44,7 +44,7 @@ class Settings(Generic[K, V]):
     capacity: int | None
     eviction: Eviction
     miss_threshold: float
-    backfill_batch: int
+    backfill_batch: int | None
     max_backfills: int | None
     permits: Permits | None
     load: LoadPolicy
@@ -88,4 +88,4 @@ class Settings(Generic[K, V]):
                 "ttl_of", "other readers of the far tier would not know it; use ttl there"
             )
         whole("audit_keep", self.audit_keep, least=1)
-        whole("backfill_batch", self.backfill_batch, least=1)
+        whole_or_none("backfill_batch", self.backfill_batch, least=1)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from async_backfill.contracts import K, Selection, Spawn, V
 
 _LOGGER: Final = logging.getLogger("async_backfill.far")
+_A_BATCH: Final = 10
 _PAGES_OF_A_FREE_SCAN: Final[Mapping[str, Any]] = MappingProxyType(
     {"first_page": 1000, "wrap_after": math.inf}  # what is held in memory does not change
 )
@@ -129,6 +130,12 @@ def make_backfiller(
         if loader.overdue.is_full or loader.calling.circuit not in {None, CircuitState.CLOSED}:
             return 0
         store, most = parts.near.store, parts.settings.backfill_batch
+        if most is None:
+            # A recovery in many small calls would cost more of them than it saves.
+            recovers = (
+                isinstance(selection, HottestFirst) and parts.heat is not None and parts.heat.has_history
+            )
+            most = parts.settings.load.max_batch if recovers else _A_BATCH
         room = store.capacity if parts.settings.backfill.evicts else store.free_room()
         return most if room is None else min(most, room)
 

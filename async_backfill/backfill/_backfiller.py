@@ -168,7 +168,7 @@ class Backfiller(Generic[K]):
             and record.loaded > 0
             and self._goes_on(episode.asked)
             and self._limit() > 0
-            and self._selection.outlook() is True
+            and self._selection.outlook() is not False
         )
 
     async def _run(self, episode: Episode) -> None:

@@ -60,11 +60,14 @@ class Sealing(Protocol[K, V_contra]):
     `seal` returned in place of the values.
     """
 
-    def seal(self, items: Mapping[K, V_contra], /) -> Mapping[K, Any]:
+    def seal(self, items: Mapping[K, V_contra], /, *, read_at: float | None = None) -> Mapping[K, Any]:
         """Return ``items`` in the form that ``set_many`` keeps, without those that cannot be kept.
 
         It must not wait, and nothing that later happens to a value may change what it returned. Where that
         has a length, it is taken for bytes: many long values are sealed in several calls.
+
+        :param read_at: of a `GuardedStore`, the time of its clock before their read began, from which their
+            age counts; ``None`` is now. Its ``set_page`` takes what was sealed, too.
         """
         ...
 

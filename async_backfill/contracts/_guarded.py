@@ -35,7 +35,11 @@ class GuardedStore(Protocol[K, V_contra]):
     """The ability of some far stores to take a page of rows that was read some time ago.
 
     A value, a removal or a lease that is later than the begin of the page's read wins over the page, whoever
-    made it. A store that inherits from this class also counts the age of a copy from the begin of its read.
+    made it; so does the end of a lease without a value. A store that inherits from this class also counts the
+    age of a copy from the begin of its read, and is given the values that a cache loads by `set_page`, too.
+
+    Where clocks of several machines are compared, what is not clearly older than the read counts as later,
+    unless this object has met it in ``get_many`` before the read began.
     """
 
     @property
@@ -52,6 +56,7 @@ class GuardedStore(Protocol[K, V_contra]):
     ) -> Kept[K]:
         """Keep those ``items``, at least one, that nothing later contradicts, until ``read_at + ttl``.
 
+        :param items: rows, or what `Sealing.seal` made of them.
         :param read_at: the time of `now` before the read of the page began.
         :param ttl: seconds above 0.0; ``None`` for as long as there is room.
         :raises StalePageError: when the read began more than `deadline` seconds ago; nothing was kept.

@@ -28,7 +28,7 @@ class FreshnessPolicy:
     """How long values stay fresh, and what happens after that.
 
     ``ttl``
-        seconds for which a value stays fresh, from the end of its load; ``None`` for ever.
+        seconds for which a value stays fresh, from the begin of its load; ``None`` for ever.
     ``ttl_of``
         a quick function that returns this for a key and its value, in place of ``ttl``; where it returns
         ``None``, ``ttl`` holds. Not with a far tier, whose other readers would not know of it.

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from async_backfill.redis._marks import LIFE
+
 ACQUIRE: Final = """
 local time, answers = redis.call('TIME'), {}
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -28,13 +30,15 @@ for i = 1, #KEYS do
             end
         end
         old = string.sub(old, 31)
+    elseif string.sub(old, 1, 1) == 'T' then
+        old = ''
     end
     if not answers[i] and old ~= '' and old ~= known and known ~= '*' then
         answers[i] = old
     elseif not answers[i] then
         local ttl = redis.call('PTTL', KEYS[i])
         if old == '' or old == known or ttl == 0 then
-            redis.call('SET', KEYS[i], lease, 'PX', ARGV[2])
+            redis.call('SET', KEYS[i], lease, 'PX', math.max(ARGV[2], LIFE))
         elseif ttl > 0 then
             redis.call('SET', KEYS[i], lease .. old, 'PX', ttl)
         else
@@ -44,13 +48,14 @@ for i = 1, #KEYS do
     end
 end
 return answers
-"""
+""".replace("LIFE", str(LIFE))
 """A Lua script that leases each key without a value and a lease, or whose value is known and counts as none.
 
 For each key it gets such a value, or ``*`` for any. It returns for each 1 (leased), the milliseconds left of
 another's lease and its token, or the value: of one that is too long for the reader, whose limit is the last
 argument, only so much that this shows. A key of another Redis type, or with a lease that is over or
-longer than these leases are, counts as free; so does a lease that the new token takes over.
+longer than these leases are, counts as free; so does a lease that the new token takes over, and a
+tombstone. A marker stays as long as a tombstone would: it is all that is left of the one it replaced.
 """
 
 END: Final = """
@@ -73,7 +78,8 @@ for i = 1, #KEYS do
         elseif new == '' and old ~= '' and ttl < 0 then
             ended = redis.pcall('SET', KEYS[i], old)
         elseif new == '' or new == '-' then
-            redis.call('DEL', KEYS[i])
+            local gone = 'T' .. struct.pack('>d', now / 1000) .. string.sub(ARGV[at], 2, 5)
+            ended = redis.pcall('SET', KEYS[i], gone, 'PX', LIFE)
         elseif ARGV[1] == '' then
             redis.call('SET', KEYS[i], new)
         else
@@ -89,9 +95,10 @@ for i = 1, #KEYS do
 end
 redis.call('PUBLISH', ARGV[2], news)
 return kept
-"""
+""".replace("LIFE", str(LIFE))
 """A Lua script that ends leases that are still held, and wakes the watchers.
 
-Each ends with a value, with the outdated value (an empty new one), or with nothing (``-``). A value is also
-taken under the token from which, or to which, the lease was taken over.
+Each ends with a value, with the outdated value (an empty new one), or with nothing (``-``): then a tombstone
+stays, or the way would be free for a page that was read before a removal. A value is also taken under the
+token from which, or to which, the lease was taken over.
 """

@@ -10,7 +10,7 @@ from async_backfill.redis.errors import RedisReplyError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from async_backfill.redis._keyspace import Keyspace
+    from async_backfill._envelopes.keyspace import Keyspace
     from async_backfill.redis._wire import Command, Reply
     from async_backfill.redis.connection import RedisConnection
 
@@ -100,5 +100,8 @@ async def of_entries(connection: RedisConnection, keyspace: Keyspace[Any]) -> li
         if (await connection.facts()).msetex:
             commands.append(("MSETEX", 1, name, "", "XX", "NX"))
         commands += [("MSET", name, "", name), ("UNLINK", name), ("SCAN", 0, "COUNT", 1)]
+        commands += [("EVALSHA", "0" * 40, 1, name), ("TIME",)]
         await rights.of(commands, name)
+    stamp = keyspace.name("cleared")
+    await rights.of([("SET", stamp, "", "XX", "NX"), ("GET", stamp)], stamp)
     return rights.lines("the store")

@@ -19,10 +19,10 @@ from async_backfill._common.each_process import EachProcess
 from async_backfill._common.line_a_second import LineASecond
 from async_backfill._common.loose_types import K
 from async_backfill._common.validation import positive_seconds
+from async_backfill._envelopes.keyspace import Keyspace
+from async_backfill._envelopes.signing import SIGNATURE, Signer
 from async_backfill.contracts import AccessCheck, NeedsAsyncio
-from async_backfill.redis._keyspace import Keyspace
 from async_backfill.redis._rights import MissingRights
-from async_backfill.redis._signing import SIGNATURE, Signer
 from async_backfill.redis.errors import RedisError, RedisReplyError
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from anyio import to_thread
 
 from async_backfill._common.journal_format import JournalKeys, decode, encode
 from async_backfill._common.validation import whole
+from async_backfill._envelopes.keyspace import Keyspace
+from async_backfill._envelopes.signing import SIGNATURE, Signer
 from async_backfill.contracts import AccessCheck, NeedsAsyncio
 from async_backfill.errors import JournalError
 from async_backfill.redis._bounded import TextTooLongError
-from async_backfill.redis._keyspace import Keyspace
 from async_backfill.redis._rights import MissingRights
-from async_backfill.redis._signing import SIGNATURE, Signer
 from async_backfill.redis.errors import RedisReplyError
 
 if TYPE_CHECKING:

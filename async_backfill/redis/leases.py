@@ -17,9 +17,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic
 
 from async_backfill._common.validation import positive_seconds
+from async_backfill._envelopes.envelope import LEASE
 from async_backfill.contracts import AccessCheck, K, NeedsAsyncio, V
 from async_backfill.outcomes import ABSENT
-from async_backfill.redis._envelope import LEASE
 from async_backfill.redis._lease_news import LeaseNews
 from async_backfill.redis._lease_scripts import ACQUIRE, END
 from async_backfill.redis._rights import MissingRights
@@ -29,9 +29,9 @@ from async_backfill.redis.errors import RedisReplyError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 
+    from async_backfill._envelopes.envelope import Sealed
     from async_backfill.contracts import Seconds
     from async_backfill.outcomes import Absent, Failed
-    from async_backfill.redis._envelope import Sealed
     from async_backfill.redis._wire import Argument, Reply
     from async_backfill.redis.store import RedisStore
 

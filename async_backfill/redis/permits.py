@@ -8,9 +8,9 @@ import re
 from typing import TYPE_CHECKING, Final, cast
 
 from async_backfill._common.validation import whole
+from async_backfill._envelopes.keyspace import Keyspace
 from async_backfill.contracts import AccessCheck, Approval, NeedsAsyncio
 from async_backfill.errors import ConfigurationError
-from async_backfill.redis._keyspace import Keyspace
 from async_backfill.redis._rights import MissingRights
 from async_backfill.redis.errors import RedisReplyError
 

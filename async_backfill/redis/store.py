@@ -7,31 +7,31 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic
 
 from async_backfill._common.loose_types import K, V
-from async_backfill.contracts import AccessCheck, FarCopy, NeedsAsyncio, Sealing
-from async_backfill.redis._bounded import TextTooLongError
-from async_backfill.redis._envelope import Envelopes, Sealed
-from async_backfill.redis._keyspace import Keyspace
+from async_backfill._common.validation import positive_seconds_or_none
+from async_backfill._envelopes.envelope import Envelopes, Sealed
+from async_backfill._envelopes.keyspace import Keyspace
+from async_backfill.contracts import AccessCheck, FarCopy, GuardedStore, Kept, NeedsAsyncio, Sealing
+from async_backfill.redis._entries import Entries
+from async_backfill.redis._marks import MARGIN, MARK, Met
+from async_backfill.redis._pages import Pages
 from async_backfill.redis._rights import of_entries
 from async_backfill.redis._wire import milliseconds
-from async_backfill.redis.errors import RedisReplyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from async_backfill.contracts import ValueCodec
-    from async_backfill.redis._envelope import Compression
-    from async_backfill.redis._wire import Argument, Command, Reply
+    from async_backfill._envelopes.envelope import Compression
+    from async_backfill.contracts import Seconds, ValueCodec
     from async_backfill.redis.connection import RedisConnection
 
 __all__ = ["RedisStore"]
 
-_MOST: Final = 500  # keys of one command: more would block the server for long, and cost more for each key
-_PAGE: Final = 1_000
-_MOST_FAILOVERS: Final = 3  # while one server is cleared
+_REFUSED: Final = "no other process could tell this key apart from others"
+_UNKEPT: Final = "the value is too large, or cannot be encoded: see the counts in unkept"
 
 
-class RedisStore(NeedsAsyncio, Sealing[K, V], AccessCheck, Generic[K, V]):
-    """A store of copies in Redis for the far tier (L2); implements `FarStore` and `Sealing`.
+class RedisStore(NeedsAsyncio, GuardedStore[K, V], Sealing[K, V], AccessCheck, Generic[K, V]):
+    """A store of copies in Redis for the far tier (L2); implements `FarStore`, `GuardedStore` and `Sealing`.
 
     Keys that are equal in Python, with the same hash, have one entry, and others never do. A key that it
     cannot tell apart from others is neither read nor written, counts in `refused`, and disturbs no other.
@@ -39,7 +39,7 @@ class RedisStore(NeedsAsyncio, Sealing[K, V], AccessCheck, Generic[K, V]):
     Each copy has a header with its key, time and codec, and a checksum or signature. Data that cannot be used
     is a miss, counted by reason in `rejected`: it is never executed and raises nothing. A value comes back in
     the types that it had, or is refused when it is written: it is then counted by reason in `unkept`, and the
-    logger ``async_backfill.redis`` has a line for each type. Errors of the network and
+    logger ``async_backfill.far`` has a line for each type. Errors of the network and
     the server are raised: `RedisUnavailableError`, `RedisReplyError`. No call has a deadline of its own.
 
     :param connection: a connection made by `async_backfill.redis.connect`; the caller closes it.
@@ -55,13 +55,12 @@ class RedisStore(NeedsAsyncio, Sealing[K, V], AccessCheck, Generic[K, V]):
     :param signing_key: a secret of 16 bytes or more, the same in all processes; a copy without its signature
         is not used. Without a key, anybody who can write to the server can forge values.
     :param compression: the compression of large values, such as `async_backfill.redis.Zstd`.
-    :param wall_clock: a function that returns seconds since the epoch; the clocks of all processes should
-        agree.
+    :param deadline: seconds after the begin of its read, or its load, for which `set_page` takes a value:
+        above 0, 45 at the most. What takes longer is not kept.
+    :param wall_clock: a function that returns seconds since the epoch; those of all processes must be within
+        2.5 s of the server's.
     :raises ConfigurationError: when a setting is not allowed.
     """
-
-    # MSETEX sets many keys with a ttl in one command; older servers get pipelined SETs. Both beat redis-py's
-    # pipeline, and a Lua script would be limited to one hash slot: see decision 40 in notes.md.
 
     def __init__(  # noqa: PLR0913 - the settings users name are flat
         self,
@@ -74,6 +73,7 @@ class RedisStore(NeedsAsyncio, Sealing[K, V], AccessCheck, Generic[K, V]):
         max_value_bytes: int = 1_000_000,
         signing_key: bytes | None = None,
         compression: Compression | None = None,
+        deadline: Seconds = 10.0,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.connection = connection
@@ -86,6 +86,9 @@ class RedisStore(NeedsAsyncio, Sealing[K, V], AccessCheck, Generic[K, V]):
             compression=compression,
             wall_clock=wall_clock,
         )
+        self._entries = Entries(connection, self.keyspace, max_bytes=max_value_bytes)
+        self._met = Met()
+        self._pages = Pages(connection, self._entries, self._met, deadline=deadline, now=wall_clock)
 
     def __repr__(self) -> str:
         return f"RedisStore({self.connection!r}, namespace={self.keyspace.namespace!r})"
@@ -108,26 +111,40 @@ class RedisStore(NeedsAsyncio, Sealing[K, V], AccessCheck, Generic[K, V]):
         """
         return MappingProxyType(self.keyspace.refused)
 
-    def seal(self, items: Mapping[K, V], /) -> Mapping[K, V | Sealed]:
-        """Return ``items`` encoded, for `set_many` here and in `RedisLeases`.
+    @property
+    def deadline(self) -> float:
+        """The seconds after the begin of its read for which `set_page` takes a page."""
+        return self._pages.deadline
 
-        One that is too large, cannot be encoded, or whose key is refused, is left out.
+    def now(self) -> float:
+        """Return the time of ``wall_clock``; taken before a read begins, it is the page's ``read_at``."""
+        return self.envelopes.now()
+
+    def seal(self, items: Mapping[K, V], /, *, read_at: float | None = None) -> Mapping[K, V | Sealed]:
+        """Return ``items`` encoded, for `set_many` and `set_page` here and `set_many` in `RedisLeases`.
+
+        One that is too large, cannot be encoded, or whose key is refused, is left out. Their age counts from
+        ``read_at``, a time of `now`; ``None`` is now.
         """
         keys, names = self.keyspace.names(items)
         values = items.values() if keys is items else [items[key] for key in keys]
-        envelopes = zip(keys, self.envelopes.seal_many(names, values), strict=True)
-        return {key: Sealed(envelope) for key, envelope in envelopes if envelope is not None}
+        envelopes = zip(keys, self.envelopes.seal_many(names, values, read_at), strict=True)
+        return {key: Sealed(envelope, read_at) for key, envelope in envelopes if envelope is not None}
 
     async def get_many(self, keys: Sequence[K], /) -> Mapping[K, FarCopy[V]]:
         """Return copies of those ``keys`` that are stored, in one round trip."""
         told, names = self.keyspace.names(keys)
         if not names:
             return {}
-        try:
-            found = await self._read(names)
-        except TextTooLongError:
-            found = await self._read_bounded(names)
+        found = await self._entries.read(names)
         copies = self.envelopes.open_many(names, found)
+        met = [
+            (name, data[:MARK])
+            for name, data, copy in zip(names, found, copies, strict=True)
+            if (data is not None if copy is None else copy.age <= MARGIN) and isinstance(data, bytes)
+        ]
+        if met:
+            self._met.note(met, self.now())
         return {key: copy for key, copy in zip(told, copies, strict=True) if copy is not None}
 
     async def set_many(self, items: Mapping[K, V | Sealed], /, *, ttl: float | None = None) -> None:
@@ -140,17 +157,54 @@ class RedisStore(NeedsAsyncio, Sealing[K, V], AccessCheck, Generic[K, V]):
         sealed = self.envelopes.seal_many(names, values)
         unkept = [name for name, envelope in zip(names, sealed, strict=True) if envelope is None]
         if unkept:
-            await self._unlink(unkept)
+            await self._entries.bury(unkept, self.now())
             names = [name for name, envelope in zip(names, sealed, strict=True) if envelope is not None]
-        if not names:
-            return
-        await self._set([envelope for envelope in sealed if envelope is not None], names, milliseconds(ttl))
+        if names:
+            kept = [envelope for envelope in sealed if envelope is not None]
+            await self._entries.set(kept, names, milliseconds(ttl))
+
+    async def set_page(
+        self, items: Mapping[K, V | Sealed], /, *, read_at: float, ttl: float | None = None
+    ) -> Kept[K]:
+        """Store those of ``items`` that nothing later contradicts; see `GuardedStore`.
+
+        A value, a removal or a clear is later unless it is 5 s older than the read, or this store has met it
+        before the read began. Of a page that is sent as several commands, those of a cluster above all, some
+        rows may be stored when it raises.
+
+        :raises StalePageError: when the read began more than `deadline`, or ``ttl``, seconds ago.
+        :raises ConfigurationError: when the server's clock is more than 2.5 s from ``wall_clock``.
+        """
+        lifetime = positive_seconds_or_none("ttl", ttl)
+        keys, names = self.keyspace.names(items)
+        rejected = {key: _REFUSED for key in items if key not in keys} if len(keys) < len(items) else {}
+        envelopes = self.envelopes.seal_many(names, [items[key] for key in keys], read_at)
+        fit = [place for place, envelope in enumerate(envelopes) if envelope is not None]
+        told, sealed = list(keys), [envelope for envelope in envelopes if envelope is not None]
+        if len(fit) < len(told):
+            rejected.update((key, _UNKEPT) for key, it in zip(told, envelopes, strict=True) if it is None)
+            told, names = [told[place] for place in fit], [names[place] for place in fit]
+        if not told:
+            return Kept(kept=0, rejected=rejected)
+        since = [read_at] * len(told)
+        if isinstance(items[told[0]], Sealed):  # by a cache, which seals them all
+            since = [_begin(items[key], read_at) for key in told]
+        newer, leased = await self._pages.write(names, sealed, since, lifetime)
+        return Kept(
+            kept=len(told) - len(newer) - len(leased),
+            newer=[told[place] for place in newer],
+            leased=[told[place] for place in leased],
+            rejected=rejected,
+        )
 
     async def delete_many(self, keys: Sequence[K], /) -> None:
-        """Remove ``keys`` and their leases; unknown keys are ignored."""
+        """Remove ``keys`` and their leases; unknown keys are ignored.
+
+        For a minute each leaves a mark of 13 bytes, which keeps what was read before from coming back.
+        """
         _, names = self.keyspace.names(keys)
         if names:
-            await self._unlink(names)
+            await self._entries.bury(names, self.now())
 
     async def clear(self) -> None:
         """Remove every entry of this namespace that exists when the call begins, and every lease.
@@ -159,94 +213,13 @@ class RedisStore(NeedsAsyncio, Sealing[K, V], AccessCheck, Generic[K, V]):
         an entry would have. It takes one round trip for each 1,000 keys on the server, those of other
         namespaces included.
         """
-        await self._unlink([self.keyspace.probes[0]])  # a replica refuses, and is left
-        for server in await self.connection.servers():
-            for _ in range(_MOST_FAILOVERS):
-                failovers = self.connection.failovers
-                await self._clear(server)
-                if self.connection.failovers == failovers:  # else the cursor was of another server
-                    break
+        stamp = await self._entries.clear(self.now())
+        self._met.note([(self._entries.cleared, stamp)], self.now())
 
     async def missing_rights(self) -> Sequence[str]:
         """Return what the server's ACL does not let this store do, on one line with the rule to set."""
         return await of_entries(self.connection, self.keyspace)
 
-    async def _clear(self, server: tuple[str, int] | None) -> None:
-        is_entry = self.keyspace.is_entry
-        cursor: Reply = b"0"
-        while True:
-            cursor, found = await self.connection.at(
-                server, "SCAN", cursor, "MATCH", self.keyspace.pattern, "COUNT", _PAGE
-            )
-            names = [name for name in found if is_entry(name)]
-            if names:
-                await self._unlink(names)
-            if cursor == b"0":
-                break
 
-    async def _read(self, names: Sequence[bytes]) -> list[object]:
-        """Return what is stored under ``names``, unless one of them is longer than a value may be."""
-        found: list[object] = [None] * len(names)
-        groups = await self._groups(names)
-        commands: list[Command] = [("MGET", *[names[place] for place in group]) for group in groups]
-        answers = await self._pipeline(
-            commands, lengths=[len(group) for group in groups], most=self.envelopes.max_bytes
-        )
-        for group, values in zip(groups, answers, strict=True):
-            for place, value in zip(group, values, strict=True):
-                found[place] = value
-        return found
-
-    async def _read_bounded(self, names: Sequence[bytes]) -> list[object]:
-        """Return the beginning of what is stored under ``names``: one byte more than a value may have."""
-        # A command a key: MGET and a script that looks at the lengths first takes 2.6 times as long for 500
-        # keys of 100 bytes, which is too much for what hardly ever happens.
-        replies = await self.connection.pipeline(
-            [("GETRANGE", name, 0, self.envelopes.max_bytes) for name in names], keys=names
-        )
-        for reply in replies:
-            if isinstance(reply, RedisReplyError) and reply.code != "WRONGTYPE":
-                raise reply
-        return [reply or None for reply in replies]
-
-    async def _set(self, sealed: list[bytes], names: list[bytes], ttl: int | None) -> None:
-        if ttl is not None and not (await self.connection.facts()).msetex:
-            await self._pipeline(
-                [("SET", name, envelope, "PX", ttl) for name, envelope in zip(names, sealed, strict=True)]
-            )
-            return
-        groups = await self._groups(names)
-        commands: list[Command] = []
-        for group in groups:
-            pairs: list[Argument] = [b""] * (2 * len(group))
-            pairs[::2] = [names[place] for place in group]
-            pairs[1::2] = [sealed[place] for place in group]
-            commands.append(("MSET", *pairs) if ttl is None else ("MSETEX", len(group), *pairs, "PX", ttl))
-        await self._pipeline(commands, [names[group[0]] for group in groups])
-
-    async def _unlink(self, names: Sequence[bytes]) -> None:
-        groups = await self._groups(names)
-        await self._pipeline([("UNLINK", *[names[place] for place in group]) for group in groups])
-
-    async def _groups(self, names: Sequence[bytes]) -> list[Sequence[int]]:
-        """Return the positions of ``names``, grouped by command."""
-        groups = await self.connection.groups(names)
-        if all(len(group) <= _MOST for group in groups):
-            return groups
-        return [group[at : at + _MOST] for group in groups for at in range(0, len(group), _MOST)]
-
-    async def _pipeline(
-        self,
-        commands: Sequence[Command],
-        keys: Sequence[bytes] | None = None,
-        lengths: Sequence[int] = (),
-        most: int | None = None,
-    ) -> list[Reply]:
-        """Send ``commands``, each to the server of its key, by default the first argument."""
-        if keys is None:
-            keys = [command[1] for command in commands if isinstance(command[1], bytes)]
-        replies = await self.connection.pipeline(commands, keys=keys, lengths=lengths, most=most)
-        for reply in replies:
-            if isinstance(reply, RedisReplyError):
-                raise reply
-        return replies
+def _begin(value: object, read_at: float) -> float:
+    return value.read_at if isinstance(value, Sealed) and value.read_at is not None else read_at

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Final, Generic, cast
 import pyarrow as pa
 from pyarrow import parquet as pq
 
+from async_backfill._common.left_reads import check_left
 from async_backfill.contracts import K, Page, V
 from async_backfill.errors import ScenarioError
 from async_backfill.sources._row_page import row_page
 from async_backfill.sources._rows.content import ChangedError, Identity
 from async_backfill.sources._rows.cursors import cursor_at
 from async_backfill.sources._rows.key_index import KeyIndex
-from async_backfill.sources._rows.left_reads import check_left
 from async_backfill.sources._rows.reading import refusal
 from async_backfill.sources._rows.row_parts import Columns, KeyType, RowValue
 from async_backfill.sources._rows.rows import check_header, shown

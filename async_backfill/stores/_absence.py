@@ -44,15 +44,15 @@ class AbsentKeys(Generic[K]):
         until = self._until.peek(key)
         return until is not ABSENT and self._clock() < until
 
-    def add(self, keys: Iterable[K]) -> int:
-        """Remember that ``keys`` do not exist, from now on; return how many are too long for that."""
+    def add(self, keys: Iterable[K], since: float | None = None) -> int:
+        """Remember that ``keys`` did not exist at ``since``, or now; return how many are too long."""
         asked = tuple(keys)
         known = [key for key in asked if not is_long(key)]
         if len(known) < len(asked):
             self._said.warning(_TOO_LONG)
         # A key that is added again must become the youngest again.
         self._until.delete_many(known)
-        self._until.set_many(dict.fromkeys(known, self._clock() + self._ttl))
+        self._until.set_many(dict.fromkeys(known, (self._clock() if since is None else since) + self._ttl))
         return len(asked) - len(known)
 
     def discard(self, keys: Iterable[K]) -> None:

@@ -136,14 +136,17 @@ class FreshStore(Generic[K, V]):
         cost: float = 0.0,
         lifetimes: Mapping[K, float] = _NO_LIFETIMES,
         ttl: float | None = None,
+        since: float | None = None,
         put: Callable[[Mapping[K, V]], Sequence[K]] | None = None,
     ) -> Sequence[K]:
-        """Add or replace ``items`` in their order, fresh from now on; return the keys evicted for them.
+        """Add or replace ``items`` in their order; return the keys evicted for them.
 
         :param cost: how many seconds their load took, for ``FreshnessPolicy.early``.
         :param lifetimes: the most seconds that some of ``items`` may be fresh: copies from the far tier. What
             is not above 0.0 is stale already.
         :param ttl: seconds for which they stay fresh, in place of what the policy says.
+        :param since: when the load of those that are not from the far tier began, from which they are fresh;
+            ``None`` is now.
         :param put: puts the items into the store, in place of its ``set_many``.
         """
         # First, so that nothing has changed when it fails.
@@ -155,10 +158,12 @@ class FreshStore(Generic[K, V]):
         evicted = self._store.set_many(items, evict=evict) if put is None else put(items)
         self._forget(evicted)
         now = self._clock()
+        begun = now if since is None else since
         for key in items:
             # One that did not fit, or was evicted by a later one of the same items, needs no times.
             if self._store.peek(key, ABSENT) is not ABSENT:
-                self._date(key, now, ttls.get(key, usual), cost, lifetimes.get(key, math.inf))
+                most = lifetimes.get(key, math.inf)
+                self._date(key, begun if most == math.inf else now, ttls.get(key, usual), cost, most)
         return evicted
 
     def delete_many(self, keys: Iterable[K], /) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from typing import TYPE_CHECKING, Final, Generic, TypeAlias
 
 from async_backfill.contracts import K
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 _SLACK: Final = 64
 _MOVED: Final = 8
+_LET_GO: Final = 1000
 
 
 class LeavingTimes(Generic[K]):
@@ -29,6 +31,7 @@ class LeavingTimes(Generic[K]):
         self._leaves_at = leaves_at
         self._heap: list[_Leaves[K]] = []
         self._old: list[_Leaves[K]] = []
+        self._dead: list[_Leaves[K]] = []  # of a store that was cleared, let go a few at a time
         self._added = 0
 
     def __len__(self) -> int:
@@ -38,6 +41,8 @@ class LeavingTimes(Generic[K]):
         """Record that ``key`` leaves at ``when``; ``living`` keys have not left yet."""
         self._added += 1
         heapq.heappush(self._heap, (when, self._added, key))
+        if self._dead:
+            del self._dead[-_LET_GO:]
         if self._old:
             self._move()
         elif len(self._heap) > 2 * living + _SLACK:
@@ -46,6 +51,7 @@ class LeavingTimes(Generic[K]):
     def due(self, now: float, most: int) -> list[K]:
         """Take out and return keys that leave at ``now`` or before; look at ``most`` times at the most."""
         keys = []
+        del self._dead[-_LET_GO:]
         for heap in (self._heap, self._old):
             while most > 0 and heap and heap[0][0] <= now:
                 most -= 1
@@ -55,13 +61,16 @@ class LeavingTimes(Generic[K]):
         return keys
 
     def next(self) -> float | None:
-        """Return the first time that is recorded, living or dead; ``None`` when there is none."""
+        """Return the first time at which `due` has something to do; ``None`` when there is none."""
+        if self._dead:
+            return -math.inf
         return min((heap[0][0] for heap in (self._heap, self._old) if heap), default=None)
 
     def clear(self) -> None:
-        """Forget all times."""
-        self._heap.clear()
-        self._old.clear()
+        """Forget all times; a million are let go by later calls, because at once it would take long."""
+        for heap in (self._heap, self._old):
+            self._dead += heap
+        self._heap, self._old = [], []
 
     def _move(self) -> None:
         old = self._old

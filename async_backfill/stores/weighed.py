@@ -20,7 +20,8 @@ class WeighedStore(MemoryStore[K, V]):
     """A `MemoryStore` whose entries weigh at most ``max_weight`` together.
 
     An entry is weighed once, when it is added. An entry that is heavier than ``max_weight`` by itself
-    is not kept.
+    is not kept. One that is as heavy as a million others evicts them in one step, which holds the event loop
+    for half a second: where that hurts, let ``weigh`` return a ten-thousandth of ``max_weight`` or more.
 
     :param max_weight: the largest total weight, 1 or more, in the unit of ``weigh``.
     :param weigh: returns the weight of a key and its value, a whole number of 0 or more.

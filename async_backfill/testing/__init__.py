@@ -15,6 +15,7 @@ store, far tier or budget: inherit from it in a test class. It tests the promise
 from async_backfill.testing._changing_rows_contract import ChangingRowsContract
 from async_backfill.testing._far_store_contract import FarStoreContract
 from async_backfill.testing._gated_source import GatedSource
+from async_backfill.testing._guarded_store_contract import GuardedLeasesContract, GuardedStoreContract
 from async_backfill.testing._invalidations_contract import InvalidationsContract
 from async_backfill.testing._keyset_scan_contract import KeysetScanContract
 from async_backfill.testing._leases_contract import LeasesContract
@@ -34,6 +35,8 @@ __all__ = [
     "ChangingRowsContract",
     "FarStoreContract",
     "GatedSource",
+    "GuardedLeasesContract",
+    "GuardedStoreContract",
     "InvalidationsContract",
     "KeysetScanContract",
     "LeasesContract",

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from async_backfill import ConfigurationError
 from async_backfill.backfill._history.hot_keys import HotKeys
+from tests.turns import Turns
 
 half_lives = st.floats(1.0, 1e6)
 some_keys = st.sampled_from("abcdefgh")
@@ -77,7 +78,7 @@ def test_there_are_never_more_keys_than_its_size_and_never_much_more_bookkeeping
     for step, argument in story:
         take(hot, step, argument)
         assert len(hot) <= size
-        assert len(hot._coldest) <= 3 * size + 3
+        assert len(hot._coldest) + len(hot._aside) <= 4 * size + 4
 
 
 @given(size=st.integers(1, 5), half_life=half_lives, keys=st.lists(some_keys, max_size=80))
@@ -176,6 +177,65 @@ def test_what_is_restored_comes_back_and_of_too_many_the_hottest(heats, size):
     assert sorted(kept.values()) == sorted(heats.values())[-size:]
 
 
+@pytest.mark.anyio
+@given(
+    heats=st.dictionaries(st.integers(), st.floats(0.0, 1e9), max_size=20),
+    size=st.integers(1, 25),
+)
+async def test_restored_in_steps_it_is_what_it_is_restored_at_once(heats, size):
+    at_once, in_steps = HotKeys(size, half_life=100.0), HotKeys(size, half_life=100.0)
+    in_steps.note([-1, -2])
+    at_once.restore(heats)
+    await in_steps.restore_in_steps(heats)
+
+    assert in_steps.heats() == at_once.heats()
+
+
+@pytest.mark.anyio
+async def test_many_keys_are_restored_while_other_tasks_run_and_appear_at_the_end():
+    hot, turns = HotKeys(20_000, half_life=100.0), Turns()
+    hot.note(["old"])
+    heats = {number: float(number) for number in range(30_000)}
+
+    class Counted(dict):
+        def items(self):
+            for item in heats.items():
+                assert list(hot) == ["old"]
+                yield turns.count(item)
+
+    async with turns.watched():
+        await hot.restore_in_steps(Counted())
+
+    assert turns.most <= 4 * 2000  # trio does not take turns in order
+    assert set(hot) == set(range(10_000, 30_000))
+
+
+def test_a_new_key_brings_few_outdated_heats_up_to_date_and_the_hottest_stay():
+    hot = HotKeys(1000, half_life=1e6)
+    for _ in range(2):
+        hot.note(range(1000))
+    hot.note([*range(64, 1000, 65)] * 50)
+
+    for new in range(1000, 1500):
+        before = dict(zip(hot._coldest, hot._coldest, strict=True))
+        hot.note([new])
+        assert sum(known not in before for known in hot._coldest) <= 64 + 1
+    assert set(range(64, 1000, 65)) <= set(hot)
+
+
+def test_when_many_keys_are_dropped_the_others_are_moved_a_few_at_a_time():
+    hot = HotKeys(1000, half_life=1e6)
+    hot.note(range(1000))
+    for round_ in range(3):
+        for key in range(1000 * round_, 1000 * round_ + 990):
+            before = set(hot._coldest)
+            hot.drop([key])
+            assert not before or len(set(hot._coldest) - before) <= 8
+        hot.note(range(1000 * round_ + 1000, 1000 * round_ + 2000))
+
+    assert len(hot) == 1000
+
+
 def test_the_heats_stay_as_they_were_whatever_is_noted_afterwards():
     hot = HotKeys(2, half_life=10.0)
     hot.note(["a", "a", "b"])
@@ -223,7 +283,7 @@ def test_dropping_and_noting_for_ever_takes_no_more_memory():
         hot.drop([number % 7])
 
     assert len(hot) == 0
-    assert len(hot._coldest) <= 30
+    assert len(hot._coldest) + len(hot._aside) <= 40
 
 
 @pytest.mark.parametrize(

@@ -7,35 +7,17 @@ from types import SimpleNamespace
 
 import pytest
 from anyio import Event, create_task_group
-from anyio.lowlevel import checkpoint
 
 from async_backfill.backfill._history.hot_keys import HotKeys
 from async_backfill.backfill._history.ranking import STEP, ranked
 from async_backfill.backfill._history.readiness import Warming
 from async_backfill.backfill.budget import BackfillBudget
 from async_backfill.backfill.readiness import ReadinessPolicy
+from tests.turns import Turns
 
 pytestmark = pytest.mark.anyio
 
 MANY = 20_000
-
-
-class Turns:
-    """Counts what is done between two turns of the event loop."""
-
-    def __init__(self):
-        self.now = self.most = self.total = 0
-
-    def count(self, answer):
-        self.now += 1
-        self.total += 1
-        return answer
-
-    async def watch(self):
-        while True:
-            await checkpoint()
-            self.most = max(self.most, self.now)
-            self.now = 0
 
 
 class Loads:
@@ -61,6 +43,15 @@ async def test_a_ranking_is_that_of_sorting_and_is_made_in_steps():
         tasks.cancel_scope.cancel()
 
     assert found == sorted(heats, key=heats.__getitem__, reverse=True)
+    assert turns.most <= 4 * STEP
+
+
+async def test_a_ranking_of_equal_heats_keeps_their_order_and_is_made_in_steps():
+    turns = Turns()
+    async with turns.watched():
+        found = await ranked(range(MANY), lambda key: turns.count(float(key >= 10)))
+
+    assert found == [*range(10, MANY), *range(10)]
     assert turns.most <= 4 * STEP
 
 

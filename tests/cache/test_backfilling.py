@@ -863,7 +863,7 @@ async def test_a_forced_backfill_that_waits_for_its_turn_ends_with_the_cache():
     ("setting", "values"),
     [
         ("miss_threshold", [0, 0.009, 1.01, -0.5, True, "0.5", None]),
-        ("backfill_batch", [0, -1, True, 1.0, "1", None]),
+        ("backfill_batch", [0, -1, True, 1.0, "1"]),
         ("max_backfills", [-1, True, 1.0, "1"]),
         ("audit_keep", [0, -1, True, 1.0, "1", None]),
         ("capacity", [-1, True, 1.0, "1"]),

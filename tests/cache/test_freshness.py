@@ -131,3 +131,40 @@ async def test_a_write_during_the_reload_of_an_expired_key_wins():
 
         assert caller.outcome == 1
         assert await cache.get("a") == 2
+
+
+async def test_the_ttl_counts_from_the_begin_of_the_load():
+    clock, source = ManualClock(), GatedSource({"a": 1})
+    cache = BackfillCache(source, clock=clock, freshness=FreshnessPolicy(ttl=10.0, absent_ttl=10.0))
+    async with cache, create_task_group() as tasks:
+        found = start(tasks, cache.get_many, ["a", "absent"])
+        await wait_all_tasks_blocked()
+        clock.advance(4.0)
+        source.release()
+        await wait_all_tasks_blocked()
+        clock.advance(5.9)
+        assert (found.outcome, cache.peek("a")) == ({"a": 1}, 1)
+        assert await cache.get("absent") is None
+        clock.advance(0.1)
+        assert cache.peek("a") is None
+        again = start(tasks, cache.get_many, ["a", "absent"])
+        await wait_all_tasks_blocked()
+        source.release()
+        await wait_all_tasks_blocked()
+        assert again.outcome == {"a": 1}
+        assert [set(call) for call in source.calls] == [{"a", "absent"}] * 2
+
+
+async def test_a_load_that_takes_longer_than_the_ttl_answers_those_who_wait_only():
+    clock, source = ManualClock(), GatedSource({"a": 1})
+    async with (
+        BackfillCache(source, clock=clock, freshness=FreshnessPolicy(ttl=10.0)) as cache,
+        create_task_group() as tasks,
+    ):
+        answers = [start(tasks, cache.get, "a") for _ in range(2)]
+        await wait_all_tasks_blocked()
+        clock.advance(11.0)
+        source.release()
+        await wait_all_tasks_blocked()
+
+        assert ([answer.outcome for answer in answers], cache.peek("a")) == ([1, 1], None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
 
 import anyio
@@ -110,3 +111,17 @@ def test_a_step_removes_a_few_values_only_but_room_for_all_that_is_added():
     while store.sweep() == 0.0:
         pass
     assert len(store) == 5 * A_STEP
+
+
+def test_the_times_of_a_store_that_was_cleared_are_let_go_a_few_at_a_time():
+    clock, many = ManualClock(), dict.fromkeys(range(100 * A_STEP))
+    store = FreshStore(MemoryStore(len(many)), FreshnessPolicy(ttl=10.0), clock=clock)
+    store.set_many(many)
+    store.clear()
+    store.set_many({"a": 1, "b": 2})
+    left = [len(store._leaving._dead)]
+    while (again := store.sweep()) == 0.0:
+        left.append(len(store._leaving._dead))
+
+    assert all(0 < before - after <= 1000 for before, after in itertools.pairwise(left))
+    assert (again, store.peek("a"), len(store)) == (10.0, 1, 2)

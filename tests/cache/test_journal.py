@@ -89,6 +89,15 @@ async def test_a_journal_that_cannot_be_used_is_reported_and_ignored(caplog, err
 
 
 @pytest.mark.anyio
+async def test_a_journal_whose_heats_are_no_heats_is_reported_and_ignored(caplog):
+    async with cache_of(Shelf({"key_1": "very hot", "key_2": 1.0})) as cache:
+        assert await cache.get("key_1") == 1
+
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith("the journal of hot keys is ignored: TypeError: ")
+
+
+@pytest.mark.anyio
 async def test_it_is_saved_now_and_then_and_when_the_cache_closes():
     journal = Shelf()
     async with cache_of(journal, history=HistoryPolicy(save_every=5.0)) as cache:

@@ -157,3 +157,36 @@ async def test_in_the_background_callers_do_not_wait_for_it():
         await wait_all_tasks_blocked()
         assert [caller.outcome for caller in callers] == [0, 1, 2]
         source.open()
+
+
+@pytest.mark.parametrize(("settings", "size"), [({}, 500), ({"backfill_batch": 40}, 40)])
+async def test_unless_it_is_set_a_recovery_loads_as_many_keys_as_a_call_may_have(settings, size):
+    rows = {number: number for number in range(1200)}
+    hot = range(600)
+    source = Calls(rows)
+    cache = BackfillCache(
+        source,
+        scan=MappingSource(rows),
+        capacity=600,
+        backfill=BackfillPolicy(selection="history", inline=True),
+        **settings,
+    )
+    async with cache:
+        await cache.get_many(hot)
+        await cache.clear()
+        source.calls.clear()
+        for number in range(1190, 1200):
+            await cache.get(number)
+
+        assert next(len(call) for call in source.calls if len(call) > 1) == size
+
+
+async def test_unless_it_is_set_a_backfill_in_source_order_loads_ten_keys():
+    source = Calls({number: number for number in range(1200)})
+    async with BackfillCache(
+        source, scan=MappingSource(source.rows), backfill=BackfillPolicy(inline=True)
+    ) as cache:
+        for number in range(1190, 1193):
+            await cache.get(number)
+
+    assert [len(call) for call in source.calls] == [1, 1, 10, 1]

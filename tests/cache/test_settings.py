@@ -39,7 +39,7 @@ WHOLE = [-1, -(10**30), *NOT_WHOLE]
     [
         *refusals("capacity", WHOLE),
         *refusals("miss_threshold", [0, 0.0, -0.0, 0.009, -0.5, 1.01, 2, None, *NOT_A_NUMBER, *NOT_FINITE]),
-        *refusals("backfill_batch", [0, None, *WHOLE]),
+        *refusals("backfill_batch", [0, *WHOLE]),
         *refusals("max_backfills", WHOLE),
         *refusals("audit_keep", [0, None, *WHOLE]),
     ],

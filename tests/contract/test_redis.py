@@ -14,6 +14,8 @@ from async_backfill.redis.permits import RedisPermits
 from async_backfill.redis.store import RedisStore
 from async_backfill.testing import (
     FarStoreContract,
+    GuardedLeasesContract,
+    GuardedStoreContract,
     InvalidationsContract,
     LeasesContract,
     PermitsContract,
@@ -111,3 +113,27 @@ class TestRedisPermits(PermitsContract):
     @pytest.fixture
     def others(self, peer, namespace):
         return RedisPermits(peer.connection, namespace=namespace, max_backfills=self.granted)
+
+
+class TestRedisStoreIsGuarded(GuardedStoreContract, GuardedLeasesContract):
+    items = ITEMS
+    margin = 5.0
+    refused = (object(), "x" * 1_000_001)
+
+    @pytest.fixture
+    def leases(self, peer):
+        return RedisLeases(peer, seconds=600.0)
+
+
+class TestSignedRedisStoreIsGuarded(TestRedisStoreIsGuarded):
+    @pytest.fixture
+    async def store(self, valkey_url, namespace):
+        async with connect(valkey_url) as redis:
+            store = RedisStore(redis, namespace=namespace, signing_key=b"0123456789abcdef")
+            yield store
+            await store.clear()
+
+    @pytest.fixture
+    async def peer(self, valkey_url, namespace):
+        async with connect(valkey_url) as redis:
+            yield RedisStore(redis, namespace=namespace, signing_key=b"0123456789abcdef")

@@ -29,7 +29,7 @@ class SealingShared(Shared, Sealing):
         super().__init__()
         self.sealed = []
 
-    def seal(self, items, /):
+    def seal(self, items, /, *, read_at=None):  # noqa: ARG002 - it says no age
         self.sealed.append(tuple(items))
         sealed = {}
         for key, value in items.items():

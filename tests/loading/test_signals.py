@@ -75,14 +75,17 @@ async def test_who_is_cancelled_as_a_signal_is_set_holds_up_nobody():
     assert {caller.outcome for caller in callers} in ({"woken"}, {"woken", CANCELLED})
 
 
-def test_who_waits_for_signals_set_in_one_turn_is_woken_about_as_he_came():
+@pytest.mark.parametrize(
+    "signal_of", [lambda number: number % 3, lambda number: number // 20, lambda number: number % 7 % 3]
+)
+def test_who_waits_for_signals_set_in_one_turn_is_woken_in_the_order_of_arrival(signal_of):
     async def main():
         make = signals()
         many = [make() for _ in range(3)]
         woken = []
 
         async def wait(number):
-            await many[number % 3].wait()
+            await many[signal_of(number)].wait()
             woken.append(number)
 
         waiting = [asyncio.ensure_future(wait(number)) for number in range(60)]

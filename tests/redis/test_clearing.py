@@ -35,7 +35,9 @@ async def test_keys_of_other_programs_under_the_same_prefix_stay(valkey_url, nam
         await RedisLeases(store).acquire_many(["leased"], bytes(16))
         await store.clear()
 
-        assert await names(redis, namespace) == foreign | {f"{namespace}:kinds".encode()}
+        left = {f"{namespace}:kinds".encode(), f"{namespace}!cleared".encode()}
+        assert await names(redis, namespace) == foreign | left
+        assert 0 < await redis.execute("PTTL", f"{namespace}!cleared") <= 60_000
         await redis.execute("DEL", *await names(redis, namespace))
 
 

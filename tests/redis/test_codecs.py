@@ -20,12 +20,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 pytest.importorskip("redis", reason="needs the extra redis")
+from async_backfill._envelopes.envelope import Envelopes
+from async_backfill._envelopes.values.notices import Notices
+from async_backfill._envelopes.values.plain import PlainCodec
+from async_backfill._envelopes.values.same import is_same
+from async_backfill._envelopes.values.typed import TypedCodec
 from async_backfill.errors import ConfigurationError
-from async_backfill.redis._envelope import Envelopes
-from async_backfill.redis._values.notices import Notices
-from async_backfill.redis._values.plain import PlainCodec
-from async_backfill.redis._values.same import is_same
-from async_backfill.redis._values.typed import TypedCodec
 from async_backfill.redis.codecs import FunctionCodec
 
 KEY = b"ns:k\xa1a"
@@ -326,7 +326,7 @@ def test_a_codec_that_cannot_be_named_in_an_envelope_is_refused(settings):
 
 def test_a_refused_value_is_said_once_for_its_type_with_what_to_do(caplog):
     envelopes = Envelopes(max_bytes=200)
-    with caplog.at_level(logging.WARNING, "async_backfill.redis"):
+    with caplog.at_level(logging.WARNING, "async_backfill.far"):
         envelopes.seal_many([KEY] * 3, [Level.LOW] * 3)
 
     (line,) = caplog.messages

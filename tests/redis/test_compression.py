@@ -8,8 +8,8 @@ import tracemalloc
 
 import pytest
 
+from async_backfill._envelopes.envelope import Envelopes
 from async_backfill.errors import ConfigurationError
-from async_backfill.redis._envelope import Envelopes
 
 zstd = pytest.importorskip("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
 from async_backfill._common.zstd import decompress  # noqa: E402

@@ -89,7 +89,39 @@ async def test_many_keys_are_kept_and_found_wherever_they_are(cluster):
         await store.delete_many([*items][:100])
         assert len(await store.get_many([*items])) == 200
         await store.clear()
-        assert [await redis.at(server, "DBSIZE") for server in await redis.servers()] == [0, 0]
+        left = [await redis.at(server, "KEYS", "*") for server in await redis.servers()]
+        assert sorted(left) == [[], [b"ns!cleared"]]
+
+
+async def test_pages_are_guarded_in_a_cluster_as_well(cluster):
+    async with connect(cluster[0].url) as redis, connect(cluster[1].url) as another:
+        store, other = RedisStore(redis, namespace="pages"), RedisStore(another, namespace="pages")
+        items = {f"key {number}": number for number in range(300)}
+        read_at = store.now()
+        await other.set_many({"key 1": "new"}, ttl=60.0)
+        await other.delete_many(["key 2"])
+        await RedisLeases(other).acquire_many(["key 3"], bytes(16))
+        done = await store.set_page(items, read_at=read_at, ttl=60.0)
+        found = {key: copy.value for key, copy in (await other.get_many([*items])).items()}
+
+        assert (done.kept, set(done.newer), list(done.leased)) == (297, {"key 1", "key 2"}, ["key 3"])
+        assert found == {key: items[key] for key in items if key not in {"key 2", "key 3"}} | {"key 1": "new"}
+        await store.clear()
+
+
+async def test_a_page_in_a_cluster_that_was_read_before_a_clear_is_taken_back(cluster):
+    async with connect(cluster[0].url) as redis, connect(cluster[1].url) as another:
+        store, other = RedisStore(redis, namespace="pages"), RedisStore(another, namespace="pages")
+        items = {f"key {number}": number for number in range(300)}
+        read_at = store.now()
+        await other.clear()
+        done = await store.set_page(items, read_at=read_at, ttl=60.0)
+
+        assert (done.kept, set(done.newer)) == (0, set(items))
+        assert await other.get_many([*items]) == {}
+        await store.get_many([*items])
+        assert (await store.set_page(items, read_at=store.now())).kept == 300
+        await store.clear()
 
 
 async def until(condition):

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 pytest.importorskip("redis", reason="needs the extra redis")
 from async_backfill._common.bounded_hashing import fill
-from async_backfill.redis._envelope import Envelopes
-from async_backfill.redis._values.plain import PlainCodec
-from async_backfill.redis._values.text_keys import has_part
-from async_backfill.redis._values.typed import TypedCodec
+from async_backfill._envelopes.envelope import Envelopes
+from async_backfill._envelopes.values.plain import PlainCodec
+from async_backfill._envelopes.values.text_keys import has_part
+from async_backfill._envelopes.values.typed import TypedCodec
 
 KEY = b"ns:k:a"
 SECRET = b"of this fleet only, as it is"

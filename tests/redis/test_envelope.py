@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from async_backfill._envelopes.envelope import LEASE, MAGIC, Envelopes
 from async_backfill.errors import ConfigurationError
-from async_backfill.redis._envelope import LEASE, MAGIC, Envelopes
 
 KEY = b"ns:k\xa1a"
 SECRET = b"s" * 32

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from async_backfill._envelopes.keyspace import LONGEST, Keyspace
 from async_backfill.contracts import KeyType
 from async_backfill.errors import ConfigurationError, KeyRefusedError
-from async_backfill.redis._keyspace import LONGEST, Keyspace
 from tests.common.key_values import CLASSES, are_one, keys
 
 HOSTILE = [

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
+from async_backfill._envelopes.envelope import Envelopes
 from async_backfill.errors import MissingExtraError
-from async_backfill.redis._envelope import Envelopes
 from async_backfill.redis.codecs import PydanticCodec
 
 KEY = b"ns:k\xa1a"
@@ -147,7 +147,7 @@ def test_without_a_codec_a_model_is_refused_with_what_to_do(caplog):
 
 def test_without_pydantic_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pydantic", None)
-    monkeypatch.delitem(sys.modules, "async_backfill.redis._values.models", raising=False)
+    monkeypatch.delitem(sys.modules, "async_backfill._envelopes.values.models", raising=False)
 
     with pytest.raises(
         MissingExtraError, match=r"PydanticCodec: needs pydantic: .*async-backfill\[pydantic\]"

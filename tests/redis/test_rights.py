@@ -86,9 +86,14 @@ async def test_the_rights_in_the_documents_are_enough(valkey_url, namespace, cap
     [
         *(("mget", ["store"]), ("getrange", ["store", "leases"]), ("unlink", ["store", "invalidations"])),
         *(("scan", ["store"]), ("mset", ["store"]), ("set", ["store", "leases", "permits", "journal"])),
-        *(("evalsha", ["leases", "permits"]), ("time", ["leases", "permits"]), ("pttl", ["leases"])),
+        *(("evalsha", ["store", "leases", "permits"]), ("time", ["store", "leases", "permits"])),
         *(("subscribe", ["leases", "invalidations"]), ("publish", ["leases", "invalidations"])),
-        *(("get", ["leases", "permits"]), ("ltrim", ["permits"]), ("lrange", ["permits"])),
+        *(
+            ("get", ["store", "leases", "permits"]),
+            ("pttl", ["leases"]),
+            ("ltrim", ["permits"]),
+            ("lrange", ["permits"]),
+        ),
     ],
 )
 async def test_a_command_that_is_not_allowed_is_named_with_the_rule_that_allows_it(

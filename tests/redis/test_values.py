@@ -11,8 +11,8 @@ import pytest
 
 pytest.importorskip("redis", reason="needs the extra redis")
 from async_backfill import BackfillCache, FarTier, FreshnessPolicy
+from async_backfill._envelopes.values.same import is_same
 from async_backfill.redis import RedisLeases, RedisStore, connect
-from async_backfill.redis._values.same import is_same
 
 pytestmark = pytest.mark.anyio
 
@@ -82,7 +82,7 @@ async def test_what_a_caller_does_to_a_value_no_other_process_sees(tier):
         assert await other.get("b") == {"price": -1, "tags": ["mine"]}
 
 
-async def test_a_refused_value_is_counted_said_once_and_leaves_no_trace(tier, caplog):
+async def test_a_refused_value_is_counted_said_once_and_not_kept(tier, caplog):
     source = Rows(lambda key: Money() if "bad" in key else 1)
     async with cache_of(source, tier) as cache:
         await cache.get_many(["a", "bad 1", "bad 2", "b"])
@@ -92,10 +92,10 @@ async def test_a_refused_value_is_counted_said_once_and_leaves_no_trace(tier, ca
 
         assert (cache.stats.far.written, cache.stats.far.unwritten) == (2, 3)
     names = tier.store.keyspace.redis_keys(["a", "bad 1", "bad 2", "b", "bad 3"])
-    there = [await tier.store.connection.execute("EXISTS", name) for name in names]
-    lines = [record for record in caplog.records if record.name == "async_backfill.redis"]
+    there = [await tier.store.connection.execute("STRLEN", name) > 13 for name in names]
+    lines = [record for record in caplog.records if record.name == "async_backfill.far"]
 
-    assert there == [1, 0, 0, 1, 0]
+    assert there == [True, False, False, True, False]
     assert len(lines) == 1
     assert "test_values.Money" in lines[0].message
     assert tier.store.unkept == {"unencodable": 3}

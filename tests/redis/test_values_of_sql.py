@@ -9,8 +9,8 @@ import pytest
 pytest.importorskip("redis", reason="needs the extra redis")
 pytest.importorskip("sqlalchemy", reason="needs the extra sql")
 from async_backfill import BackfillCache, FarTier, FreshnessPolicy
+from async_backfill._envelopes.values.same import is_same
 from async_backfill.redis import RedisStore, connect
-from async_backfill.redis._values.same import is_same
 from async_backfill.sources.sql import StatementSource, open_database
 from tests.sources import sql_tables
 

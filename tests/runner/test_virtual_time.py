@@ -139,7 +139,7 @@ def test_a_journal_is_read_before_and_written_after(tmp_path):
 
 def test_a_damaged_journal_is_reported_and_replaced(tmp_path, caplog):
     journal = tmp_path / "hot.journal"
-    journal.write_bytes(b"something else")
+    journal.write_bytes(b"async_backfill hot keys version 2, cut off")
     with caplog.at_level(logging.WARNING, "async_backfill.journal"):
         replayed(tmp_path, {**CROWDED, "selection": "history"}, journal=str(journal))
     assert [record.getMessage()[:36] for record in caplog.records] == ["the journal of hot keys is ignored: "]

@@ -13,7 +13,7 @@ import pytest
 from anyio import create_task_group, move_on_after, sleep, to_thread
 
 from async_backfill import LoadError, ScenarioError
-from async_backfill.sources._rows.left_reads import LeftReads
+from async_backfill._common.left_reads import LeftReads
 from async_backfill.sources.file import FileSource
 
 pytestmark = pytest.mark.anyio

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 from async_backfill.outcomes import ABSENT
-from async_backfill.stores._eviction.places import Places
+from async_backfill.stores._eviction.places import Places, Queue
 
 
 def placed(places, keys):
-    return deque(places.new(key) for key in keys)
+    return Queue(places.new(key) for key in keys)
 
 
 def test_a_key_that_died_is_skipped():
@@ -48,19 +46,36 @@ def test_a_key_that_is_none_or_false_is_a_key_like_any_other():
     assert [places.pop(queue) for _ in range(3)] == [None, False, ""]
 
 
-def test_the_queues_are_rebuilt_once_more_than_half_of_the_places_are_dead():
+def test_dead_places_are_taken_out_a_few_at_each_removal_and_the_order_stays():
     places = Places()
-    one, other = placed(places, range(100)), placed(places, range(100, 200))
-    for key in range(2, 200, 3):
+    one, other = placed(places, range(3000)), placed(places, range(3000, 6000))
+    for key in range(2, 6000, 3):
+        before = len(one) + len(other)
         places.discard(key)
         places.tidy(one, other)
-    assert len(one) + len(other) == 200
-    for key in range(1, 200, 3):
+        assert before - len(one) - len(other) <= 16 + 2 * 4
+    for key in range(1, 6000, 3):
         places.discard(key)
         places.tidy(one, other)
 
-    assert len(one) + len(other) < 135
-    assert [places.key(places.pop(one)) for _ in range(34)] == list(range(0, 100, 3))
+    assert len(one) + len(other) < 2000 * 3 / 2
+    assert [places.key(places.pop(one)) for _ in range(1000)] == list(range(0, 3000, 3))
+
+
+def test_what_is_added_while_a_queue_is_tidied_comes_last():
+    places = Places()
+    queue = placed(places, range(200))
+    for key in range(1, 140, 2):
+        places.discard(key)
+        places.tidy(queue)
+        queue.append(places.new(1000 + key))
+    assert queue.front
+
+    left = []
+    while (place := places.pop(queue)) is not ABSENT:
+        left.append(places.key(place))
+    expected = [key for key in range(200) if key % 2 == 0 or key > 140]
+    assert left == [*expected, *range(1001, 1140, 2)]
 
 
 def test_nothing_is_left_of_a_key_that_came_back_and_left_for_good():

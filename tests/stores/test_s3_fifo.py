@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize
 
-from async_backfill.stores._eviction.s3_fifo import S3FifoOrder
+from async_backfill.stores._eviction.s3_fifo import MOST_SPARED, S3FifoOrder
 from tests.stores.order_rigs import AgainstAModel, case_of
 
 
@@ -155,3 +155,17 @@ def test_clearing_forgets_who_was_evicted():
         order.add(key)
 
     assert order.evict() == 1
+
+
+def test_one_eviction_spares_a_bounded_number_of_keys_then_takes_the_next():
+    order = S3FifoOrder(20 * MOST_SPARED)
+    for key in range(20 * MOST_SPARED):
+        order.add(key)
+        for _ in range(3):
+            order.touch(key)
+    hits = dict(order.hit_counts)
+
+    evicted = order.evict()
+    changed = sum(order.hit_counts.get(key) != hits[key] for key in hits)
+    assert (evicted, changed) == (MOST_SPARED, MOST_SPARED + 1)
+    assert order.evict() in hits

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from async_backfill.stores._eviction.sieve import SieveOrder
+from async_backfill.stores._eviction.sieve import MOST_SPARED, SieveOrder
 from tests.stores.order_rigs import AgainstAModel, case_of
 
 
@@ -114,3 +114,14 @@ def test_a_key_that_comes_back_is_not_hit_any_more():
     order.add("a")
 
     assert [order.evict(), order.evict()] == ["b", "a"]
+
+
+def test_one_eviction_spares_a_bounded_number_of_keys_then_takes_the_next():
+    order = SieveOrder()
+    for key in range(3 * MOST_SPARED):
+        order.add(key)
+        order.touch(key)
+
+    assert [order.evict(), order.evict()] == [MOST_SPARED, 2 * MOST_SPARED + 1]
+    assert len(order._hit) == MOST_SPARED - 2
+    assert [order.evict(), order.evict()] == [0, 1]

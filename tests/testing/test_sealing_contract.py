@@ -23,7 +23,7 @@ class Suite(SealingContract):
 
 
 class Seals(MemoryFarStore, Sealing):
-    def seal(self, items, /):
+    def seal(self, items, /, *, read_at=None):
         return {key: copy.deepcopy(value) for key, value in items.items() if value is not Suite.refused}
 
 
@@ -32,24 +32,24 @@ class SaysNothing(MemoryFarStore):
 
 
 class SealsTheSurface(Seals):
-    def seal(self, items, /):
+    def seal(self, items, /, *, read_at=None):
         return {key: copy.copy(value) for key, value in items.items() if value is not Suite.refused}
 
 
 class KeepsAtOnce(Seals):
-    def seal(self, items, /):
+    def seal(self, items, /, *, read_at=None):
         sealed = super().seal(items)
         self._server.keep(sealed, None)
         return sealed
 
 
 class SealsWhatItCannotKeep(Seals):
-    def seal(self, items, /):
+    def seal(self, items, /, *, read_at=None):
         return copy.deepcopy(dict(items))
 
 
 class RefusesThemAll(Seals):
-    def seal(self, items, /):
+    def seal(self, items, /, *, read_at=None):
         sealed = super().seal(items)
         return sealed if len(sealed) == len(items) else {}
 

@@ -135,9 +135,9 @@ async def prepare(
         journal=held,
         taken_for=taken_for,
         hidden=secrets.hidden,
+        failures=Failures(secrets.hidden),
         source=kind_of(scenario.source),
         course=course,
-        failures=Failures(secrets.hidden),
     )
 
 

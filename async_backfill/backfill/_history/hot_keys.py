@@ -5,9 +5,10 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Mapping
-from itertools import count
-from operator import itemgetter
-from typing import TYPE_CHECKING, Final, Generic
+from itertools import count, islice
+from typing import TYPE_CHECKING, Final, Generic, TypeAlias
+
+from anyio.lowlevel import checkpoint
 
 from async_backfill._common.key_size import is_long
 from async_backfill._common.validation import real, whole
@@ -16,8 +17,15 @@ from async_backfill.contracts import K
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    _Known: TypeAlias = tuple[float, int, K]
+
 _TOO_LARGE: Final = 1e200
 _FEW: Final = 300.0
+_MOST_OUTDATED: Final = 64
+"""Outdated heats that one removal brings up to date at the most."""
+_MOVED: Final = 8
+_A_STEP: Final = 2000
+"""Keys restored in one step: about two milliseconds."""
 
 
 class _Snapshot(Mapping[K, float]):
@@ -46,7 +54,11 @@ class HotKeys(Generic[K]):
     newer lookups weigh more, and older ones are never touched. A new key replaces the coldest one; one of
     more than 4 KiB is not remembered.
     A lazy heap finds the coldest key: a key that comes up with an outdated heat goes back with its current
-    one. See decision 22 in notes.md.
+    one. One removal brings 64 of them up to date at the most, then takes the coldest that it has seen, so
+    that it is short however many keys were noted since. See decision 22 in notes.md.
+
+    One step is long with a million keys, a quarter of a second: once in 664 half lives all heats are made
+    smaller, before they no longer fit a float.
 
     :param size: the largest number of keys remembered, 1 or more.
     :param half_life: lookups after which a lookup counts half, 1.0 or more.
@@ -59,7 +71,8 @@ class HotKeys(Generic[K]):
         self._growth = 2.0 ** (1.0 / self._half_life)
         self._now = 1.0
         self._heats: dict[K, float] = {}
-        self._coldest: list[tuple[float, int, K]] = []
+        self._coldest: list[_Known[K]] = []
+        self._aside: list[_Known[K]] = []  # a heap of many dropped keys, whose others move over
         self._number = count()
         self._lookups = 0
 
@@ -121,8 +134,7 @@ class HotKeys(Generic[K]):
         """Forget ``keys``; keys that are not remembered are ignored."""
         for key in keys:
             self._heats.pop(key, None)
-        if len(self._coldest) > 2 * len(self._heats) + self._size:
-            self.restore(self.heats())
+            self._move()
 
     def heats(self) -> Mapping[K, float]:
         """Return a fixed snapshot of the heat of each key, where one lookup right now is 1.0."""
@@ -130,16 +142,36 @@ class HotKeys(Generic[K]):
 
     def restore(self, heats: Mapping[K, float]) -> None:
         """Replace all recorded heats by ``heats``; if there are too many, by the hottest of them."""
-        self._now = 1.0
-        self._heats = {}
-        self._coldest = []
-        too_many = len(heats) > self._size
-        known = heats.items()
-        for key, heat in heapq.nlargest(self._size, known, key=itemgetter(1)) if too_many else known:
-            self._add(key, heat)
+        restored: HotKeys[K] = HotKeys(self._size, self._half_life)
+        restored._take(heats.items())
+        self._become(restored)
+
+    async def restore_in_steps(self, heats: Mapping[K, float]) -> None:
+        """Do what `restore` does while other tasks run; nothing changes before the end."""
+        restored: HotKeys[K] = HotKeys(self._size, self._half_life)
+        rest = iter(heats.items())
+        while step := tuple(islice(rest, _A_STEP)):
+            restored._take(step)
+            await checkpoint()
+        self._become(restored)
+
+    def _take(self, heats: Iterable[tuple[K, float]]) -> None:
+        """Add ``heats``, of keys that are not there yet; who is colder than all others finds no room."""
+        for key, heat in heats:
+            if len(self._heats) < self._size or heat > self._coldest[0][0]:
+                self._add(key, heat)
+
+    def _become(self, other: HotKeys[K]) -> None:
+        self._now, self._heats = other._now, other._heats
+        self._coldest, self._aside = other._coldest, other._aside
+        self._number = other._number
 
     def _rescale(self, factor: float) -> None:
-        self.restore({key: heat * factor for key, heat in self._heats.items()})
+        # Who was colder is colder afterwards, so what was a heap is one.
+        self._now = 1.0
+        self._heats = {key: heat * factor for key, heat in self._heats.items()}
+        self._coldest = [(heat * factor, number, key) for heat, number, key in self._coldest]
+        self._aside = [(heat * factor, number, key) for heat, number, key in self._aside]
 
     def _add(self, key: K, heat: float) -> None:
         if is_long(key):
@@ -148,16 +180,37 @@ class HotKeys(Generic[K]):
             self._remove_coldest()
         self._heats[key] = heat
         heapq.heappush(self._coldest, (heat, next(self._number), key))
+        self._move()
+
+    def _move(self) -> None:
+        """Set all aside if most of them were dropped; move a few of those that are aside back."""
+        if not self._aside and len(self._coldest) > 2 * len(self._heats) + self._size:
+            self._coldest, self._aside = self._aside, self._coldest
+        aside = self._aside
+        for _ in range(min(_MOVED, len(aside))):
+            known = aside.pop()  # a heap without its last item is still a heap
+            if known[2] in self._heats:
+                heapq.heappush(self._coldest, known)
 
     def _remove_coldest(self) -> None:
-        heats, coldest = self._heats, self._coldest
+        heats, left = self._heats, _MOST_OUTDATED
+        coldest_seen: tuple[float, K] | None = None
         while True:
+            coldest = self._coldest
+            if self._aside and (not coldest or self._aside[0] < coldest[0]):
+                coldest = self._aside
             known, number, key = coldest[0]
             heat = heats.get(key)
             if heat is None:
                 heapq.heappop(coldest)
-            elif heat > known:
+            elif heat > known and left:
+                left -= 1
                 heapq.heapreplace(coldest, (heat, number, key))
+                if coldest_seen is None or heat < coldest_seen[0]:
+                    coldest_seen = heat, key
+            elif heat > known and coldest_seen is not None and coldest_seen[0] < heat:
+                del heats[coldest_seen[1]]
+                return
             else:
                 heapq.heappop(coldest)
                 del heats[key]

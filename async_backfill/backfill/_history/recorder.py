@@ -84,9 +84,9 @@ class HeatRecorder(Generic[K]):
         """Record that the cache was cleared."""
         self._has_history = bool(self._hot)
 
-    def restore(self, heats: Heats[K]) -> None:
-        """Replace all that was recorded by ``heats`` from a journal."""
-        self._hot.restore(heats.keys)
+    async def restore(self, heats: Heats[K]) -> None:
+        """Replace all that was recorded by ``heats`` from a journal, while other tasks run."""
+        await self._hot.restore_in_steps(heats.keys)
         self._has_history = bool(self._hot)
         if heats.hit_rate is not None:
             self._recent_lookups = self._hot.half_life / math.log(2.0)  # the limit for a steady stream

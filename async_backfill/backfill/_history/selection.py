@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import reprlib
-from itertools import islice
 from typing import TYPE_CHECKING, Final, Generic
 
+from anyio import CancelScope, Lock
+from anyio.lowlevel import checkpoint
+
+from async_backfill.backfill._history.ranking import STEP, ranked
 from async_backfill.contracts import K
 
 if TYPE_CHECKING:
@@ -18,10 +21,14 @@ if TYPE_CHECKING:
 
 _LOGGER: Final = logging.getLogger("async_backfill.journal")
 _TELLING: Final = 3  # fewer keys may all have been deleted
+_LOOKS: Final = 2000
+"""Keys looked at in one step: about a millisecond."""
 
 
 class HottestFirst(Generic[K]):
     """Selects the hottest keys that are neither cached nor in flight, hottest first.
+
+    Many hot keys are ranked, and looked at, in steps between which other tasks run.
 
     :param hot: the hot keys.
     :param otherwise: the selection to use while there is no history; ``None`` to select nothing then.
@@ -51,6 +58,7 @@ class HottestFirst(Generic[K]):
         self._place = 0
         self._planned_at = -1
         self._covered_at = -1
+        self._selecting = Lock(fast_acquire=True)
         self._selected = 0
         self._has_told = False
 
@@ -58,18 +66,37 @@ class HottestFirst(Generic[K]):
         """Return the ``limit`` hottest keys that are missing, hottest first."""
         if not self._has_history():
             return () if self._otherwise is None else await self._otherwise.select(limit)
-        self._bring_up_to_date()
-        places = range(self._place, len(self._plan))  # an islice would pass over all places before these
-        missing = filter(self._is_missing, map(self._plan.__getitem__, places))
-        selected = list(islice(missing, limit))
+        async with self._selecting:
+            await self._bring_up_to_date()
+            plan, selected = self._plan, []
+            for place in range(self._place, len(plan)):  # an islice would pass over all places before these
+                if self._is_missing(plan[place]):
+                    selected.append(plan[place])
+                    if len(selected) == limit:
+                        break
+                if place % _LOOKS == _LOOKS - 1:
+                    await checkpoint()
+        if len(plan) > _LOOKS:  # others ran meanwhile
+            selected = [key for key in selected if self._is_missing(key)]
         self._selected = len(selected)
         return selected
 
     def outlook(self) -> bool | None:
-        """Return whether a selection would find a key; ``None`` when it would have to scan to know."""
+        """Return whether a selection would find a key; ``None`` when it would have to look further to know.
+
+        A few keys are looked at, however many there are.
+        """
         if not self._has_history():
             return False if self._otherwise is None else self._otherwise.outlook()
-        self._bring_up_to_date()
+        if self._is_out_of_date() and not self._has_planned():
+            return None
+        if not self._skip_what_is_there():
+            return None
+        if self._may_be_used_up():
+            if not self._has_planned():
+                return None
+            self._skip_what_is_there()
+            self._note_cover()
         return self._place < len(self._plan)
 
     def drop(self, keys: Collection[K], /) -> None:
@@ -98,32 +125,61 @@ class HottestFirst(Generic[K]):
         """Rank the keys again before the next selection, because the cache was cleared."""
         self._planned_at = -1
 
-    def _bring_up_to_date(self) -> None:
+    async def _bring_up_to_date(self) -> None:
         """Move to the first key of the ranking that is missing, and rank the keys again now and then.
 
         Sorting the hot keys for each batch would cost more than the batch, so they are sorted when the
         ranking is used up, and after as many lookups as there are hot keys.
         """
-        age = self._hot.lookups - self._planned_at
-        if self._planned_at < 0 or age > len(self._hot):
-            self._make_plan()
-        self._skip_what_is_there()
-        if (
+        if self._is_out_of_date():
+            await self._make_plan()
+        await self._skip_all_that_is_there()
+        if self._may_be_used_up():
+            await self._make_plan()
+            await self._skip_all_that_is_there()
+            self._note_cover()
+
+    def _is_out_of_date(self) -> bool:
+        return self._planned_at < 0 or self._hot.lookups - self._planned_at > len(self._hot)
+
+    def _may_be_used_up(self) -> bool:
+        """Return whether the ranking is at its end, and another one may find keys."""
+        return (
             self._place == len(self._plan)
-            and age > len(self._hot) // 8
+            and self._hot.lookups - self._planned_at > len(self._hot) // 8
             and self._covered_at != self._removals()
-        ):
-            self._make_plan()
-            self._skip_what_is_there()
-            if self._place == len(self._plan):  # until an entry is removed, only a miss makes a key hot
-                self._covered_at = self._removals()
+        )
 
-    def _make_plan(self) -> None:
+    def _note_cover(self) -> None:
+        if self._place == len(self._plan):  # until an entry is removed, only a miss makes a key hot
+            self._covered_at = self._removals()
+
+    def _has_planned(self) -> bool:
+        """Rank the hot keys, if they are few; return whether they are."""
+        if len(self._hot) > STEP:
+            return False
         self.use(self._hot.hottest())
+        return True
 
-    def _skip_what_is_there(self) -> None:
-        while self._place < len(self._plan) and not self._is_missing(self._plan[self._place]):
-            self._place += 1
+    async def _make_plan(self) -> None:
+        if not self._has_planned():
+            # To its end, or with a short timeout it would begin anew for ever.
+            with CancelScope(shield=True):
+                self.use(await ranked(self._hot, self._hot.heat))
+
+    async def _skip_all_that_is_there(self) -> None:
+        while not self._skip_what_is_there():
+            await checkpoint()
+
+    def _skip_what_is_there(self) -> bool:
+        """Move on to the first key that is missing, for a few keys; return whether it got there."""
+        plan = self._plan
+        for place in range(self._place, min(self._place + _LOOKS, len(plan))):
+            if self._is_missing(plan[place]):
+                self._place = place
+                return True
+        self._place = min(self._place + _LOOKS, len(plan))
+        return self._place == len(plan)
 
     def _is_missing(self, key: K) -> bool:
         return key in self._hot and not self._is_cached(key) and not self._is_loading(key)

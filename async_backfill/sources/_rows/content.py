@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, TypeAlias, cas
 
 from async_backfill._common.atomic_file import NOT_REGULAR
 from async_backfill._common.each_process import EachProcess
+from async_backfill._common.left_reads import check_left
 from async_backfill.errors import ScenarioError
-from async_backfill.sources._rows.left_reads import check_left
 from async_backfill.sources._rows.packed import MAGIC_SIZE, Unpacking, packing_of
 from async_backfill.sources._rows.reading import refusal
 

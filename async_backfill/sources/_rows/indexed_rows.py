@@ -9,13 +9,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Generic, cast
 
+from async_backfill._common.left_reads import check_left
 from async_backfill.contracts import K, Page, V
 from async_backfill.errors import ScenarioError
 from async_backfill.sources._row_page import row_page
 from async_backfill.sources._rows.content import ChangedError, Identity, open_content, read_spans
 from async_backfill.sources._rows.cursors import cursor_at
 from async_backfill.sources._rows.key_index import KeyIndex
-from async_backfill.sources._rows.left_reads import check_left
 from async_backfill.sources._rows.reading import refusal
 from async_backfill.sources._rows.row_parts import KeyType
 from async_backfill.sources._rows.row_reader import row_reader

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final, Generic, Literal, Protocol, Self, TypeA
 from anyio import CancelScope, Lock, to_thread
 
 from async_backfill._common.each_process import EachProcess
+from async_backfill._common.left_reads import LeftReads
 from async_backfill._common.validation import whole
 from async_backfill.contracts import K, Page, RowPage, V, V_co
 from async_backfill.errors import ConfigurationError, LoadError, ScenarioError
 from async_backfill.sources._rows.content import ChangedError
 from async_backfill.sources._rows.cursors import cursor_at, position_of
-from async_backfill.sources._rows.left_reads import LeftReads
 from async_backfill.sources._rows.reading import refusal
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from async_backfill.sources._rows.row_parts import Columns
-    from async_backfill.sources._rows.rows import AnyPath
+from async_backfill.sources._rows.rows import AnyPath
 
 _BOM: Final = b"\xef\xbb\xbf"
 _PIECE: Final = 1 << 16

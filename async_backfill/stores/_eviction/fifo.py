@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Generic, cast
 
 from async_backfill.contracts import K
 from async_backfill.outcomes import ABSENT
-from async_backfill.stores._eviction.places import Place, Places
+from async_backfill.stores._eviction.places import Places, Queue
 
 
 class FifoOrder(Generic[K]):
@@ -22,7 +21,7 @@ class FifoOrder(Generic[K]):
         self.entries = None
         self.hit_counts = None
         self.touch = None
-        self._queue: deque[Place[K]] = deque()
+        self._queue: Queue[K] = Queue()
         self._places: Places[K] = Places()
 
     def add(self, key: K, /, *, proven: bool = False) -> None:  # noqa: ARG002 - all are equal here
@@ -36,9 +35,10 @@ class FifoOrder(Generic[K]):
 
     def evict(self) -> K:
         """Remove and return the oldest key; `LookupError` when there is none."""
-        if self._places.are_keys and self._queue:
-            return cast("K", self._queue.popleft())
-        place = self._places.pop(self._queue)
+        queue = self._queue
+        if self._places.are_keys and queue.back and not queue.front:
+            return cast("K", queue.back.popleft())
+        place = self._places.pop(queue)
         if place is ABSENT:
             raise LookupError("nothing to evict")
         key = self._places.key(place)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
 
 from async_backfill.contracts import K
 from async_backfill.outcomes import ABSENT, Absent
 
 if TYPE_CHECKING:
-    from collections import deque
+    from collections.abc import Iterable
 
 _SLACK: Final = 64
 _FEW: Final = 4
+_A_STEP: Final = 16
+"""Places that one removal looks at while dead ones are taken out of the queues."""
 _K = TypeVar("_K")
 
 
@@ -27,23 +30,61 @@ class Again(Generic[_K]):
 Place: TypeAlias = _K | Again[_K]
 
 
+class Queue(Generic[_K]):
+    """The places of a queue: those in ``front``, and after them those in ``back``.
+
+    ``front`` is empty, except while dead places are taken out: then it has those that were looked at, and so
+    a queue of a million is tidied a few places at a time.
+    """
+
+    __slots__ = ("append", "back", "front")
+
+    def __init__(self, places: Iterable[Place[_K]] = ()) -> None:
+        self.front: deque[Place[_K]] = deque()
+        self.back: deque[Place[_K]] = deque(places)
+        self.append = self.back.append
+
+    def __len__(self) -> int:
+        return len(self.front) + len(self.back)
+
+    def first(self) -> Place[_K] | Absent:
+        """Return the first place; `ABSENT` when there is none."""
+        part = self.front or self.back
+        return part[0] if part else ABSENT
+
+    def popleft(self) -> Place[_K]:
+        """Remove and return the first place; `IndexError` when there is none."""
+        return (self.front or self.back).popleft()
+
+    def tidied(self) -> None:
+        """Take note that all places were looked at."""
+        self.front, self.back = self.back, self.front
+        self.append = self.back.append
+
+    def clear(self) -> None:
+        """Forget all places."""
+        self.front.clear()
+        self.back.clear()
+
+
 class Places(Generic[K]):
     """Distinguishes the living places in the queues of an eviction order from the dead ones.
 
     A key that is removed stays in its queue as a dead place, which is skipped when it comes up. The
     place of a key is the key itself, which costs no memory; only a key that comes back while its dead
-    place is still in the queue gets an object of its own, so that the two are never confused. The queues
-    are rebuilt once more than half of their places are dead, so every operation takes constant time,
-    amortised. (``next(iter(dict))`` does not: a dict that lost its first million keys walks over a
-    million holes.) See decision 6 in notes.md.
+    place is still in the queue gets an object of its own, so that the two are never confused. Once a
+    quarter of the places are dead, each further removal looks at a few places and takes out those, so every
+    operation takes a short time, however many keys there are. (``next(iter(dict))`` does not: a dict that
+    lost its first million keys walks over a million holes.) See decision 6 in notes.md.
     """
 
-    __slots__ = ("_again", "_count", "_dead", "are_keys")
+    __slots__ = ("_again", "_count", "_dead", "_is_tidying", "are_keys")
 
     def __init__(self) -> None:
         self._dead: set[K] = set()
         self._again: dict[K, Again[K]] = {}
         self._count = 0
+        self._is_tidying = False
         self.are_keys = True
         """True while each place is the key itself and alive: then no place needs a check."""
 
@@ -74,13 +115,13 @@ class Places(Generic[K]):
             self._dead.remove(place)
         self.are_keys = not (self._count or self._again)
 
-    def pop(self, queue: deque[Place[K]]) -> Place[K] | Absent:
+    def pop(self, queue: Queue[K]) -> Place[K] | Absent:
         """Remove and return the first living place of ``queue``; `ABSENT` when there is none.
 
         The place may be put into a queue again; when its key is evicted, call `leave`.
         """
-        while queue:
-            place = queue.popleft()
+        while part := queue.front or queue.back:
+            place = part.popleft()
             if not self._count or self.lives(place):
                 return place
             self.bury(place)
@@ -97,29 +138,41 @@ class Places(Generic[K]):
             self._again.pop(key, None)
             self.are_keys = not (self._count or self._again)
 
-    def tidy(self, *queues: deque[Place[K]]) -> None:
-        """Rebuild ``queues`` once more than half of their places are dead; pass all queues of the order.
+    def tidy(self, *queues: Queue[K]) -> None:
+        """Take a few dead places out of ``queues``, if there are many; pass all queues of the order.
 
-        Dead places at the front go at once: what expires goes from there, and needs no rebuilding.
+        Dead places at the front go at once: what expires goes from there.
         """
         for queue in queues:
             for _ in range(_FEW):
-                if not queue or self.lives(queue[0]):
+                place = queue.first()
+                if place is ABSENT or self.lives(place):
                     break
                 self.bury(queue.popleft())
-        if self._count <= _SLACK or self._count * 2 <= sum(map(len, queues)):
-            return
+        if self._is_tidying:
+            self._go_on(queues)
+        else:
+            self._is_tidying = self._count > _SLACK and 4 * self._count > sum(map(len, queues))
+
+    def _go_on(self, queues: tuple[Queue[K], ...]) -> None:
+        left = _A_STEP
         for queue in queues:
-            living = [place for place in queue if self.lives(place)]
-            queue.clear()
-            queue.extend(living)
-        self._dead.clear()
-        self._count = 0
-        self.are_keys = not self._again
+            while left and queue.back:
+                left -= 1
+                place = queue.back.popleft()
+                if self.lives(place):
+                    queue.front.append(place)
+                else:
+                    self.bury(place)
+        if not any(queue.back for queue in queues):
+            self._is_tidying = False
+            for queue in queues:
+                queue.tidied()
 
     def clear(self) -> None:
         """Forget all places."""
         self._dead.clear()
         self._again.clear()
         self._count = 0
+        self._is_tidying = False
         self.are_keys = True

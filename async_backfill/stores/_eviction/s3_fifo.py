@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from typing import Final, Generic
 
 from async_backfill._common.key_size import is_long
 from async_backfill.contracts import K
 from async_backfill.outcomes import ABSENT, Absent
-from async_backfill.stores._eviction.places import Place, Places
+from async_backfill.stores._eviction.places import Places, Queue
 
 MOST_HITS: Final = 3
 """The most hits of a key that count; a hit path may count them itself, in `S3FifoOrder.hit_counts`."""
+MOST_SPARED: Final = 1024
+"""Keys of a queue that one eviction spares at the most: half a millisecond."""
 _HITS_TO_STAY: Final = 2
 _SMALL_SHARE: Final = 10
 
@@ -22,7 +24,8 @@ class S3FifoOrder(Generic[K]):
     Yang, Zhang, Qiu, Yue, Rashmi: "FIFO queues are all you need for cache eviction", SOSP 2023,
     algorithm 1. The small queue holds a tenth of the keys. The ghost queue remembers evicted newcomers,
     without values, as many as the main queue has room for (nine tenths); a key that comes back while it
-    is remembered goes to the main queue at once.
+    is remembered goes to the main queue at once. Unlike in the paper, an eviction that has spared
+    ``MOST_SPARED`` keys of a queue takes the next one, so that it does not hold the event loop up.
     """
 
     __slots__ = (
@@ -42,8 +45,8 @@ class S3FifoOrder(Generic[K]):
         self.entries = None
         self._small_limit = None if capacity is None else max(1, capacity // _SMALL_SHARE)
         self._has_evicted = False
-        self._small: deque[Place[K]] = deque()
-        self._main: deque[Place[K]] = deque()
+        self._small: Queue[K] = Queue()
+        self._main: Queue[K] = Queue()
         self._places: Places[K] = Places()
         self._newcomers: set[K] = set()
         self._main_size = 0
@@ -109,10 +112,12 @@ class S3FifoOrder(Generic[K]):
 
     def _evict_newcomer(self) -> K | Absent:
         """Return the oldest newcomer that was hit less than twice; those before it move to the main queue."""
+        left = MOST_SPARED
         while (place := self._places.pop(self._small)) is not ABSENT:
             key = self._places.key(place)
             self._newcomers.remove(key)
-            if self.hit_counts.pop(key, 0) >= _HITS_TO_STAY:
+            if self.hit_counts.pop(key, 0) >= _HITS_TO_STAY and left:
+                left -= 1
                 self._main.append(place)
                 self._main_size += 1
             else:
@@ -130,12 +135,14 @@ class S3FifoOrder(Generic[K]):
 
     def _evict_main(self) -> K | Absent:
         """Return the oldest key of the main queue without hits; each key before it loses one hit."""
+        left = MOST_SPARED
         while (place := self._places.pop(self._main)) is not ABSENT:
             key = self._places.key(place)
             hits = self.hit_counts.pop(key, 0)
-            if not hits:
+            if not (hits and left):
                 self._main_size -= 1
                 return key
+            left -= 1
             if hits > 1:
                 self.hit_counts[key] = hits - 1
             self._main.append(place)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
-from typing import Generic
+from typing import Final, Generic
 
 from async_backfill.contracts import K
 from async_backfill.outcomes import ABSENT, Absent
-from async_backfill.stores._eviction.places import Place, Places
+from async_backfill.stores._eviction.places import Place, Places, Queue
+
+MOST_SPARED: Final = 1024
+"""Keys that one eviction spares at the most: half a millisecond."""
 
 
 class SieveOrder(Generic[K]):
@@ -16,7 +18,8 @@ class SieveOrder(Generic[K]):
     Zhang, Yang, Yue, Vigfusson, Rashmi: "SIEVE is Simpler than LRU", NSDI 2024, algorithm 1. The
     queue is two queues, cut at the hand: ``_passed`` has the older keys, which the hand has spared,
     ``_ahead`` the others up to the newest. So the hand moves by moving a key from one to the other, and
-    no linked list is needed: decision 17 in notes.md.
+    no linked list is needed: decision 17 in notes.md. Unlike in the paper, a hand that has spared
+    ``MOST_SPARED`` keys takes the next one although it was hit, so that no eviction holds the event loop up.
     """
 
     __slots__ = ("_ahead", "_hit", "_passed", "_places", "entries", "hit_counts", "touch")
@@ -24,8 +27,8 @@ class SieveOrder(Generic[K]):
     def __init__(self) -> None:
         self.entries = None
         self.hit_counts = None
-        self._ahead: deque[Place[K]] = deque()
-        self._passed: deque[Place[K]] = deque()
+        self._ahead: Queue[K] = Queue()
+        self._passed: Queue[K] = Queue()
         self._places: Places[K] = Places()
         self._hit: set[K] = set()
         self.touch = self._hit.add
@@ -45,13 +48,15 @@ class SieveOrder(Generic[K]):
 
     def evict(self) -> K:
         """Move the hand to the next key that was not hit; remove and return it. `LookupError` when empty."""
-        hit = self._hit
+        hit, left = self._hit, MOST_SPARED
         while (place := self._place_hand()) is not ABSENT:
             key = self._places.key(place)
             self._ahead.popleft()
-            if key not in hit:
+            if key not in hit or not left:
+                hit.discard(key)
                 self._places.leave(key)
                 return key
+            left -= 1
             hit.remove(key)
             self._passed.append(place)
         raise LookupError("nothing to evict")
@@ -70,10 +75,11 @@ class SieveOrder(Generic[K]):
         later: that is why the hand is placed before a key is added.
         """
         for _ in range(2):
-            while self._ahead:
-                place = self._ahead[0]
+            ahead = self._ahead
+            while part := ahead.front or ahead.back:
+                place = part[0]
                 if self._places.lives(place):
                     return place
-                self._places.bury(self._ahead.popleft())
+                self._places.bury(part.popleft())
             self._ahead, self._passed = self._passed, self._ahead
         return ABSENT

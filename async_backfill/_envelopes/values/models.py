@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from async_backfill.redis._values.same import is_same
+from async_backfill._envelopes.values.same import is_same
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,7 @@ from async_backfill._common.line_a_second import LineASecond
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_LOGGER: Final = logging.getLogger("async_backfill.redis")
+_LOGGER: Final = logging.getLogger("async_backfill.far")
 _MOST: Final = 100  # kinds; a program that makes classes as it runs fills neither the log nor memory
 _LONGEST: Final = 400  # characters of an error's text
 
@@ -55,7 +55,7 @@ class Refusals:
         self._notices.tell(
             f"codec {theirs!r}",
             lambda: (
-                f"what the codec {theirs!r} wrote to Redis is not used, this store has {ours!r}: "
+                f"what the codec {theirs!r} wrote is not used, this store has {ours!r}: "
                 "give all stores of a namespace the same value_type or codec"
             ),
         )
@@ -64,7 +64,7 @@ class Refusals:
         self.counts[reason] += 1
         kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
         self._notices.tell(
-            f"{reason} {kind}", lambda: f"a {kind} is not written to Redis, so each process loads it: {why()}"
+            f"{reason} {kind}", lambda: f"a {kind} is not shared, so each process loads it: {why()}"
         )
 
 

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from async_backfill._common.bounded_hashing import fill
-from async_backfill.redis._values.text_keys import LARGE, is_map, refuse_other_keys
+from async_backfill._envelopes.values.text_keys import LARGE, is_map, refuse_other_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import msgspec
 
+from async_backfill._envelopes.values.same import is_same
+from async_backfill._envelopes.values.text_keys import LARGE, has_part, refuse_other_keys
 from async_backfill.errors import ConfigurationError
-from async_backfill.redis._values.same import is_same
-from async_backfill.redis._values.text_keys import LARGE, has_part, refuse_other_keys
 
 _LONGEST_NAME: Final = 100
 _MOST: Final = 16_000  # bytes: 1,000 keys of one hash take 20 ms

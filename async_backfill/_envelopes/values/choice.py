@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from async_backfill._common.validation import text, whole
+from async_backfill._envelopes.values.plain import PlainCodec
+from async_backfill._envelopes.values.typed import TypedCodec
 from async_backfill.errors import ConfigurationError
-from async_backfill.redis._values.plain import PlainCodec
-from async_backfill.redis._values.typed import TypedCodec
 
 if TYPE_CHECKING:
     from async_backfill.contracts import V, ValueCodec

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
 from zlib import crc32
 
 from async_backfill._common.validation import whole
+from async_backfill._envelopes.signing import SIGNATURE, keyed
+from async_backfill._envelopes.tombstone import is_tombstone
+from async_backfill._envelopes.values.choice import choose_codec, codec_label
+from async_backfill._envelopes.values.notices import Notices, Refusals
 from async_backfill.contracts import FarCopy, V
-from async_backfill.redis._signing import SIGNATURE, keyed
-from async_backfill.redis._values.choice import choose_codec, codec_label
-from async_backfill.redis._values.notices import Notices, Refusals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -46,12 +47,13 @@ _CRC: Final = Struct(">I")
 
 
 class Sealed:
-    """The envelope of a value, ready to be written; in place of the value, it is kept as it is."""
+    """The envelope of a value whose read began at ``read_at``, or now; it is kept as it is in its place."""
 
-    __slots__ = ("envelope",)
+    __slots__ = ("envelope", "read_at")
 
-    def __init__(self, envelope: bytes) -> None:
+    def __init__(self, envelope: bytes, read_at: float | None = None) -> None:
         self.envelope = envelope
+        self.read_at = read_at
 
     def __len__(self) -> int:
         return len(self.envelope)
@@ -106,18 +108,22 @@ class Envelopes(Generic[V]):
         self.max_bytes = whole("max_value_bytes", max_bytes, least=1)
         self._signature = keyed(signing_key)
         self._compression = compression
-        self._now = wall_clock
+        self.now = wall_clock
         self.rejected: Counter[str] = Counter()
         """The number of envelopes that could not be used, by reason."""
         self.unkept: Counter[str] = self._refusals.counts
         """The number of values that could not be encoded or were too large, by reason."""
 
-    def seal_many(self, keys: Iterable[bytes], values: Iterable[V | Sealed]) -> list[bytes | None]:
-        """Return envelopes of ``values``, loaded now, for the Redis ``keys``; ``None`` where none fits.
+    def seal_many(
+        self, keys: Iterable[bytes], values: Iterable[V | Sealed], read_at: float | None = None
+    ) -> list[bytes | None]:
+        """Return envelopes of ``values`` for the Redis ``keys``; ``None`` where none fits.
 
         A value that is sealed already stays as it is. One that is refused spoils no other.
+
+        :param read_at: when the read of the values began, in seconds since the epoch; ``None`` is now.
         """
-        now = self._now()
+        now = self.now() if read_at is None else read_at
         plain = self._signature is None and self._compression is None
         encode, most, codec, pack, crc = self._encode, self.max_bytes, self._codec, _HEADER.pack, crc32
         start = _STARTS[0]
@@ -146,7 +152,7 @@ class Envelopes(Generic[V]):
 
     def open_many(self, keys: Iterable[bytes], found: Iterable[object]) -> list[FarCopy[V] | None]:
         """Return the copies in the replies ``found`` for ``keys``; ``None`` for a missing or unusable one."""
-        now = self._now()
+        now = self.now()
         return [
             self._open(key, data, now) if isinstance(data, bytes) else None
             for key, data in zip(keys, found, strict=True)
@@ -180,6 +186,8 @@ class Envelopes(Generic[V]):
             data = data[MARKER:]
             if not data:
                 return None
+        elif is_tombstone(data):
+            return None
         try:
             payload, loaded = self._unseal(key, data)
             value = self._decode(payload)

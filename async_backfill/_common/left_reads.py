@@ -14,9 +14,10 @@ from async_backfill._common.each_process import EachProcess
 from async_backfill.errors import LoadError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
 
-    from async_backfill.sources._rows.rows import AnyPath
+    from async_backfill.errors import AsyncBackfillError
 
 T = TypeVar("T")
 
@@ -28,13 +29,16 @@ class LeftReads:
 
     A thread cannot be stopped: a read of a disk that does not answer would keep who waits for it. At most 20
     such threads are left; then reads fail at once, until one of them ends. None of them keeps the process.
+
+    :param error: the error of reads that fail for that.
     """
 
     # A thread of its own, not one of anyio's, which the interpreter waits for when it ends: on asyncio a
     # read that never ends kept a process that could only be killed.
 
-    def __init__(self, path: AnyPath) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, error: type[AsyncBackfillError] = LoadError) -> None:
         self._path = path
+        self._error = error
         self._lock = EachProcess(Lock)  # another thread may hold it at a fork
         self._left = 0
 
@@ -42,11 +46,11 @@ class LeftReads:
         """Return the result of ``read()``, which runs in a thread; `check_left` ends it when it was left.
 
         :param discard: called with a result that nobody waits for any more, in the thread.
-        :raises LoadError: when too many reads that were cancelled still run.
+        :raises AsyncBackfillError: the ``error`` given, when too many reads that were cancelled still run.
         """
         if self._left >= _MOST:
             still = f"{self._left} reads of it were cancelled and have not ended"
-            raise LoadError(f"{self._path}: not read, because {still}; is the disk there?")
+            raise self._error(f"{self._path}: not read, because {still}; is the disk there?")
         async with to_thread.current_default_thread_limiter():
             thread = _ReadThread(read, discard, self._ended)
             thread.start()

@@ -1,0 +1,223 @@
+"""Connections of one process to the file, each used by one thread at a time."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+from contextlib import contextmanager, suppress
+from threading import Lock
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any, Final
+
+from async_backfill._common.atomic_file import OWNER_ALONE, reason, regular_mode
+from async_backfill._common.left_reads import check_left
+from async_backfill.errors import StoreError
+from async_backfill.stores._sqlite.statements import APPLICATION, BEGAN_AGAIN, BEGIN_AGAIN, LAYOUT, VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+PAGE: Final = 4096
+PATIENCE: Final = 5.0
+"""The seconds for which a call waits while another one, of any process, writes."""
+
+TOLERANCE: Final = 1.0
+"""The seconds by which the file may be ahead of the clock; more means that the machine was started anew."""
+
+_PAUSE: Final = 0.002
+_MOST_IDLE: Final = 4
+_PRAGMAS: Final = (
+    "PRAGMA trusted_schema = OFF",
+    "PRAGMA synchronous = NORMAL",
+    "PRAGMA cache_size = -16384",
+    "PRAGMA journal_size_limit = 16777216",
+)
+DAMAGED: Final = "it is damaged: remove it, and those beside it that end with -wal and -shm"
+
+_WORDS: Final = {
+    sqlite3.SQLITE_NOTADB: "it is no file of SQLiteStore: name another one",
+    sqlite3.SQLITE_CORRUPT: DAMAGED,
+    sqlite3.SQLITE_FULL: "the disk is full, or the file has max_bytes",
+    sqlite3.SQLITE_BUSY: f"others have kept it locked for {PATIENCE} s",
+}
+
+
+class Connections:
+    """The connections to the file at ``path``, which is made if it is not there, for its owner alone.
+
+    :param most_pages: the largest size of the file, in pages.
+    :param longest: the largest number of bytes of a text or of a row.
+    :param clock: a clock that all processes of this machine share, which never goes back while it runs.
+    """
+
+    def __init__(self, path: str, *, most_pages: int, longest: int, clock: Callable[[], float]) -> None:
+        self.path = path
+        self.clock = clock
+        self.writing = Lock()
+        """Held while a thread of this process writes, so that they take turns."""
+        self.swept = 0
+        """The id of the last row that was looked at for being out of date."""
+        self._most_pages = most_pages
+        self._longest = longest
+        self._lock = Lock()
+        self._idle: list[sqlite3.Connection] = []
+        self._file: tuple[int, int] | None = None
+        self._closed = False
+
+    @contextmanager
+    def one(self) -> Iterator[sqlite3.Connection]:
+        """Lend a connection; an open transaction is undone at the end.
+
+        :raises StoreError: when the file cannot be used; whatever SQLite raises inside is this error, too.
+        """
+        try:
+            connection, file = self._take()
+            try:
+                yield connection
+                if connection.in_transaction:
+                    connection.rollback()
+            except sqlite3.Error:
+                connection.close()
+                raise
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    connection.rollback()
+                self._put(connection, file)
+                raise
+            self._put(connection, file)
+        except sqlite3.Error as error:
+            words = _WORDS.get(primary_code(error), str(error))
+            raise StoreError(f"{self.path}: {words}") from error
+        except OSError as error:
+            raise StoreError(f"{self.path}: {reason(error)}") from error
+
+    def close(self) -> None:
+        """Close all connections, those in use as soon as they are given back."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _take(self) -> tuple[sqlite3.Connection, tuple[int, int]]:
+        there = _identity(self.path)
+        with self._lock:
+            if self._closed:
+                raise StoreError(f"{self.path}: this store is closed")
+            gone: list[sqlite3.Connection] = []
+            if there is None or there != self._file:  # removed or replaced since it was opened
+                gone, self._idle = self._idle, []
+            elif self._idle:
+                return self._idle.pop(), there
+        for connection in gone:
+            connection.close()
+        if regular_mode(self.path) is None:
+            _make(self.path)
+        file = _identity(self.path) or (0, 0)
+        connection = self._open()
+        with self._lock:
+            self._file = file
+        return connection, file
+
+    def _put(self, connection: sqlite3.Connection, file: tuple[int, int]) -> None:
+        with self._lock:
+            keeps = not self._closed and file == self._file and len(self._idle) < _MOST_IDLE
+            if keeps:
+                self._idle.append(connection)
+        if not keeps:
+            connection.close()
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, timeout=0.0, isolation_level=None, check_same_thread=False, cached_statements=64
+        )
+        try:
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, self._longest)
+            self._check(connection)
+            self._use_wal(connection)
+            for pragma in (*_PRAGMAS, f"PRAGMA max_page_count = {self._most_pages}"):
+                patiently(connection, pragma)
+            self._raise_base(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        """Refuse a file that is not ours, before anything in it changes; make the layout in an empty one."""
+        if self._is_ours(connection):
+            return
+        patiently(connection, f"PRAGMA page_size = {PAGE}")
+        self._use_wal(connection)
+        patiently(connection, "BEGIN IMMEDIATE")
+        if not self._is_ours(connection):  # nobody else has made it meanwhile
+            for statement in LAYOUT.split(";"):
+                connection.execute(statement)
+        connection.execute("COMMIT")
+
+    def _use_wal(self, connection: sqlite3.Connection) -> None:
+        ((mode,),) = patiently(connection, "PRAGMA journal_mode = WAL")
+        if mode != "wal":
+            raise StoreError(f"{self.path}: its file system has no shared memory: name a local file")
+
+    def _raise_base(self, connection: sqlite3.Connection) -> None:
+        """Raise the base of stamps if the clock began again since the file was last written."""
+        now = self.clock()
+        if patiently(connection, BEGAN_AGAIN, (now + TOLERANCE,)) == [(1,)]:
+            patiently(connection, BEGIN_AGAIN, (now, now + TOLERANCE))
+
+    def _is_ours(self, connection: sqlite3.Connection) -> bool:
+        ((application,),) = patiently(connection, "PRAGMA application_id")
+        ((version,),) = patiently(connection, "PRAGMA user_version")
+        if application != APPLICATION:
+            ((tables,),) = patiently(connection, "SELECT count(*) FROM sqlite_master")
+            if application or version or tables:
+                raise StoreError(f"{self.path}: {_WORDS[sqlite3.SQLITE_NOTADB]}")
+            return False
+        if version != VERSION:
+            raise StoreError(
+                f"{self.path}: its format is {version}, this release has {VERSION}: name another file"
+            )
+        return True
+
+
+def patiently(connection: sqlite3.Connection, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
+    """Return what ``statement`` finds; while another process is in its way it is tried again."""
+    end = monotonic() + PATIENCE
+    while True:
+        try:
+            return connection.execute(statement, parameters).fetchall()
+        except sqlite3.OperationalError as error:
+            if primary_code(error) != sqlite3.SQLITE_BUSY or monotonic() > end:
+                raise
+        check_left()
+        sleep(_PAUSE)
+
+
+def primary_code(error: sqlite3.Error) -> int:
+    """Return what kind of error it is; 0 when it is none of SQLite itself."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _make(path: str) -> None:
+    """Make an empty file for its owner alone, unless there is one by now."""
+    # Under another name: to close a file drops the locks that SQLite has on it in the same process.
+    beside = f"{path}-{secrets.token_hex(8)}"
+    os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ALONE))
+    try:
+        os.link(beside, path)
+    except FileExistsError:
+        pass
+    except OSError:  # no links there
+        os.rename(beside, path)  # noqa: PTH104 - a text
+        return
+    os.unlink(beside)  # noqa: PTH108
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - a text, and faster
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,0 +1,1 @@
+"""How fast a far tier in a file is, beside diskcache."""

@@ -1,0 +1,1 @@
+"""The longest piece of time for which one step holds the event loop."""
