@@ -6,6 +6,8 @@ import pytest
 
 from async_backfill.testing import (
     FarStoreContract,
+    GuardedLeasesContract,
+    GuardedStoreContract,
     InvalidationsContract,
     LeasesContract,
     MemoryFarStore,
@@ -44,6 +46,22 @@ class TestSlowMemoryFarStore(TestMemoryFarStore):
     @pytest.fixture
     def store(self):
         return slow(MemoryFarStore())
+
+
+class TestMemoryFarStoreIsGuarded(GuardedStoreContract, GuardedLeasesContract):
+    items = ITEMS
+
+    @pytest.fixture
+    def store(self):
+        return MemoryFarStore()
+
+    @pytest.fixture
+    def peer(self, store):
+        return store.peer(lease=600.0)
+
+    @pytest.fixture
+    def leases(self, peer):
+        return peer.leases
 
 
 class TestMemoryLeases(LeasesContract):
