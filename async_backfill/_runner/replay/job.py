@@ -140,7 +140,7 @@ async def _write(job: Job, prepared: Prepared, summary: dict[str, Any]) -> Repor
             course=prepared.course,
             timed="virtual_seconds" in summary,
             taken_for=prepared.taken_for,
-            failures=[(prepared.hidden(cause), count) for cause, count in causes],
+            failures=causes,
         )
         await write_atomically(job.report, _load_page()(facts))
     if job.output != STANDARD_OUTPUT:

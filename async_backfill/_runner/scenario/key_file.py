@@ -18,11 +18,12 @@ from async_backfill._runner.scenario.trace_file import (
     BINARY_NAME,
     read_binary,
     read_columns,
+    read_content,
     read_seven_columns,
 )
 from async_backfill._runner.wording import shown
 from async_backfill.errors import ConfigurationError, ScenarioError
-from async_backfill.sources._rows.tables import keys_of, read_content, read_text
+from async_backfill.sources._rows.tables import keys_of, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

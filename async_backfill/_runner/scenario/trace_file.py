@@ -13,6 +13,8 @@ from async_backfill._runner.logs.formats import lines_of
 from async_backfill._runner.wording import shown
 from async_backfill.errors import ScenarioError
 from async_backfill.sources._rows.delimiters import delimiter_of
+from async_backfill.sources._rows.packed import MAGIC_SIZE, Unpacking, packing_of
+from async_backfill.sources._rows.reading import MOST_READ, opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -49,6 +51,28 @@ class _Columns:
     time: int | None
     size: int | None
     ttl: int | None
+
+
+async def read_content(path: Path) -> bytes:
+    """Return the content of a file that is no text, unpacked when it is packed.
+
+    :raises ScenarioError: when it cannot be read or unpacked, or has more than 2 GiB.
+    """
+    content = bytearray()
+    unpacking: Unpacking | None = None
+    async with opened(path) as read:
+        while piece := await read():
+            if not content and unpacking is None and (packing := packing_of(piece[:MAGIC_SIZE])) is not None:
+                unpacking = Unpacking(path, packing)
+            for part in (piece,) if unpacking is None else unpacking.feed(piece):
+                content += part
+                if len(content) > MOST_READ:
+                    raise ScenarioError(
+                        f"{path}: has more than {MOST_READ:,} bytes, which must fit into memory"
+                    )
+    if unpacking is not None:
+        unpacking.finish()
+    return bytes(content)
 
 
 def read_binary(path: Path, content: bytes) -> Trace:

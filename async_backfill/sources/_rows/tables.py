@@ -68,14 +68,6 @@ async def read_text(path: AnyPath, most: int = MOST_READ) -> str:
     return await to_thread.run_sync(text_of, path, await read_bytes(path, most))
 
 
-async def read_content(path: AnyPath) -> bytes:
-    """Return the content of a file of any kind, unpacked when it is gzip.
-
-    :raises ScenarioError: when it cannot be read or unpacked, or unpacks to more than 256 MiB.
-    """
-    return await to_thread.run_sync(_content_of, path, await read_bytes(path))
-
-
 async def read_keys(path: AnyPath) -> list[str]:
     """Return the keys of a file with one key a line, in the order of the file, repeats included.
 
@@ -127,7 +119,8 @@ async def read_table(
 
 def text_of(path: AnyPath, content: bytes) -> str:
     """Return the text in ``content``, which was read from ``path``; raises as `read_text`."""
-    content = _content_of(path, content)
+    if (packing := packing_of(content[:MAGIC_SIZE])) is not None:
+        content = _unpacked(path, content, packing)
     refuse_binary(path, content[:BINARY_SIZE])
     try:
         return content.decode("utf-8").removeprefix(BOM)
@@ -135,12 +128,6 @@ def text_of(path: AnyPath, content: bytes) -> str:
         line = content.count(b"\n", 0, error.start) + 1
         wrong = content[error.start]
         raise ScenarioError(f"{path}:{line}: not UTF-8 text: byte {error.start} is 0x{wrong:02x}") from error
-
-
-def _content_of(path: AnyPath, content: bytes) -> bytes:
-    if (packing := packing_of(content[:MAGIC_SIZE])) is None:
-        return content
-    return _unpacked(path, content, packing)
 
 
 def _unpacked(path: AnyPath, content: bytes, packing: str) -> bytes:
