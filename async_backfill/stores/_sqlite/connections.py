@@ -8,6 +8,7 @@ import sqlite3
 from contextlib import contextmanager, suppress
 from threading import Lock
 from time import monotonic, sleep
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from async_backfill._common.atomic_file import OWNER_ALONE, reason, regular_mode
@@ -35,12 +36,14 @@ _PRAGMAS: Final = (
 )
 DAMAGED: Final = "it is damaged: remove it, and those beside it that end with -wal and -shm"
 
-_WORDS: Final = {
-    sqlite3.SQLITE_NOTADB: "it is no file of SQLiteStore: name another one",
-    sqlite3.SQLITE_CORRUPT: DAMAGED,
-    sqlite3.SQLITE_FULL: "the disk is full, or the file has max_bytes",
-    sqlite3.SQLITE_BUSY: f"others have kept it locked for {PATIENCE} s",
-}
+_WORDS: Final = MappingProxyType(
+    {
+        sqlite3.SQLITE_NOTADB: "it is no file of SQLiteStore: name another one",
+        sqlite3.SQLITE_CORRUPT: DAMAGED,
+        sqlite3.SQLITE_FULL: "the disk is full, or the file has max_bytes",
+        sqlite3.SQLITE_BUSY: f"others have kept it locked for {PATIENCE} s",
+    }
+)
 
 
 class Connections:
