@@ -23,8 +23,8 @@ async def test_under_the_guard_no_schedule_ends_with_an_old_value_or_a_deleted_r
 
 
 def test_rows_that_are_rechecked_are_not_old_either_in_these_schedules():
-    # Not on trio, which shuffles tasks: a store that is out of reach for five seconds just when a page has failed
-    # keeps old rows until the copy goes on, which only the log says (see the manual).
+    # Not on trio, which shuffles tasks: a store that is out of reach for five seconds just when a page has
+    # failed keeps old rows until the copy goes on, which only the log says (see the manual).
     counts = added([race(seed, "recheck") for seed in range(60)])
 
     assert (counts["old"], counts["back"]) == (0, 0)
