@@ -10,6 +10,7 @@ from anyio import CancelScope, current_time
 
 from async_backfill._common.attempt import attempt
 from async_backfill._common.error_text import error_line, key_text
+from async_backfill._common.line_a_second import LineASecond
 from async_backfill.contracts import K, Kept, V
 from async_backfill.warming._reading_again import read_again
 from async_backfill.warming._unguarded import Unguarded
@@ -41,6 +42,7 @@ class Rechecked(Generic[K, V]):
         self._source = source
         self._invalidations = invalidations
         self._plain = Unguarded(store)
+        self._log = LineASecond(_LOGGER, current_time)
 
     def now(self) -> float:
         """Return the time of the event loop."""
@@ -86,7 +88,7 @@ class Rechecked(Generic[K, V]):
         cleaned = await attempt(partial(self._store.delete_many, keys), scope)
         if cleaned.stopped or cleaned.error is not None:
             why = "no answer" if cleaned.error is None else error_line(cleaned.error)
-            _LOGGER.error(
+            self._log.warning(
                 "%s rows of a copy, from that of %s on, could be neither compared with the source nor "
                 "removed, and may be old until they are copied again: %s",
                 len(keys),

