@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import anyio
 import pytest
+
+pytest.importorskip("sqlalchemy", reason="needs the extra sql")
+pytest.importorskip("aiosqlite", reason="needs the extra sql")
+pytest.importorskip("aiohttp", reason="needs the extra http")
+pytest.importorskip("redis", reason="needs the extra redis")
+
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from async_backfill import BackfillCache, ConfigurationError, FarTier, LoadError, MappingSource
