@@ -36,6 +36,11 @@ _PRAGMAS: Final = (
 )
 DAMAGED: Final = "it is damaged: remove it, and those beside it that end with -wal and -shm"
 
+# One statement, which sees one state: another may make the layout between two of them.
+_WHOSE: Final = """
+    SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version),
+        (SELECT count(*) FROM sqlite_master)
+"""
 _WORDS: Final = MappingProxyType(
     {
         sqlite3.SQLITE_NOTADB: "it is no file of SQLiteStore: name another one",
@@ -171,10 +176,8 @@ class Connections:
             patiently(connection, BEGIN_AGAIN, (now, now + TOLERANCE))
 
     def _is_ours(self, connection: sqlite3.Connection) -> bool:
-        ((application,),) = patiently(connection, "PRAGMA application_id")
-        ((version,),) = patiently(connection, "PRAGMA user_version")
+        ((application, version, tables),) = patiently(connection, _WHOSE)
         if application != APPLICATION:
-            ((tables,),) = patiently(connection, "SELECT count(*) FROM sqlite_master")
             if application or version or tables:
                 raise StoreError(f"{self.path}: {_WORDS[sqlite3.SQLITE_NOTADB]}")
             return False
