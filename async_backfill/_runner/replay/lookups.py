@@ -109,8 +109,10 @@ async def replay(  # noqa: PLR0913 - what a replay is told and tells, one by one
 def _lookup_of(
     took: Callable[[float], object] | None, failed: Callable[[LoadError], object], watch: Watch | None
 ) -> _LooksUp:
-    look_up: _LooksUp = _Lookup(failed) if took is None else _Stopwatch(took, failed)
-    return look_up if watch is None else _Watched(look_up, watch)
+    look_up = _lookup(failed)
+    if took is not None:
+        look_up = _timed(look_up, took)
+    return look_up if watch is None else _watched(look_up, watch)
 
 
 def _stride_of(lookups: int) -> int:
@@ -141,43 +143,38 @@ class _LooksUp(Protocol):
     ) -> object: ...
 
 
-class _Lookup:
-    """A lookup whose outcome is a value, `ABSENT` or a `LookupFailure`."""
+def _lookup(failed: Callable[[LoadError], object]) -> _LooksUp:
+    """Return a lookup whose outcome is a value, `ABSENT` or a `LookupFailure`."""
 
-    def __init__(self, failed: Callable[[LoadError], object]) -> None:
-        self._failed = failed
-
-    async def __call__(self, cache: BackfillCache[Any, Any], key: Any, _: float | None) -> object:
+    async def look_up(cache: BackfillCache[Any, Any], key: Any, _: float | None) -> object:
         try:
             return await cache.get(key, ABSENT)
         except LoadError as error:
-            self._failed(error)
+            failed(error)
             return LookupFailure(str(error))
 
+    return look_up
 
-class _Stopwatch(_Lookup):
-    """A lookup that passes its latency to ``took``, counted from its arrival if it has one."""
 
-    def __init__(self, took: Callable[[float], object], failed: Callable[[LoadError], object]) -> None:
-        super().__init__(failed)
-        self._took = took
+def _timed(inner: _LooksUp, took: Callable[[float], object]) -> _LooksUp:
+    """Return a lookup that passes its latency to ``took``, counted from its arrival if it has one."""
 
-    async def __call__(self, cache: BackfillCache[Any, Any], key: Any, arrival: float | None) -> object:
+    async def look_up(cache: BackfillCache[Any, Any], key: Any, arrival: float | None) -> object:
         began = current_time() if arrival is None else arrival
-        outcome = await super().__call__(cache, key, arrival)
-        self._took(current_time() - began)
+        outcome = await inner(cache, key, arrival)
+        took(current_time() - began)
         return outcome
 
+    return look_up
 
-class _Watched:
-    """A lookup of which ``watch`` is told."""
 
-    def __init__(self, look_up: _LooksUp, watch: Watch) -> None:
-        self._look_up = look_up
-        self._watch = watch
+def _watched(inner: _LooksUp, watch: Watch) -> _LooksUp:
+    """Return a lookup of which ``watch`` is told."""
 
-    async def __call__(self, cache: BackfillCache[Any, Any], key: Any, arrival: float | None) -> object:
-        note = self._watch.begins(key)
-        outcome = await self._look_up(cache, key, arrival)
-        self._watch.ends(key, note, outcome)
+    async def look_up(cache: BackfillCache[Any, Any], key: Any, arrival: float | None) -> object:
+        note = watch.begins(key)
+        outcome = await inner(cache, key, arrival)
+        watch.ends(key, note, outcome)
         return outcome
+
+    return look_up
