@@ -28,8 +28,6 @@ EXPIRED: Final = "expired"
 UNKEPT: Final = "not kept"
 MISSING: Final = "absent"
 FAILED: Final = "failed"
-CAUSES: Final = (COLD, EVICTED, EXPIRED, UNKEPT, MISSING, FAILED)
-"""Why a lookup missed, in the order in which a page shows them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
