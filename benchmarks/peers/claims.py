@@ -101,25 +101,19 @@ class AtMost:
         row = result.row(self.title)
         if row is None:
             return None
-        cost = row.cost.median
-        return Judgement(f"{_short(self.title)}{cost:,.0f} {result.unit}", cost <= self.limit)
+        cost, unit = self._told(row.cost.median, result.unit)
+        return Judgement(f"{_short(self.title)}{cost:,.0f} {unit}", cost <= self.limit)
+
+    def _told(self, cost: float, unit: str) -> tuple[float, str]:
+        return cost, unit
 
 
 @dataclass(frozen=True)
-class AtMostMilliseconds:
+class AtMostMilliseconds(AtMost):
     """The cost of ``title``, a time, is at most ``limit`` milliseconds."""
 
-    workload: str
-    title: str
-    limit: float
-
-    def judge(self, result: Result) -> Judgement | None:
-        """Compare the median of the rounds."""
-        row = result.row(self.title)
-        if row is None:
-            return None
-        milliseconds = row.cost.median * 1000
-        return Judgement(f"{_short(self.title)}{milliseconds:,.0f} ms", milliseconds <= self.limit)
+    def _told(self, cost: float, unit: str) -> tuple[float, str]:  # noqa: ARG002 - the unit is seconds
+        return cost * 1000, "ms"
 
 
 @dataclass(frozen=True)
