@@ -10,7 +10,7 @@ import re
 import time
 from collections import Counter
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final, Generic, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from async_backfill._common.key_codec import KeyCodec
 from async_backfill._common.key_decoder import is_packed
@@ -22,7 +22,9 @@ from async_backfill.contracts import K
 from async_backfill.errors import ConfigurationError, KeyRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+T = TypeVar("T")
 
 LONGEST: Final = 200
 """The largest encoded key, in bytes, that is used in a Redis key; a longer one is replaced by its digest."""
@@ -134,6 +136,11 @@ class Keyspace(Generic[K]):
         self._log.warning(
             "a key is not shared through %s, only its process has it: %s", self.namespace, refusal.problem
         )
+
+    def named(self, items: Mapping[K, T]) -> tuple[Collection[K], list[bytes], Collection[T]]:
+        """Return the keys of ``items`` that have a Redis key, as `names` does, and their values, in order."""
+        keys, names = self.names(items)
+        return keys, names, items.values() if keys is items else [items[key] for key in keys]
 
     def pack(self, key: K) -> bytes:
         """Return the complete ``key`` as bytes, for a message; `unpack` returns one that is equal.

@@ -108,14 +108,14 @@ class RedisLeases(NeedsAsyncio, AccessCheck, Generic[K, V]):
 
         A value that is too large, or cannot be encoded, ends its lease and is not stored.
         """
-        keys, names = self._store.keyspace.names(items)
-        sealed = self._store.envelopes.seal_many(names, [items[key] for key in keys])
-        values = [_REMOVE if envelope is None else envelope for envelope in sealed]
+        keys, names, values = self._store.keyspace.named(items)
+        sealed = self._store.envelopes.seal_many(names, values)
+        written = [_REMOVE if envelope is None else envelope for envelope in sealed]
         news = [self._news.of(name) for name in names]
-        ended = await self._end(names, [tokens[key] for key in keys], values, news, milliseconds(ttl))
+        ended = await self._end(names, [tokens[key] for key in keys], written, news, milliseconds(ttl))
         return [
             key
-            for key, was_kept, value in zip(keys, ended, values, strict=True)
+            for key, was_kept, value in zip(keys, ended, written, strict=True)
             if was_kept and value != _REMOVE
         ]
 

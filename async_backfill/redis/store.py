@@ -126,8 +126,7 @@ class RedisStore(NeedsAsyncio, GuardedStore[K, V], Sealing[K, V], AccessCheck, G
         One that is too large, cannot be encoded, or whose key is refused, is left out. Their age counts from
         ``read_at``, a time of `now`; ``None`` is now.
         """
-        keys, names = self.keyspace.names(items)
-        values = items.values() if keys is items else [items[key] for key in keys]
+        keys, names, values = self.keyspace.named(items)
         envelopes = zip(keys, self.envelopes.seal_many(names, values, read_at), strict=True)
         return {key: Sealed(envelope, read_at) for key, envelope in envelopes if envelope is not None}
 
@@ -152,8 +151,7 @@ class RedisStore(NeedsAsyncio, GuardedStore[K, V], Sealing[K, V], AccessCheck, G
 
         An item that is too large, or cannot be encoded, is not stored, and its older copy is removed.
         """
-        keys, names = self.keyspace.names(items)
-        values = items.values() if keys is items else [items[key] for key in keys]
+        _, names, values = self.keyspace.named(items)
         sealed = self.envelopes.seal_many(names, values)
         unkept = [name for name, envelope in zip(names, sealed, strict=True) if envelope is None]
         if unkept:
@@ -176,9 +174,9 @@ class RedisStore(NeedsAsyncio, GuardedStore[K, V], Sealing[K, V], AccessCheck, G
         :raises ConfigurationError: when the server's clock is more than 2.5 s from ``wall_clock``.
         """
         lifetime = positive_seconds_or_none("ttl", ttl)
-        keys, names = self.keyspace.names(items)
+        keys, names, values = self.keyspace.named(items)
         rejected = {key: _REFUSED for key in items if key not in keys} if len(keys) < len(items) else {}
-        envelopes = self.envelopes.seal_many(names, [items[key] for key in keys], read_at)
+        envelopes = self.envelopes.seal_many(names, values, read_at)
         fit = [place for place, envelope in enumerate(envelopes) if envelope is not None]
         told, sealed = list(keys), [envelope for envelope in envelopes if envelope is not None]
         if len(fit) < len(told):

@@ -242,7 +242,6 @@ class SQLiteStore(Sealing[K, V], GuardedStore[K, V], Generic[K, V]):
     def _sealed(
         self, items: Mapping[K, V | Sealed], read_at: float | None
     ) -> tuple[Collection[K], list[bytes], list[bytes | None]]:
-        keys, names = self._keyspace.names(items)
-        values = items.values() if keys is items else [items[key] for key in keys]
+        keys, names, values = self._keyspace.named(items)
         began = None if read_at is None else self._envelopes.now() - (self._clock() - read_at)
         return keys, names, self._envelopes.seal_many(names, values, began)
