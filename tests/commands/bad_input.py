@@ -237,6 +237,8 @@ for _kind in ("table", "file"):
             "rows.pdf": "is a PDF",
             "rows.7z": "is a 7z archive",
             "rows.lz4": "is packed with LZ4",
+            "access.log": "it looks like a common or combined log: give it as lookups",
+            "iis.log": "it looks like a W3C log: give it as lookups",
             "rows.arrow": "is an Arrow file",
             "rows.avro": "is an Avro file",
             "rows.orc": "is an ORC file",

@@ -53,7 +53,7 @@ async def test_lookups_come_from_the_scenario_or_from_a_file(tmp_path):
     (tmp_path / "keys").write_text("a\nb\na\n")
     for lookups in (["a", "b", "a"], KeyFile(file="keys")):
         scenario = Scenario(source=MappingSpec(entries={}), lookups=lookups, settings=Settings())
-        assert (await load_lookups(scenario, tmp_path)).keys == ["a", "b", "a"]
+        assert list((await load_lookups(scenario, tmp_path)).keys) == ["a", "b", "a"]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ async def test_lookups_may_be_an_access_log_and_it_is_said_what_it_was_taken_for
     async def read(**spec):
         scenario = decode({"source": {}, "lookups": {"file": "access.log", **spec}}, "s")
         said = []
-        return (await load_lookups(scenario, tmp_path, taken_for=said.append)).keys, said
+        return list((await load_lookups(scenario, tmp_path, taken_for=said.append)).keys), said
 
     log = "lookups: access.log: common or combined log, key: path without query"
     assert await read() == (["/a", "/b", "/c", "/a"], [f"{log}: 4 lookups in 4 lines"])

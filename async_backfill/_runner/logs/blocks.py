@@ -30,6 +30,11 @@ class LineBlocks:
         self._rest = b""
         self._is_first = True
 
+    @property
+    def are_unpacked(self) -> bool:
+        """Whether the file is packed, as far as its first bytes have been read."""
+        return self._unpacking is not None
+
     def feed(self, piece: bytes) -> Iterator[bytes]:
         """Yield the blocks that ``piece`` completes.
 

@@ -108,6 +108,24 @@ class Matches:
         return (), 0
 
 
+class QuotedText:
+    """Blocks of a table, held back where one ends inside quotes: a line end there is part of a cell."""
+
+    def __init__(self) -> None:
+        self._open = ""
+
+    def whole(self, text: str) -> str:
+        """Return ``text`` with what was held back before it, or an empty text when it is held back too."""
+        text = f"{self._open}\n{text}" if self._open else text
+        self._open = text if text.count('"') % 2 and len(text) < _LARGEST_ROW * 2 else ""
+        return "" if self._open else text
+
+    def rest(self) -> str:
+        """Return what is held back, at the end."""
+        text, self._open = self._open, ""
+        return text
+
+
 class Column:
     """The format of a table whose cells are separated by ``delimiter``; the key is one column.
 
@@ -126,7 +144,7 @@ class Column:
         self._width = 0
         self._place = 0
         self._has_header = True
-        self._open = ""
+        self._quoted = QuotedText()
         self.description = f"table with {WORDS.get(delimiter, delimiter)}, key: the column {column}"
 
     def keys(self, text: str) -> tuple[Sequence[str], int]:
@@ -134,18 +152,11 @@ class Column:
 
         :raises ScenarioError: when the header does not have the column.
         """
-        text = f"{self._open}\n{text}" if self._open else text
-        # A line end inside quotes is part of a cell, and a block may end there.
-        if text.count('"') % 2 and len(text) < _LARGEST_ROW * 2:
-            self._open = text
-            return (), 0
-        self._open = ""
-        return self._rows(text)
+        return self._rows(self._quoted.whole(text))
 
     def rest(self) -> tuple[Sequence[str], int]:
         """Return the same for a last row whose quotes were never closed."""
-        text, self._open = self._open, ""
-        return self._rows(text)
+        return self._rows(self._quoted.rest())
 
     def _rows(self, text: str) -> tuple[Sequence[str], int]:
         rows = csv.reader((f"{line}\n" for line in lines_of(text)), delimiter=self._delimiter)

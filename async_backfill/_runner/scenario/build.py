@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import anyio
 
@@ -11,6 +11,7 @@ from async_backfill._cache import BackfillCache
 from async_backfill._common.validation import whole, whole_or_none
 from async_backfill._common.written_keys import KEY_TYPES
 from async_backfill._runner.scenario.live import Live
+from async_backfill._runner.scenario.log_hint import with_log_hint
 from async_backfill._runner.scenario.model import (
     FileSpec,
     KeyFile,
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from async_backfill.events import Observer
 
 AnySource: TypeAlias = MappingSource[Any, Any] | SimulatedSource[Any, Any]
-T = TypeVar("T")
 
 _MOST_KEYS: Final = 10_000_000
 _LEAST_LOAD_BATCH: Final = 500
@@ -189,13 +189,8 @@ async def _simulated_entries(spec: SimulatedSpec, folder: Path) -> Mapping[Any, 
 async def _load_table(table: Table, folder: Path, place: str) -> dict[Any, Any]:
     kind = None if table.key_type is None else KEY_TYPES[table.key_type]
     rules = TableRules(columns=table.columns, duplicates=table.duplicates)
-    reading = read_table(folder / table.file, key=table.key, value=table.value, key_type=kind, rules=rules)
-    return await _placed(place, reading)
-
-
-async def _placed(place: str, reading: Awaitable[T]) -> T:
-    """Return the result of ``reading``; put ``place`` before the message of its error."""
+    path = folder / table.file
     try:
-        return await reading
+        return await read_table(path, key=table.key, value=table.value, key_type=kind, rules=rules)
     except ScenarioError as error:
-        raise ScenarioError(f"{place}: {error}") from error
+        raise ScenarioError(f"{place}: {await with_log_hint(error, path)}") from error

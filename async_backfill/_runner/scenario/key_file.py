@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from array import array
 from bisect import bisect_left
+from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from anyio import to_thread
 
@@ -14,25 +16,22 @@ from async_backfill._runner.logs.filters import Filters
 from async_backfill._runner.logs.formats import KeyLines
 from async_backfill._runner.logs.recogniser import KeyPlace, recognise
 from async_backfill._runner.logs.requests import TWITTER, RequestLog
-from async_backfill._runner.scenario.trace_file import (
-    BINARY_NAME,
-    read_binary,
-    read_columns,
-    read_content,
-    read_seven_columns,
-)
-from async_backfill._runner.wording import shown
+from async_backfill._runner.scenario.file_texts import texts_of
+from async_backfill._runner.scenario.key_lines import LoggedKeys, PlainKeys
+from async_backfill._runner.scenario.trace_file import BINARY_NAME, SevenColumns, read_binary, read_content
+from async_backfill._runner.scenario.trace_table import TraceTable, trace_table
 from async_backfill.errors import ConfigurationError, ScenarioError
-from async_backfill.sources._rows.tables import keys_of, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from async_backfill._runner.scenario.coded_keys import CodedKeys
     from async_backfill._runner.scenario.model import KeyFile
     from async_backfill._runner.scenario.trace_file import Trace
 
-_SAMPLE = 1 << 18
+_Reader: TypeAlias = PlainKeys | LoggedKeys | SevenColumns | TraceTable
+_SAMPLE: Final = 1 << 18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +42,7 @@ class FileLookups:
         as in `async_backfill._runner.scenario.requests.Requests`.
     """
 
-    keys: Sequence[str]
+    keys: CodedKeys
     taken_for: str
     by_line: bool = False
     times: Sequence[float] | None = None
@@ -53,6 +52,8 @@ class FileLookups:
 
 async def read_lookups(path: Path, spec: KeyFile) -> FileLookups:
     """Return the keys in the file at ``path``, in order.
+
+    Each key is kept once, with four bytes for each lookup of it: the file itself is never in memory.
 
     :raises ScenarioError: when it cannot be read, or it is not certain where its keys are.
     :raises ConfigurationError: when ``spec`` says two things that exclude each other; names the field.
@@ -66,31 +67,44 @@ async def read_lookups(path: Path, spec: KeyFile) -> FileLookups:
     )
     if BINARY_NAME in path.name.lower():
         _check_plain(path, spec)
-        return _of_trace(path, read_binary(path, await read_content(path)), spec)
-    return await to_thread.run_sync(_found, path, await read_text(path), place, spec)
+        return _of_trace(path, await to_thread.run_sync(read_binary, path, await read_content(path)), spec)
+    reader: _Reader | None = None
+    start: list[str] = []
+    async with aclosing(texts_of(path)) as texts:
+        async for text in texts:
+            if reader is not None:
+                reader.take(text)
+                continue
+            start.append(text)
+            if sum(map(len, start)) >= _SAMPLE:
+                reader = _begun(path, "\n".join(start), place, spec)
+    if reader is None:
+        reader = _begun(path, "\n".join(start), place, spec)
+    reader.finish()
+    if isinstance(reader, PlainKeys | LoggedKeys):
+        told = _counted(reader.description, len(reader.keys), reader.lines)
+        return FileLookups(keys=reader.keys.coded(), taken_for=told, by_line=isinstance(reader, PlainKeys))
+    return _of_trace(path, reader.trace, spec)
 
 
-def _found(path: Path, text: str, place: KeyPlace, spec: KeyFile) -> FileLookups:
-    start = text[: text.rfind("\n", 0, _SAMPLE) + 1 or _SAMPLE]
+def _begun(path: Path, start: str, place: KeyPlace, spec: KeyFile) -> _Reader:
+    """Return the reader of a file that begins with ``start``, which it has read."""
+    reader = _reader(path, start, place, spec)
+    reader.take(start)
+    return reader
+
+
+def _reader(path: Path, start: str, place: KeyPlace, spec: KeyFile) -> _Reader:
     if place.format_name is None and place.pattern is None and place.field is None:
         has_columns = spec.column is None or _names_columns(spec)
-        if has_columns and (trace := read_columns(path, text, spec)) is not None:
-            return _of_trace(path, trace, spec)
+        if has_columns and (table := trace_table(path, start, spec)) is not None:
+            return table
     _check_plain(path, spec)
     log = recognise(str(path), start, place) if start.strip() else KeyLines()
     if isinstance(log, RequestLog) and log.kind is TWITTER:
-        return _of_trace(path, read_seven_columns(text, log.description, place.filters), spec)
+        return SevenColumns(log.description, place.filters)
     _check_untimed(spec)
-    if isinstance(log, KeyLines):
-        keys = keys_of(path, text)
-        return FileLookups(keys=keys, taken_for=_counted(log.description, len(keys), len(keys)), by_line=True)
-    found, lines = log.keys(text)
-    last, more = log.rest()
-    keys = [*found, *last]
-    if not keys:
-        first = shown(text.partition("\n")[0])
-        raise ScenarioError(f"{path}: no line is {log.expected}; the first is {first}")
-    return FileLookups(keys=keys, taken_for=_counted(log.description, len(keys), lines + more))
+    return PlainKeys(path) if isinstance(log, KeyLines) else LoggedKeys(path, log)
 
 
 def _of_trace(path: Path, trace: Trace, spec: KeyFile) -> FileLookups:
@@ -100,7 +114,8 @@ def _of_trace(path: Path, trace: Trace, spec: KeyFile) -> FileLookups:
     first = trace.times[0] if trace.times else 0.0
     begin = spec.start or 0.0
     end = math.inf if spec.until is None else spec.until
-    times = [time - first for time in accumulate(trace.times, max)]  # one that goes back waits for none
+    # One that goes back waits for none.
+    times = array("d", (time - first for time in accumulate(trace.times, max)))
     one, other = (bisect_left(times, begin), bisect_left(times, end)) if times else (0, len(trace.keys))
     if one >= other:
         last = f" of {times[-1]:,g} s" if times else ""
@@ -111,9 +126,9 @@ def _of_trace(path: Path, trace: Trace, spec: KeyFile) -> FileLookups:
     told = _counted(trace.description, len(trace.keys), trace.lines)
     cut = f", of which {other - one:,} are from {begin:g} s on" if other - one < len(trace.keys) else ""
     return FileLookups(
-        keys=trace.keys[one:other],
+        keys=trace.keys.coded()[one:other],
         taken_for=f"{told}, with {' and '.join(columns)}{cut}",
-        times=[time - begin for time in times[one:other]] or None,
+        times=array("d", (time - begin for time in times[one:other])) or None,
         sizes=trace.sizes[one:other] or None,
         ttls=trace.ttls[one:other] or None,
     )

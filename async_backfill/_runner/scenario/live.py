@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from async_backfill._common.extras import needed_by
 from async_backfill._common.written_keys import KEY_TYPES
 from async_backfill._runner.scenario.environment import expand_url
+from async_backfill._runner.scenario.log_hint import with_log_hint
 from async_backfill._runner.scenario.model import FileSpec, HTTPSpec, SQLSpec
 from async_backfill.errors import ConfigurationError, ScenarioError
 from async_backfill.far_tier import FarTier
@@ -66,6 +67,8 @@ async def open_source(
             return await _open_http(spec, resources, secrets)
         return await _open_file(spec, folder, resources)
     except ScenarioError as error:
+        if isinstance(spec, FileSpec):
+            error = await with_log_hint(error, folder / spec.file)
         raise ScenarioError(f"$.source: {error}") from error
     except ConfigurationError as error:
         raise ScenarioError(f"$.source.{error.setting}: {error.problem}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from async_backfill._common.written_keys import DESCRIBED, key_reader
+from async_backfill._runner.scenario.coded_keys import CodedKeys, KeyCoder
 from async_backfill._runner.wording import shown
 from async_backfill.errors import ScenarioError
 
@@ -22,10 +23,14 @@ def typed_lookups(
     :param place: returns the place of a lookup, by its position from 0, for an error.
     :raises ScenarioError: for the first lookup that cannot be such a key.
     """
+    if not isinstance(lookups, CodedKeys):
+        coder = KeyCoder()
+        coder.take(lookups)
+        lookups = coder.coded()
     read = key_reader(key_type)
     keys: list[Any] = []
     same: dict[Any, Any] = {}
-    for number, lookup in enumerate(lookups):
+    for code, lookup in enumerate(lookups.keys):
         key: object | None
         if isinstance(lookup, str):
             key = lookup if key_type == "str" else read(lookup)
@@ -33,8 +38,9 @@ def typed_lookups(
             key = None if key_type == "str" else read(str(lookup))
         if key is None:
             expected = DESCRIBED[key_type]
+            number = lookups.codes.index(code)
             raise ScenarioError(
                 f"{place(number)}: {shown(lookup)} cannot be a key of the source, expected {expected}"
             )
         keys.append(same.setdefault(key, key))
-    return keys
+    return CodedKeys(keys, lookups.codes)

@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 import sys
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +22,7 @@ from async_backfill.sources._rows.binary import BINARY_SIZE, refuse_binary, refu
 from async_backfill.sources._rows.packed import packing_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
     from async_backfill.sources._rows.rows import AnyPath
 
@@ -70,24 +70,38 @@ async def read_bytes(path: AnyPath, most: int = MOST_READ) -> bytes:
         return await read_all(path, file, most if is_regular else min(most, _MOST_OF_A_PIPE))
 
 
+async def pieces_of(path: AnyPath, most: int = MOST_READ) -> AsyncGenerator[bytes, None]:
+    """Yield the content of the file at ``path`` piece by piece; raises as `read_bytes`."""
+    async with _descriptor(path) as (file, is_regular):
+        most = most if is_regular else min(most, _MOST_OF_A_PIPE)
+        async with aclosing(_text_pieces(path, file, most)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+
 async def read_all(path: AnyPath, file: int, most: int) -> bytes:
     """Return all that can be read from the descriptor ``file``, which is text, or packed.
 
     :raises ScenarioError: when it cannot be read, is no text, or has more than ``most`` bytes.
     """
-    content = bytearray()
+    async with aclosing(_text_pieces(path, file, most)) as pieces:
+        return b"".join([piece async for piece in pieces])
+
+
+async def _text_pieces(path: AnyPath, file: int, most: int) -> AsyncGenerator[bytes, None]:
+    size = 0
     is_packed = False
     while piece := await read_piece(path, file):
-        if not content:
+        if not size:
             is_packed = packing_of(piece) is not None
         if not is_packed:
-            if not content:
+            if not size:
                 refuse_binary(path, piece[:BINARY_SIZE])
             refuse_zeros(path, piece)
-        content += piece
-        if len(content) > most:
+        size += len(piece)
+        if size > most:
             raise ScenarioError(f"{path}: has more than {most:,} bytes, which must fit into memory")
-    return bytes(content)
+        yield piece
 
 
 async def read_piece(path: AnyPath, file: int) -> bytes:
