@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from bisect import bisect_right
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final, Generic, TypeAlias
 
 from async_backfill.contracts import K
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 A_BUCKET: Final = 512
 _SLACK: Final = 64
 _LET_GO: Final = 2
+_TIME: Final = itemgetter(0)
 
 
 class LeavingTimes(Generic[K]):
@@ -126,16 +128,18 @@ class LeavingTimes(Generic[K]):
 
     def _living(self, keys: list[K], number: int) -> list[tuple[float, K]]:
         """Return those of ``keys`` whose time is in a bucket, with their times, each once."""
-        start, end, times, after = self._starts[number], self._end(number), self._times, self._after
-        timed = ((times.get(key, -math.inf) + after, key) for key in dict.fromkeys(keys))
-        return [item for item in timed if start <= item[0] < end]
+        start, end, after = self._starts[number], self._end(number), self._after
+        get, never = self._times.get, -math.inf
+        return [
+            (when, key) for key in dict.fromkeys(keys) if start <= (when := get(key, never) + after) < end
+        ]
 
     def _halve(self, number: int) -> None:
         """Take the dead out of a full bucket; if it is still more than half full, make two of it."""
         living = self._living(self._buckets[number], number)
         self._records += len(living) - len(self._buckets[number])
         if 2 * len(living) > A_BUCKET:
-            living.sort(key=_time)
+            living.sort(key=_TIME)
             middle = living[len(living) // 2][0]
             if middle == living[0][0]:  # a bucket for this time alone, which may grow
                 if self._starts[number] < middle:
@@ -159,7 +163,7 @@ class LeavingTimes(Generic[K]):
         del bucket[-2 * A_BUCKET :]
         self._records -= len(portion)
         self._bucket = self._place = 0
-        living = sorted(self._living(portion, 0), key=_time)
+        living = sorted(self._living(portion, 0), key=_TIME)
         self._next = [(when, self._added + n, key) for n, (when, key) in enumerate(living)]  # a heap: sorted
         self._added += len(living)
         if bucket:
@@ -213,7 +217,3 @@ class LeavingTimes(Generic[K]):
         del self._buckets[number], self._starts[number]
         self._limit = self._starts[0]
         return True
-
-
-def _time(item: tuple[float, object]) -> float:
-    return item[0]
