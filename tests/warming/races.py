@@ -35,7 +35,9 @@ class Race:
         self.draws = random.Random(seed)
         self.guard = guard
         self.table = {key: 0 for key in KEYS if self.draws.random() < 0.9}
-        self.store: MemoryFarStore[str, int] = MemoryFarStore(lease=self.draws.choice([0.5, 2.0, 20.0]))
+        self.store: MemoryFarStore[str, int] = MemoryFarStore(
+            lease=self.draws.choice([0.5, 2.0, 20.0]), version_of=int if guard == "version" else None
+        )
         self.version = 0
         self.writes = 0
         self.happened: Counter[str] = Counter()
@@ -158,7 +160,7 @@ def race(seed: int, guard: str = "stamp") -> Counter[str]:
 def main() -> int:
     """Run the command line and return its exit code."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--guard", default="stamp", choices=["stamp", "recheck", "none"])
+    options.add_argument("--guard", default="stamp", choices=["stamp", "version", "recheck", "none"])
     options.add_argument("--schedules", type=int, default=10_000)
     options.add_argument("--seed", type=int, default=0, help="the number of the first schedule")
     chosen = options.parse_args()

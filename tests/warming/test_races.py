@@ -15,8 +15,9 @@ def added(counts):
 
 
 @pytest.mark.anyio
-async def test_under_the_guard_no_schedule_ends_with_an_old_value_or_a_deleted_row():
-    counts = added([await Race(seed, "stamp").run() for seed in range(120)])
+@pytest.mark.parametrize("guard", ["stamp", "version"])
+async def test_under_the_guard_no_schedule_ends_with_an_old_value_or_a_deleted_row(guard):
+    counts = added([await Race(seed, guard).run() for seed in range(120)])
 
     assert (counts["old"], counts["back"]) == (0, 0)
     assert min(counts[what] for what in ("kept", "newer", "dead", "writes")) > 0
