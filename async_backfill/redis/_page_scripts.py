@@ -41,7 +41,7 @@ for i = 1, last do
             later = (tonumber(string.sub(value, 18, 30)) or 0) / 1000 >= stamp and -i
             old = string.sub(value, 31)
         end
-        local is_known = known[i] and string.sub(value, 1, #known[i]) == known[i]
+        local is_known = known[i] and string.sub(value, 1, #known[i]) == known[i] or value == ARGV[7 + i]
         local old_at = new_at and version_at(old)
         if later or is_known then  -- as it is
         elseif old_at then
@@ -85,6 +85,7 @@ the server's, the margin; milliseconds to live, or nothing; 1 when there is MSET
 is known (then the last key is that of the stamp, which is none of the page's), or ``-``; the values; pairs of
 a place and the beginning of what is known to be older there.
 
+A value that is there already, because an answer was lost, is written again.
 Where the value and what is there have versions, these are compared: as two numbers of 4 bytes, because a
 number of this language holds less than 8.
 
