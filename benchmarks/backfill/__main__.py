@@ -1,4 +1,4 @@
-"""``python -m benchmarks.backfill``: copy a table in three ways, print, and write the results."""
+"""``python -m benchmarks.backfill``: copy a table in four ways, print, and write the results."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def benchmark(
     quick: bool = False,
     output_dir: Path | None = None,
 ) -> None:
-    """Copy a table of PostgreSQL into Redis in three ways: the practical limit, a naive copy, copy_rows.
+    """Copy a table of PostgreSQL into Redis in four ways: the limit, naively, without the guard, with it.
 
     Parameters
     ----------
