@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from benchmarks.backfill.table import Place
 
 _PAGE: Final = 2000
+_WRITE_TIMEOUT: Final = 60.0  # a busy machine is slow, which is no fault of the store
 
 
 async def copy(place: Place, *, guard: Literal["stamp", "none"] = "stamp") -> int:
@@ -23,5 +24,7 @@ async def copy(place: Place, *, guard: Literal["stamp", "none"] = "stamp") -> in
         connect(place.redis_url) as connection,
     ):
         store: RedisStore[str, str] = RedisStore(connection, namespace="benchmark", value_type=str)
-        copied = await copy_rows(source.rows(page=_PAGE), store, guard=guard, ttl=TTL)
+        copied = await copy_rows(
+            source.rows(page=_PAGE), store, guard=guard, ttl=TTL, write_timeout=_WRITE_TIMEOUT
+        )
     return copied.kept
