@@ -69,7 +69,8 @@ def guard_of(
         return Rechecked(store, source, invalidations)
     if guard == "version":
         if VersionedStore not in type(store).__mro__ or store.version_of is None:  # type: ignore[attr-defined] # declared
-            raise ConfigurationError("guard", f'"version" needs a store with version_of=...; {_LOST}')
+            problem = '"version" needs a store with version_of=...; "stamp" compares times'
+            raise ConfigurationError("guard", problem)
     elif guard != "stamp":
         names = '"stamp", "version", "recheck" nor "none"'
         raise ConfigurationError("guard", f"{guard!r} is neither {names}")
