@@ -99,7 +99,7 @@ async def way(postgres_url, valkey_url, namespace):
 
 
 @pytest.mark.parametrize(("side", "fault"), SIDES)
-async def test_whatever_the_network_does_for_a_while_no_row_is_missed_and_none_counts_twice(
+async def test_whatever_the_network_does_for_a_while_no_row_is_missed_or_counts_twice(
     side, fault, postgres_url, valkey_url, namespace
 ):
     async with way(postgres_url, valkey_url, namespace) as it, anyio.create_task_group() as tasks:
