@@ -57,8 +57,6 @@ class Way:
             ttl=60.0,
             attempts=ATTEMPTS,
             writers=WRITERS,
-            write_timeout=1.0,
-            read_timeout=1.0,
             **settings,
         )
         try:
@@ -113,10 +111,13 @@ async def test_whatever_the_network_does_for_a_while_no_row_is_missed_or_counts_
 
         tasks.start_soon(fail_for_a_while)
         through, left, is_done, tries = None, len(ROWS), False, 0
-        with anyio.fail_after(PATIENCE):
+        with anyio.fail_after(2 * PATIENCE):
             while not is_done:
                 copied, is_done = await it.copy(
-                    through, progress=lambda copied: begun.set() if copied.pages > 2 else None
+                    through,
+                    progress=lambda copied: begun.set() if copied.pages > 2 else None,
+                    write_timeout=5.0,
+                    read_timeout=5.0,
                 )
                 assert adds_up(copied) == left if is_done else adds_up(copied) <= left
                 through = copied.through or through
@@ -150,7 +151,7 @@ async def test_a_network_that_stays_broken_ends_the_copy_after_a_few_tries(
                 STAYING[fault](proxy)
 
         with anyio.fail_after(PATIENCE):
-            copied, is_done = await it.copy(progress=fail)
+            copied, is_done = await it.copy(progress=fail, write_timeout=2.0, read_timeout=2.0)
 
         assert not is_done
         assert proxy.accepted - broken_at[0] <= 2 * ATTEMPTS * WRITERS
