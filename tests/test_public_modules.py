@@ -38,7 +38,7 @@ async_backfill.contracts
   AccessCheck Answers Approval AuditSink BoundedStore CallLimits Clock EvictionOrder ExclusiveJournal FarCopy
   FarStore GuardedStore Heats Invalidations Journal K K_co Kept KeyType Leases LimitedSource NeedsAsyncio
   OrderState Page Permits Room RowPage Rows Scan Sealing Seconds Selection Source Spawn Store Trigger
-  V V_co V_contra ValueCodec
+  V V_co V_contra ValueCodec VersionedStore
 async_backfill.errors
   AsyncBackfillError CacheClosedError CircuitOpenError ConfigurationError JournalError
   KeyNotFoundError KeyRefusedError LoadCycleError LoadError LoadTimeoutError MissingExtraError
@@ -109,7 +109,7 @@ async_backfill.testing
   ChangingRowsContract FarStoreContract GatedSource GuardedLeasesContract GuardedStoreContract
   InvalidationsContract KeysetScanContract LeasesContract ManualClock MemoryFarStore MemoryPermits NetworkLink
   PartialFailureContract PermitsContract RowsContract ScanContract SealingContract SourceContract
-  StoreContract
+  StoreContract VersionedStoreContract
 async_backfill.warming
   CopyError CopyProgress copy_rows
 """

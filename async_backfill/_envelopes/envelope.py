@@ -2,7 +2,7 @@
 
 ::
 
-    magic 1 | version 1 | flags 1 | seal 4 or 32 | key 4 | time 8 | codec 1 + its length | payload
+    magic 1 | format 1 | flags 1 | seal 4 or 32 | key 4 | time 8 | version 0 or 8 | codec 1 + x | payload
 
 The seal is a CRC-32 of all the rest, or with a signing key an HMAC-SHA256 of that and of the Redis key:
 the CRC-32 protects against accidents, the signature against people (decision 40 in notes.md). Nothing is
@@ -15,7 +15,7 @@ import hmac
 import time
 from collections import Counter
 from struct import Struct
-from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
+from typing import TYPE_CHECKING, Any, Final, Generic
 from zlib import crc32
 
 from async_backfill._common.validation import whole
@@ -23,11 +23,13 @@ from async_backfill._envelopes.signing import SIGNATURE, keyed
 from async_backfill._envelopes.tombstone import is_tombstone
 from async_backfill._envelopes.values.choice import choose_codec, codec_label
 from async_backfill._envelopes.values.notices import Notices, Refusals
+from async_backfill._envelopes.versions import SIZE, VERSIONED, VersionPlace, packed_version
 from async_backfill.contracts import FarCopy, V
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from async_backfill._envelopes.compression import Compression
     from async_backfill.contracts import ValueCodec
 
 MAGIC: Final = b"\xbf"  # not a letter: the markers of leases begin with one
@@ -40,7 +42,7 @@ MARKER: Final = 30
 _SIGNED: Final = 1
 _COMPRESSED: Final = 2
 _START: Final = MAGIC + bytes([VERSION])
-_STARTS: Final = tuple(_START + bytes([flags]) for flags in range(4))
+_STARTS: Final = tuple(_START + bytes([flags]) for flags in range(8))
 _SEAL_AT: Final = len(_START) + 1
 _HEADER: Final = Struct(">Id")  # CRC-32 of the Redis key, time
 _CRC: Final = Struct(">I")
@@ -59,23 +61,6 @@ class Sealed:
         return len(self.envelope)
 
 
-class Compression(Protocol):
-    """A compression method, such as `async_backfill.redis.Zstd`."""
-
-    @property
-    def above(self) -> int:
-        """The size in bytes above which a payload is compressed."""
-        ...
-
-    def compress(self, payload: bytes, /) -> bytes:
-        """Return ``payload`` compressed."""
-        ...
-
-    def decompress(self, payload: bytes, limit: int, /) -> bytes:
-        """Return ``payload`` decompressed; raise `ValueError` when it is damaged or longer than ``limit``."""
-        ...
-
-
 class Envelopes(Generic[V]):
     """An encoder and decoder of envelopes, which counts the ones it cannot use.
 
@@ -87,6 +72,7 @@ class Envelopes(Generic[V]):
         signature are not used. Without it, anybody who can write to the server can forge values, though
         nothing else.
     :param compression: the compression method; without it a compressed envelope cannot be used.
+    :param version_of: returns the version of a value; ``None`` for values without one. Both are used.
     :param wall_clock: a function that returns seconds since the epoch.
     :raises ConfigurationError: when a setting is not allowed.
     """
@@ -99,6 +85,7 @@ class Envelopes(Generic[V]):
         max_bytes: int = 1_000_000,
         signing_key: bytes | None = None,
         compression: Compression | None = None,
+        version_of: Callable[[V], int] | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         chosen = choose_codec(value_type, codec, is_signed=signing_key is not None)
@@ -108,6 +95,7 @@ class Envelopes(Generic[V]):
         self.max_bytes = whole("max_value_bytes", max_bytes, least=1)
         self._signature = keyed(signing_key)
         self._compression = compression
+        self.version_of = version_of
         self.now = wall_clock
         self.rejected: Counter[str] = Counter()
         """The number of envelopes that could not be used, by reason."""
@@ -125,10 +113,11 @@ class Envelopes(Generic[V]):
         """
         now = self.now() if read_at is None else read_at
         plain = self._signature is None and self._compression is None
-        encode, most, codec, pack, crc = self._encode, self.max_bytes, self._codec, _HEADER.pack, crc32
-        start = _STARTS[0]
+        encode, most, head, pack, crc = self._encode, self.max_bytes, self._codec, _HEADER.pack, crc32
+        version_of = self.version_of
+        start = _STARTS[0 if version_of is None else VERSIONED]
         seed = crc(start)
-        most -= len(start) + _CRC.size + _HEADER.size + len(codec)
+        most -= len(start) + _CRC.size + _HEADER.size + len(head) + (0 if version_of is None else SIZE)
         sealed: list[bytes | None] = []
         for key, value in zip(keys, values, strict=True):
             if type(value) is Sealed:
@@ -136,17 +125,19 @@ class Envelopes(Generic[V]):
                 continue
             try:
                 payload = _bytes(encode(value))
+                if version_of is not None:
+                    head = packed_version(version_of, value) + self._codec
             except Exception as error:  # noqa: BLE001 - whatever a codec raises concerns this value only
                 self._refusals.unencodable(value, error)
                 sealed.append(None)
                 continue
             if not plain:
-                sealed.append(self._seal(key, value, payload, now))
+                sealed.append(self._seal(key, value, payload, pack(crc(key), now) + head))
             elif len(payload) > most:
                 self._refusals.too_large(value, len(payload), self.max_bytes)
                 sealed.append(None)
             else:
-                rest = pack(crc(key), now) + codec + payload
+                rest = pack(crc(key), now) + head + payload
                 sealed.append(start + _CRC.pack(crc(rest, seed)) + rest)
         return sealed
 
@@ -166,15 +157,26 @@ class Envelopes(Generic[V]):
         signature.update(b"!" + _CRC.pack(len(key)) + key + news)
         return signature.digest()
 
-    def _seal(self, key: bytes, value: object, payload: bytes, now: float) -> bytes | None:
+    @property
+    def version_place(self) -> VersionPlace | None:
+        """Where these envelopes have a version, if values have one."""
+        if self.version_of is None:
+            return None
+        first, seal = (0, _CRC.size) if self._signature is None else (_SIGNED, SIGNATURE)
+        starts = _STARTS[first | VERSIONED], _STARTS[first | VERSIONED | _COMPRESSED]
+        return VersionPlace(starts, len(_START) + 1 + seal + _HEADER.size)
+
+    def _seal(self, key: bytes, value: object, payload: bytes, header: bytes) -> bytes | None:
         flags = 0 if self._signature is None else _SIGNED
+        if self.version_of is not None:
+            flags |= VERSIONED
         size = len(payload)
         fits = size <= self.max_bytes  # a larger one would be refused when it is decompressed
         if fits and self._compression is not None and size > self._compression.above:
             smaller = self._compression.compress(payload)
             if len(smaller) < size:
                 payload, flags = smaller, flags | _COMPRESSED
-        rest = _HEADER.pack(crc32(key), now) + self._codec + payload
+        rest = header + payload
         envelope = _STARTS[flags] + self._make_seal(key, flags, rest) + rest
         if fits and len(envelope) <= self.max_bytes:
             return envelope
@@ -219,13 +221,14 @@ class Envelopes(Generic[V]):
         of_key, loaded = _HEADER.unpack_from(rest)
         if of_key != crc32(key):
             raise _RejectedError("other_key")
-        if not rest.startswith(self._codec, _HEADER.size):
-            raise self._other_codec(rest)
-        payload = rest[_HEADER.size + len(self._codec) :]
+        codec_at = _HEADER.size + (SIZE if flags & VERSIONED else 0)
+        if not rest.startswith(self._codec, codec_at):
+            raise self._other_codec(rest[codec_at:])
+        payload = rest[codec_at + len(self._codec) :]
         return (self._decompress(payload) if flags & _COMPRESSED else payload), loaded
 
     def _other_codec(self, rest: bytes) -> _RejectedError:
-        self._refusals.other_codec(rest[_HEADER.size + 1 :][: rest[_HEADER.size]], self._codec[1:])
+        self._refusals.other_codec(rest[1:][: rest[0]] if rest else b"", self._codec[1:])
         return _RejectedError("other_codec")
 
     def _decompress(self, payload: bytes) -> bytes:

@@ -16,7 +16,7 @@ from async_backfill.contracts._fleet import (
     Sealing,
     ValueCodec,
 )
-from async_backfill.contracts._guarded import GuardedStore, Kept
+from async_backfill.contracts._guarded import GuardedStore, Kept, VersionedStore
 from async_backfill.contracts._keys import KeyType
 from async_backfill.contracts._rows import RowPage, Rows
 from async_backfill.contracts._sources import CallLimits, LimitedSource, Page, Scan, Source
@@ -64,4 +64,5 @@ __all__ = [
     "V_co",
     "V_contra",
     "ValueCodec",
+    "VersionedStore",
 ]

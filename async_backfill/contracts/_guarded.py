@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Generic, Protocol
 from async_backfill.contracts._types import K, K_co, V_contra
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,4 +61,18 @@ class GuardedStore(Protocol[K, V_contra]):
         :param ttl: seconds above 0.0; ``None`` for as long as there is room.
         :raises StalePageError: when the read began more than `deadline` seconds ago; nothing was kept.
         """
+        ...
+
+
+class VersionedStore(GuardedStore[K, V_contra], Protocol):
+    """The ability of some guarded stores to tell by a version in each value which of two is later.
+
+    Where both values have one, `set_page` replaces what has a lower or the same version, whenever it was
+    read and written, and leaves what has a higher one. Removals, clears and leases have none: they win over
+    a page as they do in every `GuardedStore`.
+    """
+
+    @property
+    def version_of(self) -> Callable[[V_contra], int] | None:
+        """What returns the version of a value, 0 to 2**64 - 1; ``None`` if this store compares times."""
         ...

@@ -7,6 +7,13 @@ from typing import Final
 from async_backfill._envelopes.envelope import VERSION
 
 WRITE: Final = """
+local function version_at(data)
+    if #data > 2 and string.byte(data) == 191 and string.byte(data, 2) == VERSION then
+        local flags = string.byte(data, 3)
+        local at = flags % 2 == 1 and 48 or 20
+        return flags % 8 > 3 and #data >= at + 7 and at
+    end
+end
 local time = redis.call('TIME')
 local now, read_at = time[1] + time[2] / 1000000, tonumber(ARGV[1])
 if now - read_at > tonumber(ARGV[2]) then return -1 end
@@ -22,17 +29,25 @@ if ARGV[7] ~= '-' then
     last = last - 1
 end
 local known, left, kept = {}, {}, 0
+local new_at = last > 0 and version_at(ARGV[8])
 for at = 8 + last, #ARGV, 2 do known[tonumber(ARGV[at])] = ARGV[at + 1] end
 local head = px == '' and 1 or 2
 local args = {'MSET'}
 for i = 1, last do
     local value, later = there[i], nil
     if value then
-        local first = string.byte(value)
+        local first, old = string.byte(value), value
         if first == 76 then
             later = (tonumber(string.sub(value, 18, 30)) or 0) / 1000 >= stamp and -i
-        elseif known[i] and string.sub(value, 1, #known[i]) == known[i] then
-            later = nil
+            old = string.sub(value, 31)
+        end
+        local is_known = known[i] and string.sub(value, 1, #known[i]) == known[i] or value == ARGV[7 + i]
+        local old_at = new_at and version_at(old)
+        if later or is_known then  -- as it is
+        elseif old_at then
+            local high, low = struct.unpack('>I4I4', old, old_at)
+            local new_high, new_low = struct.unpack('>I4I4', ARGV[7 + i], new_at)
+            later = (high > new_high or high == new_high and low > new_low) and i
         elseif first == 84 and #value >= 9 then
             later = struct.unpack('>d', value, 2) >= stamp and i
         elseif first == 191 and #value >= 19 then
@@ -69,6 +84,10 @@ Arguments: when the read began, the seconds for which the page is taken, those t
 the server's, the margin; milliseconds to live, or nothing; 1 when there is MSETEX; the stamp of a clear that
 is known (then the last key is that of the stamp, which is none of the page's), or ``-``; the values; pairs of
 a place and the beginning of what is known to be older there.
+
+A value that is there already, because an answer was lost, is written again.
+Where the value and what is there have versions, these are compared: as two numbers of 4 bytes, because a
+number of this language holds less than 8.
 
 Returns -1 for a page that is too old, -2 for one of the future, the stamp of a clear that is later, or the
 places left alone: negative where there is a lease. One that is over counts if it was not before the read.

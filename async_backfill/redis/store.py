@@ -10,7 +10,7 @@ from async_backfill._common.loose_types import K, V
 from async_backfill._common.validation import positive_seconds_or_none
 from async_backfill._envelopes.envelope import Envelopes, Sealed
 from async_backfill._envelopes.keyspace import Keyspace
-from async_backfill.contracts import AccessCheck, FarCopy, GuardedStore, Kept, NeedsAsyncio, Sealing
+from async_backfill.contracts import AccessCheck, FarCopy, Kept, NeedsAsyncio, Sealing, VersionedStore
 from async_backfill.redis._entries import Entries
 from async_backfill.redis._marks import MARGIN, MARK, Met
 from async_backfill.redis._pages import Pages
@@ -20,7 +20,7 @@ from async_backfill.redis._wire import milliseconds
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from async_backfill._envelopes.envelope import Compression
+    from async_backfill._envelopes.compression import Compression
     from async_backfill.contracts import Seconds, ValueCodec
     from async_backfill.redis.connection import RedisConnection
 
@@ -30,8 +30,8 @@ _REFUSED: Final = "no other process could tell this key apart from others"
 _UNKEPT: Final = "the value is too large, or cannot be encoded: see the counts in unkept"
 
 
-class RedisStore(NeedsAsyncio, GuardedStore[K, V], Sealing[K, V], AccessCheck, Generic[K, V]):
-    """A store of copies in Redis for the far tier (L2); implements `FarStore`, `GuardedStore` and `Sealing`.
+class RedisStore(NeedsAsyncio, VersionedStore[K, V], Sealing[K, V], AccessCheck, Generic[K, V]):
+    """A store of copies in Redis for the far tier (L2); implements `FarStore`, `VersionedStore`, `Sealing`.
 
     Keys that are equal in Python, with the same hash, have one entry, and others never do. A key that it
     cannot tell apart from others is neither read nor written, counts in `refused`, and disturbs no other.
@@ -55,6 +55,9 @@ class RedisStore(NeedsAsyncio, GuardedStore[K, V], Sealing[K, V], AccessCheck, G
     :param signing_key: a secret of 16 bytes or more, the same in all processes; a copy without its signature
         is not used. Without a key, anybody who can write to the server can forge values.
     :param compression: the compression of large values, such as `async_backfill.redis.Zstd`.
+    :param version_of: returns the version of a value, a whole number that only grows for a key, such as
+        ``attrgetter("version")``; all stores of a namespace should have the same. Then `set_page` compares
+        versions, and times only where there is none. A value without a version is not kept.
     :param deadline: seconds after the begin of its read, or its load, for which `set_page` takes a value:
         above 0, 45 at the most. What takes longer is not kept.
     :param wall_clock: a function that returns seconds since the epoch; those of all processes must be within
@@ -73,6 +76,7 @@ class RedisStore(NeedsAsyncio, GuardedStore[K, V], Sealing[K, V], AccessCheck, G
         max_value_bytes: int = 1_000_000,
         signing_key: bytes | None = None,
         compression: Compression | None = None,
+        version_of: Callable[[V], int] | None = None,
         deadline: Seconds = 10.0,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -84,6 +88,7 @@ class RedisStore(NeedsAsyncio, GuardedStore[K, V], Sealing[K, V], AccessCheck, G
             max_bytes=max_value_bytes,
             signing_key=signing_key,
             compression=compression,
+            version_of=version_of,
             wall_clock=wall_clock,
         )
         self._entries = Entries(connection, self.keyspace, max_bytes=max_value_bytes)
@@ -116,6 +121,11 @@ class RedisStore(NeedsAsyncio, GuardedStore[K, V], Sealing[K, V], AccessCheck, G
         """The seconds after the begin of its read for which `set_page` takes a page."""
         return self._pages.deadline
 
+    @property
+    def version_of(self) -> Callable[[V], int] | None:
+        """What returns the version of a value; ``None`` if pages are compared by time."""
+        return self.envelopes.version_of
+
     def now(self) -> float:
         """Return the time of ``wall_clock``; taken before a read begins, it is the page's ``read_at``."""
         return self.envelopes.now()
@@ -137,10 +147,12 @@ class RedisStore(NeedsAsyncio, GuardedStore[K, V], Sealing[K, V], AccessCheck, G
             return {}
         found = await self._entries.read(names)
         copies = self.envelopes.open_many(names, found)
+        young = self.version_of is None  # else it is the version that says what may be replaced
         met = [
             (name, data[:MARK])
             for name, data, copy in zip(names, found, copies, strict=True)
-            if (data is not None if copy is None else copy.age <= MARGIN) and isinstance(data, bytes)
+            if (data is not None if copy is None else young and copy.age <= MARGIN)
+            and isinstance(data, bytes)
         ]
         if met:
             self._met.note(met, self.now())
@@ -167,8 +179,8 @@ class RedisStore(NeedsAsyncio, GuardedStore[K, V], Sealing[K, V], AccessCheck, G
         """Store those of ``items`` that nothing later contradicts; see `GuardedStore`.
 
         A value, a removal or a clear is later unless it is 5 s older than the read, or this store has met it
-        before the read began. Of a page that is sent as several commands, those of a cluster above all, some
-        rows may be stored when it raises.
+        before the read began. Of two values that have versions the higher one is later. Of a page that is
+        sent as several commands, those of a cluster above all, some rows may be stored when it raises.
 
         :raises StalePageError: when the read began more than `deadline`, or ``ttl``, seconds ago.
         :raises ConfigurationError: when the server's clock is more than 2.5 s from ``wall_clock``.

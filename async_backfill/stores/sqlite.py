@@ -14,7 +14,7 @@ from async_backfill._common.loose_types import K, V
 from async_backfill._common.validation import positive_seconds_or_none, whole
 from async_backfill._envelopes.envelope import Envelopes, Sealed
 from async_backfill._envelopes.keyspace import Keyspace
-from async_backfill.contracts import FarCopy, GuardedStore, Kept, Sealing
+from async_backfill.contracts import FarCopy, Kept, Sealing, VersionedStore
 from async_backfill.errors import ConfigurationError, StoreError
 from async_backfill.stores._sqlite.calls import Calls
 from async_backfill.stores._sqlite.connections import PAGE, Connections
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from async_backfill._envelopes.envelope import Compression
+    from async_backfill._envelopes.compression import Compression
     from async_backfill.contracts import ValueCodec
 
 __all__ = ["SQLiteStore"]
@@ -35,8 +35,8 @@ _LEAST_BYTES: Final = 1_000_000
 _LONGEST: Final = 32_000_000  # bytes of one answer of SQLite, if no value is longer
 
 
-class SQLiteStore(Sealing[K, V], GuardedStore[K, V], Generic[K, V]):
-    """A store of copies in a file for the far tier (L2); implements `FarStore`, `Sealing`, `GuardedStore`.
+class SQLiteStore(Sealing[K, V], VersionedStore[K, V], Generic[K, V]):
+    """A store of copies in a file for the far tier (L2); implements `FarStore`, `Sealing`, `VersionedStore`.
 
     All processes of one machine that name the same file and namespace share what is in it, also after a
     restart. Keys and values are what they are in `RedisStore`: each copy has a header with its key, time and
@@ -66,6 +66,7 @@ class SQLiteStore(Sealing[K, V], GuardedStore[K, V], Generic[K, V]):
     :param max_value_bytes: the largest size of a value; a larger one is neither written nor used when read.
     :param signing_key: a secret of 16 bytes or more; a copy without its signature is not used.
     :param compression: the compression of large values, such as `Zstd`.
+    :param version_of: returns the version of a value; see `RedisStore`.
     :param clock: a function that returns seconds which never go back, the same in all processes of the
         machine.
     :param wall_clock: a function that returns seconds since the epoch.
@@ -84,6 +85,7 @@ class SQLiteStore(Sealing[K, V], GuardedStore[K, V], Generic[K, V]):
         max_value_bytes: int = 1_000_000,
         signing_key: bytes | None = None,
         compression: Compression | None = None,
+        version_of: Callable[[V], int] | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -95,6 +97,7 @@ class SQLiteStore(Sealing[K, V], GuardedStore[K, V], Generic[K, V]):
             max_bytes=max_value_bytes,
             signing_key=signing_key,
             compression=compression,
+            version_of=version_of,
             wall_clock=wall_clock,
         )
         self._max_bytes = whole("max_bytes", max_bytes, least=_LEAST_BYTES)
@@ -154,6 +157,11 @@ class SQLiteStore(Sealing[K, V], GuardedStore[K, V], Generic[K, V]):
     def deadline(self) -> float:
         """The seconds after the begin of its read for which a page is taken; then it must be read again."""
         return _DEADLINE
+
+    @property
+    def version_of(self) -> Callable[[V], int] | None:
+        """What returns the version of a value; ``None`` if pages are compared by time."""
+        return self._envelopes.version_of
 
     def now(self) -> float:
         """Return the time of a clock that all processes of this machine share."""
@@ -220,7 +228,9 @@ class SQLiteStore(Sealing[K, V], GuardedStore[K, V], Generic[K, V]):
         if not page.reads:
             return page.told(0, ())
         return page.told(
-            *await self._threads.run(partial(self._calls().put_page, page.reads, _DEADLINE, wall))
+            *await self._threads.run(
+                partial(self._calls().put_page, page.reads, self._envelopes.version_place, _DEADLINE, wall)
+            )
         )
 
     async def delete_many(self, keys: Sequence[K], /) -> None:

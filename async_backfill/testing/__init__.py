@@ -30,6 +30,7 @@ from async_backfill.testing._scan_contract import ScanContract
 from async_backfill.testing._sealing_contract import SealingContract
 from async_backfill.testing._source_contract import SourceContract
 from async_backfill.testing._store_contract import StoreContract
+from async_backfill.testing._versioned_store_contract import VersionedStoreContract
 
 __all__ = [
     "ChangingRowsContract",
@@ -51,4 +52,5 @@ __all__ = [
     "SealingContract",
     "SourceContract",
     "StoreContract",
+    "VersionedStoreContract",
 ]

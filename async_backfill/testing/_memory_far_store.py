@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Generic
 import anyio
 
 from async_backfill._common.validation import positive_seconds, positive_seconds_or_none
-from async_backfill.contracts import FarCopy, GuardedStore, K, Kept, V
+from async_backfill.contracts import FarCopy, K, Kept, V, VersionedStore
 from async_backfill.testing._memory_invalidations import MemoryInvalidations
 from async_backfill.testing._memory_leases import MemoryLeases
 from async_backfill.testing._memory_server import MemoryServer
 from async_backfill.testing._network_link import NetworkLink
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from async_backfill.contracts import Clock, Seconds
 
 
-class MemoryFarStore(GuardedStore[K, V], Generic[K, V]):
-    """A store of a far tier (L2) in memory; implements `FarStore` and `GuardedStore`.
+class MemoryFarStore(VersionedStore[K, V], Generic[K, V]):
+    """A store of a far tier (L2) in memory; implements `FarStore` and `VersionedStore`.
 
     Its ``leases`` implement `Leases`, its ``invalidations`` implement `Invalidations`. Each cache of a test
     has a store of its own in front of the same values: make the first, and `peer` makes the others. It keeps
@@ -37,14 +37,21 @@ class MemoryFarStore(GuardedStore[K, V], Generic[K, V]):
 
     :param lease: the duration in seconds of the leases of this store.
     :param deadline: the seconds after the begin of its read for which `set_page` takes a page.
+    :param version_of: returns the version of a value, a whole number that only grows for a key.
     :param clock: a function that returns seconds that never go back. Waiting for the end of a lease only
         works with the clock of the event loop.
     :raises ConfigurationError: when ``lease`` or ``deadline`` is not above 0.
     """
 
     def __init__(
-        self, *, lease: Seconds = 10.0, deadline: Seconds = 10.0, clock: Clock = anyio.current_time
+        self,
+        *,
+        lease: Seconds = 10.0,
+        deadline: Seconds = 10.0,
+        version_of: Callable[[V], int] | None = None,
+        clock: Clock = anyio.current_time,
     ) -> None:
+        self._version_of = version_of
         self._connect(MemoryServer(clock, positive_seconds("deadline", deadline)), NetworkLink(), lease)
 
     def __len__(self) -> int:
@@ -58,6 +65,7 @@ class MemoryFarStore(GuardedStore[K, V], Generic[K, V]):
         :param lease: the duration in seconds of its leases; ``None`` is that of this store.
         """
         peer: MemoryFarStore[K, V] = object.__new__(type(self))
+        peer._version_of = self._version_of
         peer._connect(
             self._server, NetworkLink() if link is None else link, self._lease if lease is None else lease
         )
@@ -84,6 +92,11 @@ class MemoryFarStore(GuardedStore[K, V], Generic[K, V]):
         """The seconds after the begin of its read for which `set_page` takes a page, or the ttl if less."""
         return self._server.deadline
 
+    @property
+    def version_of(self) -> Callable[[V], int] | None:
+        """What returns the version of a value; ``None`` if pages are compared by time."""
+        return self._version_of
+
     def now(self) -> float:
         """Return the time of the store's clock; taken before a read begins, it is the page's ``read_at``."""
         return self._server.moment()
@@ -93,7 +106,7 @@ class MemoryFarStore(GuardedStore[K, V], Generic[K, V]):
         seconds = positive_seconds_or_none("ttl", ttl)
         self._take_note("set_page", tuple(items))
         await self.link.there()
-        kept = self._server.keep_page(items, read_at, seconds)
+        kept = self._server.keep_page(items, read_at, seconds, self._version_of)
         await self.link.back()
         return kept
 

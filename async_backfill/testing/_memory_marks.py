@@ -24,7 +24,8 @@ class Marks(Generic[K]):
         self._moment = moment
         self._seconds = seconds
         self._changed: dict[K, float] = {}
-        self._cleared = -math.inf
+        self.cleared = -math.inf
+        """When every key changed last."""
 
     def __len__(self) -> int:
         """Return the number of marks that are kept."""
@@ -34,7 +35,7 @@ class Marks(Generic[K]):
         """Note that ``keys`` change now; ``None`` means every key."""
         moment = self._moment()
         if keys is None:
-            self._cleared = moment
+            self.cleared = moment
             self._changed.clear()
         else:
             for key in keys:
@@ -48,7 +49,7 @@ class Marks(Generic[K]):
 
     def later(self, keys: Iterable[K], read_at: float) -> list[K]:
         """Return those of ``keys`` that changed after ``read_at``."""
-        if self._cleared > read_at:
+        if self.cleared > read_at:
             return list(keys)
         return [key for key in keys if self._changed.get(key, -math.inf) > read_at]
 

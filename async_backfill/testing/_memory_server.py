@@ -81,7 +81,13 @@ class MemoryServer(Generic[K, V]):
         self._marks.leave(items)
         self.end(items)
 
-    def keep_page(self, items: Mapping[K, V], read_at: float, ttl: float | None) -> Kept[K]:
+    def keep_page(
+        self,
+        items: Mapping[K, V],
+        read_at: float,
+        ttl: float | None,
+        version_of: Callable[[V], int] | None = None,
+    ) -> Kept[K]:
         """Store those ``items``, read at ``read_at``, that have neither a later change nor a lease."""
         self.end_overdue()
         now = self.clock()
@@ -92,13 +98,23 @@ class MemoryServer(Generic[K, V]):
                 f"it again"
             )
         leased = [key for key in items if key in self._leases]
-        newer = self._marks.later([key for key in items if key not in self._leases], read_at)
+        newer = self._later(
+            {key: items[key] for key in items if key not in self._leases}, read_at, version_of
+        )
         left = {*leased, *newer}
         kept = [key for key in items if key not in left]
         until = math.inf if ttl is None else read_at + ttl
         self._kept.update((key, _Entry(items[key], read_at, until)) for key in kept)
         self._marks.leave_read(kept, read_at)
         return Kept(kept=len(kept), newer=newer, leased=leased)
+
+    def _later(self, items: Mapping[K, V], read_at: float, version_of: Callable[[V], int] | None) -> list[K]:
+        later = self._marks.later(items, read_at)
+        if version_of is None or self._marks.cleared > read_at:
+            return later
+        there = self.find(items)
+        newer = [key for key in there if version_of(there[key].value) > version_of(items[key])]
+        return [*newer, *(key for key in later if key not in there)]
 
     def forget(self, keys: Iterable[K] | None) -> None:
         """Remove ``keys`` and their leases; ``None`` means every key."""

@@ -35,7 +35,7 @@ async def copy_rows(  # noqa: PLR0913 - the settings users name are flat
     pages: AsyncIterator[Mapping[K, V]],
     store: FarStore[K, V],
     *,
-    guard: Literal["stamp", "recheck", "none"] = "stamp",
+    guard: Literal["stamp", "version", "recheck", "none"] = "stamp",
     source: Source[K, V] | None = None,
     invalidations: Invalidations[K] | None = None,
     ttl: Seconds | None = None,
@@ -63,9 +63,10 @@ async def copy_rows(  # noqa: PLR0913 - the settings users name are flat
         the copy can resume after, and whose failed rows are dead; a generator is closed at the end.
     :param store: the far tier's store that the rows are written to.
     :param guard: ``"stamp"`` leaves alone what is later, and needs a store that inherits from
-        `async_backfill.contracts.GuardedStore`. ``"recheck"`` reads each row once more from ``source`` after
-        it was written, and mends it if it has changed: for rows that others change in ways of their own.
-        ``"none"`` overrules what is later, for a store that nobody else uses.
+        `async_backfill.contracts.GuardedStore`. ``"version"`` is that of a store with ``version_of=``, which
+        leaves a value alone whose version is higher. ``"recheck"`` reads each row once more from ``source``
+        after it was written, and mends it if it has changed: for rows that others change in ways of their
+        own. ``"none"`` overrules what is later, for a store that nobody else uses.
     :param source: where rows are read again whose page was too old for the store, or that were leased.
         ``None``: the former are dead, the latter left alone.
     :param invalidations: under ``"recheck"``, is told which keys were mended.

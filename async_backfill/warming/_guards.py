@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Generic, Protocol
 
-from async_backfill.contracts import GuardedStore, K, Kept, V, V_contra
+from async_backfill.contracts import GuardedStore, K, Kept, V, V_contra, VersionedStore
 from async_backfill.errors import ConfigurationError
 from async_backfill.warming._rechecked import Rechecked
 from async_backfill.warming._unguarded import Unguarded
@@ -29,8 +29,8 @@ class Guard(Protocol[K, V_contra]):
         ...
 
 
-class Stamped(Generic[K, V]):
-    """The guard of the store: it keeps what is later than the begin of the page's read."""
+class ByStore(Generic[K, V]):
+    """The guard of the store: it keeps what is later than the page, by its time or by versions."""
 
     def __init__(self, store: GuardedStore[K, V]) -> None:
         self._store = store
@@ -67,11 +67,16 @@ def guard_of(
         if source is None:
             raise ConfigurationError("source", 'guard="recheck" reads each row again from a source; give one')
         return Rechecked(store, source, invalidations)
-    if guard != "stamp":
-        raise ConfigurationError("guard", f'{guard!r} is neither "stamp", "recheck" nor "none"')
+    if guard == "version":
+        if VersionedStore not in type(store).__mro__ or store.version_of is None:  # type: ignore[attr-defined] # declared
+            problem = '"version" needs a store with version_of=...; "stamp" compares times'
+            raise ConfigurationError("guard", problem)
+    elif guard != "stamp":
+        names = '"stamp", "version", "recheck" nor "none"'
+        raise ConfigurationError("guard", f"{guard!r} is neither {names}")
     if GuardedStore not in type(store).__mro__:
         kind = type(store).__name__
         raise ConfigurationError(
             "guard", f'"stamp" needs a store that inherits from GuardedStore, which {kind} does not; {_LOST}'
         )
-    return Stamped(store)  # type: ignore[arg-type] # declared
+    return ByStore(store)  # type: ignore[arg-type] # declared

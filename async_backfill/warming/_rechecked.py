@@ -6,7 +6,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Final, Generic
 
-from anyio import CancelScope, current_time
+from anyio import CancelScope, current_time, sleep
 
 from async_backfill._common.attempt import attempt
 from async_backfill._common.error_text import error_line, key_text
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _LOGGER: Final = logging.getLogger("async_backfill.warming")
 _MOST_ROUNDS: Final = 10
 _CLEANING: Final = 5.0
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 0.5
 _CHANGING: Final = "it changed each time that it was read"
 
 
@@ -84,17 +86,27 @@ class Rechecked(Generic[K, V]):
         return Kept(kept=len(rows) - len(newer) - len(rejected), newer=newer, rejected=rejected)
 
     async def _clean(self, keys: tuple[K, ...]) -> None:
-        scope = CancelScope(deadline=current_time() + _CLEANING, shield=True)
-        cleaned = await attempt(partial(self._store.delete_many, keys), scope)
-        if cleaned.stopped or cleaned.error is not None:
-            why = "no answer" if cleaned.error is None else error_line(cleaned.error)
-            self._log.warning(
-                "%s rows of a copy, from that of %s on, could be neither compared with the source nor "
-                "removed, and may be old until they are copied again: %s",
-                len(keys),
-                key_text(keys[0]),
-                why,
-            )
+        end, pause = current_time() + _CLEANING, _FIRST_PAUSE
+        why = "no answer"
+        while current_time() < end:
+            scope = CancelScope(deadline=end, shield=True)
+            cleaned = await attempt(partial(self._store.delete_many, keys), scope)
+            if not cleaned.stopped:
+                if cleaned.error is None:
+                    return
+                if cleaned.must_stop:
+                    raise cleaned.error
+                why = error_line(cleaned.error)
+                with CancelScope(deadline=end, shield=True):
+                    await sleep(pause)
+                pause = min(_LONGEST_PAUSE, 2 * pause)
+        self._log.warning(
+            "%s rows of a copy, from that of %s on, could be neither compared with the source nor "
+            "removed, and may be old until they are copied again: %s",
+            len(keys),
+            key_text(keys[0]),
+            why,
+        )
 
     async def _remove(self, keys: list[K]) -> None:
         if keys:

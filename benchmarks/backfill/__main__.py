@@ -1,4 +1,4 @@
-"""``python -m benchmarks.backfill``: copy a table in three ways, print, and write the results."""
+"""``python -m benchmarks.backfill``: copy a table in four ways, print, and write the results."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from asyncpg import PostgresError
 from cyclopts import App
 from redis.exceptions import RedisError
 
+from async_backfill.warming import CopyError
 from benchmarks.backfill import servers
 from benchmarks.backfill.experiment import Experiment, Results, WrongCopyError
 from benchmarks.backfill.limit import receiver
@@ -33,7 +34,7 @@ def benchmark(
     quick: bool = False,
     output_dir: Path | None = None,
 ) -> None:
-    """Copy a table of PostgreSQL into Redis in three ways: the practical limit, a naive copy, copy_rows.
+    """Copy a table of PostgreSQL into Redis in four ways: the limit, naively, without the guard, with it.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ def benchmark(
     try:
         with servers.postgres(postgres) as source, servers.redis(redis) as store:
             results = anyio.run(_measure, Experiment(source, store), size, 2 if quick else rounds)
-    except (NoServerError, WrongCopyError, OSError, PostgresError, RedisError) as error:
+    except (NoServerError, WrongCopyError, CopyError, OSError, PostgresError, RedisError) as error:
         sys.exit(" ".join(str(error).split()))
     print(machine())
     print_results(results, receiver(), sys.stdout)

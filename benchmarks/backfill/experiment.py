@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from redis import Redis
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _CALM: Final = 0.15  # cores that are busy with anything else
 _ATTEMPTS: Final = 3
+_PATIENCE: Final = 300.0  # seconds, after which no round is measured again
 
 
 class WrongCopyError(Exception):
@@ -47,6 +49,17 @@ class Run:
         """Rows per second."""
         return self.copying.rows / self.copying.seconds
 
+    @property
+    def work(self) -> float | None:
+        """Processor seconds of all processes; ``None`` when a server was not started here."""
+        parts = (
+            self.copying.own_seconds,
+            self.copying.programs_seconds,
+            self.postgres_seconds,
+            self.redis_seconds,
+        )
+        return None if None in parts else sum(filter(None, parts))
+
 
 @dataclass(slots=True)
 class Results:
@@ -65,6 +78,16 @@ class Results:
         pairs = zip(self.runs[contender], self.runs[to], strict=True)
         return [one.rate / other.rate for one, other in pairs]
 
+    def work_ratio(self, contender: Contender, to: Contender) -> float | None:
+        """Return how many rows ``contender`` copies for the processor time of one row of ``to``.
+
+        Of each the least of all rounds counts. It says little of a calm machine, and most of a busy one.
+        """
+        least = [
+            min((run.work for run in self.runs[name] if run.work), default=0.0) for name in (to, contender)
+        ]
+        return least[0] / least[1] if all(least) else None
+
 
 class Experiment:
     """Copies the same table again and again between two servers."""
@@ -81,14 +104,17 @@ class Experiment:
     async def contest(self, rows: int, rounds: int) -> Results:
         """Measure each contender in each round, in an order that rotates; a round before only warms up.
 
-        Up to three times as many rounds are measured, until ``rounds`` of them were calm. Those count in
-        which the machine was least busy with anything else, whatever came out of them.
+        Up to three times as many rounds are measured, in five minutes, until ``rounds`` of them were calm.
+        Those count in which the machine was least busy with anything else, whatever came out of them.
         """
         place = Place(self._postgres.url, self._redis.url, rows)
         found: list[_Round] = []
+        end = monotonic() + _PATIENCE
         async with filled(place.postgres_url, rows):
             self._round(CONTENDERS, place)
-            while len(found) < rounds * _ATTEMPTS and sum(map(_is_calm, found)) < rounds:
+            while len(found) < rounds or (
+                len(found) < rounds * _ATTEMPTS and sum(map(_is_calm, found)) < rounds and monotonic() < end
+            ):
                 first = len(found) % len(CONTENDERS)
                 found.append(self._round((*CONTENDERS[first:], *CONTENDERS[:first]), place))
         kept = sorted(found, key=_disturbance)[:rounds]
@@ -129,10 +155,10 @@ def _is_calm(one: _Round) -> bool:
 
 
 def _others(copying: Copying, *servers: float | None) -> float | None:
-    ours = [copying.own_seconds, copying.programs_seconds, *servers]
-    if copying.machine_seconds is None or None in ours:
+    ours = Run(copying, *servers).work
+    if copying.machine_seconds is None or ours is None:
         return None
-    return max(0.0, copying.machine_seconds - sum(filter(None, ours))) / copying.seconds
+    return max(0.0, copying.machine_seconds - ours) / copying.seconds
 
 
 def check(contender: Contender, copying: Copying, place: Place) -> None:

@@ -13,10 +13,10 @@ from benchmarks.backfill.usage import machine_seconds, peak_memory
 if TYPE_CHECKING:
     from benchmarks.backfill.table import Place
 
-Contender: TypeAlias = Literal["limit", "naive", "ours"]
+Contender: TypeAlias = Literal["limit", "naive", "unguarded", "ours"]
 """The name of a module beside this one, which has ``async def copy(place: Place) -> int``."""
 
-CONTENDERS: Final[tuple[Contender, ...]] = ("limit", "naive", "ours")
+CONTENDERS: Final[tuple[Contender, ...]] = ("limit", "naive", "unguarded", "ours")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
+from types import MappingProxyType
+
 import pytest
 
 from async_backfill.testing import (
@@ -13,6 +16,7 @@ from async_backfill.testing import (
     MemoryFarStore,
     MemoryPermits,
     PermitsContract,
+    VersionedStoreContract,
 )
 
 pytestmark = pytest.mark.anyio
@@ -54,6 +58,33 @@ class TestMemoryFarStoreIsGuarded(GuardedStoreContract, GuardedLeasesContract):
     @pytest.fixture
     def store(self):
         return MemoryFarStore()
+
+    @pytest.fixture
+    def peer(self, store):
+        return store.peer(lease=600.0)
+
+    @pytest.fixture
+    def leases(self, peer):
+        return peer.leases
+
+
+class OfVersions(VersionedStoreContract):
+    """Values that are their versions, with a text."""
+
+    keys = ("one", 2, "three")
+    items = MappingProxyType({"one": [1, "first"], 2: [2, "second"]})
+    refused = (["no number", ""], [-1, ""], [2**64, ""], [1.5, ""], [])
+
+    def value(self, version):
+        return [version, "text" * 50]
+
+
+class TestMemoryFarStoreHasVersions(OfVersions, GuardedLeasesContract):
+    refused = ()
+
+    @pytest.fixture
+    def store(self):
+        return MemoryFarStore(version_of=itemgetter(0))
 
     @pytest.fixture
     def peer(self, store):

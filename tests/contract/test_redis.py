@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from operator import itemgetter
 
 import pytest
 
@@ -21,7 +22,7 @@ from async_backfill.testing import (
     PermitsContract,
     SealingContract,
 )
-from tests.contract.test_far_stores import ITEMS, ODD_KEYS
+from tests.contract.test_far_stores import ITEMS, ODD_KEYS, OfVersions
 
 pytestmark = pytest.mark.anyio
 
@@ -137,3 +138,31 @@ class TestSignedRedisStoreIsGuarded(TestRedisStoreIsGuarded):
     async def peer(self, valkey_url, namespace):
         async with connect(valkey_url) as redis:
             yield RedisStore(redis, namespace=namespace, signing_key=b"0123456789abcdef")
+
+
+class TestRedisStoreHasVersions(OfVersions, GuardedLeasesContract):
+    signing_key = None
+
+    def made(self, redis, namespace):
+        key = self.signing_key
+        return RedisStore(redis, namespace=namespace, version_of=itemgetter(0), signing_key=key)
+
+    @pytest.fixture
+    async def store(self, valkey_url, namespace):
+        async with connect(valkey_url) as redis:
+            store = self.made(redis, namespace)
+            yield store
+            await store.clear()
+
+    @pytest.fixture
+    async def peer(self, valkey_url, namespace):
+        async with connect(valkey_url) as redis:
+            yield self.made(redis, namespace)
+
+    @pytest.fixture
+    def leases(self, peer):
+        return RedisLeases(peer, seconds=600.0)
+
+
+class TestSignedRedisStoreHasVersions(TestRedisStoreHasVersions):
+    signing_key = b"0123456789abcdef"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
+from operator import itemgetter
+
 import pytest
 
 from async_backfill.stores.sqlite import SQLiteStore
 from async_backfill.testing import FarStoreContract, GuardedStoreContract, SealingContract
-from tests.contract.test_far_stores import ITEMS, ODD_KEYS
+from tests.contract.test_far_stores import ITEMS, ODD_KEYS, OfVersions
 
 pytestmark = pytest.mark.anyio
 
@@ -57,3 +60,31 @@ class TestGuardedSQLiteStore(GuardedStoreContract):
     async def peer(self, path):
         async with SQLiteStore(path, namespace="one") as store:
             yield store
+
+
+class TestSQLiteStoreHasVersions(OfVersions):
+    signing_key = None
+    compression = None
+
+    @pytest.fixture
+    async def store(self, path):
+        settings = {"signing_key": self.signing_key, "compression": self.compression}
+        async with SQLiteStore(path, namespace="one", version_of=itemgetter(0), **settings) as store:
+            yield store
+
+    peer = store
+
+
+class Zlib:
+    above = 0
+
+    def compress(self, payload):
+        return zlib.compress(payload)
+
+    def decompress(self, payload, _):
+        return zlib.decompress(payload)
+
+
+class TestSignedSQLiteStoreHasVersions(TestSQLiteStoreHasVersions):
+    signing_key = b"0123456789abcdef"
+    compression = Zlib()

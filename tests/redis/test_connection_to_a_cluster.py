@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from operator import itemgetter
 
 import pytest
 
@@ -16,6 +17,8 @@ from async_backfill.redis.journal import RedisJournal
 from async_backfill.redis.leases import RedisLeases
 from async_backfill.redis.permits import RedisPermits
 from async_backfill.redis.store import RedisStore
+from async_backfill.testing import GuardedLeasesContract, GuardedStoreContract
+from tests.contract.test_far_stores import ITEMS, OfVersions
 from tests.leases import lease
 from tests.servers.ports import free_port
 from tests.servers.valkey import start_valkey
@@ -303,3 +306,35 @@ async def test_keys_of_two_slots_are_two_groups(cluster):
         assert [list(group) for group in await redis.groups([b"{a}1", b"b", b"{a}2"])] == [[0, 2], [1]]
         with pytest.raises(RedisReplyError, match="hash to the same slot"):
             await redis.execute("MGET", b"a", b"b", key=b"a")
+
+
+class InACluster:
+    """Stores of two processes, each of which begins at another server."""
+
+    version_of = None
+
+    @pytest.fixture
+    async def store(self, cluster, namespace):
+        async with connect(cluster[0].url) as redis:
+            store = RedisStore(redis, namespace=namespace, version_of=self.version_of)
+            yield store
+            await store.clear()
+
+    @pytest.fixture
+    async def peer(self, cluster, namespace):
+        async with connect(cluster[1].url) as redis:
+            yield RedisStore(redis, namespace=namespace, version_of=self.version_of)
+
+    @pytest.fixture
+    def leases(self, peer):
+        return RedisLeases(peer, seconds=600.0)
+
+
+class TestStoreInAClusterIsGuarded(InACluster, GuardedStoreContract, GuardedLeasesContract):
+    items = ITEMS
+    margin = 5.0
+    refused = (object(), "x" * 1_000_001)
+
+
+class TestStoreInAClusterHasVersions(InACluster, OfVersions, GuardedLeasesContract):
+    version_of = itemgetter(0)

@@ -70,6 +70,28 @@ def test_a_value_comes_back_as_it_was(value, settings):
     assert not envelopes.rejected
 
 
+@pytest.mark.parametrize("settings", [{}, {"signing_key": SECRET}, {"compression": Halving()}])
+@given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
+def test_versions_have_the_order_of_their_bytes_and_are_where_the_place_says(settings, one, other):
+    envelopes = Envelopes(version_of=lambda value: value[0], **settings)
+    place = envelopes.version_place
+    first, second = (seal(envelopes, [version, "ab" * 100]) for version in (one, other))
+
+    assert first.startswith(place.starts)
+    assert (one < other) is (first[place.at : place.at + 8] < second[place.at : place.at + 8])
+    for reader in (envelopes, Envelopes(**settings)):
+        assert unseal(reader, first).value == [one, "ab" * 100]
+
+
+@pytest.mark.parametrize("version", [-1, 2**64, 1.0, "1", None])
+def test_a_value_without_a_version_is_not_kept_and_it_is_said_why(version, caplog):
+    envelopes = Envelopes(version_of=lambda _: version)
+
+    assert seal(envelopes, "v") is None
+    assert envelopes.unkept == {"unencodable": 1}
+    assert f"version_of returned {version!r}, not a whole number from 0 to 2**64 - 1" in caplog.text
+
+
 def test_a_value_comes_back_in_the_type_of_the_store():
     envelopes = Envelopes(Point)
 
@@ -94,7 +116,11 @@ def test_a_copy_from_a_clock_that_is_ahead_is_new():
     assert unseal(envelopes, data).age == 0.0
 
 
-@pytest.mark.parametrize("settings", [{}, {"signing_key": SECRET}], ids=["checksum", "signature"])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"signing_key": SECRET}, {"version_of": len}],
+    ids=["checksum", "signature", "version"],
+)
 def test_each_single_flipped_bit_makes_a_counted_miss(settings):
     envelopes = Envelopes(**settings)
     data = seal(envelopes, "a value of some letters")
@@ -106,7 +132,11 @@ def test_each_single_flipped_bit_makes_a_counted_miss(settings):
     assert envelopes.rejected.total() == len(data) * 8
 
 
-@pytest.mark.parametrize("settings", [{}, {"signing_key": SECRET}], ids=["checksum", "signature"])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"signing_key": SECRET}, {"version_of": len}],
+    ids=["checksum", "signature", "version"],
+)
 def test_an_envelope_that_was_cut_off_or_goes_on_is_a_counted_miss(settings):
     envelopes = Envelopes(**settings)
     data = seal(envelopes, "a value of some letters")
@@ -156,7 +186,7 @@ def test_a_payload_that_is_no_messagepack_is_a_counted_miss(payload):
         ({}, forge(b"\x01", version=3), "newer_version"),
         ({}, forge(b"\x01", version=1), "not_ours"),
         ({}, b"", "not_ours"),
-        ({}, forge(b"\x01", flags=4), "damaged"),
+        ({}, forge(b"\x01", flags=8), "damaged"),
         ({}, b"x" * 1_000_001, "too_large"),
         ({}, seal(Envelopes(signing_key=SECRET), "v"), "signed"),
         ({"signing_key": SECRET}, seal(Envelopes(), "v" * 50), "unsigned"),

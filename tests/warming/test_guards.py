@@ -136,7 +136,25 @@ async def test_a_store_without_a_guard_is_refused_and_it_is_said_what_none_would
     assert (await copy_rows(pages_of(2), store, guard="none")).kept == 4
 
 
-@pytest.mark.parametrize("guard", ["version", None, "STAMP"])
+@pytest.mark.parametrize("store", [MemoryFarStore(), Plain()])
+async def test_versions_are_refused_where_the_store_has_none(store):
+    with pytest.raises(ConfigurationError, match=r'^guard: "version" needs a store with version_of='):
+        await copy_rows(pages_of(1), store, guard="version")
+
+
+async def test_under_versions_a_page_of_a_replica_that_lags_undoes_no_value():
+    store = MemoryFarStore(version_of=int)
+    await store.peer().set_many({"0.0": 7, "0.1": -1})
+    copied = await copy_rows(pages_of(1), store, guard="version", ttl=60)
+
+    assert (copied.read, copied.kept, copied.newer) == (2, 1, 1)
+    assert {key: copy.value for key, copy in (await store.get_many(["0.0", "0.1"])).items()} == {
+        "0.0": 7,
+        "0.1": 0,
+    }
+
+
+@pytest.mark.parametrize("guard", ["versions", None, "STAMP"])
 async def test_another_guard_is_refused(guard):
     with pytest.raises(ConfigurationError, match=r"guard: .* is neither"):
         await copy_rows(pages_of(1), MemoryFarStore(), guard=guard)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from anyio import CancelScope, current_time, sleep, sleep_forever
+from anyio import CancelScope, create_task_group, current_time, sleep, sleep_forever
+from anyio.lowlevel import checkpoint
 
 from async_backfill import ConfigurationError
 from async_backfill.testing import MemoryFarStore
@@ -105,6 +106,32 @@ async def test_when_it_is_cancelled_nothing_stays_that_may_be_old():
 
     assert scope.cancelled_caught
     assert await store.get_many("ab") == {}
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+async def test_a_store_that_is_out_of_reach_for_a_moment_is_asked_again_to_remove_them(is_cancelled, caplog):
+    store, scope = MemoryFarStore(), CancelScope()
+
+    class Cut(Table):
+        async def load_many(self, _):
+            store.link.fail()
+            tasks.start_soon(recover)
+            if is_cancelled:
+                scope.cancel()
+            await checkpoint()
+            raise ConnectionError("down")
+
+    async def recover():
+        await sleep(4)
+        store.link.recover()
+
+    async with create_task_group() as tasks:
+        with scope, pytest.raises(CopyError):
+            await copy_rows(Cut().pages(), store, guard="recheck", source=Cut(), attempts=1)
+        assert scope.cancelled_caught is is_cancelled
+        assert store.link.is_up
+        assert await store.get_many("ab") == {}
+    assert "may be old" not in caplog.text
 
 
 async def test_what_cannot_even_be_removed_is_said(caplog):

@@ -13,6 +13,7 @@ from async_backfill.stores._sqlite.turn import turn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from async_backfill._envelopes.versions import VersionPlace
     from async_backfill.stores._sqlite.connections import Connections
     from async_backfill.stores._sqlite.page import Read
 
@@ -55,9 +56,12 @@ class Calls:
             it.keep(_rows(names, sealed), until)
             it.end(len(names), wall)
 
-    def put_page(self, groups: Sequence[Read], deadline: float, wall: float) -> tuple[int, frozenset[bytes]]:
+    def put_page(
+        self, groups: Sequence[Read], version: VersionPlace | None, deadline: float, wall: float
+    ) -> tuple[int, frozenset[bytes]]:
         """Keep the envelopes of a page; return how many are kept, and the names of those that are newer.
 
+        :param version: where the envelopes have versions, if they do.
         :raises StalePageError: when some were read too long ago.
         """
         kept, newer = 0, set[bytes]()
@@ -67,10 +71,11 @@ class Calls:
                 if stamp is None:
                     newer.update(group.names)
                     continue
-                some = it.keep(_rows(group.names, group.envelopes), group.until, stamp)
+                first = it.next
+                some = it.keep(_rows(group.names, group.envelopes), group.until, stamp, version)
                 kept += some
                 if some < len(group.names):
-                    newer |= it.newer(group.names, stamp)
+                    newer |= it.left(group.names, first)
                 it.keep(_rows(group.unkept, [None] * len(group.unkept)), None, stamp)
             it.end(sum(len(group.names) for group in groups), wall)
         return kept, frozenset(newer)

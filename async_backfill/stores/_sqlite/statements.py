@@ -7,7 +7,12 @@ joined to one text, in place of a row for each key.
 from __future__ import annotations
 
 from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from async_backfill._envelopes.versions import SIZE
+
+if TYPE_CHECKING:
+    from async_backfill._envelopes.versions import VersionPlace
 
 APPLICATION: Final = 0x41424B46  # "ABKF", in the header of the file
 VERSION: Final = 1
@@ -31,25 +36,26 @@ MOST_READ: Final = 512
 
 
 @cache
-def keep(rows: int, *, guarded: bool) -> str:
+def keep(rows: int, *, guarded: bool, version: VersionPlace | None = None) -> str:
     """Return the statement that keeps ``rows`` rows: compare and set, in one.
 
     Parameters: the first id, the stamp, the end, then name and envelope of each row.
 
     :param guarded: whether a row stays that has a later stamp.
+    :param version: where envelopes have versions; where both have one, it is compared in place of stamps.
     """
     values = ", ".join(f"(?1 + {row}, ?{4 + 2 * row}, ?2, ?3, ?{5 + 2 * row})" for row in range(rows))
     return (
         f"INSERT INTO entry (id, name, stamp, until, envelope) VALUES {values}"
         " ON CONFLICT (name) DO UPDATE SET id = excluded.id, stamp = excluded.stamp, until = excluded.until,"
-        " envelope = excluded.envelope" + (" WHERE entry.stamp <= excluded.stamp" if guarded else "")
+        " envelope = excluded.envelope" + (f" WHERE {_is_no_later(version)}" if guarded else "")
     )
 
 
 @cache
-def newer(names: int) -> str:
-    """Return the statement for those of ``names`` names with a later stamp than the first parameter."""
-    return f"SELECT name FROM entry WHERE stamp > ?1 AND name IN ({', '.join(['?'] * names)})"
+def left(names: int) -> str:
+    """Return the statement for those of ``names`` names that were written last before the id in front."""
+    return f"SELECT name FROM entry WHERE id < ?1 AND name IN ({', '.join(['?'] * names)})"
 
 
 @cache
@@ -83,6 +89,18 @@ OLDEST: Final = (
 EVICT: Final = "DELETE FROM entry WHERE id <= ?"
 LOOK: Final = "SELECT max(id), count(*) FROM (SELECT id FROM entry WHERE id > ? ORDER BY id LIMIT ?)"
 SWEEP: Final = "DELETE FROM entry WHERE id > ? AND id <= ? AND stamp < ? AND (envelope IS NULL OR until <= ?)"
+
+
+def _is_no_later(version: VersionPlace | None) -> str:
+    by_time = "entry.stamp <= excluded.stamp"
+    if version is None:
+        return by_time
+    starts, at = ", ".join(f"x'{start.hex()}'" for start in version.starts), version.at + 1
+    return (
+        f"CASE WHEN substr(entry.envelope, 1, {len(version.starts[0])}) IN ({starts})"
+        f" THEN substr(entry.envelope, {at}, {SIZE}) <= substr(excluded.envelope, {at}, {SIZE})"
+        f" ELSE {by_time} END"
+    )
 
 
 def sizes(total: int, most: int) -> list[int]:

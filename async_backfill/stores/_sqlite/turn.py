@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator, Sequence
 
+    from async_backfill._envelopes.versions import VersionPlace
     from async_backfill.stores._sqlite.connections import Connections
 
 TRACE: Final = 60.0
@@ -59,10 +60,22 @@ class Turn:
         # Above all that was stamped before, also where the clock has not moved on.
         self.stamp = math.nextafter(max(here, self._newest), math.inf)
 
-    def keep(self, rows: Sequence[Any], until: float | None, stamp: float | None = None) -> int:
+    @property
+    def next(self) -> int:
+        """The id of the row that is written next."""
+        return self._last + 1
+
+    def keep(
+        self,
+        rows: Sequence[Any],
+        until: float | None,
+        stamp: float | None = None,
+        version: VersionPlace | None = None,
+    ) -> int:
         """Keep ``rows``, name and envelope in turn; return how many were kept.
 
         :param stamp: of a page: rows that have a later one stay. ``None`` replaces all, as of now.
+        :param version: where envelopes have what is compared in place of stamps, if both have it.
         """
         kept = at = 0
         most = statements.MOST
@@ -77,18 +90,18 @@ class Turn:
             self._make_room(space)
             if stamp is not None and stamp < self._evicted:
                 raise StalePageError(_EVICTED)
-            statement = statements.keep(size, guarded=stamp is not None)
+            statement = statements.keep(size, guarded=stamp is not None, version=version)
             settings = (self._last + 1, self.stamp if stamp is None else stamp, until)
             kept += self._run(statement, (*settings, *part)).rowcount
             self._last += size
         return kept
 
-    def newer(self, names: Sequence[bytes], stamp: float) -> set[bytes]:
-        """Return those of ``names`` that have a later stamp."""
+    def left(self, names: Sequence[bytes], before: int) -> set[bytes]:
+        """Return those of ``names`` whose rows are there since before the row with the id ``before``."""
         found: set[bytes] = set()
         at = 0
         for size in statements.sizes(len(names), statements.MOST):
-            rows = self._run(statements.newer(size), (stamp, *names[at : at + size]))
+            rows = self._run(statements.left(size), (before, *names[at : at + size]))
             found.update(name for (name,) in rows)
             at += size
         return found
