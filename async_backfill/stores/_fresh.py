@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from async_backfill.policies import FreshnessPolicy
 
 A_STEP: Final = 128
+USUAL_JITTER: Final = 0.05
+"""Share of the ttl of which a random part is cut off values that come together, unless a policy says so."""
 _NO_LIFETIMES: Final[Mapping[Any, float]] = MappingProxyType({})
 
 
@@ -159,11 +161,15 @@ class FreshStore(Generic[K, V]):
         self._forget(evicted)
         now = self._clock()
         begun = now if since is None else since
+        jitter = self._policy.jitter
+        if jitter is None:
+            jitter = USUAL_JITTER if len(items) > 1 and not ttls else 0.0
         for key in items:
             # One that did not fit, or was evicted by a later one of the same items, needs no times.
             if self._store.peek(key, ABSENT) is not ABSENT:
                 most = lifetimes.get(key, math.inf)
-                self._date(key, begun if most == math.inf else now, ttls.get(key, usual), cost, most)
+                since = begun if most == math.inf else now
+                self._date(key, since, min(ttls.get(key, usual), most), cost, jitter)
         return evicted
 
     def delete_many(self, keys: Iterable[K], /) -> None:
@@ -214,12 +220,11 @@ class FreshStore(Generic[K, V]):
         ttl = None if self._policy.ttl_of is None else self._policy.ttl_of(key, value)
         return self._ttl if ttl is None else positive_seconds("ttl_of", ttl)
 
-    def _date(self, key: K, now: float, ttl: float, cost: float, most: float) -> None:
-        if self._policy.jitter and ttl < math.inf:
-            ttl -= ttl * self._policy.jitter * self._draw()
-        ttl = min(ttl, most)
+    def _date(self, key: K, now: float, ttl: float, cost: float, jitter: float) -> None:
+        if jitter and 0.0 < ttl < math.inf:
+            ttl -= ttl * jitter * self._draw()
         self._fresh_until[key] = now + ttl
-        if most > 0.0:
+        if ttl > 0.0:
             self._retry_at.pop(key, None)
         else:  # a stale copy, which is only taken when the load has failed
             self._retry_at[key] = now + self._policy.retry_after
