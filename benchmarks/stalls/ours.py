@@ -72,9 +72,12 @@ def _cache(size: int, **settings: Any) -> BackfillCache[int, int]:
     return BackfillCache(Echo(), capacity=size, **settings)
 
 
-async def _fill(cache: BackfillCache[int, int], size: int) -> None:
+async def _fill(cache: BackfillCache[int, int], size: int, hits: int = 0) -> None:
     for start in range(0, size, _PAGE):
         await cache.put_many({key: key for key in range(start, min(start + _PAGE, size))})
+    for _ in range(hits):
+        for key in range(size):
+            await cache.get(key)
 
 
 async def _expiry(watch: Watch, size: int, *, stale_for: float = 0.0) -> None:
@@ -93,10 +96,7 @@ async def _expiry(watch: Watch, size: int, *, stale_for: float = 0.0) -> None:
 
 async def _eviction(watch: Watch, size: int, *, eviction: Eviction) -> None:
     async with _cache(size, eviction=eviction) as cache:
-        await _fill(cache, size)
-        for _ in range(_HITS_COUNTED):
-            for key in range(size):
-                await cache.get(key)
+        await _fill(cache, size, hits=_HITS_COUNTED)
         await anyio.lowlevel.checkpoint()
         with watch.on():
             for key in range(size, size + 100):
@@ -141,10 +141,7 @@ async def _put_many(watch: Watch, size: int, *, eviction: Eviction) -> None:
 
 async def _page(watch: Watch, size: int, *, eviction: Eviction) -> None:
     async with _cache(size, eviction=eviction) as cache:
-        await _fill(cache, size)
-        for _ in range(_HITS_COUNTED):
-            for key in range(size):
-                await cache.get(key)
+        await _fill(cache, size, hits=_HITS_COUNTED)
         with watch.on():
             await cache.get_many(range(size, size + _BATCH))
 
