@@ -46,24 +46,21 @@ class LongChange(Generic[K]):
 
 
 class LongChanges(Generic[K]):
-    """The long changes under way, in the order in which they began."""
+    """The long changes ``under_way``, in the order in which they began."""
 
     def __init__(self) -> None:
-        self._under_way: dict[LongChange[K], None] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._under_way)
+        self.under_way: dict[LongChange[K], None] = {}
 
     def changed(self, keys: Iterable[K], by: LongChange[K] | None = None) -> None:
         """Take note that ``keys`` are changed now, ``by`` a long change, or by what is later than all."""
-        for change in self._under_way:
+        for change in self.under_way:
             if change is by:
                 break
             change.later.update(keys)
 
     def heard(self, keys: Sequence[K] | None) -> None:
         """Take note that another process has changed ``keys``; ``None`` means all."""
-        for change in self._under_way:
+        for change in self.under_way:
             if keys is None:
                 change.all_elsewhere = True
             else:
@@ -71,7 +68,7 @@ class LongChanges(Generic[K]):
 
     def cleared(self) -> None:
         """Take note that everything is removed now."""
-        for change in self._under_way:
+        for change in self.under_way:
             change.is_over = True
 
     async def make(self, items: Iterable[_T], step: Callable[[Sequence[_T], LongChange[K]], None]) -> None:
@@ -80,7 +77,7 @@ class LongChanges(Generic[K]):
         It comes to its end although the caller is cancelled, so that nothing is left half done.
         """
         change: LongChange[K] = LongChange()
-        self._under_way[change] = None
+        self.under_way[change] = None
         cancelled: BaseException | None = None
         rest = iter(items)
         try:
@@ -93,6 +90,6 @@ class LongChanges(Generic[K]):
                     except get_cancelled_exc_class() as error:  # asyncio's own gets through a shield
                         cancelled = error
         finally:
-            del self._under_way[change]
+            del self.under_way[change]
         if cancelled is not None:
             raise cancelled

@@ -35,6 +35,7 @@ class Writes(Generic[K, V]):
         self._loader = loader
         self._far = far
         self._long: LongChanges[K] = LongChanges()
+        self._under_way = self._long.under_way
 
     async def put_many(self, items: Mapping[K, V], ttl: float | None) -> None:
         """Keep ``items`` here and in the far tier (L2).
@@ -51,7 +52,7 @@ class Writes(Generic[K, V]):
             return
         if self._copy is not None:
             items = copies(items, self._copy)
-        if self._long:
+        if self._under_way:
             self._long.changed(items)
         self._loader.locks.revoke(items)
         try:
@@ -68,7 +69,7 @@ class Writes(Generic[K, V]):
             await self._confirmed(ends)
             return
         keys = tuple(dict.fromkeys(keys))
-        if self._long:
+        if self._under_way:
             self._long.changed(keys)
         self._loader.locks.revoke(keys)
         self._near.delete_many(keys)

@@ -34,9 +34,9 @@ class FreshnessPolicy:
         ``None``, ``ttl`` holds. Not with a far tier, whose other readers would not know of it.
     ``jitter``
         share of ``ttl``, 0.0 to 1.0, of which a random part is cut off, so that values that came together do
-        not expire together. ``None`` is 0.05 for values that come with others (from `put_many`, a backfill
-        or a batch), and nothing for one that comes alone, or where ``ttl_of`` decides. A value is never
-        fresh for longer than its ttl.
+        not expire together. ``None`` is up to 0.05 for values that come with others (from `put_many`, a
+        backfill or a batch), and nothing for one that comes alone, or where ``ttl_of`` decides. A value is
+        never fresh for longer than its ttl.
     ``stale_for``
         seconds after the ttl in which the old value may still be served: while the key is loaded again
         in the background (stale-while-revalidate), and when that load fails (stale-if-error).

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 A_STEP: Final = 128
 USUAL_JITTER: Final = 0.05
-"""Share of the ttl of which a random part is cut off values that come together, unless a policy says so."""
+"""Share of the ttl of which a part is cut off values that come together, unless a policy says so."""
 _PARTS: Final = 64
 """The different parts: those with the same one share the number for their time, which would take 24 bytes."""
+_STRIDE: Final = 29  # so that also the parts of two values, one after the other, are far apart
 _NO_LIFETIMES: Final[Mapping[Any, float]] = MappingProxyType({})
 
 
@@ -55,6 +56,7 @@ class FreshStore(Generic[K, V]):
         self._expired = expired
         # Without a seed those of the module, which Python seeds anew in a forked process.
         self._draw = random.random if policy.seed is None else random.Random(policy.seed).random
+        self._part = 0 if policy.jitter is not None else int(self._draw() * _PARTS)
         self._fresh_until: dict[K, float] = {}
         self._retry_at: dict[K, float] = {}
         self._costs: dict[K, float] = {}
@@ -227,7 +229,8 @@ class FreshStore(Generic[K, V]):
             if self._policy.jitter:
                 ttl -= ttl * self._policy.jitter * self._draw()
             elif together is not None:
-                ttl -= ttl * USUAL_JITTER * int(self._draw() * _PARTS) / _PARTS
+                self._part = part = (self._part + _STRIDE) % _PARTS
+                ttl -= ttl * (USUAL_JITTER / _PARTS) * part
         until = now + ttl
         self._fresh_until[key] = until if together is None else together.setdefault(until, until)
         if ttl > 0.0:

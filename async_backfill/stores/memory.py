@@ -126,7 +126,7 @@ class MemoryStore(Generic[K, V]):
 
         :param again: whether others were evicted in the same step, so that this one must do little work.
         """
-        key = self._order.evict(again=again)
+        key = self._order.evict(again=True) if again else self._order.evict()
         self._entries.pop(key, None)
         self._removals += 1
         return key
