@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING
 
 from async_backfill._common.validation import positive_seconds_or_none
-from async_backfill._lookup.copies import copies
 from async_backfill._session.reads import Reads
 from async_backfill._session.settings import Settings
 from async_backfill.backfill.readiness import ReadinessPolicy
@@ -151,8 +150,10 @@ class BackfillCache(Reads[K, V]):
     async def put_many(self, items: Mapping[K, V], *, ttl: Seconds | None = None) -> None:
         """Cache ``items`` in their order; each wins over any load or backfill of its key under way.
 
-        All of them are cached in one step, so nobody sees a part of them. That holds the event loop for half
-        a microsecond to two for each: put very many in portions of some thousands.
+        Up to 1,000 are cached in one step, so nobody sees a part of them. More are cached in groups of as
+        many, and other tasks get a turn in between: what they put, invalidate or clear meanwhile is later,
+        and stays. Leave ``items`` as they are until it returns. Once begun it comes to its end although its
+        caller is cancelled, and a failure of one group, which is raised at the end, costs no other.
 
         :param ttl: seconds for which they stay fresh, in place of ``FreshnessPolicy.ttl``. They stay in this
             process then: a far tier (L2) loses its copies, because its other readers would not know of it.
@@ -164,22 +165,23 @@ class BackfillCache(Reads[K, V]):
         if lifetime is not None and self._near.fresh is None:
             problem = "nothing expires in this cache; give it freshness=FreshnessPolicy(ttl=...) or ttl_of"
             raise ConfigurationError("ttl", problem)
-        copy = self._parts.settings.copy
-        await engine.put_many(items if copy is None else copies(items, copy), lifetime)
+        await engine.writes.put_many(items, lifetime)
 
     async def invalidate(self, key: K) -> None:
         """Remove ``key``; a load under way serves those who wait for it, but is not stored.
 
         :raises StoreError: when it was removed here, but maybe not from the far tier (L2).
         """
-        await self._open().invalidate_many((key,))
+        await self._open().writes.invalidate_many((key,))
 
     async def invalidate_many(self, keys: Iterable[K]) -> None:
         """Remove ``keys``, with one call of the far tier for many of them; see `invalidate`.
 
+        More than 1,000 are removed in groups, as `put_many` caches them.
+
         :raises StoreError: as `invalidate` does.
         """
-        await self._open().invalidate_many(tuple(dict.fromkeys(keys)))
+        await self._open().writes.invalidate_many(tuple(keys))
 
     async def clear(self) -> None:
         """Remove every key; loads under way serve those who wait for them, but are not stored.

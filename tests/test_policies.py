@@ -45,7 +45,7 @@ def test_the_defaults_are_the_documented_ones():
     assert dataclasses.asdict(FreshnessPolicy()) == {
         "ttl": None,
         "ttl_of": None,
-        "jitter": 0.0,
+        "jitter": None,
         "stale_for": 0.0,
         "stale_wait": 0.0,
         "retry_after": 1.0,

@@ -119,7 +119,7 @@ class OpenTier(Generic[K, V]):
             self.writes.distrust(key)
             return
         with suppress(StoreError):  # then the key is distrusted
-            await self.writes.delete((key,))
+            await self.writes.confirmed(self.writes.delete((key,)))
 
     def listen(self, forget: Callable[[Sequence[K] | None], None]) -> None:
         """Call ``forget`` with the keys that other processes change, from now on; ``None`` means every key.

@@ -32,17 +32,16 @@ _CLOSED: Final = "the cache closed before the far tier (L2) had the change; open
 class FarWrites(Generic[K, V]):
     """Queues changes for the store of ``tier``, and writes them in one task while there are any.
 
-    An explicit change (a put, an invalidation, a clear) is waited for; until it was written, or when that
-    failed, this process does not read the key from the far tier.
+    Until an explicit change (a put, an invalidation, a clear) was written, or when that failed, this process
+    does not read the key from the far tier.
 
     :param ttl: seconds that the store keeps a value.
     :param releases: releases the leases that are not ended here.
     :param spawn: starts a task that the cache owns.
     """
 
-    # One task, so that the store sees the changes of a key in the order in which they were made; what an
-    # explicit change did not reach is not trusted, or the next read would bring the old value back
-    # (decision 39 in notes.md).
+    # One task, so that the store sees the changes of a key in their order; what an explicit change did not
+    # reach is not trusted, or the next read would bring the old value back (decision 39 in notes.md).
 
     def __init__(
         self,
@@ -112,25 +111,35 @@ class FarWrites(Generic[K, V]):
         """Remove the old values of ``keys``, which the source has no more."""
         self._keep({key: PendingChange(Change.GONE, ABSENT, outcome=ABSENT) for key in keys})
 
-    async def put(self, items: Mapping[K, V]) -> None:
-        """Write ``items``, and tell the other caches; one that the store cannot keep is removed there.
+    def put(self, items: Mapping[K, V]) -> Confirmation:
+        """Write ``items``, and tell the other caches; one that the store cannot keep is removed there."""
+        return self._tell(self.sealed.put(items))
 
-        :raises StoreError: when that failed; the others may go on with what they have.
-        """
-        await self._tell(self.sealed.put(items))
-
-    async def delete(self, keys: Collection[K]) -> None:
-        """Remove ``keys``, and tell the other caches; raises as `put` does."""
-        await self._tell({key: PendingChange(Change.DELETED, ABSENT) for key in keys})
+    def delete(self, keys: Collection[K]) -> Confirmation:
+        """Remove ``keys``, and tell the other caches."""
+        return self._tell({key: PendingChange(Change.DELETED, ABSENT) for key in keys})
 
     async def clear(self) -> None:
-        """Remove everything, and tell the other caches; raises as `put` does."""
+        """Remove everything, and tell the other caches; raises as `confirmed` does."""
         confirmation = Confirmation(1)
         settle_all(self._queued, None)
         self._releases.drop(self._queued)
         self._queued.clear()
         self._clearing.append(confirmation)
-        await self._wait(confirmation)
+        await self.confirmed(confirmation)
+
+    async def confirmed(self, confirmation: Confirmation) -> None:
+        """Wait until what was put or deleted is written.
+
+        :raises StoreError: when that failed; the others may go on with what they have.
+        """
+        if confirmation.left > 0:
+            if self._is_closed:
+                raise CacheClosedError(_CLOSED)
+            self._work()
+            await confirmation.done.wait()
+        if confirmation.error is not None:
+            raise type(confirmation.error)(*confirmation.error.args) from confirmation.error.__cause__
 
     def distrust(self, key: K) -> None:
         """Do not read ``key`` from the store any more until its copy there has been removed."""
@@ -186,24 +195,15 @@ class FarWrites(Generic[K, V]):
         if item.change is Change.GONE:
             self._distrusted.add(key)
 
-    async def _tell(self, pending: PendingChanges[K, V]) -> None:
-        if not pending:
-            return
+    def _tell(self, pending: PendingChanges[K, V]) -> Confirmation:
         confirmation = Confirmation(len(pending))
         for key, item in pending.items():
             before = self._queued.pop(key, None)
             item.told = [confirmation] if before is None else [*before.told, confirmation]
             self._releases.drop({} if before is None else {key: before})
             self._queued[key] = item
-        await self._wait(confirmation)
-
-    async def _wait(self, confirmation: Confirmation) -> None:
-        if self._is_closed:
-            raise CacheClosedError(_CLOSED)
         self._work()
-        await confirmation.done.wait()
-        if confirmation.error is not None:
-            raise type(confirmation.error)(*confirmation.error.args) from confirmation.error.__cause__
+        return confirmation
 
     def _work(self) -> None:
         if self._idle is None and not self._is_closed:

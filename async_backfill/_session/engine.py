@@ -1,4 +1,4 @@
-"""What a cache does while it is open: write, forget, settle, and start and end its parts."""
+"""What a cache does while it is open: refresh, forget, settle, and start and end its parts."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from async_backfill._session.wiring import (
     make_warming,
     open_far,
 )
+from async_backfill._session.writes import Writes
 from async_backfill.backfill._audit.writer import AuditWriter
 from async_backfill.backfill._history.selection import HottestFirst
 from async_backfill.backfill._history.writer import JournalWriter
@@ -28,7 +29,7 @@ from async_backfill.contracts import K, V
 from async_backfill.records import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from async_backfill._session.opened_in import OpenedIn
     from async_backfill._session.parts import Parts
@@ -57,6 +58,7 @@ class Engine(Generic[K, V]):
         self._journal_writer: JournalWriter[K] | None = None
         self.far = open_far(parts, spawn)
         self.loader = make_loader(parts, self.far, spawn)
+        self.writes: Writes[K, V] = Writes(parts, self.loader, None if self.far is None else self.far.writes)
         selection = make_selection(parts, self.loader)
         self._hottest = selection if isinstance(selection, HottestFirst) else None
         self.backfiller = make_backfiller(parts, self.loader, selection, spawn)
@@ -160,21 +162,6 @@ class Engine(Generic[K, V]):
             reason=reason,
         )
 
-    async def put_many(self, items: Mapping[K, V], ttl: float | None) -> None:
-        """Keep ``items`` here and in the far tier (L2); they win over loads under way.
-
-        What cannot be kept here is written there all the same, or its old value would come back from it.
-        With a ``ttl`` of their own they are removed there, because other readers would not know it.
-        """
-        self.loader.locks.revoke(items)
-        try:
-            self._parts.near.put_many(items, ttl)
-        finally:
-            if self.far is not None and ttl is None:
-                await self.far.writes.put(items)
-            elif self.far is not None:
-                await self.far.writes.delete(items.keys())
-
     async def refresh(self, key: K) -> V | Absent | Failed:
         """Load ``key`` from the source, with a call that begins now or later; return what came of it."""
         loader, queue = self.loader, self.loader.batch_queue
@@ -192,15 +179,9 @@ class Engine(Generic[K, V]):
             if key in batch.keys or batch.error is not None:  # else a live caller took the key over
                 return batch.outcome(key)
 
-    async def invalidate_many(self, keys: Collection[K]) -> None:
-        """Remove ``keys`` here and from the far tier (L2); loads under way are not kept."""
-        self.loader.locks.revoke(keys)
-        self._parts.near.delete_many(keys)
-        if self.far is not None:
-            await self.far.writes.delete(keys)
-
     async def clear(self) -> None:
         """Remove everything here and from the far tier (L2); loads under way are not kept."""
+        self.writes.cleared()
         self.loader.locks.revoke_all()
         self._parts.near.clear()
         self._flushed()
@@ -226,6 +207,7 @@ class Engine(Generic[K, V]):
     def _forget(self, keys: Sequence[K] | None) -> None:
         """Forget what another process changed: ``keys``, or everything."""
         near, locks = self._parts.near, self.loader.locks
+        self.writes.heard(keys)
         if self.far is not None:
             self.far.writes.forget(keys)
         if keys is not None:

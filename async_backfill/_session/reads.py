@@ -8,7 +8,6 @@ from anyio.lowlevel import checkpoint
 
 from async_backfill._common.first_failure import raise_first
 from async_backfill._loading.failures import failure_of
-from async_backfill._lookup.copies import copies
 from async_backfill._session.operations import Operations
 from async_backfill.contracts import Answers, K, V
 from async_backfill.errors import KeyNotFoundError, LoadError
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
 
 D = TypeVar("D")
 _CALLS: Final = 10
+_COPIES: Final = 200
+"""Values copied in one step: how long one takes is the user's."""
 _GROUP: Final = 5000
 """Keys that `get_many` looks up in one step at the least: about two milliseconds for hits."""
 
@@ -65,7 +66,7 @@ class Reads(Operations[K, V]):
                 raise_first(failures)
         else:
             values = cast("dict[K, V]", found)
-        return self._copies(values)
+        return await self._copies(values)
 
     async def try_many(self, keys: Iterable[K]) -> Answers[K, V]:
         """Look ``keys`` up as `get_many` does, but return what is there although some of them failed.
@@ -79,7 +80,7 @@ class Reads(Operations[K, V]):
         if len(failures) < len(failed):  # the cache was closed
             raise_first({key: failed[key] for key in failed if key not in failures})
         return Answers(
-            values=self._copies(values),
+            values=await self._copies(values),
             absent=tuple(key for key in without if key not in failures),
             failed=failures,
         )
@@ -130,7 +131,7 @@ class Reads(Operations[K, V]):
         outcome = await self._open().refresh(key)
         if isinstance(outcome, Failed):
             raise failure_of(key, outcome.error) from outcome.error
-        return default if outcome is ABSENT else self._copies({key: outcome})[key]
+        return default if outcome is ABSENT else (await self._copies({key: outcome}))[key]
 
     async def _completed(
         self, wanted: Sequence[K], found: dict[K, V | Absent], missing: Sequence[K]
@@ -172,7 +173,12 @@ class Reads(Operations[K, V]):
             heat.hit([key for key, value in found.items() if value is not ABSENT])
         return found, missing
 
-    def _copies(self, values: dict[K, V]) -> dict[K, V]:
-        """Return ``values``, or with the setting ``copy`` a copy of each."""
+    async def _copies(self, values: dict[K, V]) -> dict[K, V]:
+        """Return ``values``, with the setting ``copy`` a copy of each, made in steps."""
         copy = self._parts.settings.copy
-        return values if copy is None else copies(values, copy)
+        if copy is not None:
+            for place, key in enumerate(values, 1):
+                values[key] = copy(values[key])
+                if place % _COPIES == 0:
+                    await checkpoint()
+        return values

@@ -110,8 +110,11 @@ class EvictionOrder(OrderState[K], Protocol[K]):
         """Record that a key was removed from the store."""
         ...
 
-    def evict(self) -> K:
-        """Forget and return the key to evict next; `LookupError` when there is none."""
+    def evict(self, *, again: bool = False) -> K:
+        """Forget and return the key to evict next; `LookupError` when there is none.
+
+        :param again: whether others were evicted in the same step, so that this one must do little work.
+        """
         ...
 
     def clear(self) -> None:

@@ -33,8 +33,10 @@ class FreshnessPolicy:
         a quick function that returns this for a key and its value, in place of ``ttl``; where it returns
         ``None``, ``ttl`` holds. Not with a far tier, whose other readers would not know of it.
     ``jitter``
-        share of ``ttl``, 0.0 to 1.0, of which a random part is cut off, so that values that were loaded
-        together do not expire together.
+        share of ``ttl``, 0.0 to 1.0, of which a random part is cut off, so that values that came together do
+        not expire together. ``None`` is up to 0.05 for values that come with others (from `put_many`, a
+        backfill or a batch), and nothing for one that comes alone, or where ``ttl_of`` decides. A value is
+        never fresh for longer than its ttl.
     ``stale_for``
         seconds after the ttl in which the old value may still be served: while the key is loaded again
         in the background (stale-while-revalidate), and when that load fails (stale-if-error).
@@ -59,7 +61,7 @@ class FreshnessPolicy:
 
     ttl: float | None = None
     ttl_of: Callable[[Any, Any], Seconds | None] | None = None
-    jitter: float = 0.0
+    jitter: float | None = None
     stale_for: float = 0.0
     stale_wait: float | None = 0.0
     retry_after: float = 1.0
@@ -75,7 +77,7 @@ class FreshnessPolicy:
             *,
             ttl: Seconds | None = ...,
             ttl_of: Callable[[Any, Any], Seconds | None] | None = ...,
-            jitter: float = ...,
+            jitter: float | None = ...,
             stale_for: Seconds = ...,
             stale_wait: Seconds | None = ...,
             retry_after: Seconds = ...,
@@ -94,7 +96,8 @@ class FreshnessPolicy:
             retry_after=positive_seconds,
             absent_ttl=positive_seconds_or_none,
         )
-        real("jitter", self.jitter, least=0.0, most=1.0)
+        if self.jitter is not None:
+            real("jitter", self.jitter, least=0.0, most=1.0)
         real("early", self.early, least=0.0, most=1000.0)
         whole("absent_capacity", self.absent_capacity, least=1)
         whole_or_none("seed", self.seed, least=0)

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from async_backfill.policies import FreshnessPolicy
 
 A_STEP: Final = 128
+USUAL_JITTER: Final = 0.05
+"""Share of the ttl of which a part is cut off values that come together, unless a policy says so."""
+_PARTS: Final = 64
+"""The different parts: those with the same one share the number for their time, which would take 24 bytes."""
+_STRIDE: Final = 29  # so that also the parts of two values, one after the other, are far apart
 _NO_LIFETIMES: Final[Mapping[Any, float]] = MappingProxyType({})
 
 
@@ -51,10 +56,10 @@ class FreshStore(Generic[K, V]):
         self._expired = expired
         # Without a seed those of the module, which Python seeds anew in a forked process.
         self._draw = random.random if policy.seed is None else random.Random(policy.seed).random
+        self._part = 0 if policy.jitter is not None else int(self._draw() * _PARTS)
         self._fresh_until: dict[K, float] = {}
         self._retry_at: dict[K, float] = {}
         self._costs: dict[K, float] = {}
-        self._until = 0.0
         self._leaving: LeavingTimes[K] = LeavingTimes(self._fresh_until, policy.stale_for)
         self.read = self._make_read()
 
@@ -160,11 +165,15 @@ class FreshStore(Generic[K, V]):
         self._forget(evicted)
         now = self._clock()
         begun = now if since is None else since
+        together: dict[float, float] | None = None
+        if self._policy.jitter is None and len(items) > 1 and not ttls:
+            together = {}
         for key in items:
             # One that did not fit, or was evicted by a later one of the same items, needs no times.
             if self._store.peek(key, ABSENT) is not ABSENT:
                 most = lifetimes.get(key, math.inf)
-                self._date(key, begun if most == math.inf else now, ttls.get(key, usual), cost, most)
+                since = begun if most == math.inf else now
+                self._date(key, since, min(ttls.get(key, usual), most), cost, together)
         return evicted
 
     def delete_many(self, keys: Iterable[K], /) -> None:
@@ -215,16 +224,16 @@ class FreshStore(Generic[K, V]):
         ttl = None if self._policy.ttl_of is None else self._policy.ttl_of(key, value)
         return self._ttl if ttl is None else positive_seconds("ttl_of", ttl)
 
-    def _date(self, key: K, now: float, ttl: float, cost: float, most: float) -> None:
-        if self._policy.jitter and ttl < math.inf:
-            ttl -= ttl * self._policy.jitter * self._draw()
-        ttl = min(ttl, most)
-        # All that come at one time have one object, not a number of 24 bytes each.
+    def _date(self, key: K, now: float, ttl: float, cost: float, together: dict[float, float] | None) -> None:
+        if 0.0 < ttl < math.inf:
+            if self._policy.jitter:
+                ttl -= ttl * self._policy.jitter * self._draw()
+            elif together is not None:
+                self._part = part = (self._part + _STRIDE) % _PARTS
+                ttl -= ttl * (USUAL_JITTER / _PARTS) * part
         until = now + ttl
-        if until == self._until:
-            until = self._until
-        self._until = self._fresh_until[key] = until
-        if most > 0.0:
+        self._fresh_until[key] = until if together is None else together.setdefault(until, until)
+        if ttl > 0.0:
             self._retry_at.pop(key, None)
         else:  # a stale copy, which is only taken when the load has failed
             self._retry_at[key] = now + self._policy.retry_after

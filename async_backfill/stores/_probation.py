@@ -80,7 +80,7 @@ class ProbationStore(Generic[K, V]):
             if self._store.peek(key, ABSENT) is ABSENT and self._is_full():
                 if not evict:
                     continue
-                evicted.append(self.evict_oldest())
+                evicted.append(self.evict_oldest(again=bool(evicted)))
             self._store.set_many({key: value})
         return evicted
 
@@ -102,7 +102,7 @@ class ProbationStore(Generic[K, V]):
                 if not evict:
                     self._resolved(key, False)
                     continue
-                evicted.append(self._evict_for_unread())
+                evicted.append(self._evict_for_unread(again=bool(evicted)))
             self._unread[key] = value
             # Items come hottest first, and the coldest must be evicted first: decision 24 in notes.md.
             if first_out:
@@ -128,11 +128,11 @@ class ProbationStore(Generic[K, V]):
         capacity = self._store.capacity
         return None if capacity is None else capacity - len(self)
 
-    def evict_oldest(self) -> K:
-        """Remove and return the key that is evicted next; `LookupError` when empty."""
+    def evict_oldest(self, *, again: bool = False) -> K:
+        """Remove and return the key that is evicted next; see `MemoryStore.evict_oldest`."""
         if self._unread and (self._is_unreads_turn() or not len(self._store)):
             return self._evict_unread()
-        return self._store.evict_oldest()
+        return self._store.evict_oldest(again=again)
 
     def _is_unreads_turn(self) -> bool:
         """Return whether an unread key is evicted next; see the class for the order."""
@@ -146,11 +146,11 @@ class ProbationStore(Generic[K, V]):
         capacity = self._store.capacity
         return capacity is not None and len(self) >= capacity
 
-    def _evict_for_unread(self) -> K:
+    def _evict_for_unread(self, *, again: bool) -> K:
         """Make room for an unread key; evict a read key only while less than the tenth is unread."""
         if self._unread and (len(self._unread) >= (self._share or 0) or not len(self._store)):
             return self._evict_unread()
-        return self._store.evict_oldest()
+        return self._store.evict_oldest(again=again)
 
     def _evict_unread(self) -> K:
         key = next(iter(self._unread))

@@ -91,7 +91,7 @@ class MemoryStore(Generic[K, V]):
                 if capacity is not None and len(entries) >= capacity:
                     if not evict or not capacity:
                         continue
-                    evicted.append(self.evict_oldest())
+                    evicted.append(self.evict_oldest(again=True) if evicted else self.evict_oldest())
                 order.add(key)
             entries[key] = value
         return evicted
@@ -121,9 +121,12 @@ class MemoryStore(Generic[K, V]):
         """Return how many keys can be added before one is evicted; ``None`` without a limit."""
         return None if self._capacity is None else self._capacity - len(self._entries)
 
-    def evict_oldest(self) -> K:
-        """Remove and return the key that is next in the eviction order; `LookupError` when empty."""
-        key = self._order.evict()
+    def evict_oldest(self, *, again: bool = False) -> K:
+        """Remove and return the key that is next in the eviction order; `LookupError` when empty.
+
+        :param again: whether others were evicted in the same step, so that this one must do little work.
+        """
+        key = self._order.evict(again=True) if again else self._order.evict()
         self._entries.pop(key, None)
         self._removals += 1
         return key

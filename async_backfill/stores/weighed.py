@@ -57,7 +57,7 @@ class WeighedStore(MemoryStore[K, V]):
         weights = {key: whole("weigh", self._weigh(key, value), least=0) for key, value in items.items()}
         evicted: list[K] = []
         for key, value in items.items():
-            evicted.extend(self._set(key, value, weights[key], evict=evict))
+            evicted.extend(self._set(key, value, weights[key], evict=evict, again=bool(evicted)))
         return evicted
 
     def delete_many(self, keys: Iterable[K], /) -> None:
@@ -83,22 +83,24 @@ class WeighedStore(MemoryStore[K, V]):
         by_weight = (self._max_weight - self._weight) * len(self) // self._weight
         return by_weight if places is None else min(places, by_weight)
 
-    def evict_oldest(self) -> K:
-        """Remove and return the key that is next in the eviction order; `LookupError` when empty."""
-        key = super().evict_oldest()
+    def evict_oldest(self, *, again: bool = False) -> K:
+        """Remove and return the key that is next in the eviction order; see `MemoryStore.evict_oldest`."""
+        key = super().evict_oldest(again=again)
         self._weight -= self._weights.pop(key)
         return key
 
-    def _set(self, key: K, value: V, weight: int, *, evict: bool) -> Sequence[K]:
+    def _set(self, key: K, value: V, weight: int, *, evict: bool, again: bool) -> Sequence[K]:
         others = self._weight - self._weights.get(key, 0)
         if weight > self._max_weight or (not evict and others + weight > self._max_weight):
             self.delete_many((key,))  # the old value must not outlive the new one
             return ()
         evicted: list[K] = []
         # The old value of the key counts until it is replaced, and may be evicted itself.
-        while self._weight - self._weights.get(key, 0) + weight > self._max_weight:
-            evicted.append(self.evict_oldest())
-        evicted.extend(super().set_many({key: value}, evict=evict))
+        while self._weight - self._weights.get(key, 0) + weight > self._max_weight or (
+            evict and self._capacity and len(self) == self._capacity and key not in self._entries
+        ):
+            evicted.append(self.evict_oldest(again=again or bool(evicted)))
+        super().set_many({key: value}, evict=evict)
         if key in self._entries:
             self._weight += weight - self._weights.get(key, 0)
             self._weights[key] = weight

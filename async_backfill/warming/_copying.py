@@ -39,7 +39,7 @@ async def copy_rows(  # noqa: PLR0913 - the settings users name are flat
     source: Source[K, V] | None = None,
     invalidations: Invalidations[K] | None = None,
     ttl: Seconds | None = None,
-    ttl_jitter: float = 0.0,
+    ttl_jitter: float = 0.05,
     writers: int = 4,
     ahead: int = 4,
     write_timeout: Seconds = 3.0,
@@ -72,7 +72,8 @@ async def copy_rows(  # noqa: PLR0913 - the settings users name are flat
     :param invalidations: under ``"recheck"``, is told which keys were mended.
     :param ttl: seconds above 0 for which each row is kept, from its read on; ``None`` for as long as the
         store has room.
-    :param ttl_jitter: the largest share, 0.0 to 0.9, by which the ttl of a page is shortened at random.
+    :param ttl_jitter: the largest share, 0.0 to 0.9, by which the ttl of a page is shortened at random, so
+        that the pages do not expire together.
     :param writers: the number of pages written at once, 1 or more.
     :param ahead: the number of pages read ahead of the writers, 1 or more.
     :param write_timeout: seconds that one call of the store may take.

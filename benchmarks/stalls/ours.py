@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _HITS_COUNTED: Final = 3
 _PAGE: Final = 2_000
+_BATCH: Final = 500
+_MOST_WAITERS: Final = 100_000
 _TTL: Final = 60.0
 _NEVER: Final = 1e6
 
@@ -38,6 +40,18 @@ class Echo:
     async def load_many(self, keys: Sequence[int]) -> Mapping[int, int]:
         """Return each key as its own value."""
         return {key: key for key in keys}
+
+
+class Gated(Echo):
+    """The same, once it is open."""
+
+    def __init__(self) -> None:
+        self.open = anyio.Event()
+
+    async def load_many(self, keys: Sequence[int]) -> Mapping[int, int]:
+        """Return each key as its own value."""
+        await self.open.wait()
+        return await super().load_many(keys)
 
 
 class InMemory:
@@ -58,9 +72,12 @@ def _cache(size: int, **settings: Any) -> BackfillCache[int, int]:
     return BackfillCache(Echo(), capacity=size, **settings)
 
 
-async def _fill(cache: BackfillCache[int, int], size: int) -> None:
+async def _fill(cache: BackfillCache[int, int], size: int, hits: int = 0) -> None:
     for start in range(0, size, _PAGE):
         await cache.put_many({key: key for key in range(start, min(start + _PAGE, size))})
+    for _ in range(hits):
+        for key in range(size):
+            await cache.get(key)
 
 
 async def _expiry(watch: Watch, size: int, *, stale_for: float = 0.0) -> None:
@@ -79,10 +96,7 @@ async def _expiry(watch: Watch, size: int, *, stale_for: float = 0.0) -> None:
 
 async def _eviction(watch: Watch, size: int, *, eviction: Eviction) -> None:
     async with _cache(size, eviction=eviction) as cache:
-        await _fill(cache, size)
-        for _ in range(_HITS_COUNTED):
-            for key in range(size):
-                await cache.get(key)
+        await _fill(cache, size, hits=_HITS_COUNTED)
         await anyio.lowlevel.checkpoint()
         with watch.on():
             for key in range(size, size + 100):
@@ -125,6 +139,34 @@ async def _put_many(watch: Watch, size: int, *, eviction: Eviction) -> None:
             await cache.put_many(items)
 
 
+async def _page(watch: Watch, size: int, *, eviction: Eviction) -> None:
+    async with _cache(size, eviction=eviction) as cache:
+        await _fill(cache, size, hits=_HITS_COUNTED)
+        with watch.on():
+            await cache.get_many(range(size, size + _BATCH))
+
+
+async def _invalidate_many(watch: Watch, size: int) -> None:
+    async with _cache(size) as cache:
+        await _fill(cache, size)
+        keys = list(range(size))
+        with watch.on():
+            await cache.invalidate_many(keys)
+
+
+async def _woken(watch: Watch, size: int) -> None:
+    gated = Gated()
+    async with BackfillCache(gated) as cache, anyio.create_task_group() as tasks:
+        for _ in range(min(size, _MOST_WAITERS)):
+            tasks.start_soon(cache.get, 0)
+        for _ in range(10):
+            await anyio.lowlevel.checkpoint()
+        with watch.on():
+            gated.open.set()
+            for _ in range(10):
+                await anyio.lowlevel.checkpoint()
+
+
 async def _get_many(watch: Watch, size: int, *, cold: bool) -> None:
     async with _cache(2 * size) as cache:
         await _fill(cache, size)
@@ -155,6 +197,22 @@ def _with_history(size: int) -> BackfillCache[int, int]:
     )
 
 
+async def _heats(watch: Watch, size: int) -> None:
+    hot: HotKeys[int] = HotKeys(size, half_life=15.0 * size)
+    hot.note(range(size))
+    with watch.on():
+        hot.heats()
+
+
+async def _is_ready(watch: Watch, size: int) -> None:
+    async with _with_history(size) as cache:
+        await cache.ready(0.5)
+        with watch.on():
+            for _ in range(_BATCH):
+                cache.is_ready(0.5)
+                await anyio.lowlevel.checkpoint()
+
+
 async def _opening(watch: Watch, size: int) -> None:
     cache = _with_history(size)
     with watch.on():
@@ -178,10 +236,12 @@ OURS: Final[Mapping[str, Callable[[Watch, int], Coroutine[Any, Any, None]]]] = {
     "all expire at once, then misses": _expiry,
     "all expire at once after stale_for": partial(_expiry, stale_for=_TTL),
     **{f"misses that evict, all hit: {order}": partial(_eviction, eviction=order) for order in EVICTIONS},
+    **{f"a batch of 500 comes, all hit: {order}": partial(_page, eviction=order) for order in EVICTIONS},
     "one as heavy as all evicts them": _weighed,
     **{f"clear: {order}": partial(_clear, eviction=order) for order in EVICTIONS},
     "clear: fifo, ttl": partial(_clear, freshness=FreshnessPolicy(ttl=_TTL)),
     **{f"invalidate 70 %, one by one: {order}": partial(_invalidate, eviction=order) for order in EVICTIONS},
+    "invalidate_many of all": _invalidate_many,
     **{
         f"put_many of all into a full cache: {order}": partial(_put_many, eviction=order)
         for order in EVICTIONS
@@ -189,7 +249,10 @@ OURS: Final[Mapping[str, Callable[[Watch, int], Coroutine[Any, Any, None]]]] = {
     "get_many of all, cached": partial(_get_many, cold=False),
     "get_many of all, cold": partial(_get_many, cold=True),
     "new hot keys after all were noted twice": _hot_keys,
+    "all wait for one load (100,000 at the most)": _woken,
+    "heats of all copied for the journal": _heats,
     "opening with a journal of all": _opening,
+    "is_ready(), a journal of all": _is_ready,
     "ready(0.99), a journal of all": _ready,
     "first backfill from a journal of all": _backfill,
 }

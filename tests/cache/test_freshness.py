@@ -68,6 +68,52 @@ async def test_with_jitter_values_loaded_together_expire_apart_and_never_late():
     assert all(later < earlier for earlier, later in itertools.pairwise(left[5:]))
 
 
+async def left_over(put, **settings):
+    """Return how many of what ``put`` puts are fresh after 94, 96, 98 and 100 % of a ttl of 100 s."""
+    clock = ManualClock()
+    source = MappingSource({key: key for key in range(500)})
+    async with BackfillCache(source, scan=source, clock=clock, **settings) as cache:
+        await put(cache)
+        left = []
+        for seconds in (94.0, 2.0, 2.0, 2.0):
+            clock.advance(seconds)
+            left.append(sum(key in cache for key in range(500)))
+    return left
+
+
+USUAL = FreshnessPolicy(ttl=100.0)
+MANY = {
+    "put_many": lambda cache: cache.put_many(dict.fromkeys(range(500))),
+    "put_many with a ttl": lambda cache: cache.put_many(dict.fromkeys(range(500)), ttl=100.0),
+    "get_many": lambda cache: cache.get_many(range(500)),
+    "backfill": lambda cache: cache.force_backfill(),
+}
+
+
+@pytest.mark.parametrize("come", MANY)
+async def test_what_comes_together_expires_apart_and_never_late_without_a_jitter_set(come):
+    left = await left_over(MANY[come], freshness=USUAL, backfill_batch=500)
+    assert 500 == left[0] > left[1] > left[2] > left[3] == 0
+
+
+@pytest.mark.parametrize("come", MANY)
+async def test_with_a_jitter_of_nothing_all_are_fresh_for_the_whole_ttl(come):
+    freshness = FreshnessPolicy(ttl=100.0, jitter=0.0)
+    assert await left_over(MANY[come], freshness=freshness, backfill_batch=500) == [500, 500, 500, 0]
+
+
+async def test_what_comes_alone_or_has_a_ttl_of_its_own_is_fresh_for_the_whole_ttl():
+    async def put_and_get(cache):
+        for key in range(250):
+            await cache.put(key, key)
+        for key in range(250, 500):
+            await cache.get(key)
+
+    assert await left_over(put_and_get, freshness=USUAL, max_backfills=0) == [500, 500, 500, 0]
+    of_each = FreshnessPolicy(ttl_of=lambda *_: 100.0)
+    assert await left_over(MANY["put_many"], freshness=of_each) == [500, 500, 500, 0]
+
+
 async def test_the_same_seed_draws_the_same_jitter():
     async def fresh_after(seed):
         cache, _, clock = expiring({number: number for number in range(50)}, jitter=1.0, seed=seed)

@@ -115,7 +115,7 @@ def test_a_step_removes_a_few_values_only_but_room_for_all_that_is_added():
 
 def test_the_times_of_a_store_that_was_cleared_are_let_go_a_few_at_a_time():
     clock, many = ManualClock(), dict.fromkeys(range(100 * A_STEP))
-    store = FreshStore(MemoryStore(len(many)), FreshnessPolicy(ttl=10.0), clock=clock)
+    store = FreshStore(MemoryStore(len(many)), FreshnessPolicy(ttl=10.0, jitter=0.0), clock=clock)
     store.set_many(many)
     store.clear()
     store.set_many({"a": 1, "b": 2})

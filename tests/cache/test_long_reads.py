@@ -28,6 +28,19 @@ async def test_other_tasks_run_while_very_many_cached_keys_are_read():
     assert counted.most <= 2 * 5000 < MANY  # trio takes the tasks of a turn in any order
 
 
+@pytest.mark.parametrize("read", ["get_many", "try_many"])
+async def test_other_tasks_run_while_very_many_values_are_copied(read):
+    counted = Turns()
+    async with BackfillCache(MappingSource(ROWS), copy=lambda value: [counted.count(value)]) as cache:
+        await cache.get_many(range(3_000))
+        counted.now = 0
+        async with counted.watched():
+            found = await getattr(cache, read)(range(3_000))
+
+    assert (found if read == "get_many" else found.values) == {key: [ROWS[key]] for key in range(3_000)}
+    assert counted.most <= 2 * 200
+
+
 @pytest.mark.parametrize("cached", [0, 5000, 7000, MANY])
 async def test_the_answer_is_in_order_and_each_distinct_key_is_one_lookup(cached):
     async with BackfillCache(MappingSource(ROWS)) as cache:

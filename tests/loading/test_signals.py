@@ -116,3 +116,31 @@ def test_while_one_waits_for_ever_those_who_come_and_go_leave_little_behind():
 
     assert outcome == "woken"
     assert left <= 128
+
+
+@pytest.mark.parametrize("number_of_signals", [1, 3])
+def test_very_many_are_woken_a_thousand_a_turn_in_the_order_in_which_they_came(number_of_signals):
+    async def main():
+        make = signals()
+        many = [make() for _ in range(number_of_signals)]
+        woken, turns = [], []
+
+        async def wait(number):
+            await many[number % number_of_signals].wait()
+            woken.append(number)
+
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(3_500):
+                tasks.create_task(wait(number))
+            await asyncio.sleep(0)
+            for signal in many:
+                signal.set()
+            while len(woken) < 3_500:
+                before = len(woken)
+                await asyncio.sleep(0)
+                turns.append(len(woken) - before)
+        return woken, max(turns)
+
+    woken, most = asyncio.run(main())
+    assert woken == list(range(3_500))
+    assert most == 1000

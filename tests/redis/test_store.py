@@ -15,6 +15,7 @@ from async_backfill.errors import ConfigurationError
 from async_backfill.redis.connection import connect
 from async_backfill.redis.errors import RedisReplyError, RedisUnavailableError
 from async_backfill.redis.store import RedisStore
+from tests.turns import Turns
 
 pytestmark = pytest.mark.anyio
 
@@ -330,3 +331,23 @@ def test_nothing_that_is_read_back_is_ever_unpickled():
 
     assert "msgspec" in imported
     assert not imported & {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "marshal", "shelve"}
+
+
+async def test_very_many_keys_go_in_groups_between_which_others_run(store):
+    turns, items = Turns(), {number: str(number) for number in range(5_000)}
+    seal, unseal, names = store.envelopes.seal_many, store.envelopes.open_many, store.keyspace.names
+
+    def counted(work, size):
+        turns.now += size
+        return work
+
+    store.envelopes.seal_many = lambda keys, *rest: counted(seal(keys, *rest), len(keys))
+    store.envelopes.open_many = lambda keys, found: counted(unseal(keys, found), len(keys))
+    async with turns.watched():
+        await store.set_many(items, ttl=60.0)
+        assert {key: copy.value for key, copy in (await store.get_many([*items, -1])).items()} == items
+        store.keyspace.names = lambda keys: counted(names(keys), len(keys))
+        await store.delete_many(list(items))
+        assert await store.get_many(list(items)) == {}
+
+    assert turns.most <= 2 * 2000  # a group is named and opened, or opened and the next one named

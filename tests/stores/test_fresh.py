@@ -188,3 +188,12 @@ def test_replacing_a_value_for_ever_does_not_grow_what_is_remembered():
         clock.advance(0.001)
 
     assert len(store._leaving) < 200
+
+
+def test_times_of_what_comes_together_are_apart_but_few_numbers():
+    store = FreshStore(MemoryStore(), FreshnessPolicy(ttl=10.0), clock=ManualClock())
+    store.set_many(dict.fromkeys(range(1000)))
+    times = store.fresh_until.values()
+
+    assert 40 < len(set(times)) == len({id(time) for time in times}) <= 64
+    assert 9.5 < min(times) <= max(times) <= 10.0

@@ -30,7 +30,7 @@ def written(copied):
 async def test_all_rows_of_all_pages_are_written_with_the_ttl():
     shelf = Shelf()
 
-    copied = await copy_rows(pages_of(5), shelf, ttl=30)
+    copied = await copy_rows(pages_of(5), shelf, ttl=30, ttl_jitter=0.0)
 
     assert shelf.rows == {key: value for number in range(5) for key, value in page(number).items()}
     assert sorted(shelf.writes) == [(list(page(number)), 30.0) for number in range(5)]

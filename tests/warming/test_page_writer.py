@@ -206,13 +206,14 @@ async def test_a_store_whose_answer_does_not_add_up_is_not_believed():
         await copy_rows(pages_of(1), Forgetful(), attempts=1)
 
 
-async def test_the_ttl_of_each_page_is_shortened_by_a_share_at_random():
+@pytest.mark.parametrize(("jitter", "least", "middle"), [({"ttl_jitter": 0.2}, 80, 90), ({}, 95, 97.5)])
+async def test_the_ttl_of_each_page_is_shortened_by_a_share_at_random(jitter, least, middle):
     shelf = Shelf()
-    await copy_rows(pages_of(50), shelf, ttl=100, ttl_jitter=0.2)
+    await copy_rows(pages_of(50), shelf, ttl=100, **jitter)
     ttls = [ttl for _, ttl in shelf.writes]
 
     assert len(set(ttls)) > 40
-    assert 80 <= min(ttls) < 90 < max(ttls) <= 100
+    assert least <= min(ttls) < middle < max(ttls) <= 100
 
 
 async def row_pages():

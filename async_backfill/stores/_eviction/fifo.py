@@ -33,7 +33,7 @@ class FifoOrder(Generic[K]):
         self._places.discard(key)
         self._places.tidy(self._queue)
 
-    def evict(self) -> K:
+    def evict(self, *, again: bool = False) -> K:  # noqa: ARG002 - it never does much
         """Remove and return the oldest key; `LookupError` when there is none."""
         queue = self._queue
         if self._places.are_keys and queue.back and not queue.front:

@@ -30,7 +30,7 @@ class LruOrder(Generic[K]):
         """Remove ``key`` from the order."""
         self.entries.pop(key, None)
 
-    def evict(self) -> K:
+    def evict(self, *, again: bool = False) -> K:  # noqa: ARG002 - it never does much
         """Remove and return the least recently used key; `LookupError` when there is none."""
         if not self.entries:
             raise LookupError("nothing to evict")

@@ -12,7 +12,9 @@ from async_backfill.stores._eviction.places import Again, Places, Queue
 MOST_HITS: Final = 3
 """The most hits of a key that count; a hit path may count them itself, in `S3FifoOrder.hit_counts`."""
 MOST_SPARED: Final = 1024
-"""Keys of a queue that one eviction spares at the most: half a millisecond."""
+"""Keys that one eviction spares at the most: half a millisecond."""
+SPARED_AGAIN: Final = 8
+"""Keys more that each further eviction of the same step may spare: a page of 500 takes two milliseconds."""
 _HITS_TO_STAY: Final = 2
 _SMALL_SHARE: Final = 10
 
@@ -24,12 +26,14 @@ class S3FifoOrder(Generic[K]):
     algorithm 1. The small queue holds a tenth of the keys. The ghost queue remembers evicted newcomers,
     their hashes alone, as many as the main queue has room for (nine tenths); a key that comes back while
     it is remembered goes to the main queue at once. Unlike in the paper, an eviction that has spared
-    ``MOST_SPARED`` keys of a queue takes the next one, so that it does not hold the event loop up.
+    ``MOST_SPARED`` keys takes the next one, so that it does not hold the event loop up; several of one step
+    share this, with ``SPARED_AGAIN`` more for each.
     """
 
     __slots__ = (
         "_ghost",
         "_has_evicted",
+        "_left",
         "_main",
         "_main_size",
         "_newcomers",
@@ -44,6 +48,7 @@ class S3FifoOrder(Generic[K]):
         self.entries = None
         self._small_limit = None if capacity is None else max(1, capacity // _SMALL_SHARE)
         self._has_evicted = False
+        self._left = MOST_SPARED
         self._small: Queue[K] = Queue()
         self._main: Queue[K] = Queue()
         self._places: Places[K] = Places()
@@ -82,8 +87,9 @@ class S3FifoOrder(Generic[K]):
         self._places.discard(key)
         self._places.tidy(self._small, self._main)
 
-    def evict(self) -> K:
+    def evict(self, *, again: bool = False) -> K:
         """Remove and return the key to evict; `LookupError` when there is none."""
+        self._left = min(self._left + SPARED_AGAIN, MOST_SPARED) if again else MOST_SPARED
         while keys := len(self._newcomers) + self._main_size:
             if not self._main_size or len(self._newcomers) >= (keys // _SMALL_SHARE or 1):
                 evicted = self._evict_newcomer(keys)
@@ -109,12 +115,11 @@ class S3FifoOrder(Generic[K]):
 
     def _evict_newcomer(self, keys: int) -> K | Absent:
         """Return the oldest newcomer that was hit less than twice; those before it move to the main queue."""
-        left = MOST_SPARED
         while (place := self._places.pop(self._small)) is not ABSENT:
             key = place.key if isinstance(place, Again) else place
             self._newcomers.remove(key)
-            if self.hit_counts.pop(key, 0) >= _HITS_TO_STAY and left:
-                left -= 1
+            if self.hit_counts.pop(key, 0) >= _HITS_TO_STAY and self._left:
+                self._left -= 1
                 self._main.append(place)
                 self._main_size += 1
             else:
@@ -124,14 +129,13 @@ class S3FifoOrder(Generic[K]):
 
     def _evict_main(self) -> K | Absent:
         """Return the oldest key of the main queue without hits; each key before it loses one hit."""
-        left = MOST_SPARED
         while (place := self._places.pop(self._main)) is not ABSENT:
             key = place.key if isinstance(place, Again) else place
             hits = self.hit_counts.pop(key, 0)
-            if not (hits and left):
+            if not (hits and self._left):
                 self._main_size -= 1
                 return key
-            left -= 1
+            self._left -= 1
             if hits > 1:
                 self.hit_counts[key] = hits - 1
             self._main.append(place)

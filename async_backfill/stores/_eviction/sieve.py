@@ -10,6 +10,8 @@ from async_backfill.stores._eviction.places import Place, Places, Queue
 
 MOST_SPARED: Final = 1024
 """Keys that one eviction spares at the most: half a millisecond."""
+SPARED_AGAIN: Final = 8
+"""Keys more that each further eviction of the same step may spare: a page of 500 takes two milliseconds."""
 
 
 class SieveOrder(Generic[K]):
@@ -19,10 +21,11 @@ class SieveOrder(Generic[K]):
     queue is two queues, cut at the hand: ``_passed`` has the older keys, which the hand has spared,
     ``_ahead`` the others up to the newest. So the hand moves by moving a key from one to the other, and
     no linked list is needed: decision 17 in notes.md. Unlike in the paper, a hand that has spared
-    ``MOST_SPARED`` keys takes the next one although it was hit, so that no eviction holds the event loop up.
+    ``MOST_SPARED`` keys takes the next one although it was hit, so that no eviction holds the event loop up;
+    several of one step share this, with ``SPARED_AGAIN`` more for each.
     """
 
-    __slots__ = ("_ahead", "_hit", "_passed", "_places", "entries", "hit_counts", "touch")
+    __slots__ = ("_ahead", "_hit", "_left", "_passed", "_places", "entries", "hit_counts", "touch")
 
     def __init__(self) -> None:
         self.entries = None
@@ -31,6 +34,7 @@ class SieveOrder(Generic[K]):
         self._passed: Queue[K] = Queue()
         self._places: Places[K] = Places()
         self._hit: set[K] = set()
+        self._left = MOST_SPARED
         self.touch = self._hit.add
 
     def add(self, key: K, /, *, proven: bool = False) -> None:
@@ -46,15 +50,17 @@ class SieveOrder(Generic[K]):
         self._places.discard(key)
         self._places.tidy(self._passed, self._ahead)
 
-    def evict(self) -> K:
+    def evict(self, *, again: bool = False) -> K:
         """Move the hand to the next key that was not hit; remove and return it. `LookupError` when empty."""
-        hit, left = self._hit, MOST_SPARED
+        hit = self._hit
+        left = min(self._left + SPARED_AGAIN, MOST_SPARED) if again else MOST_SPARED
         while (place := self._place_hand()) is not ABSENT:
             key = self._places.key(place)
             self._ahead.popleft()
             if key not in hit or not left:
                 hit.discard(key)
                 self._places.leave(key)
+                self._left = left
                 return key
             left -= 1
             hit.remove(key)
