@@ -13,7 +13,7 @@ from async_backfill import BackfillCache
 from async_backfill.contracts import Page
 from async_backfill.errors import ConfigurationError, LoadError, ScenarioError
 from async_backfill.outcomes import Failed
-from tests.real_time import anyio_backend  # noqa: F401 - a fixture
+from tests.one_loop import anyio_backend  # noqa: F401 - a fixture
 
 pa = pytest.importorskip("pyarrow")
 from pyarrow import parquet as pq  # noqa: E402 - only if it is installed
