@@ -190,7 +190,7 @@ async def test_a_row_group_larger_than_allowed_is_refused(large):
     assert problem.endswith(" bytes, more than max_group=10000")
 
 
-async def test_a_setting_that_is_wrong_is_refused():
+def test_a_setting_that_is_wrong_is_refused():
     with pytest.raises(ConfigurationError, match="max_group: 0 is less than 1"):
         ParquetSource("rows", key="id", max_group=0)
 
