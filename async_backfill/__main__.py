@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sys
 
-from async_backfill._commands.cli import main
 
+def run(program: str = "async-backfill") -> None:
+    """Run the command line and end the process with its exit code.
 
-def run() -> None:
-    """Run the console script ``async-backfill`` and end the process with its exit code."""
-    sys.exit(main(program="async-backfill"))
+    :param program: the program's name in the help.
+    """
+    # Each worker of `tune` imports this module too, and needs nothing of the command line.
+    from async_backfill._commands.cli import main  # noqa: PLC0415 - see above
+
+    sys.exit(main(program=program))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run("python -m async_backfill")

@@ -45,6 +45,13 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture(autouse=True, scope="module")
+def what_others_left() -> None:
+    """Take what is there out of what is collected: tests about memory would go through it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
 def _asyncio_loop() -> Any:
     # No idle turns before a jump, as on trio: they are there for what comes from outside, and nothing does.
     return looptime.new_event_loop(start=0.0, end=None, noop_cycles=0)

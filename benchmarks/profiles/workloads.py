@@ -29,7 +29,7 @@ _CALLERS: Final = 10_000
 _COLD: Final = 100
 _DISTINCT: Final = 5_000
 _WORKERS: Final = 64
-_REQUESTS: Final = 100_000
+_REQUESTS: Final = 20_000
 _KEYS: Final = 50_000
 
 

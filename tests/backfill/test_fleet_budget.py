@@ -227,6 +227,6 @@ async def test_at_least_one_permit_is_approved():
         await FleetBudget(SharedPermits(0), clock=anyio.current_time).grant(0, by="ada", reason="why")
 
 
-async def test_a_number_of_its_own_beside_the_permits_of_the_fleet_is_refused():
+def test_a_number_of_its_own_beside_the_permits_of_the_fleet_is_refused():
     with pytest.raises(ConfigurationError, match="belongs to the permits"):
         BackfillCache(MappingSource(ROWS), permits=SharedPermits(1), max_backfills=1)

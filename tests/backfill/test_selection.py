@@ -316,7 +316,7 @@ async def test_a_scan_that_fails_is_taken_up_again_where_it_failed():
 
 
 @pytest.mark.parametrize("page_size", [0, -1, True, 1.0, "1", None])
-async def test_a_page_size_that_is_no_whole_number_of_one_or_more_is_refused(page_size):
+def test_a_page_size_that_is_no_whole_number_of_one_or_more_is_refused(page_size):
     with pytest.raises(ConfigurationError) as refused:
         Rig("abc", page_size=page_size)
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
 from functools import cache
-from pathlib import Path
+
+import pytest
 
 from benchmarks.hit_ratios.replay import trace_of
 from benchmarks.recovery.experiment import WAYS, restart
@@ -14,7 +13,6 @@ from benchmarks.recovery.report import encode, print_restarts, verdict
 from benchmarks.steady.experiment import steady
 from tests.benchmarks.commands import run_command
 
-ROOT = Path(__file__).parents[2]
 HOT = trace_of("hot", [f"key_{number % 5}" if number % 2 else f"once_{number}" for number in range(12_000)])
 
 
@@ -63,22 +61,14 @@ def test_in_steady_traffic_successors_gain_where_keys_follow_each_other():
     assert successors.calls < 0.65 * nothing.calls
 
 
-def test_the_commands_work_on_the_beginning_of_the_traces(tmp_path):
-    for name in ("recovery", "steady"):
-        command = [
-            sys.executable,
-            "-W",
-            "error",
-            "-m",
-            f"benchmarks.{name}",
-            "--quick",
-            "--traces",
-            str(tmp_path),
-        ]
-        (tmp_path / "small.keys").write_text("\n".join(HOT.requests[:500]) + "\n")
-        ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        assert (ran.returncode, ran.stderr) == (0, "")
-        assert "small" in ran.stdout
+@pytest.mark.parametrize("name", ["recovery", "steady"])
+def test_the_commands_work_on_the_beginning_of_the_traces(name, tmp_path, capsys):
+    (tmp_path / "small.keys").write_text("\n".join(HOT.requests[:500]) + "\n")
+    assert run_command(name, "--quick", "--traces", str(tmp_path)) == 0
+    printed = capsys.readouterr()
+
+    assert printed.err == ""
+    assert "small" in printed.out
 
 
 def test_a_folder_without_traces_is_one_line(tmp_path):

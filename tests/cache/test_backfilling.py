@@ -869,7 +869,7 @@ async def test_a_forced_backfill_that_waits_for_its_turn_ends_with_the_cache():
         ("capacity", [-1, True, 1.0, "1"]),
     ],
 )
-async def test_a_setting_outside_its_limits_is_refused_by_name(setting, values):
+def test_a_setting_outside_its_limits_is_refused_by_name(setting, values):
     for value in values:
         with pytest.raises(ConfigurationError) as refused:
             BackfillCache(Source(ROWS), **{setting: value})

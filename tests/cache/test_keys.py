@@ -74,20 +74,21 @@ async def test_a_key_that_is_none_or_falsy_is_a_key(key):
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
-@pytest.mark.parametrize("make_key", [list, dict, set, Unhashable, Deceptive, lambda: ("a", [])])
 @pytest.mark.parametrize("use", USES)
-async def test_an_unhashable_key_is_a_type_error_and_changes_nothing(use, make_key, settings):
+async def test_an_unhashable_key_is_a_type_error_and_changes_nothing(use, settings):
     async with BackfillCache(MappingSource({"a": 1, "b": 2}), **settings) as cache:
         await cache.get_many("ab")
         before = cache.stats
-        with pytest.raises(TypeError):
-            await USES[use](cache, make_key())
-        with pytest.raises(TypeError):
-            cache.peek(make_key())
+        for key in ([], {}, set(), Unhashable(), Deceptive(), ("a", [])):
+            with pytest.raises(TypeError):
+                pytest.fail(f"{key!r}: {await USES[use](cache, key)!r}")
+            with pytest.raises(TypeError):
+                pytest.fail(f"{key!r}: {cache.peek(key)!r}")
 
-        assert cache.stats == before
-        assert await cache.get_many("ab") == {"a": 1, "b": 2}
-        assert cache.stats.misses == before.misses
+            assert cache.stats == before
+            assert await cache.get_many("ab") == {"a": 1, "b": 2}
+            assert cache.stats.misses == before.misses
+            before = cache.stats
 
 
 @pytest.mark.parametrize("use", USES)

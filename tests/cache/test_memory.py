@@ -23,13 +23,6 @@ from tests.callers import start
 every_order = pytest.mark.parametrize("eviction", EVICTIONS)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def what_others_left():
-    """Take what is there already out of what is counted: looking through it again and again takes long."""
-    gc.collect()
-    gc.freeze()
-
-
 class Key(int):
     """A key that the garbage collector knows of, so that those still held can be counted."""
 

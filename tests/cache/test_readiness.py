@@ -347,13 +347,13 @@ async def start_and_forget(cache, key):
         ("warm_on_open", 1),
     ],
 )
-async def test_a_policy_that_makes_no_sense_is_refused_by_name(setting, value):
+def test_a_policy_that_makes_no_sense_is_refused_by_name(setting, value):
     with pytest.raises(ConfigurationError) as refused:
         ReadinessPolicy(**{setting: value})
 
     assert refused.value.setting == setting
 
 
-async def test_only_a_cache_with_history_can_begin_when_it_is_opened():
+def test_only_a_cache_with_history_can_begin_when_it_is_opened():
     with pytest.raises(ConfigurationError, match="warm_on_open"):
         BackfillCache(MappingSource(ROWS), readiness=AT_ONCE)

@@ -196,6 +196,7 @@ def test_a_pipe_that_nobody_writes_to_is_left_at_once(folder, how, place):
         writer = None
         while writer is None:  # it can be opened for writing once somebody has it open for reading
             assert running.poll() is None
+            time.sleep(0.01)
             with contextlib.suppress(OSError):
                 writer = os.open("pipe", os.O_WRONLY | os.O_NONBLOCK)
         running.send_signal(how)

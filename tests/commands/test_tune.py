@@ -78,7 +78,7 @@ def test_the_report_holds_what_the_table_shows():
 
 
 def test_the_figures_of_the_scenario_are_those_of_its_summary():
-    assert tune("--output", "report.json", "--quiet") == 0
+    assert tune("--output", "report.json", "--quiet", "--jobs", "1") == 0
     assert main(["--input", "in.json", "--output", "summary.json", "--quiet"]) == 0
     own = json.loads(Path("report.json").read_text("utf-8"))["scenario"]
     summary = json.loads(Path("summary.json").read_text("utf-8"))
@@ -103,7 +103,7 @@ def test_latency_takes_no_time_and_errors_are_those_of_the_summary():
 
 
 def test_no_more_settings_are_tried_than_was_said():
-    assert tune("--output", "report.json", "--quiet", "--trials", "5") == 0
+    assert tune("--output", "report.json", "--quiet", "--trials", "5", "--jobs", "1") == 0
     assert json.loads(Path("report.json").read_text("utf-8"))["tried"] == 5
 
 
@@ -111,12 +111,12 @@ def test_a_checked_sample_prints_full_replays_and_how_far_the_sample_was_off(cap
     lookups = [f"key_{number * number % 977}" for number in range(5000)]
     source = {"kind": "simulated", "keys": 1000}
     Path("in.json").write_text(scenario(source=source, lookups=lookups, max_backfills=0), "utf-8")
-    sampled = ["--trials", "2", "--sample", "0.2"]
+    sampled = ["--trials", "2", "--jobs", "1", "--sample", "0.2"]
     assert tune("--output", "sampled.json", *sampled) == 0
     assert "estimates, give or take" in capsys.readouterr().out
     assert tune("--output", "checked.json", *sampled, "--check") == 0
     assert "sampled hit rates were off by" in capsys.readouterr().out
-    assert tune("--output", "full.json", "--trials", "2", "--quiet") == 0
+    assert tune("--output", "full.json", "--trials", "2", "--jobs", "1", "--quiet") == 0
     estimate, checked, full = (
         json.loads(Path(f"{name}.json").read_text("utf-8")) for name in ("sampled", "checked", "full")
     )

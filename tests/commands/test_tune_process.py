@@ -56,7 +56,7 @@ def wait_until(condition) -> None:
     end = time.monotonic() + LONG
     while not condition():
         assert time.monotonic() < end, "has not come about"
-        time.sleep(0.01)
+        time.sleep(0.05)  # a look at all processes takes milliseconds
 
 
 def members_of(group: int) -> list[int]:

@@ -6,7 +6,7 @@ import pytest
 
 from async_backfill.testing import RowsContract, ScanContract, SourceContract
 from tests.contract.rows import MISSING, ROWS_WITH_NONE
-from tests.real_time import anyio_backend  # noqa: F401 - a fixture
+from tests.one_loop import anyio_backend  # noqa: F401 - a fixture
 
 pa = pytest.importorskip("pyarrow")
 from pyarrow import parquet as pq  # noqa: E402 - only if it is installed

@@ -74,7 +74,7 @@ async def test_a_key_that_cannot_be_one_is_a_type_error(settings):
             await cache.get(["a"])
 
 
-async def test_each_kind_takes_the_arguments_that_the_documentation_names():
+def test_each_kind_takes_the_arguments_that_the_documentation_names():
     for settings in KINDS.values():
         cache = BackfillCache(MappingSource(ROWS), **settings)
 

@@ -161,7 +161,7 @@ async def test_a_cache_sees_the_value_the_absence_and_the_failure_of_each_key():
 
 
 @pytest.mark.parametrize("concurrency", [0, -1, True, 1.0, "1", None])
-async def test_a_concurrency_that_is_no_whole_number_of_one_or_more_is_refused(concurrency):
+def test_a_concurrency_that_is_no_whole_number_of_one_or_more_is_refused(concurrency):
     with pytest.raises(ConfigurationError) as refused:
         each(Gauge(), concurrency=concurrency)
 

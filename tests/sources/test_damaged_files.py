@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from async_backfill.errors import LoadError, ScenarioError
 from async_backfill.sources.file import FileSource
-from tests.real_time import anyio_backend  # noqa: F401 - a fixture
+from tests.one_loop import anyio_backend  # noqa: F401 - a fixture
 
 pa = pytest.importorskip("pyarrow")
 pytest.importorskip("async_backfill._common.zstd")

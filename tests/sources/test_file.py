@@ -358,7 +358,7 @@ async def test_what_is_no_file_is_refused(tmp_path):
         ({"max_unpacked": 1.5}, "max_unpacked: 1.5 is not a whole number (a float)"),
     ],
 )
-async def test_a_setting_that_is_wrong_is_refused(wrong, message):
+def test_a_setting_that_is_wrong_is_refused(wrong, message):
     with pytest.raises(ConfigurationError) as refused:
         FileSource("rows", **{"key": "id", **wrong})
     assert str(refused.value) == message

@@ -16,7 +16,7 @@ from async_backfill.errors import MissingExtraError, ScenarioError
 from async_backfill.sources._rows.packed import MAGIC_SIZE, Unpacking, packing_of
 from async_backfill.sources._rows.tables import read_table, read_text
 from async_backfill.sources.file import FileSource
-from tests.real_time import anyio_backend  # noqa: F401 - a fixture
+from tests.one_loop import anyio_backend  # noqa: F401 - a fixture
 
 zstd = pytest.importorskip("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
 

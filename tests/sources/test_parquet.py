@@ -13,7 +13,7 @@ from async_backfill import BackfillCache
 from async_backfill.contracts import Page
 from async_backfill.errors import ConfigurationError, LoadError, ScenarioError
 from async_backfill.outcomes import Failed
-from tests.real_time import anyio_backend  # noqa: F401 - a fixture
+from tests.one_loop import anyio_backend  # noqa: F401 - a fixture
 
 pa = pytest.importorskip("pyarrow")
 from pyarrow import parquet as pq  # noqa: E402 - only if it is installed
@@ -190,7 +190,7 @@ async def test_a_row_group_larger_than_allowed_is_refused(large):
     assert problem.endswith(" bytes, more than max_group=10000")
 
 
-async def test_a_setting_that_is_wrong_is_refused():
+def test_a_setting_that_is_wrong_is_refused():
     with pytest.raises(ConfigurationError, match="max_group: 0 is less than 1"):
         ParquetSource("rows", key="id", max_group=0)
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from async_backfill.errors import LoadError
-from tests.real_time import anyio_backend  # noqa: F401 - a fixture
+from tests.one_loop import anyio_backend  # noqa: F401 - a fixture
 
 pa = pytest.importorskip("pyarrow")
 from pyarrow import parquet as pq  # noqa: E402 - only if it is installed

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from async_backfill.errors import ConfigurationError, ScenarioError
 from async_backfill.sources._rows.tables import TableRules, read_table
 from async_backfill.sources.file import FileSource
-from tests.real_time import anyio_backend  # noqa: F401 - a fixture
+from tests.one_loop import anyio_backend  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.anyio
 

@@ -161,7 +161,7 @@ async def test_it_counts_its_calls_its_keys_and_its_failures():
         *(("seed", value) for value in (-1, 1.0, True, "1", None)),
     ],
 )
-async def test_a_setting_outside_its_limits_is_refused_by_name(setting, value):
+def test_a_setting_outside_its_limits_is_refused_by_name(setting, value):
     with pytest.raises(ConfigurationError) as refused:
         SimulatedSource(ROWS, **{setting: value})
 

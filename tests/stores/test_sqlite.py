@@ -245,6 +245,6 @@ async def test_a_store_that_is_closed_says_so(path):
         ({"signing_key": b"short"}, "signing_key"),
     ],
 )
-async def test_a_setting_that_is_not_allowed_is_named(path, settings, text):
+def test_a_setting_that_is_not_allowed_is_named(path, settings, text):
     with pytest.raises(ConfigurationError, match=text):
         SQLiteStore(path, **{"namespace": "n", **settings})

@@ -75,7 +75,7 @@ async def test_a_call_that_breaks_the_contract_is_refused(store, keys):
 
 
 @pytest.mark.parametrize("setting", [0, -1, math.inf, "10"])
-async def test_a_lease_that_is_no_duration_above_zero_is_refused(setting):
+def test_a_lease_that_is_no_duration_above_zero_is_refused(setting):
     with pytest.raises(ConfigurationError, match="lease"):
         MemoryFarStore(lease=setting)
 
