@@ -5,18 +5,23 @@ from __future__ import annotations
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cyclopts import App
 
 from async_backfill.errors import ScenarioError
 from async_backfill.stores._eviction.orders import EVICTIONS, Eviction
 from benchmarks.hit_ratios.replay import trace_of
+from benchmarks.peers.registry import find_peers
+from benchmarks.peers.report import print_missing
 from benchmarks.recovery.experiment import ROOMS, restarts
 from benchmarks.recovery.plot import draw
 from benchmarks.recovery.report import encode, print_cases, print_served
-from benchmarks.recovery.service import Traffic, contenders, serve
+from benchmarks.recovery.service import PEERS, Traffic, contenders, serve
 from benchmarks.recovery.streams import read_streams
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _RESULTS: Final = Path(__file__).parents[1] / "results"
 _QUICK_REQUESTS: Final = 8_400
@@ -41,7 +46,7 @@ def benchmark(
     eviction:
         One eviction order [all four].
     quick:
-        Replay only the beginning of each trace with one room, to see that everything works.
+        Replay only the beginning of each trace with one room and one order, to see that everything works.
     output_dir:
         Where to write recovery.json and recovery.svg [benchmarks/results; with --traces or --quick nowhere].
     """
@@ -52,21 +57,25 @@ def benchmark(
         streams = read_streams(traces)
     except ScenarioError as error:
         sys.exit(f"error: {error}")
+    rooms: Sequence[float] = ROOMS
     if quick:
         streams = [trace_of(trace.name, trace.requests[:_QUICK_REQUESTS]) for trace in streams]
+        rooms, orders = rooms[1:2], orders[:1]
     services = () if traces is not None else (_QUICK,) if quick else _SERVICES
     with ProcessPoolExecutor() as workers:
         replays = [
             workers.submit(restarts, trace, room, order)
             for trace in streams
-            for room in (ROOMS[1:2] if quick else ROOMS)
+            for room in rooms
             for order in orders
         ]
         services_run = [workers.submit(serve, name, each) for each in services for name in contenders()]
         cases = [case for each in replays for case in each.result()]
         served = [each.result() for each in services_run]
     print_cases(cases, sys.stdout)
-    print_served(served, sys.stdout)
+    if served:
+        print_missing(find_peers(PEERS)[1], sys.stdout)
+        print_served(served, sys.stdout)
     if output_dir is not None:
         output_dir.mkdir(parents=True, exist_ok=True)
         (output_dir / "recovery.json").write_text(encode(cases, served), encoding="utf-8")

@@ -20,7 +20,7 @@ from benchmarks.recovery.virtual_time import run_virtually
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-_PEERS: Final = (
+PEERS: Final = (
     "asynclru:Alru",
     "cache_box:CachedLru",
     "theine_memoize:Memoized",
@@ -95,7 +95,7 @@ class _NoCache(Peer):
 
 def contenders() -> list[str]:
     """Return the names of all that can take part."""
-    peers, _ = find_peers(_PEERS)
+    peers, _ = find_peers(PEERS)
     ours = [
         OURS + name + suffix
         for name, kind in KINDS.items()
@@ -110,7 +110,7 @@ def serve(name: str, traffic: Traffic) -> Served:
 
 
 async def _theirs(name: str, traffic: Traffic) -> Served:
-    peers, _ = find_peers(_PEERS)
+    peers, _ = find_peers(PEERS)
     contenders: list[type[Peer]] = [_NoCache, *peers]
     kind = next(peer for peer in contenders if peer.title == name)
     source = traffic.source()

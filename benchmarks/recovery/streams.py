@@ -32,7 +32,7 @@ def read_streams(folder: Path | None) -> list[Trace]:
     :raises ScenarioError: when the folder has no trace, or one that cannot be read.
     """
     if folder is None:
-        skewed = zipf_keys(ZipfSpec(count=100_000, keys=_KEYS, exponent=0.99, seed=1))
+        skewed = zipf_keys(ZipfSpec(count=60_000, keys=_KEYS, exponent=0.99, seed=1))
         made = {"skewed": skewed, "drifting": list(_drifting(skewed)), "scans": list(_with_scans(skewed))}
         return [anyio.run(read_trace, _FLIGHTS), *(trace_of(name, keys) for name, keys in made.items())]
     files = sorted(path for pattern in ("*.keys", "*.keys.gz") for path in folder.glob(pattern))
