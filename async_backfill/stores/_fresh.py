@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from async_backfill.policies import FreshnessPolicy
 
 A_STEP: Final = 128
+_ROUNDED: Final = 1e-6
 _NO_LIFETIMES: Final[Mapping[Any, float]] = MappingProxyType({})
 
 
@@ -55,6 +56,9 @@ class FreshStore(Generic[K, V]):
         self._retry_at: dict[K, float] = {}
         self._costs: dict[K, float] = {}
         self._leaving: LeavingTimes[K] = LeavingTimes(self._leaves_at)
+        self._soonest = -math.inf
+        self.tell_soonest: Callable[[float], object] = _nobody
+        """Called with a time before which all that is held is fresh: a hit need not look its own time up."""
         self.read = self._make_read()
 
     def __len__(self) -> int:
@@ -125,6 +129,9 @@ class FreshStore(Generic[K, V]):
             # A dict gives its memory back only when it is cleared. The store's own has been: a step each.
             self._fresh_until.clear()
         until = self._leaving.next()
+        # A store that held values before has some without a time. What a subtraction rounds is never late.
+        soonest = math.inf if until is None else until - self._policy.stale_for - _ROUNDED
+        self._use_soonest(soonest if len(self._store) == len(self._fresh_until) else -math.inf)
         return None if until is None else max(0.0, until - self._clock())
 
     def set_many(
@@ -219,6 +226,8 @@ class FreshStore(Generic[K, V]):
             ttl -= ttl * self._policy.jitter * self._draw()
         ttl = min(ttl, most)
         self._fresh_until[key] = now + ttl
+        if now + ttl < self._soonest:
+            self._use_soonest(now + ttl)
         if most > 0.0:
             self._retry_at.pop(key, None)
         else:  # a stale copy, which is only taken when the load has failed
@@ -226,6 +235,11 @@ class FreshStore(Generic[K, V]):
         if self._policy.early:
             self._costs[key] = cost
         self._leaving.add(key, now + ttl + self._policy.stale_for, len(self._fresh_until))
+
+    def _use_soonest(self, soonest: float) -> None:
+        if soonest != self._soonest:
+            self._soonest = soonest
+            self.tell_soonest(soonest)
 
     def _forget(self, keys: Iterable[K]) -> None:
         for key in keys:
@@ -236,3 +250,7 @@ class FreshStore(Generic[K, V]):
     def _leaves_at(self, key: K) -> float | None:
         fresh_until = self._fresh_until.get(key)
         return None if fresh_until is None else fresh_until + self._policy.stale_for
+
+
+def _nobody(_: float) -> None:
+    """Tell nobody."""
