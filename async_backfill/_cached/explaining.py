@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from async_backfill._cached.raising import raised_by_function
-from async_backfill._lookup.hit import CLOSED
+from async_backfill._lookup.answering import CLOSED
 from async_backfill.errors import CacheClosedError, KeyNotFoundError, LoadError
 
 if TYPE_CHECKING:

@@ -15,6 +15,8 @@ from async_backfill._cached.fitness import class_around, refuse_unfit
 from async_backfill._cached.instance_calls import InstanceCalls, refuse_for_instances
 from async_backfill._cached.method import CachedMethod
 from async_backfill._cached.own_key import OwnKey, refuse_without_arguments
+from async_backfill._loading.batch import Batch
+from async_backfill._lookup.answering import Later
 from async_backfill.errors import CacheClosedError
 from async_backfill.outcomes import ABSENT
 from async_backfill.sources.callable import each
@@ -137,17 +139,32 @@ def _invalidate(
     return invalidate
 
 
-def _look_up(
+def _look_up(  # noqa: C901 - each call and each coroutine would show
     cache: BackfillCache[Any, Any], arguments: Arguments, explainer: Explainer
 ) -> Callable[..., Coroutine[Any, Any, Any]]:
     """Return the function that looks up a call; one argument is the usual case, and has a quick way."""
-    get, key_of = cache.get, arguments.key
+    key_of = arguments.key
+    path, counters = cache._pieces_of_get()  # noqa: SLF001 - a coroutine less than `get`, for each who waits
 
     async def call_with_one(key: Any = _NOT_GIVEN, /, **named: Any) -> Any:
         if named or key is _NOT_GIVEN:
             key = key_of(() if key is _NOT_GIVEN else (key,), named)
         try:
-            value = await get(key, ABSENT)
+            value = path.find(key, ABSENT)
+            if value is not ABSENT:
+                counters.hits += 1
+                return value
+            answering = path.answering
+            value = answering.begin(key)
+            if type(value) is Batch:
+                try:
+                    await value.wait()
+                except BaseException:
+                    answering.leave(value)
+                    raise
+                value = answering.ended(key, value)
+            if type(value) is Later:
+                value = await value.rest
         except EXPLAINED as failure:
             error = explainer.better(failure, key)
             if error is None:

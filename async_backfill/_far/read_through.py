@@ -22,11 +22,8 @@ if TYPE_CHECKING:
     from async_backfill._far.writes import FarWrites
     from async_backfill._loading.batch import Batch
     from async_backfill._loading.batch_calls import BatchCalls
-    from async_backfill._loading.eager_step import EagerSteps, Raised, Rest
     from async_backfill._loading.parts import BatchParts
     from async_backfill._loading.timed_call import Ended
-    from async_backfill._loading.workers import Worker
-    from async_backfill.outcomes import Failed
     from async_backfill.records import CircuitState
 
 
@@ -67,17 +64,6 @@ class ReadThrough(Generic[K, V]):
     def circuit(self) -> CircuitState | None:
         """The state of the source's circuit; ``None`` when there is none."""
         return self._source_calls.circuit
-
-    @property
-    def may_begin(self) -> bool:
-        """Whether `begin` may be called: never, because the far tier must be asked first."""
-        return False
-
-    def begin(
-        self, batch: Batch[K, V], worker: Worker[Any], steps: EagerSteps
-    ) -> Ended[K, V] | Rest[dict[K, V | Failed]] | Raised:
-        """Do what `BatchCalls.begin` does."""
-        return self._source_calls.begin(batch, worker, steps)
 
     async def load(self, batch: Batch[K, V], scope: CancelScope) -> Answer[K, V] | Ended[K, V]:
         """Load ``batch`` from the far tier, and the rest from the source; see `BatchCalls.load`."""

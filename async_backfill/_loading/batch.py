@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from async_backfill._loading.signals import Signal
 
+_NOTHING: Final[Any] = frozenset()
+_NO_NEEDS: Final[Any] = MappingProxyType({})
 _NO_COPIES: Final[Mapping[Any, float]] = MappingProxyType({})
 _UNSTABLE: Final = "the key was not found again when its load ended: its hash or its == has changed meanwhile"
 
@@ -49,10 +51,14 @@ class Batch(Generic[K, V]):
         the rest of a source call whose first step was already taken.
     ``copies``
         seconds for which each value that came from the far tier, not from the source, may be used.
+    ``done``
+        set when it lands; ``None`` until somebody waits.
     ``seconds``
         how long the source took.
     ``since``
         when its first source call began, by the clock of the cache; ``None`` if there was none.
+    ``found``
+        the outcomes of the keys that have one, once it has landed.
     ``moved``
         the batches that some of its keys moved on to, because they have to wait longer than the others.
     ``needs``
@@ -60,63 +66,68 @@ class Batch(Generic[K, V]):
         which a load cycle is found, each under a name of its own.
     ``lend``
         called with 1 when the load starts to wait for another one, with -1 when it goes on.
+
+    :param signal: returns a new signal; called when somebody waits.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_found",
-        "along",
-        "begun",
-        "cause",
-        "context",
-        "copies",
-        "done",
-        "due",
-        "error",
-        "full",
-        "is_landed",
-        "keys",
-        "lend",
-        "moved",
-        "needs",
-        "scope",
-        "seconds",
-        "since",
-        "state",
-        "waiters",
-        "wanted",
-    )
+    # Making a batch is much of a lone miss. So what few loads use is of the class, and empty, until they do:
+    # whoever adds to ``needs`` makes one of the batch's own first. What is looked at often is of the batch,
+    # because what is of a class takes longer to find.
+    wanted: set[K] = _NOTHING
+    along: set[K] = _NOTHING
+    context: Context | None = None
+    due: float | None = None
+    begun: Awaitable[dict[K, V | Failed]] | None = None
+    scope: CancelScope | None = None
+    error: BaseException | None = None
+    needs: dict[object, tuple[Hashable, Batch[Any, Any]]] = _NO_NEEDS
+    seconds = 0.0
+    since: float | None = None
+    moved: dict[K, Batch[K, V]] | None = None
+    copies: Mapping[K, float] = _NO_COPIES
+    found: Mapping[K, V | Failed] = MappingProxyType({})
 
-    def __init__(self, cause: LoadCause, done: Signal, lend: Callable[[int], None]) -> None:
+    def __init__(self, cause: LoadCause, signal: Callable[[], Signal], lend: Callable[[int], None]) -> None:
         self.cause = cause
         self.keys: dict[K, None] = {}
-        self.wanted: set[K] = set()
-        self.along: set[K] = set()
+        self._signal = signal
+        self.lend = lend
         self.state = BatchState.QUEUED
         self.is_landed = False
         self.waiters = 0
-        self.context: Context | None = None
-        self.due: float | None = None
-        self.begun: Awaitable[dict[K, V | Failed]] | None = None
-        self.done = done
+        self.done: Signal | None = None
         self.full: Signal | None = None
-        self.scope: CancelScope | None = None
-        self.error: BaseException | None = None
-        self.needs: dict[object, tuple[Hashable, Batch[Any, Any]]] = {}
-        self.lend = lend
-        self.seconds = 0.0
-        self.since: float | None = None
-        self.moved: dict[K, Batch[K, V]] | None = None
-        self.copies: Mapping[K, float] = _NO_COPIES
-        self._found: Mapping[K, V | Failed] = {}
+
+    def wait(self) -> Awaitable[object]:
+        """Return an awaitable that ends when this lands; await it at once and only once."""
+        done = self.done
+        if done is None:
+            done = self.done = self._signal()
+            if self.is_landed:
+                done.set()
+        return done.wait()
 
     def land(self, found: Mapping[K, V | Failed], error: BaseException | None) -> None:
         """Store the outcome and wake all waiters; called once for each batch."""
-        self._found = found
+        self.found = found
         self.error = error
         self.state = BatchState.LANDED
         self.is_landed = True
-        self.done.set()
+        if self.done is not None:
+            self.done.set()
+
+    def want(self, key: K) -> None:
+        """Take note that a live caller waits for ``key``, one of a backfill."""
+        if not self.wanted:
+            self.wanted = set()
+        self.wanted.add(key)
+
+    def bring_along(self, key: K) -> None:
+        """Add ``key``, which no caller asked for."""
+        if not self.along:
+            self.along = set()
+        self.along.add(key)
+        self.keys[key] = None
 
     def leave_out_after(self, size: int) -> None:
         """Remove the keys that came after the first ``size``, without calling their hash."""
@@ -127,7 +138,7 @@ class Batch(Generic[K, V]):
         """Return the value of ``key``, its absence or its failure; only after the batch has landed."""
         if self.error is not None:
             return Failed(self.error)
-        outcome = self._found.get(key, ABSENT)
+        outcome = self.found.get(key, ABSENT)
         if outcome is ABSENT and self.moved is None and not is_found_again(key, self.keys):
             return Failed(TypeError(_UNSTABLE))
         return outcome
@@ -142,12 +153,12 @@ class Batch(Generic[K, V]):
         """Return the values of those of ``keys`` that have one, in their order."""
         values: dict[K, V] = {}
         for key in keys:
-            value = self._found.get(key, ABSENT)
+            value = self.found.get(key, ABSENT)
             if value is not ABSENT and not isinstance(value, Failed):
                 values[key] = value
         return values
 
     def answers(self) -> dict[K, V | Failed]:
         """Return the value or the failure of each key of this batch that exists."""
-        found = self._found
+        found = self.found
         return {key: found[key] for key in self.keys if key in found}

@@ -5,14 +5,11 @@ from __future__ import annotations
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol
-from weakref import ref
 
 from async_backfill._loading.batch import BatchState
 from async_backfill._loading.bisection import isolate
 from async_backfill._loading.circuit_breaker import Circuit
-from async_backfill._loading.cycles import running_batch
-from async_backfill._loading.eager_step import Done
-from async_backfill._loading.timed_call import Ended, answers_of, call_source
+from async_backfill._loading.timed_call import Ended, call_source
 from async_backfill.contracts import K, V
 from async_backfill.errors import CircuitOpenError
 from async_backfill.outcomes import Failed
@@ -25,9 +22,7 @@ if TYPE_CHECKING:
     from anyio import CancelScope
 
     from async_backfill._loading.batch import Batch
-    from async_backfill._loading.eager_step import EagerSteps, Raised, Rest
     from async_backfill._loading.overdue import Overdue
-    from async_backfill._loading.workers import Worker
     from async_backfill.contracts import Clock, Source
     from async_backfill.policies import LoadPolicy
 
@@ -62,17 +57,6 @@ class BatchLoader(Protocol[K, V]):
         """See `BatchCalls.circuit`."""
         ...
 
-    @property
-    def may_begin(self) -> bool:
-        """See `BatchCalls.may_begin`."""
-        ...
-
-    def begin(
-        self, batch: Batch[K, V], worker: Worker[Any], steps: EagerSteps
-    ) -> Ended[K, V] | Rest[dict[K, V | Failed]] | Raised:
-        """See `BatchCalls.begin`."""
-        ...
-
     async def load(self, batch: Batch[K, V], scope: CancelScope) -> Answer[K, V] | Ended[K, V]:
         """See `BatchCalls.load`."""
         ...
@@ -97,11 +81,11 @@ class BatchCalls(Generic[K, V]):
         overdue: Overdue[K, V],
     ) -> None:
         self.max_batch = max_batch
-        self._context = copy_context()
-        self._in_context_of_caller = policy.context == "caller"
-        self._source = source
+        self.context = copy_context()
+        self.in_context_of_caller = policy.context == "caller"
+        self.source = source
         self._policy = policy
-        self._clock = clock
+        self.clock = clock
         self._overdue = overdue
         # The batches whose call the circuit admitted: whether as a probe, and whether a failure counts.
         self._admitted: dict[Batch[K, V], tuple[bool, bool]] = {}
@@ -133,29 +117,11 @@ class BatchCalls(Generic[K, V]):
 
     @property
     def may_begin(self) -> bool:
-        """Whether `begin` may be called: not with a circuit breaker, which must be asked first."""
+        """Whether a call may begin at once: not with a circuit breaker, which must be asked first."""
         return self._circuit is None
 
-    def begin(
-        self, batch: Batch[K, V], worker: Worker[Any], steps: EagerSteps
-    ) -> Ended[K, V] | Rest[dict[K, V | Failed]] | Raised:
-        """Take the first step of the source call of ``batch``, with ``worker`` as the current task.
-
-        Returns how the call ended, the rest of it, or the error that it raised.
-        """
-        asked = tuple(batch.keys)
-        context = copy_context() if self._in_context_of_caller else self._context.copy()
-        context.run(running_batch.set, ref(batch))
-        batch.since = started = self._clock()
-        call = steps.take(answers_of(self._source, asked), worker.task, context)
-        if not isinstance(call, Done):
-            return call
-        return Ended(batch, asked, call.result, None, False, False, self._clock() - started)
-
     def _context_for(self, batch: Batch[K, V]) -> Context:
-        context = (self._context if batch.context is None else batch.context).copy()
-        context.run(running_batch.set, ref(batch))
-        return context
+        return (self.context if batch.context is None else batch.context).copy()
 
     def abandoned(self, batch: Batch[K, V]) -> None:
         """Take note that nobody waits any more for the call of ``batch``, which goes on after its timeout."""
@@ -229,12 +195,12 @@ class BatchCalls(Generic[K, V]):
     ) -> Coroutine[Any, Any, Ended[K, V]]:
         # Not a coroutine itself: it would be one more level of each load.
         return call_source(
-            self._source,
+            self.source,
             batch,
             keys,
             context=self._context_for(batch),
             policy=self._policy,
-            clock=self._clock,
+            clock=self.clock,
             scope=scope,
             overdue=self._overdue,
         )

@@ -54,9 +54,9 @@ class BatchQueue(Generic[K, V]):
         self._keeps_context = keeps_context
         self.locks: KeyLocks[K, V] = KeyLocks()
         self._max_batch = max_batch
-        self._signal = signal
+        self.signal = signal
         self._workers = workers
-        self._is_closed = False
+        self.is_closed = False
         self._filling: dict[LoadCause, Batch[K, V]] = {}
         self.queued: QueuedBatches[K, V] = QueuedBatches()
 
@@ -65,7 +65,7 @@ class BatchQueue(Generic[K, V]):
 
         Returns the batch, and whether the lock was taken: whether this caller leads the load.
         """
-        if self._is_closed:
+        if self.is_closed:
             self.require_open()
         batch = self.locks.holders.get(key)
         if batch is None:
@@ -74,7 +74,7 @@ class BatchQueue(Generic[K, V]):
             # A live miss never waits behind bulk loads that have not started: decision 8 in notes.md.
             if batch.state is _QUEUED:
                 return self._take_over(key, batch), True
-            batch.wanted.add(key)
+            batch.want(key)
             if self.queued.promote(batch):  # a part of a bulk load that still waits for a worker
                 self._workers.wake()
         elif batch.along:
@@ -130,8 +130,7 @@ class BatchQueue(Generic[K, V]):
                 if apart:
                     batch = self._fill(_MISS)
                     batch.waiters = 1  # it belongs to the cache, and goes on when no caller waits for it
-                batch.keys[key] = None
-                batch.along.add(key)
+                batch.bring_along(key)
                 self.locks.take(key, batch)
 
     def join_live(self, key: K) -> tuple[Batch[K, V], bool]:
@@ -159,7 +158,7 @@ class BatchQueue(Generic[K, V]):
         wanted = iter([key for key in dict.fromkeys(keys) if key not in self.locks])
         joined: dict[Batch[K, V], K] = {}
         while page := tuple(islice(wanted, self._max_batch)):
-            batch: Batch[K, V] = Batch(LoadCause.BACKFILL, self._signal(), self._workers.lend)
+            batch: Batch[K, V] = Batch(LoadCause.BACKFILL, self.signal, self._workers.lend)
             batch.keys.update(dict.fromkeys(page))
             self.locks.take_many(page, batch)
             self._queue(batch)
@@ -202,12 +201,12 @@ class BatchQueue(Generic[K, V]):
 
     def close(self) -> list[Batch[K, V]]:
         """Refuse new keys from now on, and return the batches that were queued."""
-        self._is_closed = True
+        self.is_closed = True
         return self.queued.drain()
 
     def require_open(self) -> None:
         """Raise `CacheClosedError` if the queue is closed."""
-        if self._is_closed:
+        if self.is_closed:
             raise CacheClosedError("the cache is closed; open it again with 'async with cache:'")
 
     def _lead(self, key: K, cause: LoadCause) -> Batch[K, V]:
@@ -233,7 +232,7 @@ class BatchQueue(Generic[K, V]):
         return batch
 
     def _start(self, cause: LoadCause) -> Batch[K, V]:
-        batch: Batch[K, V] = Batch(cause, self._signal(), self._workers.lend)
+        batch: Batch[K, V] = Batch(cause, self.signal, self._workers.lend)
         batch.waiters = 1 if cause is LoadCause.REFRESH else 0
         self._filling[cause] = batch
         self._queue(batch)

@@ -29,16 +29,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _NOT_BEGUN: Final = object()
 _IN_A_ROW: Final = 64
+_EXPERIENCE: Final = 32
+# Documented for implementations of tasks; here, because a lookup in the module would show in a lone miss.
+_current_task: Final = asyncio.current_task
+_leave_task: Final = asyncio._leave_task  # noqa: SLF001 - as above
+_enter_task: Final = asyncio._enter_task  # noqa: SLF001 - as above
 _HAS_EAGER_TASKS: Final = sys.version_info >= (3, 12)
-
-
-class Done(Generic[T]):
-    """The ``result`` of a call that ended in its first step."""
-
-    __slots__ = ("result",)
-
-    def __init__(self, result: T) -> None:
-        self.result = result
 
 
 class Rest(Generic[T]):
@@ -121,58 +117,95 @@ class Raised:
 class EagerSteps:
     """Takes the first steps of calls in the running event loop.
 
+    ``left``
+        how many may be taken before others must have a turn: a caller in a loop lets them run.
+
     :param loop: the running event loop.
     :param ready: the callbacks that run in the loop's next turn.
     """
 
-    __slots__ = ("_in_a_row", "_loop", "_ready")
+    __slots__ = ("_loop", "_ready", "left")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, ready: Collection[object]) -> None:
         self._loop = loop
         self._ready = ready
-        self._in_a_row = 0
+        self.left = _IN_A_ROW
 
     def may_take_one(self) -> bool:
-        """Return whether nothing else is ready to run in this turn of the event loop.
+        """Return whether nothing else is ready to run in this turn of the event loop."""
+        # An eager task runs while the one that started it may start more.
+        return not self._ready and not (_HAS_EAGER_TASKS and self._loop.get_task_factory() is not None)
 
-        After 64 times in a row the answer is once ``False``, so that a caller in a loop lets others run.
-        """
-        if self._ready or (_HAS_EAGER_TASKS and self._loop.get_task_factory() is not None):
-            return False  # an eager task runs while the one that started it may start more
-        self._in_a_row += 1
-        if self._in_a_row > _IN_A_ROW:
-            self._in_a_row = 0
-            return False
-        return True
+    async def next_turn(self) -> None:
+        """Let others run."""
+        self.left = _IN_A_ROW
+        await asyncio.sleep(0)
+
+    def loads(self, keys: int) -> None:
+        """Take note that a batch of so many keys is about to be loaded, which was queued."""
 
     def take(
         self, call: Coroutine[Any, Any, T], task: asyncio.Task[Any] | None, context: Context
-    ) -> Done[T] | Rest[T] | Raised:
-        """Take the first step of ``call`` while ``task`` is the current task; return its result or rest."""
-        loop, caller = self._loop, asyncio.current_task(self._loop)
+    ) -> T | Rest[T] | Raised:
+        """Take the first step of ``call`` as if ``task`` ran, not the caller; return its result or rest."""
+        loop = self._loop
+        caller = _current_task(loop)
         if caller is None or task is None:
             return Rest(call, context)
-        asyncio._leave_task(loop, caller)  # noqa: SLF001 - documented for implementations of tasks
-        asyncio._enter_task(loop, task)  # noqa: SLF001 - as above
+        _leave_task(loop, caller)
+        _enter_task(loop, task)
         try:
             return Rest(call, context, context.run(call.send, None))
         except StopIteration as end:
-            return Done(end.value)
+            result: T = end.value
+            return result
         except BaseException as error:  # noqa: BLE001 - it is the task's
             # Without this frame, which knows the caller.
             return Raised(error.with_traceback(error.__traceback__ and error.__traceback__.tb_next))
         finally:
-            asyncio._leave_task(loop, task)  # noqa: SLF001 - as above
-            asyncio._enter_task(loop, caller)  # noqa: SLF001 - as above
+            _leave_task(loop, task)
+            _enter_task(loop, caller)
+
+
+class StepsByExperience(EagerSteps):
+    """The same where nobody tells what is ready: on uvloop.
+
+    When the latest 32 batches had one key each, so will the next. Where that ends, one key is loaded apart
+    from those that come in the same turn, and the next 32 batches are queued again.
+    """
+
+    __slots__ = ("_caller", "_lone")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop, ())
+        self._lone = 0
+        self._caller: asyncio.Task[Any] | None = None
+
+    def may_take_one(self) -> bool:
+        """Return whether it looks as if nobody else asked in this turn; another task that did is proof."""
+        if self._lone < _EXPERIENCE:
+            return False
+        caller = _current_task(self._loop)
+        if self._caller is None:
+            self._caller = caller
+            self._loop.call_soon(self._turn_is_over)
+        return self._caller is caller
+
+    def loads(self, keys: int) -> None:
+        """Take note that a batch of so many keys is about to be loaded, which was queued."""
+        self._lone = self._lone + 1 if keys == 1 else 0
+
+    def _turn_is_over(self) -> None:
+        self._caller = None
 
 
 def eager_steps() -> EagerSteps | None:
-    """Return the eager steps of the running event loop; ``None`` on uvloop and trio."""
+    """Return the eager steps of the running event loop; ``None`` on trio."""
     loop = current_token().native_token
-    ready = getattr(loop, "_ready", None)
-    if not isinstance(loop, asyncio.AbstractEventLoop) or not isinstance(ready, deque):
+    if not isinstance(loop, asyncio.AbstractEventLoop):
         return None
-    return EagerSteps(loop, ready)
+    ready = getattr(loop, "_ready", None)
+    return EagerSteps(loop, ready) if isinstance(ready, deque) else StepsByExperience(loop)
 
 
 def running_task() -> asyncio.Task[Any] | None:

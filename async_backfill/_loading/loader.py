@@ -11,6 +11,7 @@ from async_backfill._loading.bulk import BulkPlaces, load_bulk
 from async_backfill._loading.eager_step import eager_steps, running_task
 from async_backfill._loading.failures import CLOSED, ClosingError, GivenUpError
 from async_backfill._loading.limits import limits_of, no_place
+from async_backfill._loading.lone_load import make_lone_load
 from async_backfill._loading.overdue import Overdue
 from async_backfill._loading.parts import BatchParts
 from async_backfill._loading.signals import loop_time, signals
@@ -18,7 +19,6 @@ from async_backfill._loading.timed_call import Ended, linger, stop_reason
 from async_backfill._loading.waiting import wait_for
 from async_backfill._loading.workers import Workers
 from async_backfill.contracts import K, V
-from async_backfill.outcomes import LoadCause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from async_backfill._loading.batch_calls import Answer, BatchLoader
     from async_backfill._loading.key_locks import KeyLocks
+    from async_backfill._loading.lone_load import KeepOne, LoneLoad
     from async_backfill.contracts import Clock, Source, Spawn
     from async_backfill.outcomes import Elsewhere, Failed
     from async_backfill.policies import LoadPolicy
@@ -43,6 +44,7 @@ class Loader(Generic[K, V]):
     :param clock: a monotonic clock, in seconds.
     :param before: returns what loads the batches, given what calls the source and what splits a batch;
         ``None`` for the former.
+    :param keep_one: see `make_lone_load`.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Loader(Generic[K, V]):
         spawn: Spawn,
         clock: Clock,
         before: Callable[[BatchCalls[K, V], BatchParts[K, V]], BatchLoader[K, V]] | None = None,
+        keep_one: KeepOne[K, V] | None = None,
     ) -> None:
         self._policy = policy
         self._signal, self._now = signals(), loop_time()
@@ -98,40 +101,27 @@ class Loader(Generic[K, V]):
         self.calling: BatchLoader[K, V] = (
             self._source_calls if before is None else before(self._source_calls, parts)
         )
-        # With ``linger`` a batch waits for more keys, so no load may start at once.
-        self._eager_steps = eager_steps() if self.calling.may_begin and not self._linger else None
+        self.eager_steps = eager_steps()
+        self.lone_load = self._make_lone_load(keep_one)
 
-    def join_at_once(self, key: K) -> tuple[Batch[K, V], bool]:
-        """Do what `BatchQueue.join` does, but start the load now if no other caller can join it in this turn.
+    def _make_lone_load(self, keep_one: KeepOne[K, V] | None) -> LoneLoad[K] | None:
+        """Return what loads a key at once; ``None`` where a load must wait, or something must be asked first.
 
-        The batch that is returned may have landed already. Not for a load inside a load: a chain of them,
-        each in the first step of the one before, would be a recursion.
+        That is with ``linger``, with a circuit breaker, with what is before the source, and on trio.
         """
-        # Two turns of the event loop are most of the cost of a lone miss; without another ready task,
-        # starting at once makes the same batches: decision 33 in notes.md.
-        batch_queue, steps = self.batch_queue, self._eager_steps
-        if steps is None or not steps.may_take_one() or key in self.locks.holders or batch_queue.queued:
-            return batch_queue.join(key)
-        batch_queue.require_open()
-        worker = self._workers.borrow()
-        if worker is None:
-            return batch_queue.join(key)
-        batch: Batch[K, V] = Batch(LoadCause.MISS, self._signal(), self._workers.lend)
-        batch.keys[key] = None
-        batch.state = BatchState.LOADING
-        self.locks.holders[key] = batch
-        self._loading[batch] = None
-        call = self.calling.begin(batch, worker, steps)
-        if isinstance(call, Ended):
-            self._workers.give_back(worker)
-            del self._loading[batch]
-            batch.seconds = call.seconds
-            self._land(batch, call.found, None)
-            self._report(call)
-        else:
-            batch.begun, batch.scope = call, worker.scope
-            self._workers.assign(worker, batch, call.interrupt)
-        return batch, True
+        calls, steps = self._source_calls, self.eager_steps
+        if steps is None or self._linger or self.calling is not calls or not calls.may_begin:
+            return None
+        return make_lone_load(
+            calls,
+            steps,
+            queue=self.batch_queue,
+            workers=self._workers,
+            loading=self._loading,
+            land=self._land,
+            report=self._report,
+            keep_one=keep_one,
+        )
 
     async def wait(self, awaited: Mapping[Batch[K, V], K]) -> None:
         """Wait until all batches of ``awaited`` have landed; see `wait_for`."""
@@ -165,13 +155,15 @@ class Loader(Generic[K, V]):
         while self.busy:
             await self._workers.idle()
             for batch in tuple(self._loading):  # no worker runs these: they wait for other processes
-                await batch.done.wait()
+                await batch.wait()
 
     def _take(self) -> Batch[K, V] | None:
         batch = self.batch_queue.take(may_take_bulk=self._bulk.is_free)
         if batch is not None:
             self._loading[batch] = None
             self._bulk.begun(batch)
+            if self.eager_steps is not None:
+                self.eager_steps.loads(len(batch.keys))
         return batch
 
     async def _run(self, batch: Batch[K, V], scope: CancelScope) -> bool:

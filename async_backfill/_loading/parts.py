@@ -42,7 +42,7 @@ class BatchParts(Generic[K, V]):
 
     def split(self, batch: Batch[K, V], keys: Iterable[K]) -> Batch[K, V]:
         """Move ``keys`` from ``batch``, which has not landed, to a new batch, and return that."""
-        part: Batch[K, V] = Batch(batch.cause, self._signal(), batch.lend)
+        part: Batch[K, V] = Batch(batch.cause, self._signal, batch.lend)
         part.state = BatchState.LOADING
         part.context = batch.context
         part.waiters = 1 if batch.cause is LoadCause.REFRESH else 0  # a refresh belongs to the cache

@@ -18,18 +18,19 @@ if TYPE_CHECKING:
 class QueuedBatches(Generic[K, V]):
     """One queue for each cause: live misses go before refreshes, and these before backfills."""
 
-    __slots__ = ("_queues",)
+    __slots__ = ("_queues", "queues")
 
     def __init__(self) -> None:
         self._queues: dict[LoadCause, OrderedDict[Batch[K, V], None]] = {
             cause: OrderedDict() for cause in LoadCause
         }
+        self.queues = tuple(self._queues.values())
 
     def __len__(self) -> int:
         return sum(map(len, self._queues.values()))
 
     def __bool__(self) -> bool:
-        return any(self._queues.values())
+        return any(self.queues)
 
     def add(self, batch: Batch[K, V]) -> None:
         """Queue ``batch`` behind those of its cause."""

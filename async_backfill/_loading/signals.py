@@ -23,6 +23,7 @@ _FEW: Final = 64
 _AT_ONCE: Final = 8
 _A_TURN: Final = 1000
 """Who waits is woken a thousand a turn: what they do then takes some five milliseconds."""
+_is_done: Final = asyncio.Future.done
 
 
 class Signal(Protocol):
@@ -108,10 +109,11 @@ class FutureSignal:
         self._numbers.append(next(self._signals.numbers))
         if len(futures) > self._most:
             # Cancelled waiters leave their futures behind; these must never be more than the others.
-            both = zip(self._numbers, futures, strict=True)
-            left = [(number, waits) for number, waits in both if not waits.done()]
-            self._numbers, self._futures = [number for number, _ in left], [waits for _, waits in left]
-            self._most = max(_FEW, 2 * len(left))
+            if any(map(_is_done, futures)):
+                both = zip(self._numbers, futures, strict=True)
+                left = [(number, waits) for number, waits in both if not waits.done()]
+                self._numbers, self._futures = [number for number, _ in left], [waits for _, waits in left]
+            self._most = max(_FEW, 2 * len(self._futures))
         return future
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic
+from weakref import ref
 
 from anyio import (
     CancelScope,
@@ -17,6 +18,7 @@ from anyio import (
 
 from async_backfill._common.other_keys import failures
 from async_backfill._loading.batch import Batch, BatchState
+from async_backfill._loading.cycles import running_batch
 from async_backfill._loading.eager_step import Rest
 from async_backfill.contracts import K, V
 from async_backfill.errors import LoadError, LoadTimeoutError
@@ -26,6 +28,7 @@ from async_backfill.outcomes import Failed, LoadCause
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from contextvars import Context
+    from weakref import ReferenceType
 
     from async_backfill._loading.overdue import Overdue
     from async_backfill._loading.signals import Signal
@@ -131,7 +134,7 @@ async def call_source(
     if batch.since is None:
         batch.since = started
     begun, batch.begun = batch.begun, None
-    call = Rest(answers_of(source, asked), context) if begun is None else begun
+    call = Rest(answers_of(source, asked, ref(batch)), context) if begun is None else begun
     try:
         found, error, must_stop = await _caught(call, scope)
     finally:
@@ -146,18 +149,27 @@ async def call_source(
     return Ended(batch, asked, found, error, must_stop, stopped, clock() - started)
 
 
-async def answers_of(source: Source[K, V], keys: tuple[K, ...]) -> dict[K, V | Failed]:
+async def answers_of(
+    source: Source[K, V], keys: tuple[K, ...], batch: ReferenceType[Batch[K, V]]
+) -> dict[K, V | Failed]:
     """Return a copy of the source's answer to ``keys``: its mapping may be lazy, or reused for the next call.
 
     A key that is missing from an answer with keys that were not asked for has failed: see `failures`.
 
+    :param batch: the one that is loaded, as the context that this runs in will say.
+
     :raises TypeError: when the answer is not a mapping.
     """
+    running_batch.set(batch)
     answer: object = await source.load_many(keys)
     if type(answer) is not dict and not isinstance(answer, Mapping):  # the second check is slow
         kind = type(source).__name__
         raise TypeError(f"{kind}.load_many must return a mapping, not {type(answer).__name__}")
     try:
+        if len(keys) == 1:
+            (key,) = keys
+            if key in answer:
+                return {key: answer[key]}
         found = {key: answer[key] for key in keys if key in answer}
     except Exception as error:  # noqa: BLE001 - of a mapping of its own, or of the code of a key
         found = _one_by_one(answer, keys, error)

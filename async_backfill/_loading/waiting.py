@@ -28,17 +28,18 @@ async def wait_for(awaited: Mapping[Batch[K, V], K], give_up: Callable[[Batch[K,
     if outer is None:
         with _counted(awaited, give_up):
             for batch in awaited:
-                await batch.done.wait()
+                await batch.wait()
         return
     _refuse_cycles(awaited, outer, give_up)
     if not outer.needs:
+        outer.needs = {}
         outer.lend(1)
     edges = {object(): (key, batch) for batch, key in awaited.items()}
     outer.needs.update(edges)
     try:
         with _counted(awaited, give_up):
             for batch in awaited:
-                await batch.done.wait()
+                await batch.wait()
     finally:
         for edge in edges:
             del outer.needs[edge]

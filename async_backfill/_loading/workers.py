@@ -102,7 +102,8 @@ class Workers(Generic[Job]):
         self._asleep.append(worker)
         if self._was_refused:
             self.wake()
-        self._tell()
+        if self._all_asleep is not None:
+            self._tell()
 
     def assign(
         self, worker: Worker[Job], job: Job, interrupt: Callable[[BaseException], None] | None

@@ -36,6 +36,8 @@ class NearTier(Generic[K, V]):
         what a hit calls, or where it counts itself, for the eviction order; ``None`` without need.
     ``fresh``, ``absent``
         expiry and remembered absence; ``None`` where nothing expires and no absence is remembered.
+    ``is_plain``
+        whether a value is all that is kept of a load.
 
     :param backfill: how backfilled values are kept.
     :param usefulness: accounts of which backfilled keys are read, and of how keys left.
@@ -84,7 +86,7 @@ class NearTier(Generic[K, V]):
         if plain is not None and self.fresh is None and probation is None:
             self.peek = plain.entries.get
         self._backfill = backfill
-        self._is_plain = self.fresh is None and self.absent is None and usefulness is None
+        self.is_plain = self.fresh is None and self.absent is None and usefulness is None
         self._counters = counters
         self._unkept = Unkept(counters, clock)
         self._notify = notify
@@ -176,7 +178,7 @@ class NearTier(Generic[K, V]):
             return
         try:
             values = batch.values(keys)
-            plain = self._is_plain and batch.cause is not LoadCause.BACKFILL and not batch.along
+            plain = self.is_plain and batch.cause is not LoadCause.BACKFILL and not batch.along
             if plain and len(values) == len(keys):
                 self._evicted(self.store.set_many(values))
             else:

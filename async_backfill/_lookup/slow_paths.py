@@ -10,7 +10,7 @@ from async_backfill.errors import AsyncBackfillError, LoadCycleError
 from async_backfill.outcomes import ABSENT, Absent, Failed, LoadCause, MissCause
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from async_backfill._loading.batch import Batch
     from async_backfill._loading.loader import Loader
@@ -25,6 +25,11 @@ class SlowPaths(Generic[K, V]):
 
     ``has_known``
         whether a miss may be answered without a load, so that `known` must be asked first.
+    ``may_know``
+        a function that returns whether this is so for a key; ``None`` where it is so for none.
+
+    ``read``
+        looks a key up in the near tier, as a hit does.
 
     :param revalidation: serves stale values and known absences; ``None`` where nothing expires and no
         absence is kept.
@@ -46,6 +51,18 @@ class SlowPaths(Generic[K, V]):
         self._counters = counters
         self._heat = heat
         self.has_known = near.has_unread_keys or revalidation is not None
+        self.read = near.read
+        self.may_know = self._make_may_know() if self.has_known else None
+
+    def _make_may_know(self) -> Callable[[K], bool]:
+        """Return a quick function that says whether something may be known of a key."""
+        fresh, dates, absent = self._near.fresh, self._near.fresh_until, self._near.absent
+        if self._near.has_unread_keys or (fresh is not None and dates is None):
+            return lambda _: True
+        held: Collection[K] = () if dates is None else dates
+        if absent is None:
+            return held.__contains__
+        return lambda key: key in held or key in absent
 
     async def known(self, keys: Sequence[K]) -> dict[K, V | Absent]:
         """Return what is known of ``keys``, counted and noted: unread or stale values, and absences."""

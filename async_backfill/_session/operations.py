@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Generic, Self
 
 from async_backfill._common.validation import text
 from async_backfill._common.weak_calls import weakly
+from async_backfill._lookup.answering import CLOSED
 from async_backfill._lookup.copies import copying_peek
 from async_backfill._lookup.counters import snapshot
-from async_backfill._lookup.hit import CLOSED
 from async_backfill._session.opened_in import OPEN_ELSEWHERE
 from async_backfill._session.opening import Opening
 from async_backfill._session.parts import build_parts
@@ -57,7 +57,8 @@ class Operations(Generic[K, V]):
             raise
         copy, peek = self._parts.settings.copy, self._near.peek
         self._peek = peek if copy is None else copying_peek(peek, copy)
-        self._parts.hit_path.open(self._near.entries, self._near.touch, opening.engine.misses.answer)
+        near, misses = self._near, opening.engine.misses
+        self._parts.hit_path.open(near.entries, near.touch, misses, near.read)
         return self
 
     async def __aexit__(

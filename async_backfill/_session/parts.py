@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Generic
 from async_backfill._common.weak_calls import weakly
 from async_backfill._far.guarded_calls import GuardedCalls
 from async_backfill._lookup.counters import Counters
-from async_backfill._lookup.hit import HitPath, make_hit_path
+from async_backfill._lookup.hit import make_hit_path
 from async_backfill._lookup.near_tier import NearTier
 from async_backfill._session.reports import Reports
 from async_backfill.backfill._audit.log import AuditLog
@@ -31,6 +31,7 @@ from async_backfill.stores.memory import MemoryStore
 from async_backfill.stores.weighed import WeighedStore
 
 if TYPE_CHECKING:
+    from async_backfill._lookup.hit_path import HitPath
     from async_backfill._session.settings import Settings
     from async_backfill.contracts import BoundedStore, Trigger
     from async_backfill.errors import StoreError
@@ -125,6 +126,8 @@ def build_parts(settings: Settings[K, V]) -> Parts[K, V]:
         counters=counters,
         copy=settings.copy,
     )
+    if near.fresh is not None and hit_path.use_soonest is not None:
+        near.fresh.tell_soonest = hit_path.use_soonest
     hot: HotKeys[K] | None = None
     heat: HeatRecorder[K] | None = None
     if keeps_heat:

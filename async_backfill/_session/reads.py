@@ -8,6 +8,7 @@ from anyio.lowlevel import checkpoint
 
 from async_backfill._common.first_failure import raise_first
 from async_backfill._loading.failures import failure_of
+from async_backfill._lookup.hit_path import HitPath, WholeGet
 from async_backfill._session.operations import Operations
 from async_backfill.contracts import Answers, K, V
 from async_backfill.errors import KeyNotFoundError, LoadError
@@ -16,6 +17,7 @@ from async_backfill.outcomes import ABSENT, Failed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from async_backfill._lookup.counters import Counters
     from async_backfill.outcomes import Absent
 
 D = TypeVar("D")
@@ -84,6 +86,12 @@ class Reads(Operations[K, V]):
             absent=tuple(key for key in without if key not in failures),
             failed=failures,
         )
+
+    def _pieces_of_get(self) -> tuple[HitPath[K, V] | WholeGet, Counters]:
+        """Return what `get` is made of, for who looks up with a coroutine less, and counts the hits."""
+        parts = self._parts
+        is_whole = parts.settings.copy is not None or parts.heat is not None
+        return WholeGet(self.get) if is_whole else parts.hit_path, parts.counters
 
     @overload
     def peek(self, key: K) -> V | None: ...

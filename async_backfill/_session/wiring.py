@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +12,7 @@ from async_backfill._far.call_tasks import CallTasks
 from async_backfill._far.open_tier import OpenTier
 from async_backfill._loading.loader import Loader
 from async_backfill._loading.signals import signals
+from async_backfill._lookup.lone_value import make_keep_one
 from async_backfill._lookup.miss import Misses
 from async_backfill._lookup.miss_watch import MissWatch
 from async_backfill._lookup.misses import ManyMisses
@@ -25,7 +27,7 @@ from async_backfill.outcomes import ABSENT, LoadCause
 from async_backfill.records import CircuitState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from async_backfill._loading.batch import Batch
     from async_backfill._loading.timed_call import Ended
@@ -89,13 +91,16 @@ def make_loader(parts: Parts[K, V], far: OpenTier[K, V] | None, spawn: Spawn) ->
         spawn=spawn,
         clock=parts.settings.clock,
         before=None if far is None else far.before,
+        keep_one=make_keep_one(near, counters) if reports.notify is None else None,
     )
 
 
 def make_selection(parts: Parts[K, V], loader: Loader[K, V]) -> Selection[K] | None:
     """Return what chooses the keys of a backfill; ``None`` when there are none to choose from."""
-    settings, store = parts.settings, parts.near.store
-    known, loading = parts.near.knows, loader.locks.__contains__
+    settings, near, loading = parts.settings, parts.near, loader.locks.__contains__
+    store = near.store
+    # Asked of thousands of keys for each backfill that is offered, so where it will do by the dict itself.
+    known = near.entries.__contains__ if near.is_plain and isinstance(near.entries, Mapping) else near.knows
     in_order = None
     if parts.scan is not None:
         in_order = SourceOrder(

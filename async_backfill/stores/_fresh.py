@@ -11,6 +11,7 @@ from async_backfill._common.validation import positive_seconds
 from async_backfill.contracts import K, V
 from async_backfill.outcomes import ABSENT, Absent
 from async_backfill.stores._leaving import LeavingTimes
+from async_backfill.stores._usual_jitter import UsualJitter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,11 +20,7 @@ if TYPE_CHECKING:
     from async_backfill.policies import FreshnessPolicy
 
 A_STEP: Final = 128
-USUAL_JITTER: Final = 0.05
-"""Share of the ttl of which a part is cut off values that come together, unless a policy says so."""
-_PARTS: Final = 64
-"""The different parts: those with the same one share the number for their time, which would take 24 bytes."""
-_STRIDE: Final = 29  # so that also the parts of two values, one after the other, are far apart
+_ROUNDED: Final = 1e-6
 _NO_LIFETIMES: Final[Mapping[Any, float]] = MappingProxyType({})
 
 
@@ -56,11 +53,14 @@ class FreshStore(Generic[K, V]):
         self._expired = expired
         # Without a seed those of the module, which Python seeds anew in a forked process.
         self._draw = random.random if policy.seed is None else random.Random(policy.seed).random
-        self._part = 0 if policy.jitter is not None else int(self._draw() * _PARTS)
+        self._usual_jitter = UsualJitter(0.0 if policy.jitter is not None else self._draw())
         self._fresh_until: dict[K, float] = {}
         self._retry_at: dict[K, float] = {}
         self._costs: dict[K, float] = {}
         self._leaving: LeavingTimes[K] = LeavingTimes(self._fresh_until, policy.stale_for)
+        self._soonest = -math.inf
+        self.tell_soonest: Callable[[float], object] = _nobody
+        """Called with a time before which all that is held is fresh: a hit need not look its own time up."""
         self.read = self._make_read()
 
     def __len__(self) -> int:
@@ -131,6 +131,9 @@ class FreshStore(Generic[K, V]):
             # A dict gives its memory back only when it is cleared. The store's own has been: a step each.
             self._fresh_until.clear()
         until = self._leaving.next()
+        # A store that held values before has some without a time. What a subtraction rounds is never late.
+        soonest = math.inf if until is None else until - self._policy.stale_for - _ROUNDED
+        self._use_soonest(soonest if len(self._store) == len(self._fresh_until) else -math.inf)
         return None if until is None else max(0.0, until - self._clock())
 
     def set_many(
@@ -229,10 +232,11 @@ class FreshStore(Generic[K, V]):
             if self._policy.jitter:
                 ttl -= ttl * self._policy.jitter * self._draw()
             elif together is not None:
-                self._part = part = (self._part + _STRIDE) % _PARTS
-                ttl -= ttl * (USUAL_JITTER / _PARTS) * part
+                ttl = self._usual_jitter.cut(ttl)
         until = now + ttl
         self._fresh_until[key] = until if together is None else together.setdefault(until, until)
+        if until < self._soonest:
+            self._use_soonest(until)
         if ttl > 0.0:
             self._retry_at.pop(key, None)
         else:  # a stale copy, which is only taken when the load has failed
@@ -241,8 +245,17 @@ class FreshStore(Generic[K, V]):
             self._costs[key] = cost
         self._leaving.add(key, until + self._policy.stale_for, len(self._fresh_until))
 
+    def _use_soonest(self, soonest: float) -> None:
+        if soonest != self._soonest:
+            self._soonest = soonest
+            self.tell_soonest(soonest)
+
     def _forget(self, keys: Iterable[K]) -> None:
         for key in keys:
             self._fresh_until.pop(key, None)
             self._retry_at.pop(key, None)
             self._costs.pop(key, None)
+
+
+def _nobody(_: float) -> None:
+    """Tell nobody."""

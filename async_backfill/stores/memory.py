@@ -96,6 +96,21 @@ class MemoryStore(Generic[K, V]):
             entries[key] = value
         return evicted
 
+    def set_one(self, key: K, value: V) -> K | Absent:
+        """Do what `set_many` does, for one key; return the key evicted for it, or `ABSENT`."""
+        entries, order, capacity = self._entries, self._order, self._capacity
+        evicted: K | Absent = ABSENT
+        if key not in entries:
+            if capacity is not None and len(entries) >= capacity:
+                if not capacity:
+                    return ABSENT
+                evicted = order.evict()
+                entries.pop(evicted, None)
+                self._removals += 1
+            order.add(key)
+        entries[key] = value
+        return evicted
+
     def admit(self, key: K, value: V) -> None:
         """Add ``key``, a new one for which there is room, as a key that has already been read."""
         self._order.add(key, proven=True)

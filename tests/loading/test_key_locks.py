@@ -12,7 +12,7 @@ from async_backfill.outcomes import LoadCause
 
 
 def batch_of(*keys):
-    batch = Batch(LoadCause.MISS, Event(), lambda _: None)
+    batch = Batch(LoadCause.MISS, Event, lambda _: None)
     batch.keys.update(dict.fromkeys(keys))
     return batch
 
