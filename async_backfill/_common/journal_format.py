@@ -1,8 +1,9 @@
 """The file format of a hot-key journal: a header with a checksum, then one key per line.
 
 Line 1: the name of the format, its version, and the checksum of the rest. Line 2, in JSON: how many keys
-follow, how many were left out, and the usual hit rate. Then one line for each key, hottest first: its heat,
-a tab, the key in the encoding of keys (`key_codec`), in which a backslash and a line end are escaped.
+follow, how many were left out, the usual hit rate and pace, and where they come from. Then one line for each
+key, hottest first: its heat, a tab, the key in the encoding of keys (`key_codec`), in which a backslash and a
+line end are escaped.
 
 Keys are read back with their type, because a source is asked for them. Those that would come back as
 something else are left out: enums, named tuples and data classes whose class was not given.
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 from async_backfill._common.bounded_hashing import fill
 from async_backfill._common.key_classes import UnknownClassError
 from async_backfill._common.key_codec import KeyCodec
+from async_backfill._common.provenance import from_facts, to_facts
 from async_backfill.contracts import Heats
 from async_backfill.errors import KeyRefusedError
 
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
 _LOGGER: Final = logging.getLogger("async_backfill.journal")
-_VERSION: Final = 2
+_VERSION: Final = 3
 _MAGIC: Final = b"async_backfill hot keys "
 _FIRST_LINE: Final = re.compile(rb"version ([0-9]{1,9}) blake2b ([0-9a-f]{64})\n")
 _ESCAPED: Final = re.compile(rb"\\(.)")
@@ -79,7 +81,7 @@ class JournalKeys:
 def encode(heats: Heats[Any], keys: JournalKeys) -> bytes:
     """Return ``heats`` in the format of a journal.
 
-    :raises ValueError: when the hit rate is not between 0.0 and 1.0.
+    :raises ValueError: when the hit rate is not between 0.0 and 1.0, or the pace is not above 0.0.
     """
     # This runs in a worker thread. One call into C for all keys would hold the interpreter lock, and so
     # the event loop; key by key it does not.
@@ -89,6 +91,8 @@ def encode(heats: Heats[Any], keys: JournalKeys) -> bytes:
         "keys": len(kept),
         "left_out": len(heats.keys) - len(kept),
         "hit_rate": _checked(heats.hit_rate),
+        "pace": _positive(heats.pace),
+        "from": to_facts(heats.provenance),
     }
     body = bytearray(f"{json.dumps(facts)}\n".encode())
     for heat, text in _hottest_first(kept):
@@ -111,6 +115,12 @@ def _checked(hit_rate: float | None) -> float | None:
     if hit_rate is not None and not 0.0 <= hit_rate <= 1.0:
         raise ValueError(f"the hit rate must be between 0.0 and 1.0, not {hit_rate}")
     return hit_rate
+
+
+def _positive(pace: float | None) -> float | None:
+    if pace is not None and not 0.0 < pace < math.inf:
+        raise ValueError(f"the lookups in a second must be more than 0, not {pace}")
+    return pace
 
 
 def _checksum(body: bytes | bytearray) -> bytes:
@@ -161,7 +171,8 @@ def _decoded(body: bytes, form: JournalKeys) -> Heats[Any]:
     fill(keys.update, pairs, len(body))
     if len(keys) + unknown != header["keys"] or len(keys) + unknown != len(lines):
         raise ValueError(f"{len(keys)} keys in {len(lines)} lines, but {header['keys']} in the header")
-    return Heats(keys, _checked(header["hit_rate"]))
+    provenance = from_facts(header["from"])
+    return Heats(keys, _checked(header["hit_rate"]), provenance, _positive(header["pace"]))
 
 
 def _finite(text: bytes) -> float:

@@ -206,7 +206,7 @@ def make_warming(
     parts: Parts[K, V], backfiller: Backfiller[K] | None, selection: Selection[K] | None, spawn: Spawn
 ) -> Warming[K]:
     """Return what warms the cache, and knows whether it is warm."""
-    near, heat, evicts = parts.near, parts.heat, parts.settings.backfill.evicts
+    near, heat, evicts, reports = parts.near, parts.heat, parts.settings.backfill.evicts, parts.reports
     hottest_first = selection if isinstance(selection, HottestFirst) else None
     return Warming(
         parts.settings.readiness,
@@ -219,6 +219,7 @@ def make_warming(
         is_absent=near.knows,
         is_full=lambda: not evicts and near.store.free_room() == 0,
         use_ranking=lambda ranking: None if hottest_first is None else hottest_first.use(ranking),
+        why_nothing_is_hot=reports.why_nothing_is_hot,
         spawn=spawn,
     )
 

@@ -73,6 +73,7 @@ async def test_looks_are_few_in_one_turn_and_no_more_than_a_multiple_of_the_keys
             is_absent=lambda _: False,
             is_full=lambda: False,
             use_ranking=lambda _: None,
+            why_nothing_is_hot=lambda: "nothing is",
             spawn=tasks.start_soon,
         )
         tasks.start_soon(turns.watch)

@@ -32,7 +32,6 @@ _FIRST_PAUSE_AFTER_FAILURE: Final = 1.0
 _LONGEST_PAUSE_AFTER_FAILURE: Final = 30.0
 _MORE: Final = 64
 """Keys looked at after a backfill beyond those that it asked for, because of others that were cached."""
-_NOTHING_HOT: Final = "no keys were known to be hot when the cache was empty"
 
 
 class _Course(Generic[K]):
@@ -68,6 +67,7 @@ class Warming(Generic[K]):
     :param is_absent: returns whether a key is known not to exist.
     :param is_full: returns whether no backfilled key would find room.
     :param use_ranking: called with the hot keys, hottest first, before the first backfill.
+    :param why_nothing_is_hot: returns why no key was known to be hot.
     :param spawn: starts a task that the cache owns.
     """
 
@@ -84,6 +84,7 @@ class Warming(Generic[K]):
         is_absent: Callable[[K], bool],
         is_full: Callable[[], bool],
         use_ranking: Callable[[Sequence[K]], None],
+        why_nothing_is_hot: Callable[[], str],
         spawn: Spawn,
     ) -> None:
         self._policy = policy
@@ -96,6 +97,7 @@ class Warming(Generic[K]):
         self._is_absent = is_absent
         self._is_full = is_full
         self._use_ranking = use_ranking
+        self._why_nothing_is_hot = why_nothing_is_hot
         self._spawn = spawn
         self._is_open = True
         self._news = Event()
@@ -116,7 +118,7 @@ class Warming(Generic[K]):
         state, reason = ReadinessState.WARMING, str(course)
         if course.reaches(self._policy.coverage):
             state = ReadinessState.READY
-            reason = reason if course.coverage else _NOTHING_HOT
+            reason = reason if course.coverage else self._why_nothing_is_hot()
         elif course.given_up is not None:
             state, reason = ReadinessState.GAVE_UP, course.given_up
         share = 0.0 if course.coverage is None else course.coverage.share

@@ -84,9 +84,18 @@ class HeatRecorder(Generic[K]):
         """Record that the cache was cleared."""
         self._has_history = bool(self._hot)
 
-    async def restore(self, heats: Heats[K]) -> None:
-        """Replace all that was recorded by ``heats`` from a journal, while other tasks run."""
+    @property
+    def half_life(self) -> float:
+        """Lookups after which a lookup counts half."""
+        return self._hot.half_life
+
+    async def restore(self, heats: Heats[K], missed: int = 0) -> None:
+        """Replace all that was recorded by ``heats`` from a journal, while other tasks run.
+
+        :param missed: lookups since they were saved, which nobody has recorded: the heats fade by them.
+        """
         await self._hot.restore_in_steps(heats.keys)
+        self._hot.skip(missed)
         self._has_history = bool(self._hot)
         if heats.hit_rate is not None:
             self._recent_lookups = self._hot.half_life / math.log(2.0)  # the limit for a steady stream
