@@ -60,6 +60,7 @@ class BackfillCause(enum.StrEnum):
     """What started a backfill."""
 
     THRESHOLD = "threshold"
+    RECOVERY = "recovery"
     READY = "ready"
     SUCCESSORS = "successors"
     MANUAL = "manual"

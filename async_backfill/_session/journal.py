@@ -16,16 +16,21 @@ from async_backfill.records import JournalReading
 if TYPE_CHECKING:
     from async_backfill._session.parts import Parts
     from async_backfill.backfill._history.recorder import HeatRecorder
+    from async_backfill.backfill._history.recovery import Recovery
     from async_backfill.contracts import Heats, Journal, Spawn, V
     from async_backfill.records import Provenance
 
 _LOGGER: Final = logging.getLogger("async_backfill.journal")
 _IGNORED: Final = "the journal of hot keys is ignored: %s"
 _OPENING: Final = 5.0
+_LEAST_WEIGHT: Final = 2.0**-10
+"""What a lookup of the journal's time must count, or it is too old to be loaded before anybody reads."""
 
 
 class OpenJournal(Generic[K]):
     """Reads ``journal`` into ``heat`` if nothing is known yet, and saves to it what ``heat`` records.
+
+    What was read begins a ``recovery``.
 
     A journal that cannot be read, or does not fit this cache, is reported and not used: a cache without
     history is better than none.
@@ -33,10 +38,18 @@ class OpenJournal(Generic[K]):
     :param spawn: starts a task of the cache.
     """
 
-    def __init__(self, parts: Parts[K, V], journal: Journal[K], heat: HeatRecorder[K], spawn: Spawn) -> None:
+    def __init__(
+        self,
+        parts: Parts[K, V],
+        journal: Journal[K],
+        heat: HeatRecorder[K],
+        recovery: Recovery,
+        spawn: Spawn,
+    ) -> None:
         self._settings = settings = parts.settings
         self._journal = journal
         self._heat = heat
+        self._recovery = recovery
         self._spawn = spawn
         self._reports = parts.reports
         self._counters = counters = parts.counters
@@ -88,6 +101,10 @@ class OpenJournal(Generic[K]):
         missed = 0 if since is None or heats.pace is None else int(since * heats.pace)
         await self._heat.restore(heats, missed)
         weight = 2.0 ** -(missed / self._heat.half_life)
+        self._recovery.emptied(
+            has_history=self._heat.has_history,
+            is_vouched_for=written is not None and weight >= _LEAST_WEIGHT,
+        )
         return JournalReading(keys=len(heats.keys), provenance=written, age=since, weight=weight)
 
     def _report(self, reading: JournalReading) -> None:
