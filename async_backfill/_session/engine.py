@@ -84,7 +84,7 @@ class Engine(Generic[K, V]):
             self._recovery.reopened(has_history=parts.heat.has_history)
         if parts.settings.journal is not None and parts.heat is not None:
             self._journal = OpenJournal(
-                parts, parts.settings.journal, parts.heat, self._recovery, self._spawn
+                parts, parts.settings.journal, parts.heat, self._recovery, self._hottest, self._spawn
             )
             await self._journal.open()
         if parts.settings.readiness.warm_on_open:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Generic
 from async_backfill._common.bounded_call import bounded
 from async_backfill._common.error_text import error_line
 from async_backfill._common.provenance import age, here, misfit
+from async_backfill.backfill._history.cached_first import CachedFirst
 from async_backfill.backfill._history.writer import JournalWriter
 from async_backfill.contracts import K
 from async_backfill.records import JournalReading
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from async_backfill._session.parts import Parts
     from async_backfill.backfill._history.recorder import HeatRecorder
     from async_backfill.backfill._history.recovery import Recovery
+    from async_backfill.backfill._history.selection import HottestFirst
     from async_backfill.contracts import Heats, Journal, Spawn, V
     from async_backfill.records import Provenance
 
@@ -44,12 +46,15 @@ class OpenJournal(Generic[K]):
         journal: Journal[K],
         heat: HeatRecorder[K],
         recovery: Recovery,
+        hottest_first: HottestFirst[K] | None,
         spawn: Spawn,
     ) -> None:
         self._settings = settings = parts.settings
         self._journal = journal
         self._heat = heat
         self._recovery = recovery
+        self._hottest_first = hottest_first
+        self._entries = parts.near.entries
         self._spawn = spawn
         self._reports = parts.reports
         self._counters = counters = parts.counters
@@ -101,6 +106,8 @@ class OpenJournal(Generic[K]):
         missed = 0 if since is None or heats.pace is None else int(since * heats.pace)
         await self._heat.restore(heats, missed)
         weight = 2.0 ** -(missed / self._heat.half_life)
+        if self._hottest_first is not None:
+            self._hottest_first.start_again(heats.cached)
         self._recovery.emptied(
             has_history=self._heat.has_history,
             is_vouched_for=written is not None and weight >= _LEAST_WEIGHT,
@@ -124,4 +131,7 @@ class OpenJournal(Generic[K]):
         seconds = self._settings.clock() - self._opened
         lookups = self._counters.lookups - self._lookups
         pace = lookups / seconds if seconds > 0.0 and lookups else None
-        return replace(heats, provenance=self._own(), pace=pace)
+        # In the order of a dict, which is that of eviction or of arrival; a store of a user's own tells none.
+        cached = tuple(reversed(self._entries.keys())) if isinstance(self._entries, dict) else ()
+        keys = CachedFirst(heats.keys, cached, self._heat.size) if cached else heats.keys
+        return replace(heats, keys=keys, provenance=self._own(), pace=pace, cached=cached)

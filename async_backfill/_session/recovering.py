@@ -18,7 +18,7 @@ from async_backfill.outcomes import ABSENT
 from async_backfill.records import CircuitState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from async_backfill._loading.loader import Loader
     from async_backfill._session.parts import Parts
@@ -143,6 +143,10 @@ def make_warming(
     """Return what warms the cache, and knows whether it is warm."""
     near, heat, evicts, reports = parts.near, parts.heat, parts.settings.backfill.evicts, parts.reports
     hottest_first = selection if isinstance(selection, HottestFirst) else None
+
+    async def ranking() -> Sequence[K]:
+        return () if hottest_first is None else await hottest_first.ranking()
+
     return Warming(
         parts.settings.readiness,
         None if hottest_first is None else parts.hot,
@@ -153,7 +157,7 @@ def make_warming(
         has_value=lambda key: near.peek(key, ABSENT) is not ABSENT,
         is_absent=near.knows,
         is_full=lambda: not evicts and near.store.free_room() == 0,
-        use_ranking=lambda ranking: None if hottest_first is None else hottest_first.use(ranking),
+        ranking=ranking,
         why_nothing_is_hot=reports.why_nothing_is_hot,
         is_read=lambda: recovery.is_read,
         spawn=spawn,

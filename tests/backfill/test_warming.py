@@ -75,7 +75,7 @@ async def test_looks_are_few_in_one_turn_and_no_more_than_a_multiple_of_the_keys
             has_value=lambda key: turns.count(key in loads.cached),
             is_absent=lambda _: False,
             is_full=lambda: False,
-            use_ranking=lambda _: None,
+            ranking=lambda: ranked(hot, hot.heat),
             why_nothing_is_hot=lambda: "nothing is",
             is_read=lambda: False,
             spawn=tasks.start_soon,

@@ -167,3 +167,56 @@ async def test_without_probation_a_journal_of_others_ends_as_well(store):
             await cache.get(f"new:{number}")
 
         assert 0 < cache.stats.backfill_keys <= 1500
+
+
+class Kept:
+    """A journal in memory that keeps what is saved."""
+
+    def __init__(self):
+        self.heats = None
+
+    async def load(self):
+        return self.heats
+
+    async def save(self, heats, /):
+        self.heats = heats
+
+
+@pytest.mark.parametrize("eviction", ["fifo", "lru", "sieve", "s3-fifo"])
+async def test_what_the_cache_held_comes_back_before_what_was_only_hot(eviction):
+    shelf = Kept()
+    async with cache_of(shelf, capacity=3, eviction=eviction) as cache:
+        for _ in range(50):
+            await cache.get("old:0")
+        await cache.invalidate("old:0")
+        for number in (1, 2, 3):
+            await cache.get(f"new:{number}")
+
+    assert list(shelf.heats.keys)[:3] == sorted(shelf.heats.cached, key=shelf.heats.keys.get, reverse=True)
+    async with cache_of(shelf, capacity=3, backfill_batch=3, max_backfills=1) as cache:
+        await cache.ready(1.0)
+
+        assert [cache.peek(f"new:{number}") for number in (1, 2, 3)] == [1, 1, 1]
+        assert cache.peek("old:0") is None
+
+
+async def test_keys_that_lived_on_hits_that_nobody_noted_come_back_too():
+    shelf = Kept()
+    async with cache_of(shelf, capacity=400) as cache:
+        await cache.put_many(dict.fromkeys((f"new:{number}" for number in range(300)), 1))
+        await cache.get("new:5")
+
+    async with cache_of(shelf, capacity=400) as cache:
+        await cache.get("old:1")
+        assert cache.stats.backfill_keys == 300
+
+
+async def test_many_keys_that_were_cached_are_ranked_before_many_others():
+    cached = [f"old:{number}" for number in range(2500)]
+    keys = {**dict.fromkeys(cached, 1.0), **{f"new:{number}": 9.0 for number in range(2500)}}
+    shelf = Kept()
+    shelf.heats = Heats(keys, 0.7, RECENT, 10.0, cached)
+    async with cache_of(shelf, capacity=2500) as cache:
+        await cache.ready(1.0)
+
+        assert all(cache.peek(key) == 1 for key in cached)

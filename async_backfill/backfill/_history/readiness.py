@@ -9,7 +9,6 @@ from anyio import CancelScope, Event, move_on_after, sleep
 
 from async_backfill._common.validation import real
 from async_backfill.backfill._history.coverage import Coverage
-from async_backfill.backfill._history.ranking import ranked
 from async_backfill.backfill._history.recovery import WAITING
 from async_backfill.backfill.readiness import Readiness, ReadinessState
 from async_backfill.contracts import K
@@ -17,7 +16,7 @@ from async_backfill.errors import CacheClosedError, ConfigurationError
 from async_backfill.records import BackfillCause, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from async_backfill.backfill._backfiller import Backfiller
     from async_backfill.backfill._fleet_budget import FleetBudget
@@ -68,7 +67,7 @@ class Warming(Generic[K]):
     :param has_value: returns whether a key is cached.
     :param is_absent: returns whether a key is known not to exist.
     :param is_full: returns whether no backfilled key would find room.
-    :param use_ranking: called with the hot keys, hottest first, before the first backfill.
+    :param ranking: returns the hot keys in the order in which backfills load them.
     :param why_nothing_is_hot: returns why no key was known to be hot.
     :param is_read: returns whether anybody has looked anything up since the latest keys came.
     :param spawn: starts a task that the cache owns.
@@ -86,7 +85,7 @@ class Warming(Generic[K]):
         has_value: Callable[[K], bool],
         is_absent: Callable[[K], bool],
         is_full: Callable[[], bool],
-        use_ranking: Callable[[Sequence[K]], None],
+        ranking: Callable[[], Awaitable[Sequence[K]]],
         why_nothing_is_hot: Callable[[], str],
         is_read: Callable[[], bool],
         spawn: Spawn,
@@ -100,7 +99,7 @@ class Warming(Generic[K]):
         self._has_value = has_value
         self._is_absent = is_absent
         self._is_full = is_full
-        self._use_ranking = use_ranking
+        self._ranking = ranking
         self._why_nothing_is_hot = why_nothing_is_hot
         self._is_read = is_read
         self._spawn = spawn
@@ -204,8 +203,7 @@ class Warming(Generic[K]):
         if backfiller is None or hot is None:
             return
         if coverage is None:
-            ranking = await ranked(hot, hot.heat)
-            self._use_ranking(ranking)
+            ranking = await self._ranking()
             fit = len(ranking) if self._capacity is None else self._capacity
             coverage = course.coverage = self._coverage_of(ranking[:fit] if fit < len(ranking) else ranking)
         await coverage.look(len(coverage))

@@ -93,6 +93,11 @@ class HeatRecorder(Generic[K]):
         self._has_history = bool(self._hot)
 
     @property
+    def size(self) -> int:
+        """The largest number of hot keys."""
+        return self._hot.size
+
+    @property
     def half_life(self) -> float:
         """Lookups after which a lookup counts half."""
         return self._hot.half_life
