@@ -57,7 +57,7 @@ class CircuitState(enum.StrEnum):
 
 
 class BackfillCause(enum.StrEnum):
-    """What started a backfill."""
+    """What started a backfill; ``RECOVERY``: the cache was emptied, and keys are known to be hot."""
 
     THRESHOLD = "threshold"
     RECOVERY = "recovery"
