@@ -11,6 +11,7 @@ from async_backfill import (
     BackfillCache,
     BackfillCause,
     BackfillPolicy,
+    HistoryPolicy,
     MappingSource,
     MemoryStore,
     ReadinessState,
@@ -59,6 +60,18 @@ async def test_a_recovery_begins_with_the_first_miss_whatever_the_threshold():
         assert {record.cause for record in cache.audit_log if record.status is Status.STARTED} == {
             BackfillCause.RECOVERY
         }
+
+
+async def test_it_begins_at_once_also_where_a_full_cache_had_no_room_for_backfills():
+    async with cache_of(Shelf("new"), capacity=20, history=HistoryPolicy(size=20)) as cache:
+        for number in range(200):
+            await cache.get(f"new:{number}")
+        assert cache.stats.backfills_skipped
+        await cache.clear()
+        before = cache.stats.backfills
+        await cache.get("old:1")
+
+        assert cache.stats.backfills == before + 1
 
 
 async def test_each_of_its_batches_needs_a_permit_and_a_person_can_allow_more():

@@ -40,10 +40,10 @@ class Recovery:
     """Decides whether backfills from history go on, after a cache with a history was emptied.
 
     It begins by itself, without a threshold, and loads a first step of keys. The next step has twice as many.
-    It is taken once keys of the latest were read: two at least, half as many as it cost calls, and one in some
-    hundred lookups (1 / 200 of the usual hit rate; a trace of disk blocks needs it so low). After ``patience``
-    lookups without that it gives up, and no backfill from history follows until the cache is emptied again,
-    opened again, or a person allows more. So a journal that nobody needs costs one step or two.
+    It is taken once keys of the latest were read: two at least, half as many as it cost calls, and one in
+    some hundred lookups (1 / 200 of the usual hit rate; a trace of disk blocks needs it so low). It gives up
+    after ``patience`` lookups without that. Then no backfill from history follows until the cache is emptied
+    again, opened again, or a person allows more. So a journal that nobody needs costs one step or two.
 
     :param first_step: keys of the first step.
     :param a_call: keys of one source call.
@@ -104,6 +104,7 @@ class Recovery:
         self._has_history = self._is_on = has_history
         self._is_vouched_for = is_vouched_for
         self.given_up = None
+        self._backoff.succeeded()
         self._begin_at(self._first_step)
 
     def approved(self) -> None:
