@@ -8,9 +8,17 @@ from typing import TypeAlias
 
 from async_backfill.errors import StoreError
 from async_backfill.outcomes import LoadCause
-from async_backfill.records import AuditRecord
+from async_backfill.records import AuditRecord, JournalReading
 
-__all__ = ["BackfillAudited", "Event", "FarStoreFailed", "KeysEvicted", "LoadFinished", "Observer"]
+__all__ = [
+    "BackfillAudited",
+    "Event",
+    "FarStoreFailed",
+    "JournalRead",
+    "KeysEvicted",
+    "LoadFinished",
+    "Observer",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +68,14 @@ class FarStoreFailed:
     error: StoreError
 
 
-Event: TypeAlias = LoadFinished | KeysEvicted | BackfillAudited | FarStoreFailed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalRead:
+    """The journal of hot keys was read when the cache was opened first; ``reading`` says what came of it."""
+
+    reading: JournalReading
+
+
+Event: TypeAlias = LoadFinished | KeysEvicted | BackfillAudited | FarStoreFailed | JournalRead
 """Any event of a cache."""
 
 Observer: TypeAlias = Callable[[Event], None]

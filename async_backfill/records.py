@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["LEGAL_CHANGES", "AuditRecord", "BackfillCause", "BudgetState", "CircuitState", "Status"]
+__all__ = [
+    "LEGAL_CHANGES",
+    "AuditRecord",
+    "BackfillCause",
+    "BudgetState",
+    "CircuitState",
+    "JournalReading",
+    "Provenance",
+    "Status",
+]
 
 
 class Status(enum.StrEnum):
@@ -48,9 +57,10 @@ class CircuitState(enum.StrEnum):
 
 
 class BackfillCause(enum.StrEnum):
-    """What started a backfill."""
+    """What started a backfill; ``RECOVERY``: the cache was emptied, and keys are known to be hot."""
 
     THRESHOLD = "threshold"
+    RECOVERY = "recovery"
     READY = "ready"
     SUCCESSORS = "successors"
     MANUAL = "manual"
@@ -143,3 +153,43 @@ class AuditRecord:
                 fields[name] = value.value if isinstance(value, enum.Enum) else value
         fields["time"] = datetime.fromtimestamp(self.time, tz=UTC).isoformat(timespec="milliseconds")
         return fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Where a journal comes from, or another file that a cache writes for the next process.
+
+    ``time``
+        when it was written: wall-clock time in seconds since the epoch.
+    ``host``
+        the name of the machine that wrote it.
+    ``cache``, ``fingerprint``
+        the ``name`` and the ``fingerprint`` of the cache that wrote it; ``None`` where it had none.
+    """
+
+    time: float
+    host: str
+    cache: str | None = None
+    fingerprint: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalReading:
+    """What came of the journal of hot keys when a cache was opened first.
+
+    ``keys``
+        how many hot keys were taken from it.
+    ``provenance``, ``age``
+        where it comes from, and how many seconds ago it was saved; ``None`` where it does not say.
+    ``weight``
+        what a lookup of its time counts beside one of now: 1.0, or less for an old one; 0.0 when it is not
+        used.
+    ``ignored``
+        why it is not used, in one line; ``None`` when it is.
+    """
+
+    keys: int = 0
+    provenance: Provenance | None = None
+    age: float | None = None
+    weight: float = 0.0
+    ignored: str | None = None

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from async_backfill.outcomes import MissCause
-    from async_backfill.records import BudgetState, CircuitState
+    from async_backfill.records import BudgetState, CircuitState, JournalReading
 
 __all__ = ["FarStats", "Stats"]
 
@@ -88,6 +88,8 @@ class Stats:
         audit records that are no longer held in memory.
     ``far``
         the counters of the far tier (L2); ``None`` without one.
+    ``journal``
+        what came of reading the journal of hot keys; ``None`` where there was none to read.
     """
 
     lookups: int
@@ -124,3 +126,4 @@ class Stats:
     scanned_keys: int = 0
     abandoned: int = 0
     unremembered: int = 0
+    journal: JournalReading | None = None

@@ -44,7 +44,7 @@ async_backfill.errors
   KeyNotFoundError KeyRefusedError LoadCycleError LoadError LoadTimeoutError MissingExtraError
   ScenarioError StalePageError StoreError
 async_backfill.events
-  BackfillAudited Event FarStoreFailed KeysEvicted LoadFinished Observer
+  BackfillAudited Event FarStoreFailed JournalRead KeysEvicted LoadFinished Observer
 async_backfill.far_tier
   FarTier
 async_backfill.outcomes
@@ -52,7 +52,7 @@ async_backfill.outcomes
 async_backfill.policies
   SELECTIONS BackfillPolicy CircuitPolicy ContextName FreshnessPolicy HistoryPolicy LoadPolicy SelectionName
 async_backfill.records
-  LEGAL_CHANGES AuditRecord BackfillCause BudgetState CircuitState Status
+  LEGAL_CHANGES AuditRecord BackfillCause BudgetState CircuitState JournalReading Provenance Status
 async_backfill.redis
   FunctionCodec PydanticCodec RedisConnection RedisError RedisInvalidations RedisJournal RedisLeases
   RedisPermits RedisReplyError RedisStore RedisUnavailableError Zstd connect

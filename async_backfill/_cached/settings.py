@@ -41,3 +41,4 @@ class CacheSettings(TypedDict, total=False):
     clock: Clock
     wall_clock: Clock
     name: str | None
+    fingerprint: str | None

@@ -74,6 +74,7 @@ def history(  # noqa: PLR0913 - each is an option
     key_type: KeyTypeName = "str",
     size: Annotated[int, Parameter(converter=integer)] = 100_000,
     half_life: Annotated[float | None, _Optional] = None,
+    fingerprint: Annotated[str | None, _Optional] = None,
     quiet: Annotated[bool, Parameter(negative=())] = False,
 ) -> HistoryCommand:
     """Write a journal of hot keys from logs, so that a first deployment starts warm.
@@ -108,6 +109,8 @@ def history(  # noqa: PLR0913 - each is an option
         Largest number of keys to remember; twice the capacity of the cache is enough.
     half_life:
         Lookups after which a lookup counts half [15 times the size].
+    fingerprint:
+        The fingerprint of your cache, where you gave it one: it uses no journal with another.
     quiet:
         Print errors only.
     """
@@ -124,5 +127,6 @@ def history(  # noqa: PLR0913 - each is an option
         key_type=key_type,
         size=size,
         half_life=half_life,
+        fingerprint=fingerprint,
     )
     return HistoryCommand(job=job, quiet=quiet)

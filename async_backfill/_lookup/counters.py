@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from async_backfill.outcomes import LoadCause, MissCause
-from async_backfill.records import BudgetState, CircuitState, Status
+from async_backfill.records import BudgetState, CircuitState, JournalReading, Status
 from async_backfill.stats import FarStats, Stats
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def snapshot(  # noqa: PLR0913 - each is a fact of its own
     far: FarStats | None,
     scan: CountedScan[Any] | None = None,
     abandoned: int = 0,
+    journal: JournalReading | None = None,
 ) -> Stats:
     """Return a snapshot of ``counters``, with the facts that are looked up rather than counted."""
     lookups = counters.lookups
@@ -96,6 +97,7 @@ def snapshot(  # noqa: PLR0913 - each is a fact of its own
         evictions=counters.evictions,
         unkept=counters.unkept,
         unremembered=counters.unremembered,
+        journal=journal,
         size=size,
         in_flight=in_flight,
         abandoned=abandoned,

@@ -7,24 +7,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Generic
 
 from async_backfill._common.bounded_call import bounded
-from async_backfill._common.error_text import error_line
 from async_backfill._common.weak_calls import weakly
 from async_backfill._loading.batch import BatchState
 from async_backfill._loading.cycles import running_batch
 from async_backfill._session.access import checking_parts, tell_missing_rights
+from async_backfill._session.journal import OpenJournal
+from async_backfill._session.recovering import make_backfiller, make_recovery, make_selection, make_warming
 from async_backfill._session.sweeping import sweep_until_cancelled
-from async_backfill._session.wiring import (
-    make_backfiller,
-    make_loader,
-    make_misses,
-    make_selection,
-    make_warming,
-    open_far,
-)
+from async_backfill._session.wiring import make_loader, make_misses, open_far
 from async_backfill._session.writes import Writes
 from async_backfill.backfill._audit.writer import AuditWriter
+from async_backfill.backfill._history.recovery import RecoveryTrigger
 from async_backfill.backfill._history.selection import HottestFirst
-from async_backfill.backfill._history.writer import JournalWriter
 from async_backfill.contracts import K, V
 from async_backfill.records import Status
 
@@ -37,9 +31,7 @@ if TYPE_CHECKING:
     from async_backfill.outcomes import Absent, Failed
     from async_backfill.records import AuditRecord
 
-_LOGGER: Final = logging.getLogger("async_backfill.journal")
 _FAR_LOGGER: Final = logging.getLogger("async_backfill.far")
-_IGNORED: Final = "the journal of hot keys is ignored: %s"
 _OPENING: Final = 5.0
 _LAST_WRITE: Final = 5.0
 _AUDIT_INTERVAL: Final = 1.0
@@ -55,15 +47,17 @@ class Engine(Generic[K, V]):
     def __init__(self, parts: Parts[K, V], spawn: Spawn, opened_in: OpenedIn) -> None:
         self._parts = parts
         self._spawn = spawn
-        self._journal_writer: JournalWriter[K] | None = None
+        self._journal: OpenJournal[K] | None = None
         self.far = open_far(parts, spawn)
         self.loader = make_loader(parts, self.far, spawn)
         self.writes: Writes[K, V] = Writes(parts, self.loader, None if self.far is None else self.far.writes)
         selection = make_selection(parts, self.loader)
         self._hottest = selection if isinstance(selection, HottestFirst) else None
-        self.backfiller = make_backfiller(parts, self.loader, selection, spawn)
-        self.misses, self.many_misses = make_misses(parts, self.loader, self.backfiller, opened_in)
-        self.warming = make_warming(parts, self.backfiller, selection, spawn)
+        self._recovery = recovery = make_recovery(parts)
+        self.backfiller = make_backfiller(parts, self.loader, selection, recovery, spawn)
+        trigger = parts.trigger if self._hottest is None else RecoveryTrigger(parts.trigger, recovery)
+        self.misses, self.many_misses = make_misses(parts, self.loader, self.backfiller, trigger, opened_in)
+        self.warming = make_warming(parts, self.backfiller, selection, recovery, spawn)
         sink = parts.settings.audit_sink
         self.writer = None if sink is None else AuditWriter(sink, interval=_AUDIT_INTERVAL, spawn=spawn)
 
@@ -88,31 +82,15 @@ class Engine(Generic[K, V]):
                 _FAR_LOGGER.warning("no backfill is started: the permits took longer than %s s", _OPENING)
         if parts.usefulness is not None:
             parts.usefulness.receipts.wake()
-        await self._open_journal()
+        if parts.heat is not None:
+            self._recovery.reopened(has_history=parts.heat.has_history)
+        if parts.settings.journal is not None and parts.heat is not None:
+            self._journal = OpenJournal(
+                parts, parts.settings.journal, parts.heat, self._recovery, self._hottest, self._spawn
+            )
+            await self._journal.open()
         if parts.settings.readiness.warm_on_open:
             self.warming.begin()
-
-    async def _open_journal(self) -> None:
-        parts = self._parts
-        journal, heat = parts.settings.journal, parts.heat
-        if journal is None or heat is None:
-            return
-        if heat.is_blank:
-            read = await bounded(journal.load, _OPENING, self._spawn)
-            if isinstance(read.error, (KeyboardInterrupt, SystemExit)):
-                raise read.error
-            if read.stopped:
-                _LOGGER.warning(_IGNORED, f"it took longer than {_OPENING} s to read")
-            elif read.error is not None:  # a cache without history is better than none
-                _LOGGER.warning(_IGNORED, error_line(read.error))
-            elif read.result is not None:
-                try:
-                    await heat.restore(read.result)
-                except Exception as error:  # noqa: BLE001 - of a journal of the user's own
-                    _LOGGER.warning(_IGNORED, error_line(error))
-        self._journal_writer = JournalWriter(
-            journal, heat.changed_heats, interval=parts.settings.history.save_every, spawn=self._spawn
-        )
 
     async def close(self) -> None:
         """End every load with `CacheClosedError`, then give audit sink and journal a last chance to write."""
@@ -125,10 +103,9 @@ class Engine(Generic[K, V]):
         if self.far is not None:
             await self.far.close(_LAST_WRITE)
         await self._last_write(self._write_audit)
-        if self._journal_writer is not None:
-            await self._last_write(self._journal_writer.flush)
-            if (exclusive := self._parts.settings.exclusive_journal) is not None:
-                exclusive.close()
+        if self._journal is not None:
+            await self._last_write(self._journal.flush)
+            self._journal.close()
         if self._parts.fleet is not None:
             self._parts.fleet.spawn = None  # it knows the context and all tasks of this opening
 
@@ -152,6 +129,7 @@ class Engine(Generic[K, V]):
         parts = self._parts
         if parts.usefulness is not None:
             parts.usefulness.receipts.wake()
+        self._recovery.approved()
         self.warming.approved()
         return parts.audit.add(
             Status.APPROVED,
@@ -222,8 +200,9 @@ class Engine(Generic[K, V]):
         """Take note that the cache was emptied, so that what was true before is not held against it."""
         for trigger in self._parts.by_rate:
             trigger.start_again(self._parts.counters.lookups)
-        if self._parts.heat is not None:
-            self._parts.heat.flushed()
+        if (heat := self._parts.heat) is not None:
+            heat.flushed()
+            self._recovery.emptied(has_history=heat.has_history, is_vouched_for=True)
         if self._hottest is not None:
             self._hottest.start_again()
         self.warming.flushed()

@@ -159,6 +159,7 @@ class Operations(Generic[K, V]):
             audit_dropped=parts.audit.dropped,
             far=None if parts.far_calls is None else parts.far_calls.stats(),
             scan=parts.scan,
+            journal=parts.reports.journal,
         )
 
     @property

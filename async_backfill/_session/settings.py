@@ -39,6 +39,7 @@ class Settings(Generic[K, V]):
     """
 
     name: str | None
+    fingerprint: str | None
     source: Source[K, V]
     scan: Scan[K] | None
     capacity: int | None
@@ -83,6 +84,8 @@ class Settings(Generic[K, V]):
             raise ConfigurationError("copy", problem)
         if self.name is not None:
             text("name", self.name)
+        if self.fingerprint is not None:
+            text("fingerprint", self.fingerprint)
         if self.far is not None and self.freshness.ttl_of is not None:
             raise ConfigurationError(
                 "ttl_of", "other readers of the far tier would not know it; use ttl there"

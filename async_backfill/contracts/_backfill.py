@@ -10,7 +10,7 @@ from async_backfill.contracts._types import K
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from async_backfill.records import AuditRecord
+    from async_backfill.records import AuditRecord, Provenance
 
 
 class Trigger(Protocol):
@@ -46,10 +46,22 @@ class Selection(Protocol[K]):
 
 @dataclass(frozen=True, slots=True)
 class Heats(Generic[K]):
-    """The hot keys: the heat of each, where one lookup right now is 1.0, and the usual hit rate."""
+    """The hot keys: the heat of each, where one lookup right now is 1.0, and the usual hit rate.
+
+    ``provenance``
+        where they come from; ``None`` when that is not known.
+    ``pace``
+        lookups in a second, so that the next process knows how many it has missed; ``None`` when that is not
+        known, and then the heats do not fade while they lie in the journal.
+    ``cached``
+        those of ``keys``, the first ones, that the cache held. They are loaded before the others.
+    """
 
     keys: Mapping[K, float]
     hit_rate: float | None
+    provenance: Provenance | None = None
+    pace: float | None = None
+    cached: Collection[K] = ()
 
 
 class Journal(Protocol[K]):

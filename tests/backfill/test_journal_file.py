@@ -24,6 +24,7 @@ from async_backfill._common import journal_format
 from async_backfill._common.journal_format import JournalKeys
 from async_backfill.backfill.journal_file import JournalFile
 from async_backfill.contracts import Heats
+from async_backfill.records import Provenance
 
 pytestmark = pytest.mark.asyncio
 
@@ -43,6 +44,8 @@ any_heats = st.builds(
     Heats,
     st.dictionaries(any_keys, st.floats(0.0, allow_nan=False, allow_infinity=False), max_size=10),
     st.none() | st.floats(0.0, 1.0),
+    st.none() | st.builds(Provenance, time=st.floats(0.0, 1e12), host=st.text(), cache=st.none() | st.text()),
+    st.none() | st.floats(1e-9, 1e9),
 )
 
 
@@ -70,7 +73,8 @@ def typed(key):
 
 
 def described(heats):
-    return sorted(f"{typed(key)} {heat!r}" for key, heat in heats.keys.items()), heats.hit_rate
+    keys = sorted(f"{typed(key)} {heat!r}" for key, heat in heats.keys.items())
+    return keys, heats.hit_rate, heats.provenance, heats.pace
 
 
 @given(heats=any_heats)
@@ -80,6 +84,18 @@ def described(heats):
 @example(Heats({}, None))
 async def test_what_was_saved_comes_back_as_what_it_was(heats):
     assert described(decode(encode(heats))) == described(heats)
+
+
+@given(heats=any_heats, share=st.floats(0.0, 1.0))
+async def test_the_keys_that_were_cached_come_before_all_others_and_are_told_from_them(heats, share):
+    keys = list(heats.keys)
+    first = keys[: int(share * len(keys))]
+    back = decode(encode(Heats(heats.keys, heats.hit_rate, cached=first)))
+
+    assert sorted(map(str, map(typed, back.cached))) == sorted(map(str, map(typed, first)))
+    assert list(back.keys)[: len(first)] == list(back.cached)
+    for part in (list(back.keys)[: len(first)], list(back.keys)[len(first) :]):
+        assert [back.keys[key] for key in part] == sorted((back.keys[key] for key in part), reverse=True)
 
 
 async def test_it_comes_back_from_the_disk_and_a_second_save_replaces_the_first(tmp_path):
@@ -100,7 +116,7 @@ async def test_the_file_is_text_with_a_key_a_line_hottest_first():
     keys = {"cold": 0.25, ("hot", 1): 8.0, "warm\n\\": 1.0, object(): 2.0, 7: 0.5}
 
     assert encode(Heats(keys, 0.5)).decode().split("\n")[1:] == [
-        '{"keys": 4, "left_out": 1, "hit_rate": 0.5}',
+        '{"keys": 4, "left_out": 1, "cached": 0, "hit_rate": 0.5, "pace": null, "from": null}',
         "8.0\t(4::hot2:#1",
         "1.0\t:warm\\n\\\\",
         "0.5\t#7",
@@ -250,7 +266,7 @@ def forged(body):
     """Return a file with the right checksum that no release has written."""
     import hashlib  # noqa: PLC0415 - only here
 
-    return b"async_backfill hot keys version 2 blake2b %s\n%s" % (
+    return b"async_backfill hot keys version 3 blake2b %s\n%s" % (
         hashlib.blake2b(body, digest_size=32).hexdigest().encode(),
         body,
     )
@@ -265,6 +281,12 @@ def forged(body):
         b'{"keys": 1, "hit_rate": null}\n',
         b'{"keys": 1, "hit_rate": null}\n1.0\t:a',
         b'{"keys": 2, "hit_rate": null}\n1.0\t:a\n0.5\t:a\n',
+        b'{"keys": 1, "hit_rate": null}\n1.0\t:a\n',
+        b'{"keys": 1, "cached": 2, "hit_rate": null, "pace": null, "from": null}\n1.0\t:a\n',
+        b'{"keys": 1, "cached": -1, "hit_rate": null, "pace": null, "from": null}\n1.0\t:a\n',
+        b'{"keys": 1, "cached": 0, "hit_rate": null, "pace": 0, "from": null}\n1.0\t:a\n',
+        b'{"keys": 1, "cached": 0, "hit_rate": null, "pace": NaN, "from": null}\n1.0\t:a\n',
+        b'{"keys": 1, "cached": 0, "hit_rate": null, "pace": null, "from": {"time": 1}}\n1.0\t:a\n',
         b'{"keys": 1, "hit_rate": 7}\n1.0\t:a\n',
         b'{"keys": 1, "hit_rate": "high"}\n1.0\t:a\n',
         b'{"keys": 1, "hit_rate": null}\nnan\t:a\n',
@@ -295,8 +317,8 @@ async def test_a_file_with_a_right_checksum_around_nonsense_is_refused_as_well(t
         (encode(SMALL)[:-1], "is damaged: its checksum does not match"),
         (encode(SMALL)[:40], "is damaged: its first line is not complete"),
         (
-            encode(SMALL).replace(b"version 2 ", b"version 1 "),
-            "has version 1, but this release reads version 2",
+            encode(SMALL).replace(b"version 3 ", b"version 1 "),
+            "has version 1, but this release reads version 3",
         ),
     ],
 )

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -49,6 +50,14 @@ def journal(path="hot.journal"):
 
 def hottest(path="hot.journal"):
     return list(journal(path).keys)
+
+
+def test_the_journal_says_when_it_was_made_and_has_the_fingerprint_that_was_given():
+    assert main(["history", "--from", "access.log", "--to", "hot.journal", "--fingerprint", "v1"]) == 0
+
+    written = journal().provenance
+    assert (written.cache, written.fingerprint) == (None, "v1")
+    assert 0.0 <= time.time() - written.time < 600.0
 
 
 def test_the_journal_holds_the_keys_of_the_log_hottest_first(capsys):

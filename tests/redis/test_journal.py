@@ -42,7 +42,7 @@ async def test_journals_of_other_names_are_others(redis, namespace):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"a pickle? \x80\x04K*.", b"async_backfill hot keys version 2 blake2b"]
+    "content", [b"", b"a pickle? \x80\x04K*.", b"async_backfill hot keys version 3 blake2b"]
 )
 async def test_what_is_no_journal_is_refused_in_one_line(redis, namespace, content):
     await redis.execute("SET", f"{namespace}!journal:hot", content)

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+
 import pytest
 
 from async_backfill._runner.replay.held_journal import HeldJournal
 from async_backfill.contracts import Heats
 from async_backfill.errors import JournalError
+from async_backfill.records import Provenance
 
 pytestmark = pytest.mark.anyio
 
@@ -52,6 +56,18 @@ async def test_what_was_saved_last_is_written_and_nothing_before_that():
     assert (journal.holds, journal.saves) == (OLD, 0)
     await held.write()
     assert (journal.holds, journal.saves) == (NEWER, 1)
+
+
+async def test_it_is_written_with_the_time_of_the_machine_not_that_of_the_replay():
+    journal = MemoryJournal()
+    held = await HeldJournal.of(journal)
+    before = time.time()
+    await held.save(replace(NEW, provenance=Provenance(time=12.5, host="web-1", cache="products")))
+    await held.write()
+
+    written = journal.holds.provenance
+    assert (written.host, written.cache) == ("web-1", "products")
+    assert before <= written.time <= time.time()
 
 
 async def test_a_journal_in_which_nothing_was_saved_is_left_alone():

@@ -131,7 +131,7 @@ def test_a_journal_is_read_before_and_written_after(tmp_path):
     cold = replayed(tmp_path, document, journal=str(journal)).summary
     saved = journal.read_bytes()
     warm = replayed(tmp_path, document, journal=str(journal)).summary
-    assert saved.startswith(b"async_backfill hot keys version 2")
+    assert saved.startswith(b"async_backfill hot keys version 3")
     assert warm["source_calls"] != cold["source_calls"]
     journal.write_bytes(saved)
     assert replayed(tmp_path, document, journal=str(journal)).summary == warm
@@ -139,11 +139,11 @@ def test_a_journal_is_read_before_and_written_after(tmp_path):
 
 def test_a_damaged_journal_is_reported_and_replaced(tmp_path, caplog):
     journal = tmp_path / "hot.journal"
-    journal.write_bytes(b"async_backfill hot keys version 2, cut off")
+    journal.write_bytes(b"async_backfill hot keys version 3, cut off")
     with caplog.at_level(logging.WARNING, "async_backfill.journal"):
         replayed(tmp_path, {**CROWDED, "selection": "history"}, journal=str(journal))
     assert [record.getMessage()[:36] for record in caplog.records] == ["the journal of hot keys is ignored: "]
-    assert journal.read_bytes().startswith(b"async_backfill hot keys version 2")
+    assert journal.read_bytes().startswith(b"async_backfill hot keys version 3")
 
 
 def test_a_journal_that_cannot_be_written_is_a_failed_run(tmp_path):

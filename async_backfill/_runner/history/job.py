@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from async_backfill._common.atomic_file import reason
-from async_backfill._common.validation import real, whole
+from async_backfill._common.provenance import here
+from async_backfill._common.validation import real, text, whole
 from async_backfill._common.written_keys import DESCRIBED, key_reader
 from async_backfill._runner.logs.blocks import LineBlocks
 from async_backfill._runner.logs.formats import lines_of
@@ -44,6 +46,8 @@ class HistoryJob:
         the largest number of keys to remember.
     ``half_life``
         the number of lookups after which a lookup counts half; ``None`` is fifteen times ``size``.
+    ``fingerprint``
+        that of the cache that will read the journal; ``None`` for none.
 
     :raises ConfigurationError: for a value that is not allowed, or options that exclude each other; names
         the option.
@@ -55,11 +59,14 @@ class HistoryJob:
     key_type: KeyTypeName = "str"
     size: int = 100_000
     half_life: float | None = None
+    fingerprint: str | None = None
 
     def __post_init__(self) -> None:
         whole("size", self.size, least=1)
         if self.half_life is not None:
             real("half_life", self.half_life, least=1.0, most=math.inf)
+        if self.fingerprint is not None:
+            text("fingerprint", self.fingerprint)
 
 
 @dataclass(slots=True)
@@ -105,7 +112,8 @@ async def write_history(job: HistoryJob, progress: Callable[[int, int], None]) -
     readings, heats = await _heats(job, half_life, took)
     try:
         journal = JournalFile(job.output)
-        await journal.save(Heats(keys=heats, hit_rate=None))
+        origin = here(time.time, fingerprint=job.fingerprint)
+        await journal.save(Heats(keys=heats, hit_rate=None, provenance=origin))
         journal.close()
     except OSError as error:
         raise OutputError(f"{job.output}: cannot be written: {reason(error)}") from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from async_backfill._common.journal_format import NOT_A_JOURNAL
@@ -49,8 +51,14 @@ class HeldJournal:
         return self._loaded
 
     async def save(self, heats: Heats[Any], /) -> None:
-        """Keep ``heats`` in place of the heats saved before."""
-        self._saved = heats
+        """Keep ``heats`` in place of the heats saved before, with the time by the clock of the machine.
+
+        That of a replay may begin at zero, and whoever reads them next lives in real time.
+        """
+        written = heats.provenance
+        if written is not None:
+            written = replace(written, time=time.time())
+        self._saved = replace(heats, provenance=written)
 
     async def write(self) -> None:
         """Save the last heats to the journal, if there are any."""

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Final, Generic
 from async_backfill.contracts import Heats, K
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from async_backfill.backfill._history.hot_keys import HotKeys
 
 AFTER_A_MISS: Final = 16
 BURST: Final = 1000
+_MISSES: Final = 10_000
 
 
 class HeatRecorder(Generic[K]):
@@ -53,6 +54,17 @@ class HeatRecorder(Generic[K]):
         self._recent_hits = 0.0
         self._recent_lookups = 0.0
         self._noting = self._make_touch()
+        self._looks_for_wanted = False
+        self._missed: set[K] = set()
+        self.wanted = 0
+        self._watched: set[K] = set()
+        self.counted = 0
+
+    def watch(self, keys: Collection[K], /, *, anew: bool) -> None:
+        """Count in ``counted`` which of ``keys`` are hit; with ``anew``, from 0, and no others any more."""
+        if anew:
+            self._watched, self.counted = set(), 0
+        self._watched.update(keys)
 
     @property
     def hit_rate(self) -> float | None:
@@ -82,12 +94,27 @@ class HeatRecorder(Generic[K]):
 
     def flushed(self) -> None:
         """Record that the cache was cleared."""
-        self._has_history = bool(self._hot)
+        self._has_history = self._looks_for_wanted = bool(self._hot)
+        self._missed = set()
 
-    async def restore(self, heats: Heats[K]) -> None:
-        """Replace all that was recorded by ``heats`` from a journal, while other tasks run."""
+    @property
+    def size(self) -> int:
+        """The largest number of hot keys."""
+        return self._hot.size
+
+    @property
+    def half_life(self) -> float:
+        """Lookups after which a lookup counts half."""
+        return self._hot.half_life
+
+    async def restore(self, heats: Heats[K], missed: int = 0) -> None:
+        """Replace all that was recorded by ``heats`` from a journal, while other tasks run.
+
+        :param missed: lookups since they were saved, which nobody has recorded: the heats fade by them.
+        """
         await self._hot.restore_in_steps(heats.keys)
-        self._has_history = bool(self._hot)
+        self._hot.skip(missed)
+        self.flushed()
         if heats.hit_rate is not None:
             self._recent_lookups = self._hot.half_life / math.log(2.0)  # the limit for a steady stream
             self._recent_hits = heats.hit_rate * self._recent_lookups
@@ -95,8 +122,19 @@ class HeatRecorder(Generic[K]):
     def missed(self, keys: Sequence[K]) -> None:
         """Record the lookups of ``keys``, which the cache has counted, and start to record hits."""
         self._catch_up(len(keys))
+        if self._looks_for_wanted:
+            self._count_wanted(keys)
         self._hot.note(keys)
         self._start(AFTER_A_MISS)
+
+    def _count_wanted(self, keys: Sequence[K]) -> None:
+        """Count those of ``keys`` that were hot before the cache was emptied, each once."""
+        new = [key for key in keys if key not in self._missed]
+        self.wanted += sum(key in self._hot for key in new)
+        self._missed.update(new)
+        if len(self._missed) > _MISSES:  # a recovery is long over, or known to be worth it
+            self._looks_for_wanted = False
+            self._missed = set()
 
     def burst(self) -> None:
         """Start to record hits although nothing missed."""
@@ -116,6 +154,10 @@ class HeatRecorder(Generic[K]):
         since = max(0, lookups - self._seen)
         self._hot.skip(max(0, since - len(self._noted) - known))
         self._hot.note(self._noted)
+        if self._watched:
+            read = self._watched.intersection(self._noted)
+            self.counted += len(read)
+            self._watched -= read
         self._noted.clear()
         fading = 2.0 ** (-since / self._hot.half_life)
         self._recent_hits = self._recent_hits * fading + hits - self._hits_seen
