@@ -15,7 +15,7 @@ import hmac
 import time
 from collections import Counter
 from struct import Struct
-from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
+from typing import TYPE_CHECKING, Any, Final, Generic
 from zlib import crc32
 
 from async_backfill._common.validation import whole
@@ -28,7 +28,7 @@ from async_backfill.contracts import FarCopy, V
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from async_backfill.contracts import ValueCodec
+    from async_backfill.contracts import Compression, ValueCodec
 
 MAGIC: Final = b"\xbf"  # not a letter: the markers of leases begin with one
 VERSION: Final = 2
@@ -57,23 +57,6 @@ class Sealed:
 
     def __len__(self) -> int:
         return len(self.envelope)
-
-
-class Compression(Protocol):
-    """A compression method, such as `async_backfill.redis.Zstd`."""
-
-    @property
-    def above(self) -> int:
-        """The size in bytes above which a payload is compressed."""
-        ...
-
-    def compress(self, payload: bytes, /) -> bytes:
-        """Return ``payload`` compressed."""
-        ...
-
-    def decompress(self, payload: bytes, limit: int, /) -> bytes:
-        """Return ``payload`` decompressed; raise `ValueError` when it is damaged or longer than ``limit``."""
-        ...
 
 
 class Envelopes(Generic[V]):

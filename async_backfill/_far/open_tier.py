@@ -18,9 +18,10 @@ from async_backfill._far.releases import Releases
 from async_backfill._far.writes import FarWrites
 from async_backfill.contracts import K, V
 from async_backfill.errors import StoreError
+from async_backfill.outcomes import Failed, LoadCause
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from async_backfill._far.claims import Claim
     from async_backfill._far.guarded_calls import GuardedCalls
@@ -108,6 +109,20 @@ class OpenTier(Generic[K, V]):
                 claim.settle(batch, self.writes)
         finally:
             self.writes.sealed.landed(batch)
+
+    async def held(self, keys: Sequence[K]) -> Mapping[K, tuple[V, float]] | None:
+        """Return the values that it holds of ``keys``, each with the seconds for which it stays fresh.
+
+        ``None`` when it did not answer.
+        """
+        look = await self._reads.look(keys, LoadCause.BACKFILL)
+        if look.failed:
+            return None
+        return {
+            key: (value, look.copies[key])
+            for key, value in look.found.items()
+            if not isinstance(value, Failed) and not self.writes.is_unsettled(key)
+        }
 
     async def pass_over(self, key: K) -> None:
         """See to it that the next load of ``key`` asks the source, and that what it finds is written.

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _FAR_LOGGER: Final = logging.getLogger("async_backfill.far")
 _OPENING: Final = 5.0
 _LAST_WRITE: Final = 5.0
+_LAST_SNAPSHOT: Final = 10.0
 _AUDIT_INTERVAL: Final = 1.0
 
 
@@ -86,6 +87,8 @@ class Engine(Generic[K, V]):
         if parts.settings.journal is not None and parts.heat is not None:
             self._journal = OpenJournal(parts, parts.settings.journal, parts.heat, self._spawn)
             await self._journal.open()
+        if parts.snapshots is not None:
+            await parts.snapshots.open(self.loader, self.far, self._spawn)
         if parts.settings.readiness.warm_on_open:
             self.warming.begin()
 
@@ -103,6 +106,8 @@ class Engine(Generic[K, V]):
         if self._journal is not None:
             await self._last_write(self._journal.flush)
             self._journal.close()
+        if self._parts.snapshots is not None:
+            await self._last_write(self._parts.snapshots.close, _LAST_SNAPSHOT)
         if self._parts.fleet is not None:
             self._parts.fleet.spawn = None  # it knows the context and all tasks of this opening
 
@@ -112,9 +117,9 @@ class Engine(Generic[K, V]):
         if self.writer is not None:
             await self.writer.flush()
 
-    async def _last_write(self, write: Callable[[], Awaitable[None]]) -> None:
-        """Await ``write()`` for five seconds at the most, whoever is cancelled meanwhile."""
-        ended = await bounded(write, _LAST_WRITE, self._spawn, shield=True)
+    async def _last_write(self, write: Callable[[], Awaitable[None]], within: float = _LAST_WRITE) -> None:
+        """Await ``write()`` for so many seconds at the most, whoever is cancelled meanwhile."""
+        ended = await bounded(write, within, self._spawn, shield=True)
         if ended.error is not None and not ended.stopped:
             raise ended.error
 
@@ -150,6 +155,7 @@ class Engine(Generic[K, V]):
                 await self.far.writes.put(items)
             elif self.far is not None:
                 await self.far.writes.delete(items.keys())
+        await self._logged()
 
     async def refresh(self, key: K) -> V | Absent | Failed:
         """Load ``key`` from the source, with a call that begins now or later; return what came of it."""
@@ -174,6 +180,7 @@ class Engine(Generic[K, V]):
         self._parts.near.delete_many(keys)
         if self.far is not None:
             await self.far.writes.delete(keys)
+        await self._logged()
 
     async def clear(self) -> None:
         """Remove everything here and from the far tier (L2); loads under way are not kept."""
@@ -182,6 +189,7 @@ class Engine(Generic[K, V]):
         self._flushed()
         if self.far is not None:
             await self.far.writes.clear()
+        await self._logged()
 
     async def settle(self) -> None:
         """Wait until nothing is loading and nothing backfills, and the audit is written."""
@@ -198,6 +206,11 @@ class Engine(Generic[K, V]):
                 await far.writes.quiet()
         if self.writer is not None:
             await bounded(self.writer.flush, _LAST_WRITE, self._spawn)
+
+    async def _logged(self) -> None:
+        """Return once what changed cannot come back from a snapshot, however this process ends."""
+        if self._parts.snapshots is not None:
+            await self._parts.snapshots.logged()
 
     def _forget(self, keys: Sequence[K] | None) -> None:
         """Forget what another process changed: ``keys``, or everything."""

@@ -20,8 +20,7 @@ from async_backfill.redis._wire import milliseconds
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from async_backfill._envelopes.envelope import Compression
-    from async_backfill.contracts import Seconds, ValueCodec
+    from async_backfill.contracts import Compression, Seconds, ValueCodec
     from async_backfill.redis.connection import RedisConnection
 
 __all__ = ["RedisStore"]

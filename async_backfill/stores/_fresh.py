@@ -98,7 +98,11 @@ class FreshStore(Generic[K, V]):
 
     def seconds_left(self, key: K) -> float:
         """Return the seconds for which ``key`` stays fresh, 0.0 or more."""
-        return max(0.0, self._fresh_until.get(key, -math.inf) - self._clock())
+        return max(0.0, self.expires_in(key))
+
+    def expires_in(self, key: K) -> float:
+        """Return the seconds for which ``key`` stays fresh, negative once it is stale."""
+        return self._fresh_until.get(key, -math.inf) - self._clock()
 
     def may_refresh(self, key: K) -> bool:
         """Return whether ``key`` may be refreshed: no refresh failed in the last ``retry_after`` seconds."""

@@ -1,0 +1,114 @@
+"""What changed since the snapshot on disk, and who must not get an old value back because of it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final, Generic
+
+from anyio import Lock, move_on_after, to_thread
+
+from async_backfill._common.error_text import error_line
+from async_backfill.contracts import K
+from async_backfill.stores._snapshot.log import CHANGED, CLEARED, LOADED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from async_backfill.stores._snapshot.log import ChangeLog, LogCodec
+
+_WITHIN: Final = 5.0
+_MOST: Final = 1_000_000
+"""Keys that wait to be written at the most: a disk that is slower than that is as good as broken."""
+
+
+class Notes(Generic[K]):
+    """Appends what is noted to ``logs``: that of the snapshot on disk, and that of one being written.
+
+    ``marked``
+        restored keys whose values were not loaded again since.
+    ``passed_over``
+        keys that changed while a snapshot is being restored; ``None`` at other times.
+
+    :param broken: called with the reason when the logs could not be written, and are given up.
+    """
+
+    def __init__(self, codec: LogCodec[K], broken: Callable[[str], None]) -> None:
+        self.logs: list[ChangeLog] = []
+        self.marked: dict[K, None] = {}
+        self.passed_over: set[K] | None = None
+        self.logged = 0
+        self._codec = codec
+        self._broken = broken
+        self._turn = Lock()
+        self._waiting: list[tuple[bytes, list[K]]] = []
+        self._count = 0
+
+    def loaded(self, keys: Collection[K], /) -> None:
+        """Take note that the values of ``keys`` were loaded."""
+        self._overrule(keys)
+        self._note(LOADED, keys)
+
+    def changed(self, keys: Collection[K], /) -> None:
+        """Take note that what ``keys`` had is no longer true."""
+        self._overrule(keys)
+        self._note(CHANGED, keys)
+
+    def cleared(self) -> None:
+        """Take note that no key has a value any more."""
+        self.marked.clear()
+        self._note(CLEARED, ())
+
+    async def flush(self) -> None:
+        """Return once all that was noted is in the logs, or these were given up."""
+        if not self._waiting:
+            return
+        async with self._turn:
+            while waiting := self._waiting:
+                self._waiting, self._count = [], 0
+                problem: str | None = f"it took longer than {_WITHIN} s"
+                with move_on_after(_WITHIN, shield=True):  # or nobody would hear of a failure
+                    append = partial(self._append, tuple(self.logs), waiting)
+                    problem = await to_thread.run_sync(append, abandon_on_cancel=True)
+                if problem is not None:
+                    self.give_up(problem)
+
+    def give_up(self, problem: str) -> None:
+        """Note nothing more until there is another snapshot."""
+        if self.logs:
+            self.drop_logs()
+            self._broken(problem)
+
+    def drop_logs(self, but: ChangeLog | None = None) -> None:
+        """Append to no log any more, ``but`` to one."""
+        for log in self.logs:
+            if log is not but:
+                log.close()
+        self.logs = [] if but is None else [but]
+        self.logged = 0
+
+    def _overrule(self, keys: Collection[K]) -> None:
+        if self.marked:
+            for key in keys:
+                self.marked.pop(key, None)
+        if self.passed_over is not None:
+            self.passed_over.update(keys)
+
+    def _note(self, kind: bytes, keys: Collection[K]) -> None:
+        if not self.logs or not (keys or kind is CLEARED):
+            return
+        self._count += len(keys)
+        self.logged += len(keys)
+        if self._count > _MOST:
+            self.give_up(f"more than {_MOST} keys wait to be written to it")
+        elif self._waiting and self._waiting[-1][0] is kind:
+            self._waiting[-1][1].extend(keys)
+        else:
+            self._waiting.append((kind, list(keys)))
+
+    def _append(self, logs: Sequence[ChangeLog], waiting: Sequence[tuple[bytes, list[K]]]) -> str | None:
+        try:
+            for log in logs:
+                log.append(b"".join([self._codec.record(kind, keys, log.name) for kind, keys in waiting]))
+        except Exception as error:  # noqa: BLE001 - of the disk, or of the code of a key
+            return error_line(error)
+        return None
