@@ -27,6 +27,10 @@ class ChangeNotes(Protocol[K_contra]):
         """Take note that what ``keys`` had is no longer true, and that it is not known what is."""
         ...
 
+    def evicted(self, keys: Sequence[K_contra], /) -> None:
+        """Take note that ``keys`` were evicted."""
+        ...
+
     def cleared(self) -> None:
         """Take note that no key has a value any more."""
         ...
@@ -63,3 +67,8 @@ class NotedTier(NearTier[K, V]):
             if len(values) < len(keys):
                 gone = [key for key in keys if key not in values and batch.outcome(key) is ABSENT]
                 self.notes.changed(gone)
+
+    def _evicted(self, keys: Sequence[K]) -> None:
+        super()._evicted(keys)
+        if keys:
+            self.notes.evicted(keys)

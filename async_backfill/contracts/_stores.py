@@ -133,14 +133,14 @@ class ResumableOrder(Protocol[K]):
         """Return how many hits of ``key`` speak for it."""
         ...
 
-    def ghosts(self) -> Iterable[K]:
-        """Return the keys that are remembered without a value as they are now, the one evicted last first."""
+    def remembers(self, key: K, /) -> bool:
+        """Return whether ``key`` was evicted, and that is remembered."""
         ...
 
     def resume(self, key: K, queue: int, hits: int, /) -> None:
         """Add ``key``, a new one, behind the keys of that queue: it is evicted before them."""
         ...
 
-    def remember(self, ghosts: Iterable[K], /) -> None:
-        """Remember keys without a value, behind those that are remembered."""
+    def remember(self, keys: Iterable[K], /) -> None:
+        """Remember that ``keys`` were evicted, in this order, if that matters."""
         ...

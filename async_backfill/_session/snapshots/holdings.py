@@ -10,7 +10,7 @@ from async_backfill.outcomes import ABSENT
 from async_backfill.stores._snapshot.format import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from async_backfill.contracts import Clock
     from async_backfill.stores._fresh import FreshStore
@@ -54,9 +54,13 @@ class Holdings(Generic[K, V]):
         """The name of the eviction order."""
         return type(self.store.order).__name__
 
-    def ghosts(self) -> Iterator[K]:
-        """Yield the keys that the eviction order remembers without a value, what it forgets last first."""
-        return iter(self.store.order.ghosts())
+    def evicted(self, keys: Iterable[K]) -> Iterator[K]:
+        """Yield those of ``keys`` that the eviction order remembers to have evicted, once each."""
+        told: set[K] = set()
+        for key in keys:
+            if key not in told and self.store.order.remembers(key):
+                told.add(key)
+                yield key
 
     def entries(self, keys: Sequence[tuple[int, K]]) -> list[Entry[K, V]]:
         """Return those of ``keys`` that still have a value that may be served."""

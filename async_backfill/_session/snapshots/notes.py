@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Final, Generic
 
@@ -26,19 +27,32 @@ class Notes(Generic[K]):
 
     ``marked``
         restored keys whose values were not loaded again since.
+    ``evicted_lately``
+        keys that were evicted, oldest first, where the eviction order remembers some of them.
     ``passed_over``
         keys that changed while a snapshot is being restored; ``None`` at other times.
 
+    :param most_evicted: the length of ``evicted_lately``.
+    :param remembers: returns whether the eviction order remembers a key that was evicted.
     :param broken: called with the reason when the logs could not be written, and are given up.
     """
 
-    def __init__(self, codec: LogCodec[K], broken: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        codec: LogCodec[K],
+        *,
+        most_evicted: int,
+        remembers: Callable[[K], bool],
+        broken: Callable[[str], None],
+    ) -> None:
         self.logs: list[ChangeLog] = []
         self.marked: dict[K, None] = {}
+        self.evicted_lately: deque[K] = deque(maxlen=most_evicted)
         self.passed_over: set[K] | None = None
         self.logged = 0
         self._codec = codec
         self._broken = broken
+        self._remembers = remembers
         self._turn = Lock()
         self._waiting: list[tuple[bytes, list[K]]] = []
         self._count = 0
@@ -53,9 +67,15 @@ class Notes(Generic[K]):
         self._overrule(keys)
         self._note(CHANGED, keys)
 
+    def evicted(self, keys: Sequence[K], /) -> None:
+        """Take note that ``keys`` were evicted."""
+        if self.evicted_lately.maxlen:
+            self.evicted_lately.extend([key for key in keys if self._remembers(key)])
+
     def cleared(self) -> None:
         """Take note that no key has a value any more."""
         self.marked.clear()
+        self.evicted_lately.clear()
         self._note(CLEARED, ())
 
     async def flush(self) -> None:

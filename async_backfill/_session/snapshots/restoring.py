@@ -151,8 +151,10 @@ class Restoring(Generic[K, V]):
             self._add(usable, left)
             self._told()
         if in_order:
-            for frame in found.ghosts:
-                self._holdings.store.order.remember(self._codec.keys_of(frame))
+            for frame in reversed(found.ghosts):  # the one evicted last comes first
+                keys = self._codec.keys_of(frame)[::-1]
+                self._holdings.store.order.remember(keys)
+                self._notes.evicted(keys)
                 await sleep(pause())
         self._progress.left_out = self._progress.entries - self._progress.restored
 

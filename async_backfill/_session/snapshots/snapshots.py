@@ -19,6 +19,7 @@ from async_backfill.contracts import K, V
 from async_backfill.errors import SnapshotError
 from async_backfill.events import SnapshotChanged
 from async_backfill.records import RestoreState, SnapshotStats
+from async_backfill.stores._eviction.plain import PlainOrder
 from async_backfill.stores._snapshot.files import SnapshotFiles
 from async_backfill.stores._snapshot.format import SnapshotCodec
 from async_backfill.stores._snapshot.keys import PackedKeys
@@ -42,6 +43,7 @@ _OPENING: Final = 5.0
 _A_TURN: Final = 1.0
 _PAUSE: Final = 0.005
 """Seconds between two steps beside live traffic, each of which takes about a millisecond."""
+_MOST_EVICTED: Final = 100_000
 _LEAST_LOGGED: Final = 10_000
 
 
@@ -69,7 +71,11 @@ class Snapshots(Generic[K, V]):
         self._files: SnapshotFiles[K, V] = SnapshotFiles(
             setting.path, self._codec, logs, max_bytes=setting.max_bytes
         )
-        self._notes: Notes[K] = Notes(logs, self._give_up)
+        has_ghosts = not isinstance(store.order, PlainOrder)
+        most_evicted = 2 * (store.capacity or _MOST_EVICTED) if has_ghosts else 0
+        self._notes: Notes[K] = Notes(
+            logs, most_evicted=most_evicted, remembers=store.order.remembers, broken=self._give_up
+        )
         near.notes = self._notes
         ttl = settings.freshness.ttl
         self._holdings: Holdings[K, V] = Holdings(

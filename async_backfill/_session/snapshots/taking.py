@@ -91,7 +91,7 @@ class Taking(Generic[K, V]):
         return taken
 
     async def _write(self, replacement: AtomicFile, log: ChangeLog, pause: float) -> Taken:
-        keys, ghosts = self._holdings.keys(), self._holdings.ghosts()
+        keys, evicted = self._holdings.keys(), tuple(self._notes.evicted_lately)
         origin = self._origin()
         facts = Facts(
             provenance=origin,
@@ -110,7 +110,7 @@ class Taking(Generic[K, V]):
                 break
             count += some
             await self._go_on(writing, pause)
-        for some_ghosts in _steps(ghosts):
+        for some_ghosts in _steps(self._holdings.evicted(reversed(evicted))):
             if not writing.add(self._codec.ghosts(some_ghosts)):
                 break
             await self._go_on(writing, pause)

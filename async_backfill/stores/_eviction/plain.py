@@ -19,9 +19,9 @@ class PlainOrder(Generic[K]):
         """Return 0."""
         return 0
 
-    def ghosts(self) -> Iterable[K]:
-        """Return none."""
-        return ()
+    def remembers(self, key: K, /) -> bool:  # noqa: ARG002 - none is remembered
+        """Return ``False``."""
+        return False
 
-    def remember(self, ghosts: Iterable[K], /) -> None:
+    def remember(self, keys: Iterable[K], /) -> None:
         """Remember none."""

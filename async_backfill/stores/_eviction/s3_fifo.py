@@ -110,9 +110,9 @@ class S3FifoOrder(Generic[K]):
         """Return the hits of ``key`` that count."""
         return self.hit_counts.get(key, 0)
 
-    def ghosts(self) -> Iterable[K]:
-        """Return the keys in the ghost queue, youngest first."""
-        return reversed(tuple(self._ghost))
+    def remembers(self, key: K, /) -> bool:
+        """Return whether ``key`` is in the ghost queue."""
+        return key in self._ghost
 
     def resume(self, key: K, queue: int, hits: int, /) -> None:
         """Add ``key`` as the oldest of the main queue (0) or of the small one (1)."""
@@ -126,13 +126,11 @@ class S3FifoOrder(Generic[K]):
         if hits > 0:
             self.hit_counts[key] = min(hits, MOST_HITS)
 
-    def remember(self, ghosts: Iterable[K], /) -> None:
-        """Put ``ghosts`` into the ghost queue, behind those that are there."""
-        for key in ghosts:
+    def remember(self, keys: Iterable[K], /) -> None:
+        """Put ``keys`` into the ghost queue."""
+        for key in keys:
             self._has_evicted = True
-            if key not in self.hit_counts and key not in self._newcomers:
-                self._ghost.setdefault(key)
-                self._ghost.move_to_end(key, last=False)
+            self._remember(key)
 
     def clear(self) -> None:
         """Forget all keys, also those in the ghost queue."""

@@ -110,8 +110,8 @@ class Writing(Generic[K, V]):
 
     def finish(self, codec: SnapshotCodec[K, V]) -> None:
         """Write the rest and the end, and put the file in place of the old one."""
-        self.write()
+        self._digest.update(self._parts)
         end = codec.end(self._digest.digest())
-        self._replacement.fill(end)
+        self._replacement.fill(bytes(self._parts) + end)
         self.size += len(end)
         self._replacement.put_in_place()
