@@ -155,7 +155,8 @@ class Engine(Generic[K, V]):
                 await self.far.writes.put(items)
             elif self.far is not None:
                 await self.far.writes.delete(items.keys())
-        await self._logged()
+        if self._parts.snapshots is not None:
+            await self._parts.snapshots.logged()
 
     async def refresh(self, key: K) -> V | Absent | Failed:
         """Load ``key`` from the source, with a call that begins now or later; return what came of it."""
@@ -180,7 +181,8 @@ class Engine(Generic[K, V]):
         self._parts.near.delete_many(keys)
         if self.far is not None:
             await self.far.writes.delete(keys)
-        await self._logged()
+        if self._parts.snapshots is not None:
+            await self._parts.snapshots.logged()
 
     async def clear(self) -> None:
         """Remove everything here and from the far tier (L2); loads under way are not kept."""
@@ -189,7 +191,8 @@ class Engine(Generic[K, V]):
         self._flushed()
         if self.far is not None:
             await self.far.writes.clear()
-        await self._logged()
+        if self._parts.snapshots is not None:
+            await self._parts.snapshots.logged()
 
     async def settle(self) -> None:
         """Wait until nothing is loading and nothing backfills, and the audit is written."""
@@ -206,11 +209,6 @@ class Engine(Generic[K, V]):
                 await far.writes.quiet()
         if self.writer is not None:
             await bounded(self.writer.flush, _LAST_WRITE, self._spawn)
-
-    async def _logged(self) -> None:
-        """Return once what changed cannot come back from a snapshot, however this process ends."""
-        if self._parts.snapshots is not None:
-            await self._parts.snapshots.logged()
 
     def _forget(self, keys: Sequence[K] | None) -> None:
         """Forget what another process changed: ``keys``, or everything."""

@@ -288,6 +288,28 @@ async def test_a_put_while_a_snapshot_is_restored_wins(path, monkeypatch):
         assert [key for key in ROWS if cache.peek(key, None) is not None] == ["key_0", "key_1"]
 
 
+async def test_a_clear_while_a_snapshot_is_restored_wins(path, monkeypatch):
+    await leave(path, [*ROWS])
+    monkeypatch.setattr(snapshots, "_OPENING", 0.0)
+    async with cache_of(path) as cache:
+        await cache.clear()
+        await until(lambda: cache.stats.snapshot.state is RestoreState.STOPPED)
+        assert cache.stats.size == 0
+        assert cache.stats.snapshot.reason == "the cache was cleared meanwhile"
+
+
+async def test_what_was_loaded_while_a_snapshot_is_restored_is_newer(path, monkeypatch):
+    await leave(path, [*ROWS])
+    monkeypatch.setattr(snapshots, "_OPENING", 0.0)
+    rows = {key: "new" for key in ROWS if key != "key_2"}
+    async with cache_of(path, MappingSource(rows)) as cache:
+        assert await cache.get("key_1") == "new"
+        assert await cache.get("key_2", None) is None
+        await until(lambda: cache.stats.snapshot.state is RestoreState.RESTORED)
+        assert (cache.peek("key_1"), cache.peek("key_2", None)) == ("new", None)
+        assert cache.stats.snapshot.restored == 298
+
+
 async def test_observers_hear_what_becomes_of_a_snapshot(path):
     await leave(path)
     heard = []

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from async_backfill.contracts import Clock
+    from async_backfill.policies import FreshnessPolicy
     from async_backfill.stores._fresh import FreshStore
     from async_backfill.stores.memory import MemoryStore
 
@@ -22,8 +23,7 @@ class Holdings(Generic[K, V]):
 
     :param room: returns how many keys can be added before one is evicted; ``None`` without a limit.
     :param fresh: their times; ``None`` when nothing expires.
-    :param ttl: seconds that a value is fresh at the most, ``math.inf`` for no limit.
-    :param stale_for: seconds after that in which it may be served.
+    :param policy: how long a value is fresh at the most, and for how long it may be served after that.
     :param wall_clock: seconds since the epoch.
     """
 
@@ -31,17 +31,16 @@ class Holdings(Generic[K, V]):
         self,
         store: MemoryStore[K, V],
         fresh: FreshStore[K, V] | None,
+        policy: FreshnessPolicy,
         *,
         room: Callable[[], int | None],
-        ttl: float,
-        stale_for: float,
         wall_clock: Clock,
     ) -> None:
         self.store = store
         self._room = room
         self._fresh = fresh
-        self._ttl = ttl
-        self._stale_for = stale_for
+        self._ttl = math.inf if policy.ttl is None else policy.ttl
+        self._stale_for = policy.stale_for
         self._now = wall_clock
 
     def keys(self) -> Iterator[tuple[int, K]]:

@@ -10,14 +10,17 @@ from anyio import Lock, move_on_after, to_thread
 
 from async_backfill._common.error_text import error_line
 from async_backfill.contracts import K
+from async_backfill.stores._eviction.plain import PlainOrder
 from async_backfill.stores._snapshot.log import CHANGED, CLEARED, LOADED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
+    from async_backfill.contracts import ResumableOrder
     from async_backfill.stores._snapshot.log import ChangeLog, LogCodec
 
 _WITHIN: Final = 5.0
+_MOST_EVICTED: Final = 100_000
 _MOST: Final = 1_000_000
 """Keys that wait to be written at the most: a disk that is slower than that is as good as broken."""
 
@@ -29,33 +32,40 @@ class Notes(Generic[K]):
         restored keys whose values were not loaded again since.
     ``evicted_lately``
         keys that were evicted, oldest first, where the eviction order remembers some of them.
+    ``clears``
+        how often everything was cleared since the cache was opened.
     ``passed_over``
         keys that changed while a snapshot is being restored; ``None`` at other times.
 
-    :param most_evicted: the length of ``evicted_lately``.
-    :param remembers: returns whether the eviction order remembers a key that was evicted.
     :param broken: called with the reason when the logs could not be written, and are given up.
     """
 
     def __init__(
         self,
         codec: LogCodec[K],
-        *,
-        most_evicted: int,
-        remembers: Callable[[K], bool],
+        order: ResumableOrder[K],
+        capacity: int | None,
         broken: Callable[[str], None],
     ) -> None:
+        most_evicted = 0 if isinstance(order, PlainOrder) else 2 * (capacity or _MOST_EVICTED)
         self.logs: list[ChangeLog] = []
         self.marked: dict[K, None] = {}
         self.evicted_lately: deque[K] = deque(maxlen=most_evicted)
         self.passed_over: set[K] | None = None
-        self.logged = 0
+        self.logged = self.clears = 0
         self._codec = codec
         self._broken = broken
-        self._remembers = remembers
+        self._remembers = order.remembers
         self._turn = Lock()
         self._waiting: list[tuple[bytes, list[K]]] = []
         self._count = 0
+
+    def begin(self) -> None:
+        """Take note that the cache is opened, maybe in another event loop, or in a forked process."""
+        self.drop_logs()
+        self._turn = Lock()
+        self._waiting, self._count = [], 0
+        self.passed_over, self.clears = set(), 0
 
     def loaded(self, keys: Collection[K], /) -> None:
         """Take note that the values of ``keys`` were loaded."""
@@ -74,6 +84,7 @@ class Notes(Generic[K]):
 
     def cleared(self) -> None:
         """Take note that no key has a value any more."""
+        self.clears += 1
         self.marked.clear()
         self.evicted_lately.clear()
         self._note(CLEARED, ())

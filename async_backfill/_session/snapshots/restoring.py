@@ -35,6 +35,7 @@ _FRAMES_A_QUESTION: Final = 8
 _TRIES: Final = 5
 _PAUSE: Final = 1.0
 _NO_ANSWER: Final = "the far tier (L2) did not say which of its values are still true"
+_CLEARED: Final = "the cache was cleared meanwhile"
 
 
 @dataclass(slots=True)
@@ -119,7 +120,9 @@ class Restoring(Generic[K, V]):
         self._told()
 
     async def _restore(self, found: Found, changes: Changes[K], pause: Callable[[], float]) -> None:
-        if changes.is_cleared:
+        if self._confirm is not None:
+            changes.changed.clear()  # it knows what is true now
+        elif changes.is_cleared:
             self._progress.left_out = self._progress.entries
             return
         in_order = found.facts.order == self._holdings.order
@@ -148,6 +151,9 @@ class Restoring(Generic[K, V]):
                     if entry.key in confirmed
                 ]
                 left = {key: seconds for key, (_, seconds) in confirmed.items()}
+            elif self._notes.clears:
+                self._stop(_CLEARED)
+                return
             self._add(usable, left)
             self._told()
         if in_order:
@@ -177,11 +183,15 @@ class Restoring(Generic[K, V]):
     async def _confirmed(self, keys: Sequence[K]) -> Mapping[K, tuple[V, float]] | None:
         if self._confirm is None or not keys:
             return {}
-        for _ in range(_TRIES):
+        tries = 0
+        while tries < _TRIES:
+            clears = self._notes.clears
             confirmed = await self._confirm(keys)
-            if confirmed is not None:
+            if confirmed is None:
+                tries += 1
+                await sleep(_PAUSE)
+            elif clears == self._notes.clears:  # else it may have answered before that
                 return confirmed
-            await sleep(_PAUSE)
         return None
 
     def _misfit(self, facts: Facts) -> str | None:

@@ -44,6 +44,10 @@ class Saving(Generic[K, V]):
         self._turn = Lock()
         self._has_failed = False
 
+    def begin(self) -> None:
+        """Take note that the cache is opened, maybe in another event loop."""
+        self._turn = Lock()
+
     async def save(self, pause: float) -> str | None:
         """Save a snapshot, with a pause of so many seconds between two steps.
 

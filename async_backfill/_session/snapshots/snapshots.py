@@ -19,7 +19,6 @@ from async_backfill.contracts import K, V
 from async_backfill.errors import SnapshotError
 from async_backfill.events import SnapshotChanged
 from async_backfill.records import RestoreState, SnapshotStats
-from async_backfill.stores._eviction.plain import PlainOrder
 from async_backfill.stores._snapshot.files import SnapshotFiles
 from async_backfill.stores._snapshot.format import SnapshotCodec
 from async_backfill.stores._snapshot.keys import PackedKeys
@@ -43,7 +42,6 @@ _OPENING: Final = 5.0
 _A_TURN: Final = 1.0
 _PAUSE: Final = 0.005
 """Seconds between two steps beside live traffic, each of which takes about a millisecond."""
-_MOST_EVICTED: Final = 100_000
 _LEAST_LOGGED: Final = 10_000
 
 
@@ -71,29 +69,17 @@ class Snapshots(Generic[K, V]):
         self._files: SnapshotFiles[K, V] = SnapshotFiles(
             setting.path, self._codec, logs, max_bytes=setting.max_bytes
         )
-        has_ghosts = not isinstance(store.order, PlainOrder)
-        most_evicted = 2 * (store.capacity or _MOST_EVICTED) if has_ghosts else 0
-        self._notes: Notes[K] = Notes(
-            logs, most_evicted=most_evicted, remembers=store.order.remembers, broken=self._give_up
-        )
+        self._notes: Notes[K] = Notes(logs, store.order, store.capacity, self._give_up)
         near.notes = self._notes
-        ttl = settings.freshness.ttl
         self._holdings: Holdings[K, V] = Holdings(
             store,
             near.fresh,
+            settings.freshness,
             room=near.store.free_room,
-            ttl=math.inf if ttl is None else ttl,
-            stale_for=settings.freshness.stale_for,
             wall_clock=settings.wall_clock,
         )
         taking: Taking[K, V] = Taking(
-            self._files,
-            self._codec,
-            self._holdings,
-            self._notes,
-            origin=self._here,
-            version=setting.version,
-            namespace=setting.namespace,
+            setting, self._files, self._codec, self._holdings, self._notes, origin=self._here
         )
         self._saving: Saving[K, V] = Saving(
             self._files.path, taking, is_unsure=lambda: self._is_unsure, told=self._told
@@ -109,6 +95,8 @@ class Snapshots(Generic[K, V]):
         """Restore the snapshot, and return when that has ended, or goes on in the background."""
         self._spawn = spawn
         self._scope = scope = CancelScope()
+        self._notes.begin()
+        self._saving.begin()
         is_blank = not len(self._holdings.store)
         is_live, restored = Event(), Event()
 
@@ -126,7 +114,6 @@ class Snapshots(Generic[K, V]):
                 await self._reload(loader)
 
         self._is_restoring = True
-        self._notes.passed_over = set()
         spawn(run)
         with move_on_after(_OPENING):
             await restored.wait()
@@ -215,6 +202,8 @@ class Snapshots(Generic[K, V]):
         self._to_load = restoring.to_load
         if not self._notes.marked:
             self._serves_until = self._settings.clock() + self._setting.stale_for
+        if far is not None:
+            await far.hears()  # or a message may be missed between the answer and the first one heard
         await restoring.run(pause, is_blank=is_blank)
         progress = self._progress
         if progress.reason:

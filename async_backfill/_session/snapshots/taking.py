@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from async_backfill._session.snapshots.holdings import Holdings
     from async_backfill._session.snapshots.notes import Notes
     from async_backfill.records import Provenance
+    from async_backfill.stores.snapshot_file import SnapshotFile
 
 _A_STEP: Final = 64
 """Entries that are encoded at once: half a millisecond, for values of some hundred bytes."""
@@ -45,22 +46,20 @@ class Taking(Generic[K, V]):
 
     def __init__(
         self,
+        setting: SnapshotFile[K, V],
         files: SnapshotFiles[K, V],
         codec: SnapshotCodec[K, V],
         holdings: Holdings[K, V],
         notes: Notes[K],
         *,
         origin: Callable[[], Provenance],
-        version: str,
-        namespace: str,
     ) -> None:
+        self._setting = setting
         self._files = files
         self._codec = codec
         self._holdings = holdings
         self._notes = notes
         self._origin = origin
-        self._version = version
-        self._namespace = namespace
 
     async def take(self, pause: float) -> Taken:
         """Write a snapshot, with a pause of so many seconds between two steps.
@@ -95,8 +94,8 @@ class Taking(Generic[K, V]):
         origin = self._origin()
         facts = Facts(
             provenance=origin,
-            version=self._version,
-            namespace=self._namespace,
+            version=self._setting.version,
+            namespace=self._setting.namespace,
             order=self._holdings.order,
             entries=len(self._holdings.store),
             log=log.name,
