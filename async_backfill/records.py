@@ -224,8 +224,9 @@ class SnapshotStats:
     ``waiting``
         keys that wait to be loaded from the source: restored values that are served as stale, and keys that
         the log says were loaded since the snapshot.
-    ``saved``, ``saved_entries``, ``saved_bytes``
-        snapshots saved by this cache, and the entries and size of the latest.
+    ``saved``, ``saved_entries``, ``saved_bytes``, ``saved_without``
+        snapshots saved by this cache; the entries and the size of the latest, and how many entries it lacks:
+        their key or value would not come back as it is, or the file would be too large.
     ``failed``
         snapshots that could not be saved; the log says why.
     """
@@ -239,4 +240,5 @@ class SnapshotStats:
     saved: int
     saved_entries: int
     saved_bytes: int
+    saved_without: int
     failed: int

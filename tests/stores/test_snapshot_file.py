@@ -218,6 +218,15 @@ async def test_a_file_is_no_larger_than_it_may_be_and_has_what_is_evicted_last(t
         assert [key for key in range(1_000) if cache.peek(key, None)] == [*range(1_000 - restored, 1_000)]
 
 
+async def test_that_entries_are_left_out_of_a_snapshot_is_counted_and_said_once(tmp_path, caplog):
+    async with cache_of(tmp_path / "values") as cache:
+        await cache.put_many({1: object(), Seat(2): "seat", 3: "kept"})
+        for _ in range(2):
+            stats = await cache.save_snapshot()
+            assert (stats.saved_entries, stats.saved_without) == (1, 2)
+    assert caplog.text.count("lacks 2 of 3 entries") == 1
+
+
 async def test_a_full_disk_leaves_the_older_snapshot_and_its_log(tmp_path, monkeypatch, caplog):
     path = tmp_path / "values"
     async with cache_of(path) as cache:

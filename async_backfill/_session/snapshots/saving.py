@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 _LOGGER: Final = logging.getLogger("async_backfill.snapshot")
 _NOT_YET: Final = "restored values are still being loaded again, and the older snapshot stays"
+_LEFT_OUT: Final = (
+    "the snapshot %s lacks %d of %d entries: their key or value would not come back as it is (codec= and "
+    "key_type= help), or the file would be larger than max_bytes"
+)
 
 
 class Saving(Generic[K, V]):
@@ -36,13 +40,13 @@ class Saving(Generic[K, V]):
         told: Callable[[], None],
     ) -> None:
         self.saved = self.failed = 0
-        self.latest = Taken(entries=0, size=0)
+        self.latest = Taken(entries=0, left_out=0, size=0)
         self._path = path
         self._taking = taking
         self._is_unsure = is_unsure
         self._told = told
         self._turn = Lock()
-        self._has_failed = False
+        self._has_failed = self._has_told = False
 
     def begin(self) -> None:
         """Take note that the cache is opened, maybe in another event loop."""
@@ -66,6 +70,7 @@ class Saving(Generic[K, V]):
             else:
                 self.saved += 1
                 self._has_failed = False
+                self._tell_what_is_left_out()
                 self._told()
                 return None
             self.failed += 1
@@ -74,3 +79,9 @@ class Saving(Generic[K, V]):
                 _LOGGER.error("the snapshot was not saved, and the older one stays: %s", problem)
             self._told()
             return problem
+
+    def _tell_what_is_left_out(self) -> None:
+        left_out = self.latest.left_out
+        if left_out and not self._has_told:
+            self._has_told = True
+            _LOGGER.warning(_LEFT_OUT, self._path, left_out, self.latest.entries + left_out)

@@ -178,6 +178,7 @@ class Snapshots(Generic[K, V]):
             saved=self._saving.saved,
             saved_entries=self._saving.latest.entries,
             saved_bytes=self._saving.latest.size,
+            saved_without=self._saving.latest.left_out,
             failed=self._saving.failed,
         )
 

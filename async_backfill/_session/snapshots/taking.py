@@ -32,9 +32,10 @@ _GIVEN_UP: Final = "what changed meanwhile could not be logged"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """A snapshot that was written."""
+    """A snapshot that was written, and how many entries it does not have."""
 
     entries: int
+    left_out: int
     size: int
 
 
@@ -102,21 +103,30 @@ class Taking(Generic[K, V]):
         )
         writing: Writing[K, V] = Writing(replacement, most=self._files.max_bytes)
         writing.add(self._codec.start(facts))
-        count = 0
+        count = seen = 0
         for step in _steps(keys):
-            frame, some = self._codec.entries(self._holdings.entries(step), origin.time)
+            entries = self._holdings.entries(step)
+            frame, some = self._codec.entries(entries, origin.time)
             if not writing.add(frame):
+                seen = facts.entries
                 break
+            seen += len(entries)
             count += some
             await self._go_on(writing, pause)
         for some_ghosts in _steps(self._holdings.evicted(reversed(evicted))):
             if not writing.add(self._codec.ghosts(some_ghosts)):
                 break
             await self._go_on(writing, pause)
+        self._require_log(log)
+        await to_thread.run_sync(writing.finish, self._codec, abandon_on_cancel=True)
+        if log not in self._notes.logs:  # it was given up while the file was put in place
+            await to_thread.run_sync(self._files.remove)
+        self._require_log(log)
+        return Taken(entries=count, left_out=max(0, seen - count), size=writing.size)
+
+    def _require_log(self, log: ChangeLog) -> None:
         if log not in self._notes.logs:
             raise SnapshotError(f"{self._files.path}: {_GIVEN_UP}")
-        await to_thread.run_sync(writing.finish, self._codec, abandon_on_cancel=True)
-        return Taken(entries=count, size=writing.size)
 
     @staticmethod
     async def _go_on(writing: Writing[Any, Any], pause: float) -> None:
