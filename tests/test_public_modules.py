@@ -21,8 +21,8 @@ async_backfill
   CacheClosedError CacheRegistry CircuitOpenError CircuitPolicy CircuitState ConfigurationError Failed
   FarTier FreshnessPolicy HistoryPolicy JournalError KeyNotFoundError KeyRefusedError LoadCycleError LoadError
   LoadPolicy LoadTimeoutError MappingSource MemoryStore MissCause MissingExtraError Readiness
-  ReadinessPolicy ReadinessState ScenarioError SimulatedSource SnapshotError StalePageError Stats Status StoreError
-  WeighedStore cached each
+  ReadinessPolicy ReadinessState ScenarioError SimulatedSource SnapshotError StalePageError Stats Status
+  StoreError WeighedStore cached each
 async_backfill.backfill
 async_backfill.backfill.audit_file
   AuditFile
@@ -38,8 +38,8 @@ async_backfill.contracts
   AccessCheck Answers Approval AuditSink BoundedStore CallLimits Clock Compression EvictionOrder
   ExclusiveJournal FarCopy
   FarStore GuardedStore Heats Invalidations Journal K K_co Kept KeyType Leases LimitedSource NeedsAsyncio
-  OrderState Page Permits ResumableOrder Room RowPage Rows Scan Sealing Seconds Selection Source Spawn Store Trigger
-  V V_co V_contra ValueCodec
+  OrderState Page Permits ResumableOrder Room RowPage Rows Scan Sealing Seconds Selection Source Spawn Store
+  Trigger V V_co V_contra ValueCodec
 async_backfill.errors
   AsyncBackfillError CacheClosedError CircuitOpenError ConfigurationError JournalError
   KeyNotFoundError KeyRefusedError LoadCycleError LoadError LoadTimeoutError MissingExtraError

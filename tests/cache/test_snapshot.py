@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 from contextlib import asynccontextmanager
 
 import pytest
 from anyio import create_task_group, fail_after, sleep
+from anyio.lowlevel import checkpoint
 
 from async_backfill import (
     BackfillCache,
@@ -18,11 +20,14 @@ from async_backfill import (
 from async_backfill._session.snapshots import snapshots
 from async_backfill.events import SnapshotChanged
 from async_backfill.records import RestoreState
+from async_backfill.stores.codecs import FunctionCodec
 from async_backfill.stores.memory import MemoryStore
 from async_backfill.stores.snapshot_file import SnapshotFile
 from async_backfill.stores.weighed import WeighedStore
 from async_backfill.testing import GatedSource, ManualClock
+from tests.callers import start
 from tests.real_time import anyio_backend  # noqa: F401 - a fixture
+from tests.turns import Turns
 
 pytestmark = pytest.mark.anyio
 
@@ -308,6 +313,56 @@ async def test_what_was_loaded_while_a_snapshot_is_restored_is_newer(path, monke
         await until(lambda: cache.stats.snapshot.state is RestoreState.RESTORED)
         assert (cache.peek("key_1"), cache.peek("key_2", None)) == ("new", None)
         assert cache.stats.snapshot.restored == 298
+
+
+async def test_an_opening_that_is_cancelled_while_it_restores_leaves_the_snapshot_as_it_is(path):
+    async def use():
+        async with cache_of(path):
+            pass
+
+    await leave(path, [*ROWS])
+    for turns in range(0, 40, 3):
+        async with create_task_group() as tasks:
+            tasks.start_soon(use)
+            for _ in range(turns):
+                await checkpoint()
+            tasks.cancel_scope.cancel()
+    async with cache_of(path) as cache:
+        assert cache.stats.size == len(ROWS)
+
+
+async def test_a_cache_that_closes_while_it_saves_leaves_a_whole_snapshot(path):
+    async with create_task_group() as tasks, cache_of(path) as cache:
+        await cache.get_many([*ROWS])
+        saving = start(tasks, cache.save_snapshot)
+        await until(lambda: cache._parts.snapshots._notes.logs)
+    assert saving.outcome.saved == 1 or isinstance(saving.outcome, SnapshotError)
+    async with cache_of(path) as cache:
+        assert cache.stats.snapshot.restored == len(ROWS)
+
+
+async def test_a_snapshot_is_saved_in_short_steps(path):
+    turns = Turns()
+    codec = FunctionCodec(
+        lambda value: turns.count(repr(value).encode()),
+        lambda payload: ast.literal_eval(payload.decode()),
+        name="counted",
+    )
+    async with cache_of(path, settings={"codec": codec}) as cache:
+        await cache.get_many([*ROWS])
+        async with turns.watched():
+            await cache.save_snapshot()
+        assert turns.total == len(ROWS)
+        assert turns.most <= 2 * 64  # on trio the watcher may be asked last in one turn, first in the next
+
+
+async def test_a_snapshot_is_saved_every_so_often(path, monkeypatch):
+    monkeypatch.setattr(snapshots, "_A_TURN", 0.005)
+    async with killed(cache_of(path, settings={"save_every": 0.01})) as cache:
+        await cache.get("key_1")
+        await until(lambda: cache.stats.snapshot.saved >= 2)
+    async with cache_of(path) as cache:
+        assert cache.peek("key_1") == ROWS["key_1"]
 
 
 async def test_observers_hear_what_becomes_of_a_snapshot(path):
