@@ -6,7 +6,7 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Final, Generic
 
-from anyio import Lock, move_on_after, to_thread
+from anyio import Event, Lock, move_on_after, to_thread
 
 from async_backfill._common.error_text import error_line
 from async_backfill.contracts import K
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _WITHIN: Final = 5.0
 _MOST_EVICTED: Final = 100_000
+_SOME: Final = 50
 _MOST: Final = 1_000_000
 """Keys that wait to be written at the most: a disk that is slower than that is as good as broken."""
 
@@ -28,6 +29,8 @@ _MOST: Final = 1_000_000
 class Notes(Generic[K]):
     """Appends what is noted to ``logs``: that of the snapshot on disk, and that of one being written.
 
+    ``due``
+        is set once there is enough to be written at once, for a fiftieth of what each would cost alone.
     ``marked``
         restored keys whose values were not loaded again since.
     ``evicted_lately``
@@ -56,6 +59,7 @@ class Notes(Generic[K]):
         self._codec = codec
         self._broken = broken
         self._remembers = order.remembers
+        self.due = Event()
         self._turn = Lock()
         self._waiting: list[tuple[bytes, list[K]]] = []
         self._count = 0
@@ -63,7 +67,7 @@ class Notes(Generic[K]):
     def begin(self) -> None:
         """Take note that the cache is opened, maybe in another event loop, or in a forked process."""
         self.drop_logs()
-        self._turn = Lock()
+        self.due, self._turn = Event(), Lock()
         self._waiting, self._count = [], 0
         self.passed_over, self.clears = set(), 0
 
@@ -95,7 +99,7 @@ class Notes(Generic[K]):
             return
         async with self._turn:
             while waiting := self._waiting:
-                self._waiting, self._count = [], 0
+                self._waiting, self._count, self.due = [], 0, Event()
                 problem: str | None = f"it took longer than {_WITHIN} s"
                 with move_on_after(_WITHIN, shield=True):  # or nobody would hear of a failure
                     append = partial(self._append, tuple(self.logs), waiting)
@@ -131,7 +135,10 @@ class Notes(Generic[K]):
         self.logged += len(keys)
         if self._count > _MOST:
             self.give_up(f"more than {_MOST} keys wait to be written to it")
-        elif self._waiting and self._waiting[-1][0] is kind:
+            return
+        if self._count >= _SOME:
+            self.due.set()
+        if self._waiting and self._waiting[-1][0] is kind:
             self._waiting[-1][1].extend(keys)
         else:
             self._waiting.append((kind, list(keys)))

@@ -6,7 +6,7 @@ import logging
 import math
 from typing import TYPE_CHECKING, Final, Generic
 
-from anyio import CancelScope, Event, current_time, move_on_after, sleep
+from anyio import CancelScope, Event, current_time, move_on_after
 
 from async_backfill._common.provenance import here
 from async_backfill._session.snapshots.holdings import Holdings
@@ -218,11 +218,12 @@ class Snapshots(Generic[K, V]):
         await reloading.renew(self._serves_until - self._settings.clock())
 
     async def _work(self) -> None:
-        """Write the log every second, and a snapshot in time; remove what was not loaded again in time."""
+        """Write the log and, in time, a snapshot; remove what was not loaded again in time."""
         every = math.inf if self._setting.save_every is None else self._setting.save_every
         due = current_time() + every
         while True:
-            await sleep(_A_TURN)
+            with move_on_after(_A_TURN):
+                await self._notes.due.wait()
             await self._notes.flush()
             if self._settings.clock() >= self._serves_until:
                 await remove_marked(self._holdings, self._notes)
