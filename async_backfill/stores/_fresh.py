@@ -28,7 +28,7 @@ class FreshStore(Generic[K, V]):
     What has expired for good is removed by `sweep`, which each addition calls, and a task while the cache
     is open: a few values at a time, so that the event loop is not held up when a million expire at once.
     The times are kept beside the store, not around its values, so that a cache without a ttl pays nothing;
-    a heap knows the next key to remove, so nothing is searched for. See decision 18 in notes.md.
+    `LeavingTimes` knows the next key to remove, so nothing is searched for. See decision 18 in notes.md.
 
     :param store: the store of the values.
     :param policy: how long values stay fresh, and what happens after that.
@@ -54,7 +54,8 @@ class FreshStore(Generic[K, V]):
         self._fresh_until: dict[K, float] = {}
         self._retry_at: dict[K, float] = {}
         self._costs: dict[K, float] = {}
-        self._leaving: LeavingTimes[K] = LeavingTimes(self._leaves_at)
+        self._until = 0.0
+        self._leaving: LeavingTimes[K] = LeavingTimes(self._fresh_until, policy.stale_for)
         self.read = self._make_read()
 
     def __len__(self) -> int:
@@ -222,21 +223,21 @@ class FreshStore(Generic[K, V]):
         if self._policy.jitter and ttl < math.inf:
             ttl -= ttl * self._policy.jitter * self._draw()
         ttl = min(ttl, most)
-        self._fresh_until[key] = now + ttl
+        # All that come at one time have one object, not a number of 24 bytes each.
+        until = now + ttl
+        if until == self._until:
+            until = self._until
+        self._until = self._fresh_until[key] = until
         if most > 0.0:
             self._retry_at.pop(key, None)
         else:  # a stale copy, which is only taken when the load has failed
             self._retry_at[key] = now + self._policy.retry_after
         if self._policy.early:
             self._costs[key] = cost
-        self._leaving.add(key, now + ttl + self._policy.stale_for, len(self._fresh_until))
+        self._leaving.add(key, until + self._policy.stale_for, len(self._fresh_until))
 
     def _forget(self, keys: Iterable[K]) -> None:
         for key in keys:
             self._fresh_until.pop(key, None)
             self._retry_at.pop(key, None)
             self._costs.pop(key, None)
-
-    def _leaves_at(self, key: K) -> float | None:
-        fresh_until = self._fresh_until.get(key)
-        return None if fresh_until is None else fresh_until + self._policy.stale_for

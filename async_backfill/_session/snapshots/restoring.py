@@ -158,7 +158,11 @@ class Restoring(Generic[K, V]):
             self._told()
         if in_order:
             for frame in reversed(found.ghosts):  # the one evicted last comes first
-                keys = self._codec.keys_of(frame)[::-1]
+                keys = [
+                    key
+                    for key in reversed(self._codec.keys_of(frame))
+                    if self._holdings.store.peek(key, ABSENT) is ABSENT
+                ]
                 self._holdings.store.order.remember(keys)
                 self._notes.evicted(keys)
                 await sleep(pause())

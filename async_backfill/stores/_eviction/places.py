@@ -118,6 +118,8 @@ class Places(Generic[K]):
         if not isinstance(place, Again):
             self._dead.remove(place)
         self.are_keys = not (self._count or self._again)
+        if not self._count:
+            self._dead.clear()  # a set gives its memory back only when it is cleared
 
     def pop(self, queue: Queue[K]) -> Place[K] | Absent:
         """Remove and return the first living place of ``queue``; `ABSENT` when there is none.

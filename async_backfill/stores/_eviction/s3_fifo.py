@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, Generic
 
-from async_backfill._common.key_size import is_long
+from async_backfill._common.recent_keys import RecentKeys
 from async_backfill.contracts import K
 from async_backfill.outcomes import ABSENT, Absent
-from async_backfill.stores._eviction.places import Places, Queue
+from async_backfill.stores._eviction.places import Again, Places, Queue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,8 +25,8 @@ class S3FifoOrder(Generic[K]):
 
     Yang, Zhang, Qiu, Yue, Rashmi: "FIFO queues are all you need for cache eviction", SOSP 2023,
     algorithm 1. The small queue holds a tenth of the keys. The ghost queue remembers evicted newcomers,
-    without values, as many as the main queue has room for (nine tenths); a key that comes back while it
-    is remembered goes to the main queue at once. Unlike in the paper, an eviction that has spared
+    their hashes alone, as many as the main queue has room for (nine tenths); a key that comes back while
+    it is remembered goes to the main queue at once. Unlike in the paper, an eviction that has spared
     ``MOST_SPARED`` keys of a queue takes the next one, so that it does not hold the event loop up.
     """
 
@@ -53,7 +52,7 @@ class S3FifoOrder(Generic[K]):
         self._places: Places[K] = Places()
         self._newcomers: set[K] = set()
         self._main_size = 0
-        self._ghost: OrderedDict[K, None] = OrderedDict()
+        self._ghost = RecentKeys()
         self.hit_counts: dict[K, int] = {}
 
     def touch(self, key: K, /) -> None:
@@ -64,17 +63,16 @@ class S3FifoOrder(Generic[K]):
 
     def add(self, key: K, /, *, proven: bool = False) -> None:
         """Put ``key`` into the small queue; into the main queue if it is ``proven`` or was evicted lately."""
-        if key in self._ghost:
-            del self._ghost[key]
-            proven = True
+        proven = self._ghost.discard(key) or proven
+        place = key if self._places.are_keys else self._places.new(key)
         # Until the first eviction the main queue fills up as well, as in the authors' simulator:
         # decision 16 in notes.md.
         fills = not self._has_evicted and self._small_limit is not None
         if proven or (fills and len(self._newcomers) >= (self._small_limit or 0)):
-            self._main.append(self._places.new(key))
+            self._main.append(place)
             self._main_size += 1
         else:
-            self._small.append(self._places.new(key))
+            self._small.append(place)
             self._newcomers.add(key)
 
     def discard(self, key: K, /) -> None:
@@ -89,16 +87,15 @@ class S3FifoOrder(Generic[K]):
 
     def evict(self) -> K:
         """Remove and return the key to evict; `LookupError` when there is none."""
-        while self._newcomers or self._main_size:
-            newcomers = len(self._newcomers)
-            small_share = (newcomers + self._main_size) // _SMALL_SHARE
-            if not self._main_size or newcomers >= max(1, small_share):
-                evicted = self._evict_newcomer()
+        while keys := len(self._newcomers) + self._main_size:
+            if not self._main_size or len(self._newcomers) >= (keys // _SMALL_SHARE or 1):
+                evicted = self._evict_newcomer(keys)
             else:
                 evicted = self._evict_main()
             if evicted is not ABSENT:
                 self._has_evicted = True
-                self._places.leave(evicted)
+                if not self._places.are_keys:
+                    self._places.leave(evicted)
                 return evicted
         raise LookupError("nothing to evict")
 
@@ -130,7 +127,9 @@ class S3FifoOrder(Generic[K]):
         """Put ``keys`` into the ghost queue."""
         for key in keys:
             self._has_evicted = True
-            self._remember(key)
+            living = len(self._newcomers) + self._main_size
+            self._ghost.discard(key)
+            self._ghost.add(key, max(1, living - living // _SMALL_SHARE))
 
     def clear(self) -> None:
         """Forget all keys, also those in the ghost queue."""
@@ -143,34 +142,26 @@ class S3FifoOrder(Generic[K]):
         self.hit_counts.clear()
         self._has_evicted = False
 
-    def _evict_newcomer(self) -> K | Absent:
+    def _evict_newcomer(self, keys: int) -> K | Absent:
         """Return the oldest newcomer that was hit less than twice; those before it move to the main queue."""
         left = MOST_SPARED
         while (place := self._places.pop(self._small)) is not ABSENT:
-            key = self._places.key(place)
+            key = place.key if isinstance(place, Again) else place
             self._newcomers.remove(key)
             if self.hit_counts.pop(key, 0) >= _HITS_TO_STAY and left:
                 left -= 1
                 self._main.append(place)
                 self._main_size += 1
             else:
-                self._remember(key)
+                self._ghost.add(key, keys - keys // _SMALL_SHARE)
                 return key
         return ABSENT
-
-    def _remember(self, key: K) -> None:
-        if is_long(key):
-            return
-        keys = len(self._newcomers) + self._main_size + 1
-        self._ghost[key] = None
-        while len(self._ghost) > max(1, keys - keys // _SMALL_SHARE):
-            self._ghost.popitem(last=False)
 
     def _evict_main(self) -> K | Absent:
         """Return the oldest key of the main queue without hits; each key before it loses one hit."""
         left = MOST_SPARED
         while (place := self._places.pop(self._main)) is not ABSENT:
-            key = self._places.key(place)
+            key = place.key if isinstance(place, Again) else place
             hits = self.hit_counts.pop(key, 0)
             if not (hits and left):
                 self._main_size -= 1
