@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LOGGER: Final = logging.getLogger("async_backfill.snapshot")
-_NOT_YET: Final = "restored values are still being loaded again, and the older snapshot stays"
+_NOT_YET: Final = "values are still being restored, or loaded again, and the older snapshot stays"
 _LEFT_OUT: Final = (
     "the snapshot %s lacks %d of %d entries: their key or value would not come back as it is (codec= and "
     "key_type= help), or the file would be larger than max_bytes"
