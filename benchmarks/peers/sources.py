@@ -57,11 +57,15 @@ class SleepingSource(Source):
 
 
 class LimitedSource(Source):
-    """A source with calls of ``seconds``, ``at_once`` of them at a time, of at most ``at_most`` keys each."""
+    """A source with calls of ``seconds``, ``at_once`` of them at a time, of at most ``at_most`` keys each.
 
-    def __init__(self, seconds: float, *, at_once: int, at_most: int) -> None:
+    Each key of a call takes ``a_key`` seconds more.
+    """
+
+    def __init__(self, seconds: float, *, at_once: int, at_most: int, a_key: float = 0.0) -> None:
         super().__init__()
         self._seconds = seconds
+        self._a_key = a_key
         self._places = asyncio.Semaphore(at_once)
         self._at_most = at_most
 
@@ -79,5 +83,5 @@ class LimitedSource(Source):
         async with self._places:
             self.calls += 1
             self.keys += len(keys)
-            await asyncio.sleep(self._seconds)
+            await asyncio.sleep(self._seconds + self._a_key * len(keys))
         return {key: key + 1 for key in keys}

@@ -1,186 +1,234 @@
-"""Replay a trace with a restart half way, for each way of backfilling."""
+"""Restart a cache at several places of a trace, in each kind, and count what it asks of its source."""
 
 from __future__ import annotations
 
 import random
-from collections import deque
+import shutil
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from async_backfill import BackfillCache, BackfillPolicy, LoadPolicy, MappingSource
-from async_backfill.contracts import Heats
+from async_backfill import BackfillCache, MappingSource
+from benchmarks.recovery.kinds import AGES, KINDS, NEVER, name_of, virtual_clocks
+from benchmarks.recovery.virtual_time import run_virtually
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from async_backfill.stores._eviction.orders import Eviction
     from benchmarks.hit_ratios.replay import Trace
+    from benchmarks.recovery.kinds import Kind
 
-Way: TypeAlias = Literal["never restarted", "no backfill", "source order", "history"]
-WAYS: Final[tuple[Way, ...]] = get_args(Way)
-MOMENTS: Final = (1_000, 5_000, 20_000)
-FRACTIONS: Final = (0.1, 0.01)
-THRESHOLD: Final = 0.3
-BATCH: Final = 500
-CALL_SECONDS: Final = 0.02
+ROOMS: Final = (0.01, 0.1, 0.3)
+CUTS: Final = (0.3, 0.5, 0.7, 0.9)
+AFTER: Final = 5_000
 HELPS: Final = 0.9
-"""A cache helps where one that was never restarted makes at most this share of a cold one's calls."""
+"""A case counts where a cache that was never emptied makes at most this share of a cold one's calls."""
 GOAL: Final = 1.05
-STRIDE: Final = 500
-SHOWN: Final = 20_000
+FEW: Final = 10
+"""Calls more than those of a cache never emptied that are allowed in any case."""
+A_SECOND: Final = 2_500
+"""Lookups a second of virtual time: so many that no other save comes within the oldest age."""
+_STEP: Final = 5
+"""Lookups after which other tasks run and time passes, in the first lookups of a process."""
+_LATER_STEP: Final = 250
+_LONGEST: Final = 3_600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One way's result for a trace: calls and hit rate at several moments after the restart.
+    """The source calls, the keys read, and the hits in the first 5,000 lookups."""
 
-    ``p99`` is the simulated latency, in seconds, of the lookups between two moments, where a source
-    call takes 20 ms and a hit nothing. ``hit_rates`` are those of each 500 lookups from 5,000 before the
-    restart on.
-    """
-
-    way: Way
-    calls: dict[int, int]
-    hits: dict[int, float]
-    p99: dict[int, float]
-    backfills: int
+    calls: int
     keys: int
-    hit_rates: Sequence[float]
+    hits: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Restart:
-    """The results of all ways for one trace, capacity and eviction order."""
+class Case:
+    """A restart of one cache at one place of a trace, with a run for each row of the table."""
 
     trace: str
-    fraction: float
+    room: float
     capacity: int
     eviction: Eviction
-    runs: Sequence[Run]
-
-    def run(self, way: Way) -> Run:
-        """Return the run of ``way``."""
-        return next(run for run in self.runs if run.way == way)
-
-    def times(self, way: Way, moment: int = 5_000) -> float | None:
-        """Return the calls of ``way`` as a multiple of those without a restart."""
-        calls, base = self.run(way).calls, self.run("never restarted").calls
-        return calls[moment] / base[moment] if base.get(moment) else None
+    cut: float
+    runs: Mapping[str, Run]
 
     @property
-    def helps(self) -> bool:
-        """Whether a warm cache needs clearly fewer calls than a cold one."""
-        never, cold = self.run("never restarted").calls, self.run("no backfill").calls
-        return never.get(5_000, 1) <= HELPS * cold.get(5_000, 0)
+    def counts(self) -> bool:
+        """Whether a warm cache makes clearly fewer calls than a cold one."""
+        return self.runs[NEVER].calls <= HELPS * self.runs["cold"].calls
+
+    def meets(self, name: str) -> bool:
+        """Return whether the run ``name`` reaches the goal."""
+        never = self.runs[NEVER].calls
+        return self.runs[name].calls <= max(GOAL * never, never + FEW)
+
+    def times(self, name: str) -> float:
+        """Return the calls of the run ``name`` in those of a cache never emptied."""
+        return self.runs[name].calls / max(1, self.runs[NEVER].calls)
+
+    def keys_read(self, name: str) -> float:
+        """Return the keys read by the run ``name`` in those of a cold cache."""
+        return self.runs[name].keys / max(1, self.runs["cold"].keys)
 
 
-class _MemoryJournal:
-    """A journal in memory, passed from one process to the next."""
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class _Death:
+    """The end of a process at lookup ``cut``, which was saved last at lookup ``saved``."""
 
-    def __init__(self) -> None:
-        self.heats: Heats[str] | None = None
+    saved: int
+    cut: int
 
-    async def load(self) -> Heats[str] | None:
-        return self.heats
-
-    async def save(self, heats: Heats[str], /) -> None:
-        self.heats = Heats(keys=dict(heats.keys), hit_rate=heats.hit_rate)
-
-
-def restart(trace: Trace, fraction: float, eviction: Eviction) -> Restart:
-    """Return the results of all ways for ``trace``; the same arguments give the same result."""
-    capacity = max(1, int(trace.unique * fraction))
-    runs = [anyio.run(partial(_run, trace, capacity, eviction, way)) for way in WAYS]
-    return Restart(trace=trace.name, fraction=fraction, capacity=capacity, eviction=eviction, runs=runs)
+    def seen_until(self, kind: Kind) -> int:
+        """Return the place up to which what a process leaves depends on its lookups."""
+        return self.cut if kind.logs else self.saved
 
 
-async def _run(trace: Trace, capacity: int, eviction: Eviction, way: Way) -> Run:
-    half = len(trace.requests) // 2
-    before, after = trace.requests[:half], trace.requests[half : half + SHOWN]
-    table = sorted(set(trace.requests))
-    random.Random(1).shuffle(table)  # an order of the source that knows nothing of the requests
-    source = MappingSource(dict.fromkeys(table, True))
-    journal = _MemoryJournal()
-    make = partial(_make_cache, source, capacity, eviction, way, journal)
-    meter = _Meter()
-    async with make() as cache:
-        await meter.replay(cache, before)
-        if way == "never restarted":
-            return await meter.measure(way, cache, after)
-    async with make() as cache:
-        return await meter.measure(way, cache, after)
+class _Bench:
+    """One trace, one room, one order: makes the caches, and measures."""
 
+    def __init__(self, trace: Trace, room: float, eviction: Eviction) -> None:
+        self.capacity = max(1, int(trace.unique * room))
+        self.requests = trace.requests
+        self._eviction = eviction
+        table = sorted(set(trace.requests))
+        random.Random(1).shuffle(table)  # an order of the source that knows nothing of the requests
+        self._source = MappingSource(dict.fromkeys(table, True))
 
-def _make_cache(
-    source: MappingSource[str, bool], capacity: int, eviction: Eviction, way: Way, journal: _MemoryJournal
-) -> BackfillCache[str, bool]:
-    backfills = way in {"source order", "history"}
-    return BackfillCache(
-        source,
-        scan=source,
-        capacity=capacity,
-        eviction=eviction,
-        miss_threshold=THRESHOLD,
-        backfill_batch=BATCH,
-        max_backfills=None if backfills else 0,
-        load=LoadPolicy(max_batch=BATCH),
-        backfill=BackfillPolicy(inline=True, selection="history" if way == "history" else "source"),
-        journal=journal if way == "history" else None,
-    )
+    def cache(self, kind: Kind, folder: Path) -> BackfillCache[str, bool]:
+        """Return a new cache of ``kind``."""
+        settings = {**virtual_clocks(), **kind.settings(self._source, folder)}
+        return BackfillCache(self._source, capacity=self.capacity, eviction=self._eviction, **settings)
 
+    async def never_emptied(self, cuts: Sequence[int]) -> dict[int, Run]:
+        """Return the run after each of ``cuts`` of a cache that goes on."""
+        places = sorted({0, *cuts, *(cut + AFTER for cut in cuts)})
+        reached = {}
+        with TemporaryDirectory() as folder:
+            async with self.cache(KINDS["cold"], Path(folder)) as cache:
+                for begin, end in pairwise(places):
+                    await look_up(cache, self.requests[begin:end])
+                    reached[end] = _so_far(cache)
+        return {cut: _since(reached[cut], reached[cut + AFTER]) for cut in cuts}
 
-class _Meter:
-    """Looks up keys one after another, and records the outcomes."""
+    async def killed(self, kind: Kind, deaths: Sequence[_Death]) -> dict[_Death, Run]:
+        """Return the first run of each successor of a process that dies of each of ``deaths``.
 
-    def __init__(self) -> None:
-        self._lately: deque[bool] = deque(maxlen=10 * STRIDE)
+        In truth it lives on: its successor gets a copy of what it has left by then.
+        """
+        runs: dict[_Death, Run] = {}
+        place = saved = 0
+        with TemporaryDirectory() as name:
+            folder = Path(name)
+            async with self.cache(kind, folder) as cache:
+                for death in deaths:
+                    await look_up(cache, self.requests[place : death.saved])
+                    if death.saved > saved:
+                        await _saved(folder / str(kind.saves))
+                        saved = death.saved
+                    place = death.seen_until(kind)
+                    await look_up(cache, self.requests[death.saved : place])
+                    # The rest of its life changes nothing that it leaves, but takes its time.
+                    await anyio.sleep((death.cut - place) / A_SECOND)
+                    runs[death] = await self.first(kind, death.cut, folder)
+        return runs
 
-    async def replay(self, cache: BackfillCache[str, bool], keys: Sequence[str]) -> None:
-        """Look up ``keys``."""
-        early = len(keys) - 10 * STRIDE
-        for place, key in enumerate(keys):
-            if place < early:
-                await cache.get(key)
+    async def first(self, kind: Kind, cut: int, left: Path | None = None) -> Run:
+        """Return the run after ``cut`` of a new process that finds a copy of ``left``."""
+        with TemporaryDirectory() as name:
+            folder = Path(name) / "left"
+            if left is None:
+                folder.mkdir()
             else:
-                hits = cache.stats.hits
-                await cache.get(key)
-                self._lately.append(cache.stats.hits > hits)
+                shutil.copytree(left, folder)
+            async with self.cache(kind, folder) as cache:
+                await look_up(cache, self.requests[cut : cut + AFTER], _STEP)
+                return _so_far(cache)
 
-    async def measure(self, way: Way, cache: BackfillCache[str, bool], keys: Sequence[str]) -> Run:
-        """Look up ``keys``, and return the run of ``way``."""
-        begin = last = cache.stats
-        rates = [sum(self._at(start)) / STRIDE for start in range(0, len(self._lately) - STRIDE + 1, STRIDE)]
-        calls: dict[int, int] = {}
-        hits: dict[int, float] = {}
-        p99: dict[int, float] = {}
-        latencies: list[float] = []
-        lately = 0
-        for number, key in enumerate(keys, start=1):
-            await cache.get(key)
-            stats = cache.stats
-            latencies.append((stats.source_calls - last.source_calls) * CALL_SECONDS)
-            lately += stats.hits - last.hits
-            last = stats
-            if number % STRIDE == 0:
-                rates.append(lately / STRIDE)
-                lately = 0
-            if number in MOMENTS:
-                calls[number] = stats.source_calls - begin.source_calls
-                hits[number] = (stats.hits - begin.hits) / number
-                p99[number] = sorted(latencies)[int(0.99 * len(latencies))]
-                latencies.clear()
-        return Run(
-            way=way,
-            calls=calls,
-            hits=hits,
-            p99=p99,
-            backfills=last.backfills - begin.backfills,
-            keys=last.source_keys - begin.source_keys,
-            hit_rates=rates,
+
+def restarts(trace: Trace, room: float, eviction: Eviction) -> list[Case]:
+    """Return a case for each cut of ``trace``; the same arguments give the same result.
+
+    A cut with fewer than 5,000 lookups behind it is left out.
+    """
+    bench = _Bench(trace, room, eviction)
+    cuts = {int(share * len(trace.requests)): share for share in CUTS}
+    cuts = {cut: share for cut, share in cuts.items() if cut + AFTER <= len(trace.requests)}
+    runs = run_virtually(_measure, bench, tuple(cuts))
+    return [
+        Case(
+            trace=trace.name,
+            room=room,
+            capacity=bench.capacity,
+            eviction=eviction,
+            cut=share,
+            runs={name: found[cut] for name, found in runs.items() if cut in found},
         )
+        for cut, share in cuts.items()
+    ]
 
-    def _at(self, start: int) -> list[bool]:
-        return list(self._lately)[start : start + STRIDE]
+
+async def _measure(bench: _Bench, cuts: Sequence[int]) -> dict[str, dict[int, Run]]:
+    runs = {NEVER: await bench.never_emptied(cuts)}
+    for name, kind in KINDS.items():
+        if kind.saves is None:
+            runs[name] = {cut: await bench.first(kind, cut) for cut in cuts}
+            continue
+        deaths = [_Death(saved=cut - age, cut=cut) for cut in cuts for age in AGES if cut > age]
+        for life in _lives(kind, deaths):
+            for death, run in (await bench.killed(kind, life)).items():
+                runs.setdefault(name_of(name, death.cut - death.saved), {})[death.cut] = run
+    return runs
+
+
+def _lives(kind: Kind, deaths: Sequence[_Death]) -> list[list[_Death]]:
+    """Return ``deaths`` shared out among as few processes as can die of them one after another."""
+    lives: list[list[_Death]] = []
+    for death in sorted(deaths):
+        free = next((life for life in lives if life[-1].seen_until(kind) <= death.saved), None)
+        if free is None:
+            lives.append([death])
+        else:
+            free.append(death)
+    return lives
+
+
+async def look_up(cache: BackfillCache[str, bool], keys: Sequence[str], step: int = _LATER_STEP) -> None:
+    """Look up ``keys`` one after another; virtual time passes by the lookups."""
+    get = cache.get
+    for start in range(0, len(keys), step):
+        for key in keys[start : start + step]:
+            await get(key)
+        await anyio.sleep(step / A_SECOND)
+
+
+async def _saved(file: Path) -> None:
+    """Let time pass, without lookups, until the process has replaced ``file``."""
+    before = _identity(file)
+    for _ in range(_LONGEST):
+        await anyio.sleep(1.0)
+        if _identity(file) != before:
+            return
+    raise TimeoutError(f"{file} was not written within {_LONGEST} s of virtual time")
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    if not file.exists():
+        return None
+    found = file.stat()
+    return found.st_ino, found.st_mtime_ns
+
+
+def _so_far(cache: BackfillCache[str, bool]) -> Run:
+    stats = cache.stats
+    return Run(calls=stats.source_calls, keys=stats.source_keys, hits=stats.hits)
+
+
+def _since(begin: Run, end: Run) -> Run:
+    return Run(calls=end.calls - begin.calls, keys=end.keys - begin.keys, hits=end.hits - begin.hits)

@@ -9,25 +9,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import anyio
 from cyclopts import App
 from rich.console import Console
 from rich.table import Table
 
-from async_backfill._runner.scenario.model import ZipfSpec
-from async_backfill._runner.scenario.zipf import zipf_keys
 from async_backfill.errors import ScenarioError
-from benchmarks.hit_ratios.replay import read_trace, trace_of
+from benchmarks.hit_ratios.replay import trace_of
+from benchmarks.recovery.streams import read_streams
 from benchmarks.steady.experiment import FRACTIONS, ORDERS, steady
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchmarks.hit_ratios.replay import Trace
     from benchmarks.steady.experiment import Steady
 
 _RESULTS: Final = Path(__file__).parents[1] / "results"
-_FLIGHTS: Final = Path(__file__).parents[2] / "data" / "flights_weather.keys.gz"
 _QUICK_REQUESTS: Final = 6_000
 
 
@@ -38,7 +34,7 @@ def benchmark(*, traces: Path | None = None, quick: bool = False, output_dir: Pa
     ----------
     traces:
         A folder of traces, NAME.keys or NAME.keys.gz, one key a line, in place of the flights and the
-        weather and of a made-up stream of skewed popularity.
+        weather and of three made-up streams.
     quick:
         Replay only the beginning of each trace, to see that everything works.
     output_dir:
@@ -47,7 +43,7 @@ def benchmark(*, traces: Path | None = None, quick: bool = False, output_dir: Pa
     if output_dir is None and traces is None and not quick:
         output_dir = _RESULTS
     try:
-        streams = _read(traces)
+        streams = read_streams(traces)
     except ScenarioError as error:
         sys.exit(f"error: {error}")
     if quick:
@@ -65,16 +61,6 @@ def benchmark(*, traces: Path | None = None, quick: bool = False, output_dir: Pa
         output_dir.mkdir(parents=True, exist_ok=True)
         text = json.dumps([asdict(result) for result in results], indent=1)
         (output_dir / "steady.json").write_text(f"{text}\n", encoding="utf-8")
-
-
-def _read(folder: Path | None) -> list[Trace]:
-    if folder is None:
-        skewed = zipf_keys(ZipfSpec(count=100_000, keys=20_000, exponent=0.99, seed=1))
-        return [anyio.run(read_trace, _FLIGHTS), trace_of("skewed", skewed)]
-    files = sorted(path for pattern in ("*.keys", "*.keys.gz") for path in folder.glob(pattern))
-    if not files:
-        raise ScenarioError(f"{folder}: no traces, expected files named NAME.keys or NAME.keys.gz")
-    return [anyio.run(read_trace, path) for path in files]
 
 
 def _print(results: Sequence[Steady]) -> None:
