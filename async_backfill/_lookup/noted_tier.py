@@ -60,13 +60,13 @@ class NotedTier(NearTier[K, V]):
 
     def keep(self, batch: Batch[K, V], keys: Sequence[K]) -> None:
         """Keep the outcomes of ``keys`` from ``batch``."""
-        super().keep(batch, keys)
         if batch.error is None:
             values = batch.values(keys)
-            self.notes.loaded(values.keys())
+            self.notes.loaded(values.keys())  # before those are noted that they evict, maybe each other
             if len(values) < len(keys):
                 gone = [key for key in keys if key not in values and batch.outcome(key) is ABSENT]
                 self.notes.changed(gone)
+        super().keep(batch, keys)
 
     def _evicted(self, keys: Sequence[K]) -> None:
         super()._evicted(keys)

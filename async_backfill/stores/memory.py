@@ -28,10 +28,11 @@ class MemoryStore(Generic[K, V]):
     :raises ConfigurationError: for any other capacity or eviction.
     """
 
-    __slots__ = ("_capacity", "_entries", "_order", "_read", "_removals")
+    __slots__ = ("_capacity", "_entries", "_eviction", "_order", "_read", "_removals")
 
     def __init__(self, capacity: int | None = None, *, eviction: Eviction = "fifo") -> None:
         self._capacity = whole_or_none("capacity", capacity, least=0)
+        self._eviction: Eviction = eviction
         self._order: Order[K] = make_order(eviction, self._capacity)
         entries = self._order.entries
         self._entries: dict[K, V] = {} if entries is None else entries
@@ -100,6 +101,11 @@ class MemoryStore(Generic[K, V]):
         """Add ``key``, a new one for which there is room, as a key that has already been read."""
         self._order.add(key, proven=True)
         self._entries[key] = value
+
+    @property
+    def eviction(self) -> Eviction:
+        """The name of the eviction order."""
+        return self._eviction
 
     @property
     def order(self) -> ResumableOrder[K]:

@@ -199,6 +199,21 @@ async def test_what_was_changed_after_the_snapshot_does_not_come_back_after_a_ki
         assert cache.stats.refresh_keys == 2
 
 
+async def test_after_a_kill_the_next_process_holds_what_the_one_before_held(path):
+    keys = [f"key_{number}" for number in range(10)]
+    async with killed(cache_of(path, capacity=10, eviction="lru")) as cache:
+        await cache.get_many(keys)
+        await cache.save_snapshot()
+        await cache.get_many(keys[:5])
+        await cache.get_many(["key_100", "key_101", "key_102"])
+        await cache.get_many(keys[:5])
+        held = {key for key in ROWS if cache.peek(key, None) is not None}
+    async with cache_of(path, capacity=10, eviction="lru") as cache:
+        await until(lambda: not cache.stats.snapshot.waiting)
+        assert {key for key in ROWS if cache.peek(key, None) is not None} == held
+        assert cache.stats.source_keys == 3
+
+
 async def test_nothing_comes_back_after_the_cache_was_cleared(path):
     async with killed(cache_of(path)) as cache:
         await cache.get_many(["key_1", "key_2"])

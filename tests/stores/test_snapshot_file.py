@@ -15,7 +15,7 @@ from async_backfill.records import Provenance, RestoreState
 from async_backfill.stores._snapshot.files import SnapshotFiles
 from async_backfill.stores._snapshot.format import Entry, Facts, SnapshotCodec, digest_of
 from async_backfill.stores._snapshot.keys import PackedKeys
-from async_backfill.stores._snapshot.log import CHANGED, CLEARED, LOADED, LogCodec
+from async_backfill.stores._snapshot.log import CHANGED, CLEARED, EVICTED, LOADED, LogCodec
 from async_backfill.stores.codecs import FunctionCodec, Zstd
 from async_backfill.stores.snapshot_file import SnapshotFile
 from tests.backfill.test_journal_file import any_keys, needs_a_user_with_limits
@@ -89,10 +89,14 @@ async def test_no_flipped_bit_and_no_cut_goes_unnoticed(settings):
 @pytest.mark.parametrize("settings", [{}, {"signing_key": KEY}], ids=["plain", "signed"])
 async def test_no_flipped_bit_of_a_log_goes_unnoticed(settings):
     _, codec = codecs(**settings)
-    records = [codec.record(LOADED, ["a", "b"], "log"), codec.record(CHANGED, ["b", ("c", 1)], "log")]
+    records = [
+        codec.record(bytes([LOADED, LOADED, LOADED]), ["a", "b", "d"], "log"),
+        codec.record(bytes([CHANGED, CHANGED, EVICTED]), ["b", ("c", 1), "d"], "log"),
+    ]
     content = b"".join(records)
     changes = codec.changes(content, "log")
-    assert (changes.changed, [*changes.loaded], changes.size) == ({"b", ("c", 1)}, ["a"], len(content))
+    assert (changes.changed, [*changes.loaded], [*changes.evicted]) == ({"b", ("c", 1)}, ["a"], ["d"])
+    assert changes.size == len(content)
     for at in range(len(content)):
         flipped = bytearray(content)
         flipped[at] ^= 1 << at % 8
@@ -102,7 +106,7 @@ async def test_no_flipped_bit_of_a_log_goes_unnoticed(settings):
 
 async def test_a_record_that_was_cut_off_by_a_kill_had_not_happened():
     _, codec = codecs()
-    first, second = codec.record(LOADED, ["a"], "log"), codec.record(CLEARED, [], "log")
+    first, second = codec.record(bytes([LOADED]), ["a"], "log"), codec.record(bytes([CLEARED]), [None], "log")
     for cut in range(len(second)):
         changes = codec.changes(first + second[:cut], "log")
         assert (changes.is_cleared, [*changes.loaded], changes.size) == (False, ["a"], len(first))
@@ -111,7 +115,7 @@ async def test_a_record_that_was_cut_off_by_a_kill_had_not_happened():
 async def test_the_log_of_another_snapshot_is_not_taken_for_its_own():
     _, codec = codecs(signing_key=KEY)
     with pytest.raises(ValueError, match="damaged log"):
-        codec.changes(codec.record(LOADED, ["a"], "log"), "another")
+        codec.changes(codec.record(bytes([LOADED]), ["a"], "log"), "another")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Generic
+from itertools import islice
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from async_backfill.contracts import K, V
 from async_backfill.outcomes import ABSENT
@@ -16,6 +17,17 @@ if TYPE_CHECKING:
     from async_backfill.policies import FreshnessPolicy
     from async_backfill.stores._fresh import FreshStore
     from async_backfill.stores.memory import MemoryStore
+
+T = TypeVar("T")
+
+_A_STEP: Final = 64
+
+
+def steps(items: Iterable[T]) -> Iterator[list[T]]:
+    """Yield ``items`` by sixty-fours: what is done with these takes about a millisecond."""
+    remaining = iter(items)
+    while step := list(islice(remaining, _A_STEP)):
+        yield step
 
 
 class Holdings(Generic[K, V]):
@@ -51,7 +63,7 @@ class Holdings(Generic[K, V]):
     @property
     def order(self) -> str:
         """The name of the eviction order."""
-        return type(self.store.order).__name__
+        return self.store.eviction
 
     def evicted(self, keys: Iterable[K]) -> Iterator[K]:
         """Yield those of ``keys`` that the eviction order remembers to have evicted, once each."""

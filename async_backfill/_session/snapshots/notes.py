@@ -11,7 +11,7 @@ from anyio import Event, Lock, move_on_after, to_thread
 from async_backfill._common.error_text import error_line
 from async_backfill.contracts import K
 from async_backfill.stores._eviction.plain import PlainOrder
-from async_backfill.stores._snapshot.log import CHANGED, CLEARED, LOADED
+from async_backfill.stores._snapshot.log import CHANGED, CLEARED, EVICTED, LOADED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 _WITHIN: Final = 5.0
 _MOST_EVICTED: Final = 100_000
-_SOME: Final = 50
+_SOME: Final = 100
 _MOST: Final = 1_000_000
-"""Keys that wait to be written at the most: a disk that is slower than that is as good as broken."""
+"""Changes that wait to be written at the most: a disk that is slower than that is as good as broken."""
 
 
 class Notes(Generic[K]):
@@ -61,14 +61,14 @@ class Notes(Generic[K]):
         self._remembers = order.remembers
         self.due = Event()
         self._turn = Lock()
-        self._waiting: list[tuple[bytes, list[K]]] = []
-        self._count = 0
+        self._kinds = bytearray()
+        self._keys: list[K | None] = []
 
     def begin(self) -> None:
         """Take note that the cache is opened, maybe in another event loop, or in a forked process."""
         self.drop_logs()
         self.due, self._turn = Event(), Lock()
-        self._waiting, self._count = [], 0
+        self._kinds, self._keys = bytearray(), []
         self.passed_over, self.clears = set(), 0
 
     def loaded(self, keys: Collection[K], /) -> None:
@@ -83,6 +83,7 @@ class Notes(Generic[K]):
 
     def evicted(self, keys: Sequence[K], /) -> None:
         """Take note that ``keys`` were evicted."""
+        self._note(EVICTED, keys)
         if self.evicted_lately.maxlen:
             self.evicted_lately.extend([key for key in keys if self._remembers(key)])
 
@@ -91,18 +92,19 @@ class Notes(Generic[K]):
         self.clears += 1
         self.marked.clear()
         self.evicted_lately.clear()
-        self._note(CLEARED, ())
+        self._note(CLEARED, (None,))
 
     async def flush(self) -> None:
         """Return once all that was noted is in the logs, or these were given up."""
-        if not self._waiting:
+        if not self._keys:
             return
         async with self._turn:
-            while waiting := self._waiting:
-                self._waiting, self._count, self.due = [], 0, Event()
+            while keys := self._keys:
+                kinds = bytes(self._kinds)
+                self._kinds, self._keys, self.due = bytearray(), [], Event()
                 problem: str | None = f"it took longer than {_WITHIN} s"
                 with move_on_after(_WITHIN, shield=True):  # or nobody would hear of a failure
-                    append = partial(self._append, tuple(self.logs), waiting)
+                    append = partial(self._append, tuple(self.logs), kinds, keys)
                     problem = await to_thread.run_sync(append, abandon_on_cancel=True)
                 if problem is not None:
                     self.give_up(problem)
@@ -128,25 +130,21 @@ class Notes(Generic[K]):
         if self.passed_over is not None:
             self.passed_over.update(keys)
 
-    def _note(self, kind: bytes, keys: Collection[K]) -> None:
-        if not self.logs or not (keys or kind is CLEARED):
+    def _note(self, kind: int, keys: Collection[K | None]) -> None:
+        if not self.logs or not keys:
             return
-        self._count += len(keys)
+        self._kinds += bytes((kind,)) * len(keys)
+        self._keys += keys
         self.logged += len(keys)
-        if self._count > _MOST:
-            self.give_up(f"more than {_MOST} keys wait to be written to it")
-            return
-        if self._count >= _SOME:
+        if len(self._keys) > _MOST:
+            self.give_up(f"more than {_MOST} changes wait to be written to it")
+        elif len(self._keys) >= _SOME:
             self.due.set()
-        if self._waiting and self._waiting[-1][0] is kind:
-            self._waiting[-1][1].extend(keys)
-        else:
-            self._waiting.append((kind, list(keys)))
 
-    def _append(self, logs: Sequence[ChangeLog], waiting: Sequence[tuple[bytes, list[K]]]) -> str | None:
+    def _append(self, logs: Sequence[ChangeLog], kinds: bytes, keys: Sequence[K | None]) -> str | None:
         try:
             for log in logs:
-                log.append(b"".join([self._codec.record(kind, keys, log.name) for kind, keys in waiting]))
+                log.append(self._codec.record(kinds, keys, log.name))
         except Exception as error:  # noqa: BLE001 - of the disk, or of the code of a key
             return error_line(error)
         return None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Final, Generic
 
 from anyio import sleep, to_thread
 
 from async_backfill._common.error_text import error_line
 from async_backfill._common.provenance import age, duration, misfit
+from async_backfill._session.snapshots.holdings import Holdings, steps
 from async_backfill.contracts import K, V
 from async_backfill.outcomes import ABSENT
 from async_backfill.records import RestoreState
@@ -19,7 +20,6 @@ from async_backfill.stores._snapshot.log import ChangeLog
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from async_backfill._session.snapshots.holdings import Holdings
     from async_backfill._session.snapshots.notes import Notes
     from async_backfill.records import Provenance
     from async_backfill.stores._snapshot.files import SnapshotFiles
@@ -138,7 +138,9 @@ class Restoring(Generic[K, V]):
             usable = [
                 entry if in_order else entry._replace(queue=0, hits=0)
                 for entry in entries
-                if entry.key not in changes.changed and self._holdings.may_serve(left[entry.key])
+                if entry.key not in changes.changed
+                and entry.key not in changes.evicted
+                and self._holdings.may_serve(left[entry.key])
             ]
             if self._confirm is not None:
                 confirmed = await self._confirmed([entry.key for entry in usable])
@@ -156,17 +158,18 @@ class Restoring(Generic[K, V]):
                 return
             self._add(usable, left)
             self._told()
-        if in_order:
-            for frame in reversed(found.ghosts):  # the one evicted last comes first
-                keys = [
-                    key
-                    for key in reversed(self._codec.keys_of(frame))
-                    if self._holdings.store.peek(key, ABSENT) is ABSENT
-                ]
-                self._holdings.store.order.remember(keys)
-                self._notes.evicted(keys)
-                await sleep(pause())
         self._progress.left_out = self._progress.entries - self._progress.restored
+        if in_order:
+            await self._remember(found, changes, pause)
+
+    async def _remember(self, found: Found, changes: Changes[K], pause: Callable[[], float]) -> None:
+        """Let the eviction order remember what was evicted lately, the key evicted last last."""
+        before = (self._codec.keys_of(frame)[::-1] for frame in reversed(found.ghosts))
+        for keys in chain(before, steps(changes.evicted)):
+            gone = [key for key in keys if self._holdings.store.peek(key, ABSENT) is ABSENT]
+            self._holdings.store.order.remember(gone)
+            self._notes.evicted_lately.extend(gone)
+            await sleep(pause())
 
     def _add(self, entries: Sequence[Entry[K, V]], left: Mapping[K, float]) -> None:
         # In one step with the question what changed meanwhile.

@@ -42,7 +42,7 @@ _OPENING: Final = 5.0
 _A_TURN: Final = 1.0
 _PAUSE: Final = 0.005
 """Seconds between two steps beside live traffic, each of which takes about a millisecond."""
-_LEAST_LOGGED: Final = 10_000
+_LEAST_LOGGED: Final = 20_000
 
 
 class Snapshots(Generic[K, V]):
@@ -227,7 +227,7 @@ class Snapshots(Generic[K, V]):
             await self._notes.flush()
             if self._settings.clock() >= self._serves_until:
                 await remove_marked(self._holdings, self._notes)
-            is_long = self._notes.logged > max(_LEAST_LOGGED, 2 * len(self._holdings.store))
+            is_long = self._notes.logged > max(_LEAST_LOGGED, 4 * len(self._holdings.store))
             if (current_time() >= due or is_long) and not self._is_unsure:
                 await self._saving.save(_PAUSE)
                 due = current_time() + every

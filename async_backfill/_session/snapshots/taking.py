@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Generic
 
 from anyio import sleep, to_thread
 
 from async_backfill._common.atomic_file import AtomicFile, remove_leftovers
+from async_backfill._session.snapshots.holdings import Holdings, steps
 from async_backfill.contracts import K, V
 from async_backfill.errors import SnapshotError
 from async_backfill.stores._snapshot.files import SnapshotFiles, Writing
@@ -17,15 +17,12 @@ from async_backfill.stores._snapshot.format import Facts, SnapshotCodec
 from async_backfill.stores._snapshot.log import ChangeLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable
 
-    from async_backfill._session.snapshots.holdings import Holdings
     from async_backfill._session.snapshots.notes import Notes
     from async_backfill.records import Provenance
     from async_backfill.stores.snapshot_file import SnapshotFile
 
-_A_STEP: Final = 64
-"""Entries that are encoded at once: half a millisecond, for values of some hundred bytes."""
 _IN_USE: Final = "another process saves to it, or another cache of this one; give each a file of its own"
 _GIVEN_UP: Final = "what changed meanwhile could not be logged"
 
@@ -104,7 +101,7 @@ class Taking(Generic[K, V]):
         writing: Writing[K, V] = Writing(replacement, most=self._files.max_bytes)
         writing.add(self._codec.start(facts))
         count = seen = 0
-        for step in _steps(keys):
+        for step in steps(keys):
             entries = self._holdings.entries(step)
             frame, some = self._codec.entries(entries, origin.time)
             if not writing.add(frame):
@@ -113,7 +110,7 @@ class Taking(Generic[K, V]):
             seen += len(entries)
             count += some
             await self._go_on(writing, pause)
-        for some_ghosts in _steps(self._holdings.evicted(reversed(evicted))):
+        for some_ghosts in steps(self._holdings.evicted(reversed(evicted))):
             if not writing.add(self._codec.ghosts(some_ghosts)):
                 break
             await self._go_on(writing, pause)
@@ -133,9 +130,3 @@ class Taking(Generic[K, V]):
         if writing.is_due:
             await to_thread.run_sync(writing.write, abandon_on_cancel=True)
         await sleep(pause)
-
-
-def _steps(items: Iterable[Any]) -> Iterator[list[Any]]:
-    remaining = iter(items)
-    while step := list(islice(remaining, _A_STEP)):
-        yield step

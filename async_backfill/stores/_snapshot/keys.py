@@ -12,7 +12,7 @@ from async_backfill.contracts import K
 from async_backfill.errors import KeyRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
 UNKNOWN: Final = object()
 """Stands for a key whose class was given to the process that wrote it, and not to this one."""
@@ -28,6 +28,7 @@ class PackedKeys(Generic[K]):
     def __init__(self, key_type: Any) -> None:
         self._codec = KeyCodec(key_type, exact=True)
         self._unpack = msgspec.msgpack.Decoder(list[bytes]).decode
+        self._unpack_changes = msgspec.msgpack.Decoder(tuple[bytes, list[bytes]]).decode
         self._pack = msgspec.msgpack.Encoder().encode
 
     def one(self, key: K) -> bytes | None:
@@ -52,3 +53,17 @@ class PackedKeys(Generic[K]):
     def keys(self, packed: memoryview | bytes) -> list[K]:
         """Return the keys that `many` packed; `ValueError` when they are damaged."""
         return [cast("K", key) for one in self._unpack(packed) if (key := self.key(one)) is not UNKNOWN]
+
+    def changes(self, kinds: bytes, keys: Sequence[K | None]) -> bytes:
+        """Return what changed as bytes: the kind of each change, and its key, if it has one."""
+        packed = [b"" if key is None else self.one(key) for key in keys]
+        kept = bytes([kind for kind, key in zip(kinds, packed, strict=True) if key is not None])
+        return self._pack((kept, [key for key in packed if key is not None]))
+
+    def changes_of(self, packed: bytes) -> Iterator[tuple[int, K]]:
+        """Yield the changes that `changes` packed; `ValueError` when they are damaged."""
+        kinds, keys = self._unpack_changes(packed)
+        for kind, one in zip(kinds, keys, strict=True):
+            key = self.key(one) if one else None
+            if key is not UNKNOWN:
+                yield kind, cast("K", key)

@@ -14,14 +14,15 @@ from async_backfill._envelopes.signing import Signer
 from async_backfill.contracts import K
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from async_backfill.stores._snapshot.keys import PackedKeys
 
-LOADED: Final = b"+"
-CHANGED: Final = b"-"
-CLEARED: Final = b"!"
+LOADED: Final = ord("+")
+EVICTED: Final = ord("x")
+CHANGED: Final = ord("-")
+CLEARED: Final = ord("!")
 
 _LENGTH: Final = Struct(">I")
 _HEAD: Final = 2 * _LENGTH.size
@@ -30,42 +31,53 @@ _DAMAGED: Final = "has a damaged log"
 
 @dataclass(slots=True)
 class Changes(Generic[K]):
-    """What happened since a snapshot: keys whose entry there is no longer true, and keys loaded since.
+    """What happened since a snapshot.
 
-    ``size`` is that of the log without a record that was cut off by a kill.
+    ``is_cleared``, ``changed``, ``evicted``
+        whether all of its values are no longer true, the keys of those that are not, and, oldest first, the
+        keys that the cache did not hold any more.
+    ``loaded``
+        the keys that it held besides, the one loaded last last.
+    ``size``
+        the size of the log without a record that was cut off by a kill.
     """
 
     is_cleared: bool = False
     changed: set[K] = field(default_factory=set)
+    evicted: dict[K, None] = field(default_factory=dict)
     loaded: dict[K, None] = field(default_factory=dict)
     size: int = 0
 
-    def apply(self, kind: bytes, keys: list[K]) -> None:
-        """Take note of one record."""
+    def apply(self, kind: int, key: K) -> None:
+        """Take note of one change."""
         if kind == CLEARED:
             self.is_cleared = True
             self.loaded.clear()
-        for key in keys:
-            self.loaded.pop(key, None)
-            if kind == LOADED:
-                self.loaded[key] = None
-            else:
-                self.changed.add(key)
+            return
+        self.loaded.pop(key, None)
+        if kind == LOADED:
+            self.evicted.pop(key, None)
+            self.loaded[key] = None
+        elif kind == EVICTED:
+            self.evicted[key] = None
+        else:
+            self.changed.add(key)
 
 
 class LogCodec(Generic[K]):
     """Encodes and decodes the records of logs; a log has a name, which its signatures cover.
 
-    A record: its length, the checksum of that, the checksum or signature of what follows, the kind, the keys.
+    A record: its length, the checksum of that, the checksum or signature of what follows, and the kinds and
+    keys of some changes.
     """
 
     def __init__(self, keys: PackedKeys[K], signing_key: bytes | None) -> None:
         self._keys = keys
         self._signing_key = signing_key
 
-    def record(self, kind: bytes, keys: Collection[K], log: str) -> bytes:
-        """Return a record of that log."""
-        payload = kind + self._keys.many(keys)
+    def record(self, kinds: bytes, keys: Sequence[K | None], log: str) -> bytes:
+        """Return a record of that log: the kind of each change, and its key, if it has one."""
+        payload = self._keys.changes(kinds, keys)
         length = _LENGTH.pack(len(payload))
         return length + _crc(length) + self._seal(log)(payload) + payload
 
@@ -87,7 +99,8 @@ class LogCodec(Generic[K]):
                 break
             if content[at + _HEAD : begin] != seal(payload):
                 raise ValueError(_DAMAGED)
-            changes.apply(payload[:1], self._keys.keys(payload[1:]))
+            for kind, key in self._keys.changes_of(payload):
+                changes.apply(kind, key)
             changes.size = at = begin + length
         return changes
 
