@@ -214,6 +214,18 @@ async def test_after_a_kill_the_next_process_holds_what_the_one_before_held(path
         assert cache.stats.source_keys == 3
 
 
+async def test_what_outlived_many_keys_is_evicted_after_those_that_were_loaded_since(path):
+    async with killed(cache_of(path, capacity=4, eviction="lru")) as cache:
+        await cache.get_many(["key_1", "key_2", "key_3"])
+        await cache.save_snapshot()
+        for key in ("key_4", "key_1", "key_5", "key_1", "key_6", "key_1", "key_7"):
+            await cache.get(key)
+    async with cache_of(path, capacity=4, eviction="lru") as cache:
+        await until(lambda: not cache.stats.snapshot.waiting)
+        await sleep(0.005)
+        assert [cache.evict_oldest() for _ in range(4)] == ["key_5", "key_6", "key_7", "key_1"]
+
+
 async def test_nothing_comes_back_after_the_cache_was_cleared(path):
     async with killed(cache_of(path)) as cache:
         await cache.get_many(["key_1", "key_2"])

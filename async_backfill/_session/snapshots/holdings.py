@@ -116,3 +116,10 @@ class Holdings(Generic[K, V]):
     def remove(self, keys: Sequence[K]) -> None:
         """Remove ``keys``."""
         (self.store if self._fresh is None else self._fresh).delete_many(keys)
+
+    def touch(self, keys: Sequence[K]) -> None:
+        """Let those of ``keys`` that are cached count as used, in this order."""
+        touch = self.store.touch
+        for key in keys:
+            if touch is not None and self.store.peek(key, ABSENT) is not ABSENT:
+                touch(key)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Generic
 
 from anyio import sleep
 
+from async_backfill._session.snapshots.holdings import Holdings, steps
 from async_backfill.contracts import K, V
 from async_backfill.errors import CacheClosedError
 from async_backfill.outcomes import ABSENT
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from async_backfill._loading.batch import Batch
     from async_backfill._loading.loader import Loader
-    from async_backfill._session.snapshots.holdings import Holdings
     from async_backfill._session.snapshots.notes import Notes
 
 _SHARE: Final = 0.5
@@ -42,11 +42,16 @@ class Reloading(Generic[K, V]):
         most = self._holdings.store.capacity
         for key in tuple(islice(keys, 0 if most is None else max(0, len(keys) - most))):
             del keys[key]
+        # Else they would be younger than all that has outlived as many others: the log knows of no hits.
+        survivors = self._holdings.keys() if keys and self._holdings.order == "lru" else ()
         while keys:
             some = list(islice(keys, self._batch))
             await self._refresh([key for key in some if self._holdings.store.peek(key, ABSENT) is ABSENT])
             for key in some:
                 keys.pop(key, None)
+        for part in steps(reversed([key for _, key in survivors])):
+            self._holdings.touch(part)
+            await sleep(0.0)
 
     async def renew(self, seconds: float) -> None:
         """Load what is marked, spread over a part of ``seconds``; what fails is tried again until then."""
