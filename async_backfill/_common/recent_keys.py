@@ -22,7 +22,7 @@ class RecentKeys:
     make one long chain of them. See decision 79 in notes.md.
     """
 
-    __slots__ = ("_arrays", "_free", "_mask", "_salt", "_size")
+    __slots__ = ("_arrays", "_free", "_marks", "_mask", "_salt", "_size")
 
     def __init__(self) -> None:
         self._salt = getrandbits(60)
@@ -31,6 +31,7 @@ class RecentKeys:
     def clear(self) -> None:
         """Forget all keys."""
         self._size = 0
+        self._marks = bytearray()
         self._mask = 2 * _BUCKETS - 1
         self._free = 0  # the first of the places without a key, chained
         # The hash of each place, the next of its chain, the next younger and the next older; the heads of
@@ -42,17 +43,19 @@ class RecentKeys:
         return self._size
 
     def __contains__(self, key: object) -> bool:
-        hashes, chained, _, _, heads = self._arrays
-        hashed = hash((self._salt, key))
-        bucket = hashed & self._mask
-        place = heads[bucket if bucket < len(heads) else bucket & (self._mask >> 1)]
-        while place and hashes[place] != hashed:
-            place = chained[place]
-        return bool(place)
+        return bool(self._find(key))
 
-    def add(self, key: object, most: int) -> None:
+    def mark(self, key: object) -> int | None:
+        """Return what ``key`` was marked with; ``None`` when it is not there."""
+        place = self._find(key)
+        if not place:
+            return None
+        return self._marks[place] if place < len(self._marks) else 0
+
+    def add(self, key: object, most: int, mark: int = 0) -> None:
         """Add ``key``, which must not be there, as the youngest; keep the ``most`` youngest, 1 or more.
 
+        A mark is a number below 256; where one is above 0, all take a byte.
         Of far too many it forgets 1,024 at a time, half a millisecond.
         """
         hashes, chained, newer, older, heads = self._arrays
@@ -95,6 +98,8 @@ class RecentKeys:
             bucket &= mask >> 1
         chained[place] = heads[bucket]
         heads[bucket] = place
+        if mark or self._marks:
+            self._set_mark(place, mark)
 
     def discard(self, key: object) -> bool:
         """Forget ``key``; return whether it was there."""
@@ -110,6 +115,21 @@ class RecentKeys:
                 return True
             place = chained[place]
         return False
+
+    def _set_mark(self, place: int, mark: int) -> None:
+        missing = 1 + place - len(self._marks)
+        if missing > 0:
+            self._marks.extend(bytes(missing))
+        self._marks[place] = mark
+
+    def _find(self, key: object) -> int:
+        hashes, chained, _, _, heads = self._arrays
+        hashed = hash((self._salt, key))
+        bucket = hashed & self._mask
+        place = heads[bucket if bucket < len(heads) else bucket & (self._mask >> 1)]
+        while place and hashes[place] != hashed:
+            place = chained[place]
+        return place
 
     def _remove(self, place: int) -> None:
         hashes, chained, newer, older, heads = self._arrays

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 ADAPTERS: Final = (
     "ours:Fifo",
     "ours:FifoTtl",
+    "ours:FifoHistory",
     "ours:Lru",
     "ours:Sieve",
     "ours:S3Fifo",

@@ -181,6 +181,7 @@ def test_a_cache_that_would_take_too_long_to_fill_is_filled_with_an_eighth():
     assert grown("ours:Lru", 800, "get", FOR_EVER)[1] == 800
     assert grown("ours:Lru", 800, "get", 0.0)[1] == 100
     assert grown("ours:Lru", 800, "put_many", 0.0)[1] == 800
+    assert grown("ours:S3Fifo", 800, "in use", FOR_EVER)[1] == 800
 
 
 def test_the_limited_source_refuses_too_many_keys_and_works_on_a_few_calls():
@@ -212,7 +213,7 @@ def test_a_ratio_is_taken_within_a_round_and_its_median_counts():
 
 def test_every_claim_of_the_goals_is_about_a_workload_and_a_contender_that_exist():
     peers, _ = find_peers([adapter for adapter in ADAPTERS if adapter.startswith("ours:")])
-    ways = {f"{peer.title}, {way}" for peer in peers for way in ("peek", "put_many")}
+    ways = {f"{peer.title}, {way}" for peer in peers for way in ("peek", "put_many", "in use")}
     titles = {peer.title for peer in peers} | ways | {DECORATOR}
 
     assert len(GOALS) == 14

@@ -114,3 +114,17 @@ def test_two_keys_of_one_hash_are_one_key():
     assert hash(-1) == hash(-2)
     assert recent.discard(-2)
     assert -1 not in recent
+
+
+def test_a_key_keeps_the_mark_with_which_it_was_added_last():
+    recent = RecentKeys()
+    recent.add("a", 2)
+    recent.add("b", 2, 5)
+    assert [recent.mark(key) for key in "abc"] == [0, 5, None]
+    recent.add("c", 2)
+    recent.discard("b")
+    recent.add("b", 2)
+    assert [recent.mark(key) for key in "abc"] == [None, 0, 0]
+    recent.clear()
+    recent.add("b", 2)
+    assert recent.mark("b") == 0

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, Generic
 
-from async_backfill._common.key_size import is_long
+from async_backfill._common.recent_keys import RecentKeys
 from async_backfill.contracts import K
 from async_backfill.outcomes import MissCause
 
@@ -19,34 +18,34 @@ A key that was evicted would be evicted again, and one that was invalidated has 
 notes.md.
 """
 
+_CAUSES: Final = tuple(MissCause)
+
 
 class Departures(Generic[K]):
-    """A ghost list: the ``size`` keys that were removed last, each with the cause, without their values.
+    """A ghost list: the ``size`` keys that were removed last, their hashes alone, each with the cause.
 
     A key that is not in the list counts as cold: never cached.
     """
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._causes: OrderedDict[K, MissCause] = OrderedDict()
+        self._recent = RecentKeys()
 
     def __len__(self) -> int:
-        return len(self._causes)
+        return len(self._recent)
 
     def note(self, keys: Iterable[K], cause: MissCause) -> None:
-        """Record that ``keys`` were removed because of ``cause``, but those that are too long."""
+        """Record that ``keys`` were removed because of ``cause``."""
+        recent, mark = self._recent, _CAUSES.index(cause)
         for key in keys:
-            if is_long(key):
-                continue
-            self._causes[key] = cause
-            self._causes.move_to_end(key)
-        while len(self._causes) > self._size:
-            self._causes.popitem(last=False)
+            recent.discard(key)
+            recent.add(key, self._size, mark)
 
     def forget(self) -> None:
         """Forget all keys: after a flush every key is cold."""
-        self._causes.clear()
+        self._recent.clear()
 
     def cause(self, key: K) -> MissCause:
         """Return why ``key`` is not cached."""
-        return self._causes.get(key, MissCause.COLD)
+        mark = self._recent.mark(key)
+        return MissCause.COLD if mark is None else _CAUSES[mark]

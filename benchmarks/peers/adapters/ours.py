@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from async_backfill import BackfillCache, FreshnessPolicy
+from async_backfill import BackfillCache, BackfillPolicy, FreshnessPolicy
 from benchmarks.peers.peer import Peer
 
 if TYPE_CHECKING:
@@ -25,10 +25,15 @@ class Fifo(Peer):
     has_put_many = True
     eviction: ClassVar[Eviction] = "fifo"
     ttl: ClassVar[float | None] = None
+    backfill: ClassVar[BackfillPolicy] = BackfillPolicy()
 
     def __init__(self, source: Source, capacity: int) -> None:
         self.cache: BackfillCache[int, int] = BackfillCache(
-            source, capacity=capacity, eviction=self.eviction, freshness=FreshnessPolicy(ttl=self.ttl)
+            source,
+            capacity=capacity,
+            eviction=self.eviction,
+            freshness=FreshnessPolicy(ttl=self.ttl),
+            backfill=self.backfill,
         )
 
     async def __aenter__(self) -> Self:
@@ -54,6 +59,13 @@ class FifoTtl(Fifo):
 
     title = "async_backfill FIFO, ttl"
     ttl = 3600.0
+
+
+class FifoHistory(Fifo):
+    """FIFO that records the hot keys, as a cache with a journal does."""
+
+    title = "async_backfill FIFO, history"
+    backfill = BackfillPolicy(selection="history")
 
 
 class Lru(Fifo):

@@ -1,4 +1,4 @@
-"""Memory per entry: a million int to int, each contender in a process of its own."""
+"""Memory per entry: a million int to int, filled and in use, each contender in a process of its own."""
 
 from __future__ import annotations
 
@@ -26,16 +26,21 @@ if TYPE_CHECKING:
 FLOOR: Final = "dict"
 _STATM: Final = Path("/proc/self/statm")  # Linux only; elsewhere the workload has no rows
 _PROBE: Final = 1_000
+_CHURNS: Final = 3
+_A_BATCH: Final = 500
 _GLIBC: Final = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 
 
 def measure(peers: Sequence[type[Peer]], sizes: Sizes) -> Result:
-    """Fill each cache by ``get``, and those with ``put_many`` also by that.
+    """Fill each cache by ``get``, and those with ``put_many`` also by that; those that evict are also used.
+
+    In use means: all entries were read once more, and then came three times as many new keys.
 
     A cache that is too slow is filled with an eighth: tables that double are then as full as with all.
     """
     ways = [(peer, "get", peer.title) for peer in peers if peer.holds]
     ways += [(peer, "put_many", f"{peer.title}, put_many") for peer in peers if peer.has_put_many]
+    ways += [(peer, "in use", f"{peer.title}, in use") for peer in peers if peer.holds and peer.is_bounded]
     jobs: dict[str, tuple[str | None, int, str, float]] = {
         title: (adapter_of(peer), sizes.entries, way, sizes.fill_seconds) for peer, way, title in ways
     }
@@ -100,11 +105,25 @@ async def _grown(adapter: str | None, entries: int, way: str, seconds: float) ->
             await peer.put_many(items)
             del items
             return _resident() - before, entries
-    filled = keys[: entries // 8] if each * entries > seconds else keys
+    work = entries * (2 + _CHURNS) if way == "in use" else entries
+    filled = keys[: entries // 8] if each * work > seconds else keys
     before = _resident()
     async with kind(source, len(filled)) as peer:
         await peer.fill(filled)
+        if way == "in use":
+            await peer.fill(filled)
+            await _churn(peer, len(filled))
         return _resident() - before, len(filled)
+
+
+async def _churn(peer: Peer, entries: int) -> None:
+    """Ask for three times as many new keys as there are entries."""
+    for first in range(entries, (1 + _CHURNS) * entries, _A_BATCH):
+        batch = range(first, min(first + _A_BATCH, (1 + _CHURNS) * entries))
+        if peer.has_get_many:
+            await peer.get_many(batch)
+        else:
+            await peer.fill(batch)
 
 
 def _resident() -> int:
