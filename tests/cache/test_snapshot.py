@@ -214,6 +214,33 @@ async def test_after_a_kill_the_next_process_holds_what_the_one_before_held(path
         assert cache.stats.source_keys == 3
 
 
+async def test_what_was_evicted_and_loaded_again_is_young_and_not_loaded_a_third_time(path):
+    async with killed(cache_of(path, capacity=3)) as cache:
+        await cache.get_many(["key_1", "key_2", "key_3"])
+        await cache.save_snapshot()
+        for key in ("key_4", "key_1", "key_5"):
+            await cache.get(key)
+    async with cache_of(path, capacity=3) as cache:
+        await until(lambda: not cache.stats.snapshot.waiting)
+        assert cache.stats.source_keys == 2
+        assert {cache.evict_oldest() for _ in range(3)} == {"key_4", "key_1", "key_5"}
+
+
+async def test_what_was_loaded_since_and_then_removed_is_not_restored_later(path):
+    async with killed(cache_of(path, capacity=3)) as cache:
+        await cache.get_many(["key_1", "key_2", "key_3"])
+        await cache.save_snapshot()
+        for key in ("key_4", "key_1"):
+            await cache.get(key)
+    source = GatedSource(ROWS)
+    async with cache_of(path, source, capacity=3) as cache:
+        await until(lambda: source.calls)
+        await cache.invalidate("key_1")
+        source.open()
+        await until(lambda: not cache.stats.snapshot.waiting)
+        assert cache.peek("key_1", None) is None
+
+
 async def test_what_outlived_many_keys_is_evicted_after_those_that_were_loaded_since(path):
     async with killed(cache_of(path, capacity=4, eviction="lru")) as cache:
         await cache.get_many(["key_1", "key_2", "key_3"])

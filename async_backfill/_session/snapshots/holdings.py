@@ -113,6 +113,15 @@ class Holdings(Generic[K, V]):
             self._fresh.set_many(items, lifetimes=left, put=put)
         return added
 
+    def add_youngest(self, entries: Sequence[Entry[K, V]], left: Mapping[K, float]) -> list[K]:
+        """Add ``entries`` before what is there, as far as there is room; return the keys that were added."""
+        items = {entry.key: entry.value for entry in entries}
+        if self._fresh is None:
+            self.store.set_many(items, evict=False)
+        else:
+            self._fresh.set_many(items, evict=False, lifetimes=left)
+        return [key for key in items if self.store.peek(key, ABSENT) is not ABSENT]
+
     def remove(self, keys: Sequence[K]) -> None:
         """Remove ``keys``."""
         (self.store if self._fresh is None else self._fresh).delete_many(keys)

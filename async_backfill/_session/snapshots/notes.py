@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Final, Generic
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias
 
 from anyio import Event, Lock, move_on_after, to_thread
 
 from async_backfill._common.error_text import error_line
 from async_backfill.contracts import K
 from async_backfill.stores._eviction.plain import PlainOrder
+from async_backfill.stores._snapshot.format import Entry
 from async_backfill.stores._snapshot.log import CHANGED, CLEARED, EVICTED, LOADED
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
     from async_backfill.contracts import ResumableOrder
     from async_backfill.stores._snapshot.log import ChangeLog, LogCodec
+
+Later: TypeAlias = tuple[Entry[Any, Any], float]
+"""An entry, and the seconds for which it is fresh."""
 
 _WITHIN: Final = 5.0
 _MOST_EVICTED: Final = 100_000
@@ -33,6 +37,8 @@ class Notes(Generic[K]):
         is set once there is enough to be written at once, for a fiftieth of what each would cost alone.
     ``marked``
         restored keys whose values were not loaded again since.
+    ``later``
+        entries that are restored once their turn comes among the keys that were loaded since.
     ``evicted_lately``
         keys that were evicted, oldest first, where the eviction order remembers some of them.
     ``clears``
@@ -53,6 +59,7 @@ class Notes(Generic[K]):
         most_evicted = 0 if isinstance(order, PlainOrder) else 2 * (capacity or _MOST_EVICTED)
         self.logs: list[ChangeLog] = []
         self.marked: dict[K, None] = {}
+        self.later: dict[K, Later] = {}
         self.evicted_lately: deque[K] = deque(maxlen=most_evicted)
         self.passed_over: set[K] | None = None
         self.logged = self.clears = 0
@@ -70,6 +77,7 @@ class Notes(Generic[K]):
         self.due, self._turn = Event(), Lock()
         self._kinds, self._keys = bytearray(), []
         self.passed_over, self.clears = set(), 0
+        self.later.clear()
 
     def loaded(self, keys: Collection[K], /) -> None:
         """Take note that the values of ``keys`` were loaded."""
@@ -91,6 +99,7 @@ class Notes(Generic[K]):
         """Take note that no key has a value any more."""
         self.clears += 1
         self.marked.clear()
+        self.later.clear()
         self.evicted_lately.clear()
         self._note(CLEARED, (None,))
 
@@ -127,6 +136,9 @@ class Notes(Generic[K]):
         if self.marked:
             for key in keys:
                 self.marked.pop(key, None)
+        if self.later:
+            for key in keys:
+                self.later.pop(key, None)
         if self.passed_over is not None:
             self.passed_over.update(keys)
 

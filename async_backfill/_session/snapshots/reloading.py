@@ -13,7 +13,7 @@ from async_backfill.errors import CacheClosedError
 from async_backfill.outcomes import ABSENT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from async_backfill._loading.batch import Batch
     from async_backfill._loading.loader import Loader
@@ -37,8 +37,11 @@ class Reloading(Generic[K, V]):
         self._notes = notes
         self._batch = batch
 
-    async def load(self, keys: dict[K, None]) -> None:
-        """Load those of ``keys`` that are not cached, at most as many as there are places, the last ones."""
+    async def load(self, keys: dict[K, None], add_later: Callable[[Sequence[K]], None]) -> None:
+        """Load those of ``keys`` that are not cached, at most as many as there are places, the last ones.
+
+        :param add_later: restores those of some keys that need no load.
+        """
         most = self._holdings.store.capacity
         for key in tuple(islice(keys, 0 if most is None else max(0, len(keys) - most))):
             del keys[key]
@@ -46,7 +49,9 @@ class Reloading(Generic[K, V]):
         survivors = self._holdings.keys() if keys and self._holdings.order == "lru" else ()
         while keys:
             some = list(islice(keys, self._batch))
-            await self._refresh([key for key in some if self._holdings.store.peek(key, ABSENT) is ABSENT])
+            peek, later = self._holdings.store.peek, self._notes.later
+            await self._refresh([key for key in some if key not in later and peek(key, ABSENT) is ABSENT])
+            add_later(some)
             for key in some:
                 keys.pop(key, None)
         for part in steps(reversed([key for _, key in survivors])):

@@ -82,6 +82,7 @@ class Restoring(Generic[K, V]):
         self._told = told
         self.to_load: dict[K, None] = {}
         self._unserved: list[K] = []
+        self._loaded: Mapping[K, None] = {}
 
     async def run(self, pause: Callable[[], float], *, is_blank: bool) -> None:
         """Restore it; `to_load` has the keys to load after that, the last one last.
@@ -108,6 +109,7 @@ class Restoring(Generic[K, V]):
             if not is_blank:
                 progress.state = RestoreState.NONE
                 return
+            self._loaded = changes.loaded
             await self._restore(found, changes, pause)
             # What is evicted first comes last in a snapshot, and must be loaded first.
             self.to_load.update(dict.fromkeys(reversed(self._unserved)))
@@ -182,10 +184,23 @@ class Restoring(Generic[K, V]):
         if self._confirm is None and self._setting.restored == "reloaded":
             self._unserved += [entry.key for entry in new]
             return
-        added = self._holdings.add(new, {key: it for key, it in left.items() if it < math.inf})
-        self._progress.restored += len(added)
+        # One that was evicted and loaded again since has its place among those that were loaded.
+        self._notes.later.update(
+            (entry.key, (entry, left[entry.key])) for entry in new if entry.key in self._loaded
+        )
+        now = [entry for entry in new if entry.key not in self._loaded]
+        self._added(self._holdings.add(now, {key: it for key, it in left.items() if it < math.inf}))
+
+    def add_later(self, keys: Sequence[K]) -> None:
+        """Add those of ``keys`` that were kept for later, and that nothing has changed since."""
+        some = [self._notes.later.pop(key) for key in keys if key in self._notes.later]
+        left = {entry.key: it for entry, it in some if it < math.inf}
+        self._added(self._holdings.add_youngest([entry for entry, _ in some], left))
+
+    def _added(self, keys: Sequence[K]) -> None:
+        self._progress.restored += len(keys)
         if self._confirm is None and self._setting.restored == "stale":
-            self._notes.marked.update(dict.fromkeys(added))
+            self._notes.marked.update(dict.fromkeys(keys))
 
     async def _confirmed(self, keys: Sequence[K]) -> Mapping[K, tuple[V, float]] | None:
         if self._confirm is None or not keys:
@@ -228,5 +243,6 @@ class Restoring(Generic[K, V]):
             self._progress.reason = f"{reason} (and it could not be put aside: {error})"
 
     def _stop(self, reason: str) -> None:
+        self._notes.later.clear()
         self._progress.state, self._progress.reason = RestoreState.STOPPED, reason
         self._progress.left_out = self._progress.entries - self._progress.restored

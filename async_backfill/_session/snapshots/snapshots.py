@@ -106,12 +106,12 @@ class Snapshots(Generic[K, V]):
         async def run() -> None:
             with scope:
                 try:
-                    await self._restore(far, pause, is_blank=is_blank)
+                    restoring = await self._restore(far, pause, is_blank=is_blank)
                 finally:
                     self._is_restoring = False
                     self._notes.passed_over = None
                     restored.set()
-                await self._reload(loader)
+                await self._reload(loader, restoring)
 
         self._is_restoring = True
         spawn(run)
@@ -124,6 +124,7 @@ class Snapshots(Generic[K, V]):
         """Restore and load no more; what waits to be loaded again is removed once its time is over."""
         self._scope.cancel()
         self._to_load.clear()
+        self._notes.later.clear()
         if self._progress.state is RestoreState.RESTORING:
             self._progress.state, self._progress.reason = RestoreState.STOPPED, "stop_restoring was called"
             self._progress.left_out = self._progress.entries - self._progress.restored
@@ -184,11 +185,11 @@ class Snapshots(Generic[K, V]):
 
     @property
     def _is_unsure(self) -> bool:
-        return self._is_restoring or bool(self._notes.marked)
+        return self._is_restoring or bool(self._notes.marked or self._to_load)
 
     async def _restore(
         self, far: OpenTier[K, V] | None, pause: Callable[[], float], *, is_blank: bool
-    ) -> None:
+    ) -> Restoring[K, V]:
         restoring: Restoring[K, V] = Restoring(
             self._setting,
             self._files,
@@ -209,12 +210,13 @@ class Snapshots(Generic[K, V]):
         progress = self._progress
         if progress.reason:
             _LOGGER.warning("the snapshot %s was %s: %s", self._files.path, progress.state, progress.reason)
+        return restoring
 
-    async def _reload(self, loader: Loader[K, V]) -> None:
+    async def _reload(self, loader: Loader[K, V], restoring: Restoring[K, V]) -> None:
         reloading: Reloading[K, V] = Reloading(
             loader, self._holdings, self._notes, batch=self._settings.load.max_batch
         )
-        await reloading.load(self._to_load)
+        await reloading.load(self._to_load, restoring.add_later)
         await reloading.renew(self._serves_until - self._settings.clock())
 
     async def _work(self) -> None:
