@@ -28,9 +28,11 @@ class SnapshotFile(Generic[K, V]):
 
     It is written when the cache closes, every ``save_every`` seconds, and by ``cache.save_snapshot()``: whole
     or not at all. Beside it is a log of what was loaded, evicted, put and removed since, so the next process
-    holds what this one held, and nothing that was removed, also after ``kill -9``. One process at a time saves to a path; all may load. There is no pickle:
-    keys and values are what they are in a far store. A file that is damaged, too old or of something else is
-    ignored, with a line of the logger ``async_backfill.snapshot``, and is put aside as ``path.refused``.
+    holds what this one held, and nothing that was removed, also after ``kill -9``.
+
+    One process at a time saves to a path; all may load. There is no pickle: keys and values are what they are
+    in a far store. A file that is damaged, too old or of something else is ignored, with a line of the logger
+    ``async_backfill.snapshot``, and is put aside as ``path.refused``.
 
     ``path``
         the file; a new one is for its owner alone.
