@@ -74,9 +74,10 @@ class RestoreState(enum.StrEnum):
 
 
 class BackfillCause(enum.StrEnum):
-    """What started a backfill."""
+    """What started a backfill; ``RECOVERY``: the cache was emptied, and keys are known to be hot."""
 
     THRESHOLD = "threshold"
+    RECOVERY = "recovery"
     READY = "ready"
     SUCCESSORS = "successors"
     MANUAL = "manual"

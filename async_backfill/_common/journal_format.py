@@ -1,9 +1,9 @@
 """The file format of a hot-key journal: a header with a checksum, then one key per line.
 
 Line 1: the name of the format, its version, and the checksum of the rest. Line 2, in JSON: how many keys
-follow, how many were left out, the usual hit rate and pace, and where they come from. Then one line for each
-key, hottest first: its heat, a tab, the key in the encoding of keys (`key_codec`), in which a backslash and a
-line end are escaped.
+follow, how many of them were cached, how many were left out, the usual hit rate and pace, and where they come
+from. Then one line for each key, the cached ones before the others, each hottest first: its heat, a tab, the
+key in the encoding of keys (`key_codec`), in which a backslash and a line end are escaped.
 
 Keys are read back with their type, because a source is asked for them. Those that would come back as
 something else are left out: enums, named tuples and data classes whose class was not given.
@@ -17,8 +17,9 @@ import logging
 import math
 import re
 from bisect import bisect
+from itertools import chain, islice
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from async_backfill._common.bounded_hashing import fill
 from async_backfill._common.key_classes import UnknownClassError
@@ -28,7 +29,9 @@ from async_backfill.contracts import Heats
 from async_backfill.errors import KeyRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Hashable, Iterable, Iterator
+
+T = TypeVar("T")
 
 _LOGGER: Final = logging.getLogger("async_backfill.journal")
 _VERSION: Final = 3
@@ -85,25 +88,32 @@ def encode(heats: Heats[Any], keys: JournalKeys) -> bytes:
     """
     # This runs in a worker thread. One call into C for all keys would hold the interpreter lock, and so
     # the event loop; key by key it does not.
-    texts = ((heat, keys.text_of(key)) for key, heat in heats.keys.items() if math.isfinite(heat))
-    kept = [(heat, text) for heat, text in texts if text is not None]
+    items = iter(heats.keys.items())
+    cached = _texts(islice(items, len(heats.cached)), keys)
+    kept = _texts(items, keys)
     facts = {
-        "keys": len(kept),
-        "left_out": len(heats.keys) - len(kept),
+        "keys": len(cached) + len(kept),
+        "left_out": len(heats.keys) - len(cached) - len(kept),
+        "cached": len(cached),
         "hit_rate": _checked(heats.hit_rate),
         "pace": _positive(heats.pace),
         "from": to_facts(heats.provenance),
     }
     body = bytearray(f"{json.dumps(facts)}\n".encode())
-    for heat, text in _hottest_first(kept):
+    for heat, text in chain(hottest_first(cached), hottest_first(kept)):
         body += b"%b\t%b\n" % (repr(float(heat)).encode(), text)
     return b"%sversion %d blake2b %s\n%s" % (_MAGIC, _VERSION, _checksum(body), body)
 
 
-def _hottest_first(kept: list[tuple[float, bytes]]) -> Iterator[tuple[float, bytes]]:
+def _texts(heats: Iterable[tuple[Hashable, float]], keys: JournalKeys) -> list[tuple[float, bytes]]:
+    texts = ((heat, keys.text_of(key)) for key, heat in heats if math.isfinite(heat))
+    return [(heat, text) for heat, text in texts if text is not None]
+
+
+def hottest_first(kept: list[tuple[float, T]]) -> Iterator[tuple[float, T]]:
     """Yield ``kept``, hottest first, sorted in portions: one sort of all would be one long call into C."""
     bounds = sorted(heat for heat, _ in kept[:: max(1, len(kept) // _SHARES)])
-    shares: list[list[tuple[float, bytes]]] = [[] for _ in range(len(bounds) + 1)]
+    shares: list[list[tuple[float, T]]] = [[] for _ in range(len(bounds) + 1)]
     for item in kept:
         shares[bisect(bounds, item[0])].append(item)
     for share in reversed(shares):
@@ -162,17 +172,23 @@ def _decoded(body: bytes, form: JournalKeys) -> Heats[Any]:
     unknown = 0
     if lines.pop():
         raise ValueError("the last line is not complete")
-    for line in lines:
+    most = header["cached"]
+    if not 0 <= most <= len(lines):
+        raise ValueError(f"{most} keys were cached, of {len(lines)}")
+    cached = 0
+    for place, line in enumerate(lines):
         heat, _, text = line.partition(b"\t")
         try:
             pairs.append((form.key_of(text), _finite(heat)))
+            cached += place < most
         except UnknownClassError:  # the class of the key was given to the process that wrote it
             unknown += 1
     fill(keys.update, pairs, len(body))
     if len(keys) + unknown != header["keys"] or len(keys) + unknown != len(lines):
         raise ValueError(f"{len(keys)} keys in {len(lines)} lines, but {header['keys']} in the header")
     provenance = from_facts(header["from"])
-    return Heats(keys, _checked(header["hit_rate"]), provenance, _positive(header["pace"]))
+    held = {key: heat for key, heat in pairs[:cached]}  # noqa: C416 - dict() would be one long call into C
+    return Heats(keys, _checked(header["hit_rate"]), provenance, _positive(header["pace"]), held or ())
 
 
 def _finite(text: bytes) -> float:

@@ -12,16 +12,11 @@ from async_backfill._loading.batch import BatchState
 from async_backfill._loading.cycles import running_batch
 from async_backfill._session.access import checking_parts, tell_missing_rights
 from async_backfill._session.journal import OpenJournal
+from async_backfill._session.recovering import make_backfiller, make_recovery, make_selection, make_warming
 from async_backfill._session.sweeping import sweep_until_cancelled
-from async_backfill._session.wiring import (
-    make_backfiller,
-    make_loader,
-    make_misses,
-    make_selection,
-    make_warming,
-    open_far,
-)
+from async_backfill._session.wiring import make_loader, make_misses, open_far
 from async_backfill.backfill._audit.writer import AuditWriter
+from async_backfill.backfill._history.recovery import RecoveryTrigger
 from async_backfill.backfill._history.selection import HottestFirst
 from async_backfill.contracts import K, V
 from async_backfill.records import Status
@@ -57,9 +52,11 @@ class Engine(Generic[K, V]):
         self.loader = make_loader(parts, self.far, spawn)
         selection = make_selection(parts, self.loader)
         self._hottest = selection if isinstance(selection, HottestFirst) else None
-        self.backfiller = make_backfiller(parts, self.loader, selection, spawn)
-        self.misses, self.many_misses = make_misses(parts, self.loader, self.backfiller, opened_in)
-        self.warming = make_warming(parts, self.backfiller, selection, spawn)
+        self._recovery = recovery = make_recovery(parts)
+        self.backfiller = make_backfiller(parts, self.loader, selection, recovery, spawn)
+        trigger = parts.trigger if self._hottest is None else RecoveryTrigger(parts.trigger, recovery)
+        self.misses, self.many_misses = make_misses(parts, self.loader, self.backfiller, trigger, opened_in)
+        self.warming = make_warming(parts, self.backfiller, selection, recovery, spawn)
         sink = parts.settings.audit_sink
         self.writer = None if sink is None else AuditWriter(sink, interval=_AUDIT_INTERVAL, spawn=spawn)
 
@@ -84,8 +81,12 @@ class Engine(Generic[K, V]):
                 _FAR_LOGGER.warning("no backfill is started: the permits took longer than %s s", _OPENING)
         if parts.usefulness is not None:
             parts.usefulness.receipts.wake()
+        if parts.heat is not None:
+            self._recovery.reopened(has_history=parts.heat.has_history)
         if parts.settings.journal is not None and parts.heat is not None:
-            self._journal = OpenJournal(parts, parts.settings.journal, parts.heat, self._spawn)
+            self._journal = OpenJournal(
+                parts, parts.settings.journal, parts.heat, self._recovery, self._hottest, self._spawn
+            )
             await self._journal.open()
         if parts.snapshots is not None:
             await parts.snapshots.open(self.loader, self.far, self._spawn)
@@ -131,6 +132,7 @@ class Engine(Generic[K, V]):
         parts = self._parts
         if parts.usefulness is not None:
             parts.usefulness.receipts.wake()
+        self._recovery.approved()
         self.warming.approved()
         return parts.audit.add(
             Status.APPROVED,
@@ -227,8 +229,9 @@ class Engine(Generic[K, V]):
         """Take note that the cache was emptied, so that what was true before is not held against it."""
         for trigger in self._parts.by_rate:
             trigger.start_again(self._parts.counters.lookups)
-        if self._parts.heat is not None:
-            self._parts.heat.flushed()
+        if (heat := self._parts.heat) is not None:
+            heat.flushed()
+            self._recovery.emptied(has_history=heat.has_history, is_vouched_for=True)
         if self._hottest is not None:
             self._hottest.start_again()
         self.warming.flushed()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Generic
 from async_backfill._common.bounded_call import bounded
 from async_backfill._common.error_text import error_line
 from async_backfill._common.provenance import age, here, misfit
+from async_backfill.backfill._history.cached_first import CachedFirst
 from async_backfill.backfill._history.writer import JournalWriter
 from async_backfill.contracts import K
 from async_backfill.records import JournalReading
@@ -16,16 +17,22 @@ from async_backfill.records import JournalReading
 if TYPE_CHECKING:
     from async_backfill._session.parts import Parts
     from async_backfill.backfill._history.recorder import HeatRecorder
+    from async_backfill.backfill._history.recovery import Recovery
+    from async_backfill.backfill._history.selection import HottestFirst
     from async_backfill.contracts import Heats, Journal, Spawn, V
     from async_backfill.records import Provenance
 
 _LOGGER: Final = logging.getLogger("async_backfill.journal")
 _IGNORED: Final = "the journal of hot keys is ignored: %s"
 _OPENING: Final = 5.0
+_LEAST_WEIGHT: Final = 2.0**-10
+"""What a lookup of the journal's time must count, or it is too old to be loaded before anybody reads."""
 
 
 class OpenJournal(Generic[K]):
     """Reads ``journal`` into ``heat`` if nothing is known yet, and saves to it what ``heat`` records.
+
+    What was read begins a ``recovery``.
 
     A journal that cannot be read, or does not fit this cache, is reported and not used: a cache without
     history is better than none.
@@ -33,10 +40,21 @@ class OpenJournal(Generic[K]):
     :param spawn: starts a task of the cache.
     """
 
-    def __init__(self, parts: Parts[K, V], journal: Journal[K], heat: HeatRecorder[K], spawn: Spawn) -> None:
+    def __init__(
+        self,
+        parts: Parts[K, V],
+        journal: Journal[K],
+        heat: HeatRecorder[K],
+        recovery: Recovery,
+        hottest_first: HottestFirst[K] | None,
+        spawn: Spawn,
+    ) -> None:
         self._settings = settings = parts.settings
         self._journal = journal
         self._heat = heat
+        self._recovery = recovery
+        self._hottest_first = hottest_first
+        self._entries = parts.near.entries
         self._spawn = spawn
         self._reports = parts.reports
         self._counters = counters = parts.counters
@@ -88,6 +106,12 @@ class OpenJournal(Generic[K]):
         missed = 0 if since is None or heats.pace is None else int(since * heats.pace)
         await self._heat.restore(heats, missed)
         weight = 2.0 ** -(missed / self._heat.half_life)
+        if self._hottest_first is not None:
+            self._hottest_first.start_again(heats.cached)
+        self._recovery.emptied(
+            has_history=self._heat.has_history,
+            is_vouched_for=written is not None and weight >= _LEAST_WEIGHT,
+        )
         return JournalReading(keys=len(heats.keys), provenance=written, age=since, weight=weight)
 
     def _report(self, reading: JournalReading) -> None:
@@ -107,4 +131,7 @@ class OpenJournal(Generic[K]):
         seconds = self._settings.clock() - self._opened
         lookups = self._counters.lookups - self._lookups
         pace = lookups / seconds if seconds > 0.0 and lookups else None
-        return replace(heats, provenance=self._own(), pace=pace)
+        # In the order of a dict, which is that of eviction or of arrival; a store of a user's own tells none.
+        cached = tuple(reversed(self._entries.keys())) if isinstance(self._entries, dict) else ()
+        keys = CachedFirst(heats.keys, cached, self._heat.size) if cached else heats.keys
+        return replace(heats, keys=keys, provenance=self._own(), pace=pace, cached=cached)

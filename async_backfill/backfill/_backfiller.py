@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Generic
 
-from anyio import CancelScope
-
-from async_backfill._common.attempt import attempt
+from async_backfill.backfill._audit.decisions import Decisions
 from async_backfill.backfill._backoff import Backoff
 from async_backfill.backfill._bounded_selection import BoundedSelection
-from async_backfill.backfill._episode import Episode, cause_line, is_value, judged
+from async_backfill.backfill._bulk_load import BulkLoad
+from async_backfill.backfill._episode import Episode, cause_line
 from async_backfill.contracts import K
 from async_backfill.errors import CacheClosedError
 from async_backfill.records import AuditRecord, BackfillCause, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Sequence
 
     from async_backfill.backfill._audit.log import AuditLog
     from async_backfill.backfill._fleet_budget import FleetBudget
+    from async_backfill.backfill._history.recovery import Recovery
     from async_backfill.backfill._receipts.receipts import Receipts
     from async_backfill.backfill.budget import BackfillBudget
     from async_backfill.contracts import Selection, Source, Spawn
@@ -36,12 +36,11 @@ class Backfiller(Generic[K]):
     the loader, so it never repeats live traffic. Without a permit nothing is selected, because that may
     scan the source; and after a scan that failed there is a growing pause: 1 s, then up to 60 s.
 
-    :param limit: the number of keys that a backfill may load right now.
+    :param limit: returns how many keys a backfill may load right now.
     :param timeout: seconds that a selection may take; ``None`` for no limit.
-    :param lookups: the number of lookups that the cache has counted.
-    :param reading: the misses and lookups that the trigger saw.
-    :param goes_on: whether another automatic backfill should follow at once, given the number of keys
-        that were asked for so far.
+    :param lookups: returns how many lookups the cache has counted.
+    :param reading: returns the misses and lookups that the trigger saw.
+    :param recovery: says how far backfills from history go after the cache was emptied.
     :param scans_freely: whether a selection costs nothing, and needs no permit.
     :param receipts: records which backfilled keys are read; ``None`` without probation.
     :param spawn: starts a task that the cache owns.
@@ -59,24 +58,23 @@ class Backfiller(Generic[K]):
         timeout: float | None,
         lookups: Callable[[], int],
         reading: Callable[[], tuple[int, int]],
+        recovery: Recovery,
         spawn: Spawn,
         scans_freely: bool = False,
-        goes_on: Callable[[int], bool] = lambda _: False,
         receipts: Receipts[K] | None = None,
     ) -> None:
         self._scans_freely = scans_freely
         self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
-        self._bounded = BoundedSelection(self._select, timeout, None if scans_freely else spawn)
-        self._goes_on = goes_on
+        self._bounded: BoundedSelection[K] = BoundedSelection(timeout, None if scans_freely else spawn)
+        self._recovery = recovery
         self._receipts = receipts
         self._selection = selection
-        self._load = load
+        self._bulk = BulkLoad(load, selection, receipts, lookups)
         self._budget = budget
         self._audit = audit
         self._limit = limit
         self._concurrent = concurrent
-        self._lookups = lookups
-        self._reading = reading
+        self._record = Decisions(audit, budget, lookups=lookups, reading=reading).record
         self._spawn = spawn
         self._running: dict[Episode, None] = {}
         self._stopped = False
@@ -106,10 +104,13 @@ class Backfiller(Generic[K]):
             return None
         if len(self._running) >= self._concurrent:
             return next(iter(self._running))
-        if self._receipts is not None and self._receipts.at_rest:
-            self.decline(_AT_REST)
+        if cause is BackfillCause.THRESHOLD and self._recovery.is_on:
+            cause = BackfillCause.RECOVERY
+        if (reason := self.why_not(cause)) is not None:
+            self.decline(reason)
             return None
-        outlook = self._selection.outlook() if self._limit() else False
+        room = self._limit()
+        outlook = self._selection.outlook() if room else False
         status, reason = None, None
         if outlook is False:
             status = Status.SKIPPED
@@ -120,10 +121,19 @@ class Backfiller(Generic[K]):
         if status is None:
             return self._start(Episode(cause, None, None))
         self._record(status, cause, reason=reason)
+        if room:
+            self._recovery.over()
+        else:
+            self._recovery.hindered()
         return None
 
+    def why_not(self, cause: BackfillCause) -> str | None:
+        """Return why a backfill with ``cause`` would not be read; ``None`` when that is not known."""
+        is_at_rest = self._receipts is not None and self._receipts.at_rest
+        return _AT_REST if is_at_rest else self._recovery.why_not(cause)
+
     def decline(self, reason: str) -> None:
-        """Audit that no backfill was started although the threshold was reached, and why."""
+        """Audit that no backfill was started although one was due, and why."""
         if not self._stopped and len(self._running) < self._concurrent:
             self._record(Status.SKIPPED, BackfillCause.THRESHOLD, reason=reason)
 
@@ -162,12 +172,12 @@ class Backfiller(Generic[K]):
     def _is_followed(self, episode: Episode) -> bool:
         record = episode.record
         return (
-            not episode.needs_no_permit
+            episode.may_be_followed
             and record is not None
             and record.status is Status.COMPLETED
             and record.loaded > 0
-            and self._goes_on(episode.asked)
-            and self._limit() > 0
+            and self._recovery.goes_on(episode.asked)
+            and self._room(episode) > 0
             and self._selection.outlook() is not False
         )
 
@@ -175,9 +185,11 @@ class Backfiller(Generic[K]):
         if self._budget.permits_left == 0:
             await self._budget.refresh()
             if not (self._budget.permits_left or self._scans_freely or episode.needs_no_permit):
-                episode.record = self._record(Status.DENIED, episode.cause, episode)
+                self._denied(episode)
                 return
-        selected = await self._bounded.run(lambda error: self._give_up(episode, error))
+        selected = await self._bounded.run(
+            lambda: self._select(episode), lambda error: self._give_up(episode, error)
+        )
         if selected is None:
             return
         if selected.error is not None:
@@ -186,6 +198,7 @@ class Backfiller(Generic[K]):
         self._backoff.succeeded()
         if not selected.result:
             episode.record = self._record(Status.SKIPPED, episode.cause, episode)
+            self._recovery.over()
         elif await self._is_permitted(episode):
             await self._load_keys(episode, selected.result)
 
@@ -193,12 +206,17 @@ class Backfiller(Generic[K]):
         """Spend a permit, if ``episode`` needs one; audit that there was none."""
         if episode.needs_no_permit or await self._budget.acquire():
             return True
-        episode.record = self._record(Status.DENIED, episode.cause, episode)
+        self._denied(episode)
         return False
+
+    def _denied(self, episode: Episode) -> None:
+        episode.record = self._record(Status.DENIED, episode.cause, episode)
+        self._recovery.over()
 
     async def _failed(self, episode: Episode, failure: BaseException) -> None:
         """Audit that the selection failed, which costs a permit as well."""
         self._backoff.failed()
+        self._recovery.hindered()
         if await self._is_permitted(episode):
             number, error = self._audit.next_backfill(), cause_line(failure)
             episode.record = self._record(Status.FAILED, episode.cause, episode, backfill=number, error=error)
@@ -213,47 +231,24 @@ class Backfiller(Generic[K]):
             del self._running[episode]
             episode.done.set()
 
-    async def _select(self) -> Sequence[K]:
-        limit = self._limit()
+    def _room(self, episode: Episode) -> int:
+        return min(self._limit(), self._recovery.allows(episode.cause))
+
+    async def _select(self, episode: Episode) -> Sequence[K]:
+        limit = self._room(episode)
         return await self._selection.select(limit) if limit else ()
 
     async def _load_keys(self, episode: Episode, keys: Sequence[K]) -> None:
         number = self._audit.next_backfill()
         episode.asked += len(keys)
-        episode.record = self._record(Status.STARTED, episode.cause, episode, backfill=number, keys=len(keys))
-        status, loaded = Status.CANCELLED, 0
-        delivered: Collection[K] = ()
-        if self._receipts is not None:
-            self._receipts.begin(number, keys, self._lookups())
-        error: str | None = "the cache closed"
-        try:
-            call = await attempt(lambda: self._load.load_many(keys), CancelScope())
-            if call.error is None:
-                answers = call.result or {}
-                self._selection.drop([key for key in keys if key not in answers])
-                status, loaded, error = judged(answers)
-                delivered = {key for key, answer in answers.items() if is_value(answer)}
-            elif not isinstance(call.error, CacheClosedError):
-                status, error = Status.FAILED, cause_line(call.error)
-        finally:
-            episode.record = self._record(
-                status, episode.cause, episode, backfill=number, keys=len(keys), loaded=loaded, error=error
-            )
-            if self._receipts is not None:
-                self._receipts.landed(number, keys, delivered, self._lookups())
+        self._recovery.begins(keys)
 
-    def _record(
-        self, status: Status, cause: BackfillCause, episode: Episode | None = None, **facts: object
-    ) -> AuditRecord:
-        misses, lookups = self._reading()
-        asked = {} if episode is None else {"by": episode.by, "reason": episode.reason}
-        return self._audit.add(
-            status,
-            lookup=self._lookups(),
-            cause=cause,
-            window_misses=misses,
-            window_lookups=lookups,
-            permits_left=self._budget.permits_left,
-            **asked,
-            **facts,
-        )
+        def record(status: Status, loaded: int, error: str | None) -> None:
+            facts = {"backfill": number, "keys": len(keys), "loaded": loaded, "error": error}
+            episode.record = self._record(status, episode.cause, episode, **facts)
+
+        await self._bulk.load(number, keys, record)
+        if episode.has_failed:
+            self._recovery.hindered()
+        else:
+            self._recovery.landed()

@@ -25,25 +25,25 @@ class BoundedSelection(Generic[K]):
     Not the other way around: a backfill that selects in a turn of its own would choose keys that another one
     is about to load.
 
-    :param select: selects keys.
     :param timeout: seconds after which it is cancelled; ``None`` for no limit.
     :param spawn: starts a task that the cache owns; ``None`` when the selection needs no watch.
     """
 
-    def __init__(
-        self, select: Callable[[], Awaitable[Sequence[K]]], timeout: float | None, spawn: Spawn | None
-    ) -> None:
-        self._select = select
+    def __init__(self, timeout: float | None, spawn: Spawn | None) -> None:
         self._timeout = timeout
         self._spawn = spawn
 
-    async def run(self, give_up: Callable[[TimeoutError], Awaitable[None]]) -> Attempt[Sequence[K]] | None:
-        """Return what came of a selection; ``None`` when it was given up, and nobody waits for it any more.
+    async def run(
+        self,
+        select: Callable[[], Awaitable[Sequence[K]]],
+        give_up: Callable[[TimeoutError], Awaitable[None]],
+    ) -> Attempt[Sequence[K]] | None:
+        """Return what came of ``select``; ``None`` when it was given up, and nobody waits for it any more.
 
         :param give_up: is called once, from another task, when the selection goes on after its timeout.
         """
         if self._timeout is None:
-            return await attempt(self._select, CancelScope())
+            return await attempt(select, CancelScope())
         too_long = TimeoutError(f"the selection took longer than {self._timeout} s")
         scope, watch = CancelScope(deadline=current_time() + self._timeout), CancelScope()
         given_up = False
@@ -61,7 +61,7 @@ class BoundedSelection(Generic[K]):
         if self._spawn is not None:
             self._spawn(watching)
         try:
-            ended = await attempt(self._select, scope)
+            ended = await attempt(select, scope)
         finally:
             watch.cancel()
         if given_up:

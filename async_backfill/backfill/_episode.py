@@ -35,6 +35,16 @@ class Episode:
         self.record: AuditRecord | None = None
 
     @property
+    def has_failed(self) -> bool:
+        """Whether its latest load failed, or was cancelled."""
+        return self.record is not None and self.record.status is not Status.COMPLETED
+
+    @property
+    def may_be_followed(self) -> bool:
+        """Whether another backfill may follow at once: a person, and who warms a cache, ask for each."""
+        return self.cause not in {BackfillCause.MANUAL, BackfillCause.READY}
+
+    @property
     def needs_no_permit(self) -> bool:
         """Whether a person asked for it."""
         return self.cause is BackfillCause.MANUAL

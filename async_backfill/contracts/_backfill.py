@@ -53,12 +53,15 @@ class Heats(Generic[K]):
     ``pace``
         lookups in a second, so that the next process knows how many it has missed; ``None`` when that is not
         known, and then the heats do not fade while they lie in the journal.
+    ``cached``
+        those of ``keys``, the first ones, that the cache held. They are loaded before the others.
     """
 
     keys: Mapping[K, float]
     hit_rate: float | None
     provenance: Provenance | None = None
     pace: float | None = None
+    cached: Collection[K] = ()
 
 
 class Journal(Protocol[K]):

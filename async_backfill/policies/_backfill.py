@@ -37,8 +37,10 @@ class BackfillPolicy:
         the largest number of backfills at once.
     ``selection``
         which keys a backfill loads. ``"source"``: the first keys of the source that are not cached.
-        ``"history"``: the hottest keys, batch after batch until the hit rate is what it was before;
-        as long as no keys are known to be hot, as with ``"source"``.
+        ``"history"``: those that the cache held and then the hottest others, batch after batch until the
+        hit rate is what it was before. After a restart with a journal and after a ``clear()`` that begins
+        with the first miss, and goes on in doubling steps only while what was loaded is read. As long as no
+        keys are known to be hot, as with ``"source"``.
     ``successors``
         the largest number of keys that are loaded along with a missed key, in the same source call,
         because they missed right after it the last time; 0 for none. They cost no call, so they need

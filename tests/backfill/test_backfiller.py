@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from async_backfill import BackfillCause, CacheClosedError, Failed, LoadError, MappingSource, Status
 from async_backfill.backfill._audit.log import AuditLog
 from async_backfill.backfill._backfiller import Backfiller
+from async_backfill.backfill._history.recovery import Recovery
+from async_backfill.backfill._receipts.receipts import Receipts
 from async_backfill.backfill._source_order import SourceOrder
 from async_backfill.backfill.budget import BackfillBudget
 from async_backfill.outcomes import ELSEWHERE
@@ -68,6 +70,16 @@ class Rig:
             lookups=lambda: self.lookups,
             reading=lambda: (2, 5),
             scans_freely=scans_freely,
+            recovery=Recovery(
+                first_step=500,
+                a_call=500,
+                most=lambda: 0,
+                patience=1000,
+                reads=Receipts(window=1000, report=lambda *_: None),
+                lookups=lambda: self.lookups,
+                usual=lambda: None,
+                reading=lambda: (2, 5),
+            ),
             spawn=spawn,
         )
 

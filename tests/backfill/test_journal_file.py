@@ -86,6 +86,18 @@ async def test_what_was_saved_comes_back_as_what_it_was(heats):
     assert described(decode(encode(heats))) == described(heats)
 
 
+@given(heats=any_heats, share=st.floats(0.0, 1.0))
+async def test_the_keys_that_were_cached_come_before_all_others_and_are_told_from_them(heats, share):
+    keys = list(heats.keys)
+    first = keys[: int(share * len(keys))]
+    back = decode(encode(Heats(heats.keys, heats.hit_rate, cached=first)))
+
+    assert sorted(map(str, map(typed, back.cached))) == sorted(map(str, map(typed, first)))
+    assert list(back.keys)[: len(first)] == list(back.cached)
+    for part in (list(back.keys)[: len(first)], list(back.keys)[len(first) :]):
+        assert [back.keys[key] for key in part] == sorted((back.keys[key] for key in part), reverse=True)
+
+
 async def test_it_comes_back_from_the_disk_and_a_second_save_replaces_the_first(tmp_path):
     journal = JournalFile(tmp_path / "hot.journal")
     await journal.save(Heats({"gone": 1.0}, 0.5))
@@ -104,7 +116,7 @@ async def test_the_file_is_text_with_a_key_a_line_hottest_first():
     keys = {"cold": 0.25, ("hot", 1): 8.0, "warm\n\\": 1.0, object(): 2.0, 7: 0.5}
 
     assert encode(Heats(keys, 0.5)).decode().split("\n")[1:] == [
-        '{"keys": 4, "left_out": 1, "hit_rate": 0.5, "pace": null, "from": null}',
+        '{"keys": 4, "left_out": 1, "cached": 0, "hit_rate": 0.5, "pace": null, "from": null}',
         "8.0\t(4::hot2:#1",
         "1.0\t:warm\\n\\\\",
         "0.5\t#7",
@@ -270,9 +282,11 @@ def forged(body):
         b'{"keys": 1, "hit_rate": null}\n1.0\t:a',
         b'{"keys": 2, "hit_rate": null}\n1.0\t:a\n0.5\t:a\n',
         b'{"keys": 1, "hit_rate": null}\n1.0\t:a\n',
-        b'{"keys": 1, "hit_rate": null, "pace": 0, "from": null}\n1.0\t:a\n',
-        b'{"keys": 1, "hit_rate": null, "pace": NaN, "from": null}\n1.0\t:a\n',
-        b'{"keys": 1, "hit_rate": null, "pace": null, "from": {"time": 1}}\n1.0\t:a\n',
+        b'{"keys": 1, "cached": 2, "hit_rate": null, "pace": null, "from": null}\n1.0\t:a\n',
+        b'{"keys": 1, "cached": -1, "hit_rate": null, "pace": null, "from": null}\n1.0\t:a\n',
+        b'{"keys": 1, "cached": 0, "hit_rate": null, "pace": 0, "from": null}\n1.0\t:a\n',
+        b'{"keys": 1, "cached": 0, "hit_rate": null, "pace": NaN, "from": null}\n1.0\t:a\n',
+        b'{"keys": 1, "cached": 0, "hit_rate": null, "pace": null, "from": {"time": 1}}\n1.0\t:a\n',
         b'{"keys": 1, "hit_rate": 7}\n1.0\t:a\n',
         b'{"keys": 1, "hit_rate": "high"}\n1.0\t:a\n',
         b'{"keys": 1, "hit_rate": null}\nnan\t:a\n',

@@ -26,6 +26,9 @@ class Loads:
     def __init__(self, keys, batch):
         self.keys, self.batch, self.cached = list(keys), batch, set()
 
+    def why_not(self, _cause):
+        return None
+
     def offer(self, _cause):
         self.cached.update(self.keys[: self.batch])
         self.keys = self.keys[self.batch :]
@@ -72,8 +75,9 @@ async def test_looks_are_few_in_one_turn_and_no_more_than_a_multiple_of_the_keys
             has_value=lambda key: turns.count(key in loads.cached),
             is_absent=lambda _: False,
             is_full=lambda: False,
-            use_ranking=lambda _: None,
+            ranking=lambda: ranked(hot, hot.heat),
             why_nothing_is_hot=lambda: "nothing is",
+            is_read=lambda: False,
             spawn=tasks.start_soon,
         )
         tasks.start_soon(turns.watch)

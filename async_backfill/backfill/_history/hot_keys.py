@@ -86,6 +86,11 @@ class HotKeys(Generic[K]):
         """Lookups after which a lookup counts half."""
         return self._half_life
 
+    @property
+    def size(self) -> int:
+        """The largest number of keys remembered."""
+        return self._size
+
     def __len__(self) -> int:
         return len(self._heats)
 

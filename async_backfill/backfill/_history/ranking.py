@@ -7,7 +7,7 @@ from bisect import bisect
 from collections import deque
 from itertools import islice
 from operator import itemgetter
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from anyio.lowlevel import checkpoint
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
     from async_backfill.contracts import K
 
-    _Heats: TypeAlias = list[tuple[float, K]]
+    _Heats: TypeAlias = list[tuple[Any, K]]
 
 STEP: Final = 2000
 """Keys looked at, or sorted, in one step: two to four milliseconds."""
 _A_SHARE: Final = STEP // 2
 
 
-async def ranked(keys: Iterable[K], heat: Callable[[K], float]) -> list[K]:
+async def ranked(keys: Iterable[K], heat: Callable[[K], Any]) -> list[K]:
     """Return ``keys``, hottest first; other tasks run between two steps.
 
     The keys are dealt out into shares by their heat, at bounds drawn from all of them, and each is sorted.
     What is no longer needed is let go of in steps as well: a million pairs at once would take long.
 
-    :param heat: returns the heat of a key at the moment at which it is looked at.
+    :param heat: returns the heat of a key at the moment at which it is looked at, or whatever it ranks by.
     """
     rest = iter(tuple(keys))
     runs: deque[_Heats[K]] = deque()

@@ -9,14 +9,14 @@ from anyio import CancelScope, Event, move_on_after, sleep
 
 from async_backfill._common.validation import real
 from async_backfill.backfill._history.coverage import Coverage
-from async_backfill.backfill._history.ranking import ranked
+from async_backfill.backfill._history.recovery import WAITING
 from async_backfill.backfill.readiness import Readiness, ReadinessState
 from async_backfill.contracts import K
 from async_backfill.errors import CacheClosedError, ConfigurationError
 from async_backfill.records import BackfillCause, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from async_backfill.backfill._backfiller import Backfiller
     from async_backfill.backfill._fleet_budget import FleetBudget
@@ -30,6 +30,7 @@ _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
 _FIRST_PAUSE_AFTER_FAILURE: Final = 1.0
 _LONGEST_PAUSE_AFTER_FAILURE: Final = 30.0
+NOBODY_READS: Final = "the history is old or of unknown origin, so nothing more is loaded before it is read"
 _MORE: Final = 64
 """Keys looked at after a backfill beyond those that it asked for, because of others that were cached."""
 
@@ -66,8 +67,9 @@ class Warming(Generic[K]):
     :param has_value: returns whether a key is cached.
     :param is_absent: returns whether a key is known not to exist.
     :param is_full: returns whether no backfilled key would find room.
-    :param use_ranking: called with the hot keys, hottest first, before the first backfill.
+    :param ranking: returns the hot keys in the order in which backfills load them.
     :param why_nothing_is_hot: returns why no key was known to be hot.
+    :param is_read: returns whether anybody has looked anything up since the latest keys came.
     :param spawn: starts a task that the cache owns.
     """
 
@@ -83,8 +85,9 @@ class Warming(Generic[K]):
         has_value: Callable[[K], bool],
         is_absent: Callable[[K], bool],
         is_full: Callable[[], bool],
-        use_ranking: Callable[[Sequence[K]], None],
+        ranking: Callable[[], Awaitable[Sequence[K]]],
         why_nothing_is_hot: Callable[[], str],
+        is_read: Callable[[], bool],
         spawn: Spawn,
     ) -> None:
         self._policy = policy
@@ -96,8 +99,9 @@ class Warming(Generic[K]):
         self._has_value = has_value
         self._is_absent = is_absent
         self._is_full = is_full
-        self._use_ranking = use_ranking
+        self._ranking = ranking
         self._why_nothing_is_hot = why_nothing_is_hot
+        self._is_read = is_read
         self._spawn = spawn
         self._is_open = True
         self._news = Event()
@@ -199,15 +203,14 @@ class Warming(Generic[K]):
         if backfiller is None or hot is None:
             return
         if coverage is None:
-            ranking = await ranked(hot, hot.heat)
-            self._use_ranking(ranking)
+            ranking = await self._ranking()
             fit = len(ranking) if self._capacity is None else self._capacity
             coverage = course.coverage = self._coverage_of(ranking[:fit] if fit < len(ranking) else ranking)
         await coverage.look(len(coverage))
         self._tell()
         pause, pause_after_failure = _FIRST_PAUSE, _FIRST_PAUSE_AFTER_FAILURE
         while not course.reaches(course.goal):
-            hopeless = await self._why_hopeless(coverage)
+            hopeless = await self._why_hopeless(backfiller, coverage)
             if hopeless is not None:
                 self._give_up(course, hopeless)
                 return
@@ -230,12 +233,15 @@ class Warming(Generic[K]):
                 await coverage.look(len(coverage))
             self._tell()
 
-    async def _why_hopeless(self, coverage: Coverage[K]) -> str | None:
+    async def _why_hopeless(self, backfiller: Backfiller[K], coverage: Coverage[K]) -> str | None:
         """Return why another backfill would not help; ``None`` when it may."""
         if coverage and coverage.gone == len(coverage):
             return f"the source has none of the {coverage.gone} hot keys; are they of the right type?"
         if self._is_full():
             return "there is no room for more"
+        why_not = backfiller.why_not(BackfillCause.READY)
+        if why_not is not None and not (why_not == WAITING and self._is_read()):
+            return why_not if why_not != WAITING else NOBODY_READS
         if self._budget.permits_left == 0:
             await self._budget.refresh()
             if self._budget.permits_left == 0 and self._budget.is_known:

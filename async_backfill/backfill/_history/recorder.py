@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Generic
 from async_backfill.contracts import Heats, K
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from async_backfill.backfill._history.hot_keys import HotKeys
 
@@ -53,6 +53,14 @@ class HeatRecorder(Generic[K]):
         self._recent_hits = 0.0
         self._recent_lookups = 0.0
         self._noting = self._make_touch()
+        self._watched: set[K] = set()
+        self.counted = 0
+
+    def watch(self, keys: Collection[K], /, *, anew: bool) -> None:
+        """Count in ``counted`` which of ``keys`` are hit; with ``anew``, from 0, and no others any more."""
+        if anew:
+            self._watched, self.counted = set(), 0
+        self._watched.update(keys)
 
     @property
     def hit_rate(self) -> float | None:
@@ -83,6 +91,11 @@ class HeatRecorder(Generic[K]):
     def flushed(self) -> None:
         """Record that the cache was cleared."""
         self._has_history = bool(self._hot)
+
+    @property
+    def size(self) -> int:
+        """The largest number of hot keys."""
+        return self._hot.size
 
     @property
     def half_life(self) -> float:
@@ -125,6 +138,10 @@ class HeatRecorder(Generic[K]):
         since = max(0, lookups - self._seen)
         self._hot.skip(max(0, since - len(self._noted) - known))
         self._hot.note(self._noted)
+        if self._watched:
+            read = self._watched.intersection(self._noted)
+            self.counted += len(read)
+            self._watched -= read
         self._noted.clear()
         fading = 2.0 ** (-since / self._hot.half_life)
         self._recent_hits = self._recent_hits * fading + hits - self._hits_seen

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import reprlib
-from typing import TYPE_CHECKING, Final, Generic
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING, Any, Final, Generic
 
 from anyio import CancelScope, Lock
 from anyio.lowlevel import checkpoint
@@ -61,6 +63,7 @@ class HottestFirst(Generic[K]):
         self._selecting = Lock(fast_acquire=True)
         self._selected = 0
         self._has_told = False
+        self._first: Collection[K] = frozenset()
 
     async def select(self, limit: int, /) -> Sequence[K]:
         """Return the ``limit`` hottest keys that are missing, hottest first."""
@@ -115,15 +118,25 @@ class HottestFirst(Generic[K]):
         if self._otherwise is not None:
             self._otherwise.drop(keys)
 
-    def use(self, ranking: Sequence[K]) -> None:
-        """Take ``ranking``, which somebody has just made of the hot keys, in place of one of its own."""
+    async def ranking(self) -> Sequence[K]:
+        """Return the keys in the order in which they are loaded, as ranked lately or now."""
+        async with self._selecting:
+            if self._is_out_of_date():
+                await self._make_plan()
+            return self._plan
+
+    def _use(self, ranking: Sequence[K]) -> None:
         self._plan = ranking
         self._place = 0
         self._planned_at = self._hot.lookups
 
-    def start_again(self) -> None:
-        """Rank the keys again before the next selection, because the cache was cleared."""
+    def start_again(self, first: Collection[K] = ()) -> None:
+        """Rank the keys again before the next selection, because the cache is empty.
+
+        :param first: keys that come before all others, the hottest of them first: those that were cached.
+        """
         self._planned_at = -1
+        self._first = first if isinstance(first, (Mapping, AbstractSet)) else frozenset(first)
 
     async def _bring_up_to_date(self) -> None:
         """Move to the first key of the ranking that is missing, and rank the keys again now and then.
@@ -158,14 +171,22 @@ class HottestFirst(Generic[K]):
         """Rank the hot keys, if they are few; return whether they are."""
         if len(self._hot) > STEP:
             return False
-        self.use(self._hot.hottest())
+        ranking, first = self._hot.hottest(), self._first
+        if first:
+            ranking = [key for key in ranking if key in first] + [key for key in ranking if key not in first]
+        self._use(ranking)
+        self._first = frozenset()
         return True
 
     async def _make_plan(self) -> None:
         if not self._has_planned():
             # To its end, or with a short timeout it would begin anew for ever.
             with CancelScope(shield=True):
-                self.use(await ranked(self._hot, self._hot.heat))
+                first, self._first = self._first, frozenset()
+                heat: Callable[[K], Any] = self._hot.heat
+                if first:
+                    heat = lambda key: (key in first, self._hot.heat(key))  # noqa: E731
+                self._use(await ranked(self._hot, heat))
 
     async def _skip_all_that_is_there(self) -> None:
         while not self._skip_what_is_there():

@@ -42,6 +42,8 @@ class Receipts(Generic[K]):
         self._owners: dict[K, int] = {}
         self._ended: list[tuple[int, _Open]] = []
         self._useless = 0
+        self._counts_from: int | None = 0
+        self.counted = 0
 
     def __len__(self) -> int:
         return len(self._owners)
@@ -55,8 +57,16 @@ class Receipts(Generic[K]):
         """Allow backfills again."""
         self._useless = 0
 
+    def watch(self, keys: Collection[K], /, *, anew: bool) -> None:  # noqa: ARG002 - it follows them anyway
+        """Count in ``counted`` the keys that are read of the next backfill and of later ones, if ``anew``."""
+        if anew:
+            self._counts_from = None
+            self.counted = 0
+
     def begin(self, number: int, keys: Collection[K], lookup: int) -> None:
         """Follow ``keys``, which backfill ``number`` is about to load."""
+        if self._counts_from is None:
+            self._counts_from = number
         self._open[number] = _Open(keys, lookup)
         self._owners.update(dict.fromkeys(keys, number))
 
@@ -83,6 +93,8 @@ class Receipts(Generic[K]):
             return False
         receipt = self._open[number]
         receipt.read += read
+        if self._counts_from is not None and number >= self._counts_from:
+            self.counted += read
         if receipt.landed:
             receipt.unresolved -= 1
             if not receipt.unresolved:
