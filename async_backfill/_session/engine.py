@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from async_backfill._session.opened_in import OpenedIn
     from async_backfill._session.parts import Parts
+    from async_backfill.backfill._fleet_budget import FleetBudget
     from async_backfill.contracts import Approval, Spawn
     from async_backfill.outcomes import Absent, Failed
     from async_backfill.records import AuditRecord
@@ -73,12 +74,7 @@ class Engine(Generic[K, V]):
         if checking := checking_parts(parts.settings):
             self._spawn(partial(tell_missing_rights, checking))
         if parts.fleet is not None:
-            parts.fleet.spawn = self._spawn
-            parts.fleet.heard = weakly(self._heard)
-            self._spawn(parts.fleet.watch)
-            ended = await bounded(parts.fleet.refresh, _OPENING, self._spawn)
-            if ended.stopped:
-                _FAR_LOGGER.warning("no backfill is started: the permits took longer than %s s", _OPENING)
+            await self._join_fleet(parts.fleet)
         if parts.usefulness is not None:
             parts.usefulness.receipts.wake()
         if parts.heat is not None:
@@ -92,6 +88,14 @@ class Engine(Generic[K, V]):
             await parts.snapshots.open(self.loader, self.far, self._spawn)
         if parts.settings.readiness.warm_on_open:
             self.warming.begin()
+
+    async def _join_fleet(self, fleet: FleetBudget) -> None:
+        fleet.spawn = self._spawn
+        fleet.heard = weakly(self._heard)
+        self._spawn(fleet.watch)
+        ended = await bounded(fleet.refresh, _OPENING, self._spawn)
+        if ended.stopped:
+            _FAR_LOGGER.warning("no backfill is started: the permits took longer than %s s", _OPENING)
 
     async def close(self) -> None:
         """End every load with `CacheClosedError`, then give audit sink and journal a last chance to write."""
