@@ -228,6 +228,8 @@ class Engine(Generic[K, V]):
             locks.revoke_all()
             near.clear()
             self._flushed()
+        elif self._parts.snapshots is not None:  # one that is being restored
+            near.clear()
 
     def _flushed(self) -> None:
         """Take note that the cache was emptied, so that what was true before is not held against it."""
