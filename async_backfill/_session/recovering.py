@@ -50,6 +50,7 @@ def make_recovery(parts: Parts[K, V]) -> Recovery:
         most=most,
         patience=settings.backfill.window,
         reads=reads,
+        wanted=lambda: 0 if heat is None else heat.wanted,
         lookups=lambda: counters.lookups,
         usual=lambda: None if heat is None else heat.hit_rate,
         reading=parts.trigger.reading,

@@ -76,6 +76,7 @@ class Rig:
                 most=lambda: 0,
                 patience=1000,
                 reads=Receipts(window=1000, report=lambda *_: None),
+                wanted=lambda: 0,
                 lookups=lambda: self.lookups,
                 usual=lambda: None,
                 reading=lambda: (2, 5),

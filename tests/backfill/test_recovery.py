@@ -21,7 +21,7 @@ class Traffic:
     """A recovery, and lookups of which some read a backfilled key."""
 
     def __init__(self, *, most=10_000, a_call=500, first_step=500, **emptied):
-        self.lookups = self.hits = self.number = 0
+        self.lookups = self.hits = self.number = self.wanted = 0
         self.loaded = []
         self.receipts = Receipts(window=1000, report=lambda *_: None)
         self.recovery = Recovery(
@@ -30,6 +30,7 @@ class Traffic:
             most=lambda: most,
             patience=1000,
             reads=self.receipts,
+            wanted=lambda: self.wanted,
             lookups=lambda: self.lookups,
             usual=lambda: 0.6,
             reading=lambda: (self.lookups - self.hits, self.lookups),
@@ -121,6 +122,22 @@ async def test_after_it_gave_up_an_approval_or_an_emptied_cache_begins_again(aga
 
     assert traffic.recovery.is_due
     assert traffic.load() == 500
+
+
+async def test_misses_of_keys_that_it_would_have_loaded_are_proof_as_well():
+    traffic = Traffic()
+    traffic.load()
+    traffic.look_up(50)
+    assert traffic.load() == 0
+    traffic.wanted += 2
+    assert traffic.load() == 1000
+
+
+async def test_but_not_where_each_key_is_a_call():
+    traffic = Traffic(a_call=1, first_step=50)
+    traffic.load()
+    traffic.wanted += 50
+    assert traffic.load() == 0
 
 
 async def test_where_each_key_is_a_call_half_of_them_must_be_read():

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 AFTER_A_MISS: Final = 16
 BURST: Final = 1000
+_MISSES: Final = 10_000
 
 
 class HeatRecorder(Generic[K]):
@@ -53,6 +54,9 @@ class HeatRecorder(Generic[K]):
         self._recent_hits = 0.0
         self._recent_lookups = 0.0
         self._noting = self._make_touch()
+        self._looks_for_wanted = False
+        self._missed: set[K] = set()
+        self.wanted = 0
         self._watched: set[K] = set()
         self.counted = 0
 
@@ -90,7 +94,8 @@ class HeatRecorder(Generic[K]):
 
     def flushed(self) -> None:
         """Record that the cache was cleared."""
-        self._has_history = bool(self._hot)
+        self._has_history = self._looks_for_wanted = bool(self._hot)
+        self._missed = set()
 
     @property
     def size(self) -> int:
@@ -109,7 +114,7 @@ class HeatRecorder(Generic[K]):
         """
         await self._hot.restore_in_steps(heats.keys)
         self._hot.skip(missed)
-        self._has_history = bool(self._hot)
+        self.flushed()
         if heats.hit_rate is not None:
             self._recent_lookups = self._hot.half_life / math.log(2.0)  # the limit for a steady stream
             self._recent_hits = heats.hit_rate * self._recent_lookups
@@ -117,8 +122,19 @@ class HeatRecorder(Generic[K]):
     def missed(self, keys: Sequence[K]) -> None:
         """Record the lookups of ``keys``, which the cache has counted, and start to record hits."""
         self._catch_up(len(keys))
+        if self._looks_for_wanted:
+            self._count_wanted(keys)
         self._hot.note(keys)
         self._start(AFTER_A_MISS)
+
+    def _count_wanted(self, keys: Sequence[K]) -> None:
+        """Count those of ``keys`` that were hot before the cache was emptied, each once."""
+        new = [key for key in keys if key not in self._missed]
+        self.wanted += sum(key in self._hot for key in new)
+        self._missed.update(new)
+        if len(self._missed) > _MISSES:  # a recovery is long over, or known to be worth it
+            self._looks_for_wanted = False
+            self._missed = set()
 
     def burst(self) -> None:
         """Start to record hits although nothing missed."""

@@ -40,22 +40,24 @@ class Recovery:
     """Decides whether backfills from history go on, after a cache with a history was emptied.
 
     It begins by itself, without a threshold, and loads a first step of keys. The next step has twice as many.
-    It is taken once keys of the latest were read: two at least, half as many as it cost calls, and one in
-    some hundred lookups (1 / 200 of the usual hit rate; a trace of disk blocks needs it so low). It gives up
-    after ``patience`` lookups without that. Then no backfill from history follows until the cache is emptied
-    again, opened again, or a person allows more. So a journal that nobody needs costs one step or two.
+    It is taken once keys of the latest were read, or others of the history missed: two at least, half as many
+    as it cost calls, and one in some hundred lookups (1 / 200 of the usual hit rate). Where each key is a
+    call, only those count that were read. It gives up after ``patience`` lookups without that. Then no
+    backfill from history follows until the cache is emptied again, opened again, or a person allows more. So
+    a journal that nobody needs costs one step or two.
 
     :param first_step: keys of the first step.
     :param a_call: keys of one source call.
     :param most: returns how many keys a recovery loads at the most.
     :param patience: lookups after which a step that was not read ends it.
     :param reads: counts which of the keys of a step are read.
+    :param wanted: returns how many keys of the history were missed so far, each for the first time.
     :param lookups: returns the number of lookups that the cache has counted.
     :param usual: returns the usual hit rate; ``None`` when it is not known.
     :param reading: returns the misses and lookups that the trigger saw lately.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a fact of its own; the cache puts them together once
         self,
         *,
         first_step: int,
@@ -63,6 +65,7 @@ class Recovery:
         most: Callable[[], int],
         patience: int,
         reads: StepReads,
+        wanted: Callable[[], int],
         lookups: Callable[[], int],
         usual: Callable[[], float | None],
         reading: Callable[[], tuple[int, int]],
@@ -72,6 +75,7 @@ class Recovery:
         self._most = most
         self._patience = patience
         self._reads = reads
+        self._wanted = wanted
         self._lookups = lookups
         self._usual = usual
         self._reading = reading
@@ -89,6 +93,7 @@ class Recovery:
         self._unread = 0
         self._calls = 0.0
         self._landed_at = 0
+        self._wanted_before = self._wanted()
 
     def reopened(self, *, has_history: bool) -> None:
         """Take note that the cache was opened with what it held: only the threshold starts backfills."""
@@ -177,12 +182,14 @@ class Recovery:
         lookups, reads = self._lookups() - self._landed_at, self._reads.counted
         usual = self._usual()
         rate = _SHARE * (_USUAL if usual is None else usual)
-        if reads >= max(_LEAST_READS, self._calls / 2, rate * lookups):
+        wanted = self._wanted() - self._wanted_before if self._a_call > 1 else 0
+        if reads + wanted >= max(_LEAST_READS, self._calls / 2, rate * lookups):
             self._step *= 2
             self._left = self._step
             self._begin_step()
         elif lookups >= self._patience:
             self.given_up = f"of the {self._unread} keys loaded last, {reads} were read in {lookups} lookups"
+            self._reads.watch((), anew=True)
 
     def _is_below_usual(self, asked: int) -> bool:
         """Return whether the hit rate has not come back yet to what it was before the cache went cold.
