@@ -322,6 +322,14 @@ async def test_values_that_are_not_to_be_served_are_loaded_again_first(path):
         assert [cache.evict_oldest() for _ in range(3)] == ["key_1", "key_2", "key_3"]
 
 
+async def test_a_source_that_fails_is_asked_once_for_what_is_to_be_loaded_again(path):
+    await leave(path, [*ROWS])
+    source, load = _Failing(), LoadPolicy(max_batch=10)
+    async with cache_of(path, source, settings={"restored": "reloaded"}, load=load) as cache:
+        await until(lambda: not cache.stats.snapshot.waiting)
+        assert source.calls == 1
+
+
 async def test_restoring_can_be_stopped(path):
     await leave(path)
     source = GatedSource(ROWS)
@@ -345,6 +353,18 @@ async def test_a_put_while_a_snapshot_is_restored_wins(path, monkeypatch):
         await until(lambda: cache.stats.snapshot.state is RestoreState.RESTORED)
         assert cache.peek("key_1") == "put"
         assert [key for key in ROWS if cache.peek(key, None) is not None] == ["key_0", "key_1"]
+
+
+async def test_what_changes_while_the_log_is_read_is_in_it(path, monkeypatch):
+    await leave(path, [*ROWS])
+    with monkeypatch.context() as at_once:
+        at_once.setattr(snapshots, "_OPENING", 0.0)
+        async with killed(cache_of(path)) as cache:
+            await cache.invalidate("key_1")
+            await until(lambda: cache.stats.snapshot.state is RestoreState.RESTORED)
+    async with cache_of(path) as cache:
+        assert cache.peek("key_1", None) is None
+        assert cache.stats.size == len(ROWS) - 1
 
 
 async def test_a_clear_while_a_snapshot_is_restored_wins(path, monkeypatch):
@@ -457,7 +477,10 @@ async def test_a_store_that_cannot_list_its_keys_is_refused(path):
 
 
 class _Failing:
+    calls = 0
+
     async def load_many(self, _keys):
+        self.calls += 1
         raise OSError("down")
 
 

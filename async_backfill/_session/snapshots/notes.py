@@ -79,6 +79,13 @@ class Notes(Generic[K]):
         self.passed_over, self.clears = set(), 0
         self.later.clear()
 
+    def go_on_with(self, log: ChangeLog) -> None:
+        """Append to ``log`` from now on, first what has changed while it was read."""
+        self.logs = [log]
+        if self.clears:
+            self._note(CLEARED, (None,))
+        self._note(CHANGED, tuple(self.passed_over or ()))
+
     def loaded(self, keys: Collection[K], /) -> None:
         """Take note that the values of ``keys`` were loaded."""
         self._overrule(keys)

@@ -50,7 +50,9 @@ class Reloading(Generic[K, V]):
         while keys:
             some = list(islice(keys, self._batch))
             peek, later = self._holdings.store.peek, self._notes.later
-            await self._refresh([key for key in some if key not in later and peek(key, ABSENT) is ABSENT])
+            missing = [key for key in some if key not in later and peek(key, ABSENT) is ABSENT]
+            if not await self._refresh(missing):  # a source that fails is not asked for the rest
+                some = list(keys)
             add_later(some)
             for key in some:
                 keys.pop(key, None)
@@ -72,12 +74,15 @@ class Reloading(Generic[K, V]):
             marked.update(dict.fromkeys(failed))  # behind the others
             await sleep(max(pause, _AFTER_FAILURE) if failed else pause)
 
-    async def _refresh(self, keys: Sequence[K]) -> None:
+    async def _refresh(self, keys: Sequence[K]) -> bool:
+        """Load ``keys``; return whether the source answered for some of them, if there are any."""
         try:
             awaited: dict[Batch[K, V], K] = {self._loader.batch_queue.join_refresh(key): key for key in keys}
             await self._loader.wait(awaited)
         except CacheClosedError:
             await sleep(_AFTER_FAILURE)  # the cache cancels this
+            return False
+        return not keys or any(batch.error is None for batch in awaited)
 
 
 async def remove_marked(holdings: Holdings[K, V], notes: Notes[K]) -> None:

@@ -105,7 +105,7 @@ class Restoring(Generic[K, V]):
         try:
             if await to_thread.run_sync(self._files.lock.acquire, abandon_on_cancel=True):
                 log = found.facts.log
-                self._notes.logs = [ChangeLog(self._files.log_path(log), log, changes.size)]
+                self._notes.go_on_with(ChangeLog(self._files.log_path(log), log, changes.size))
             if not is_blank:
                 progress.state = RestoreState.NONE
                 return
