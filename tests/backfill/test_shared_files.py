@@ -140,7 +140,7 @@ async def test_a_cache_that_closes_lets_go_of_its_journal_and_says_where_it_cann
     settings = {"backfill": BackfillPolicy(selection="history"), "history": HistoryPolicy(save_every=1e6)}
     held = JournalFile(path)
     first = BackfillCache(MappingSource({1: 1}), journal=held, **settings)
-    second = BackfillCache(MappingSource({2: 2}), journal=JournalFile(path), **settings)
+    second = BackfillCache(MappingSource({2: 2, "mine": 1}), journal=JournalFile(path), **settings)
     async with first:
         await held.save(MINE)
         async with second:

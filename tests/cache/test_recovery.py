@@ -146,7 +146,7 @@ async def test_beside_traffic_that_reads_nothing_of_it_ready_gives_up_as_well():
         assert cache.readiness.reason.startswith("of the 500 keys loaded last, 0 were read in ")
 
 
-async def test_a_source_that_is_called_for_each_key_is_called_few_times_at_once_and_in_vain():
+async def test_a_source_that_is_called_for_each_key_is_called_few_times_in_vain():
     running = most = 0
 
     async def load(key):

@@ -64,8 +64,7 @@ class JournalWriter(Generic[K]):
                 self._failed = True
                 is_told = isinstance(call.error, OSError)  # its text says all there is to know
                 _LOGGER.error(
-                    "the journal of %d hot keys was not saved; it is tried again every %s s%s",
-                    len(heats.keys),
+                    "the journal of hot keys was not saved; it is tried again every %s s%s",
                     self._interval,
                     f": {call.error}" if is_told else "",
                     exc_info=None if is_told else call.error,
