@@ -24,6 +24,7 @@ EVICTED: Final = ord("x")
 CHANGED: Final = ord("-")
 CLEARED: Final = ord("!")
 
+_APPENDING: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
 _LENGTH: Final = Struct(">I")
 _HEAD: Final = 2 * _LENGTH.size
 _DAMAGED: Final = "has a damaged log"
@@ -129,7 +130,7 @@ class ChangeLog:
         try:
             with self._in_use:
                 if self._file is None and not self._is_over:
-                    self._file = open_regular(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+                    self._file = open_regular(self._path, _APPENDING)
                     os.ftruncate(self._file, self.size)
                 while content and self._file is not None:
                     written = os.write(self._file, content)
