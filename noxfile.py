@@ -105,6 +105,12 @@ def explore(session: nox.Session) -> None:
 
 
 @nox.session
+def kills(session: nox.Session) -> None:
+    """Kill a process a hundred times while it saves a snapshot."""
+    session.run("python", "-m", "tests.cache.test_snapshot_killed")
+
+
+@nox.session
 def mutants(session: nox.Session) -> None:
     """Planted bugs, each of which a test must notice."""
     session.run("python", "-m", "tests.mutants", *session.posargs)

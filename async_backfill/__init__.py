@@ -18,6 +18,7 @@ from async_backfill.errors import (
     LoadTimeoutError,
     MissingExtraError,
     ScenarioError,
+    SnapshotError,
     StalePageError,
     StoreError,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "ReadinessState",
     "ScenarioError",
     "SimulatedSource",
+    "SnapshotError",
     "StalePageError",
     "Stats",
     "Status",

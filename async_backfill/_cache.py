@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from async_backfill.events import Observer
     from async_backfill.far_tier import FarTier
     from async_backfill.stores._eviction.orders import Eviction
+    from async_backfill.stores.snapshot_file import SnapshotFile
 
 
 class BackfillCache(Reads[K, V]):
@@ -70,6 +71,7 @@ class BackfillCache(Reads[K, V]):
     :param copy: makes the copy of a value that a reader gets, and the one that is kept of a value put, such
         as ``copy.deepcopy``; ``None`` hands out the value itself.
     :param store: where copies are, in place of a `MemoryStore` of ``capacity``.
+    :param snapshot: keeps the entries, too, for the next process; it is read when the cache is opened.
     :param audit_sink: keeps the audit log beyond this process.
     :param audit_keep: audit records held in memory, 1 or more.
     :param observers: functions that are called with each `async_backfill.events.Event`; what one raises
@@ -103,6 +105,7 @@ class BackfillCache(Reads[K, V]):
         far: FarTier[K, V] | None = None,
         trigger: Trigger | None = None,
         store: BoundedStore[K, V] | None = None,
+        snapshot: SnapshotFile[K, V] | None = None,
         copy: Callable[[V], V] | None = None,
         audit_sink: AuditSink | None = None,
         audit_keep: int = 1000,
@@ -131,6 +134,7 @@ class BackfillCache(Reads[K, V]):
                 far=far,
                 trigger=trigger,
                 store=store,
+                snapshot=snapshot,
                 copy=copy,
                 audit_sink=audit_sink,
                 audit_keep=audit_keep,

@@ -7,6 +7,7 @@
     │  └─ KeyRefusedError                a key cannot be told apart outside of this process
     ├─ ScenarioError                     a file given to the runner cannot be used
     ├─ JournalError                      a journal of hot keys is damaged, or of a newer version
+    ├─ SnapshotError                     a snapshot that was asked for could not be saved
     ├─ MissingExtraError (ImportError)   an optional library is not installed
     ├─ CacheClosedError (RuntimeError)   the cache is not open, or closed while a caller waited
     ├─ KeyNotFoundError (LookupError)    the source answered: no such key
@@ -38,6 +39,7 @@ __all__ = [
     "LoadTimeoutError",
     "MissingExtraError",
     "ScenarioError",
+    "SnapshotError",
     "StalePageError",
     "StoreError",
 ]
@@ -91,6 +93,10 @@ class ScenarioError(AsyncBackfillError):
 
 class JournalError(AsyncBackfillError):
     """A hot-key journal cannot be read; the text is one line with its name and what is wrong."""
+
+
+class SnapshotError(AsyncBackfillError):
+    """A snapshot was not saved; the text is one line that says why. The older one is still there."""
 
 
 class MissingExtraError(AsyncBackfillError, ModuleNotFoundError):

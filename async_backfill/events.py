@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from async_backfill.errors import StoreError
 from async_backfill.outcomes import LoadCause
-from async_backfill.records import AuditRecord, JournalReading
+from async_backfill.records import AuditRecord, JournalReading, SnapshotStats
 
 __all__ = [
     "BackfillAudited",
@@ -18,6 +18,7 @@ __all__ = [
     "KeysEvicted",
     "LoadFinished",
     "Observer",
+    "SnapshotChanged",
 ]
 
 
@@ -75,7 +76,16 @@ class JournalRead:
     reading: JournalReading
 
 
-Event: TypeAlias = LoadFinished | KeysEvicted | BackfillAudited | FarStoreFailed | JournalRead
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotChanged:
+    """A snapshot was refused, restored (also: a further part of it), saved, or not saved."""
+
+    stats: SnapshotStats
+
+
+Event: TypeAlias = (
+    LoadFinished | KeysEvicted | BackfillAudited | FarStoreFailed | JournalRead | SnapshotChanged
+)
 """Any event of a cache."""
 
 Observer: TypeAlias = Callable[[Event], None]

@@ -19,6 +19,8 @@ __all__ = [
     "CircuitState",
     "JournalReading",
     "Provenance",
+    "RestoreState",
+    "SnapshotStats",
     "Status",
 ]
 
@@ -54,6 +56,21 @@ class CircuitState(enum.StrEnum):
 
     HALF_OPEN = "half_open"
     """One call at a time is made, to find out whether it works again."""
+
+
+class RestoreState(enum.StrEnum):
+    """How far a cache has got with the snapshot that it found when it was opened."""
+
+    NONE = "none"
+    """There was none, or the cache held something already."""
+
+    RESTORING = "restoring"
+    RESTORED = "restored"
+    REFUSED = "refused"
+    """It was not used."""
+
+    STOPPED = "stopped"
+    """It was used in part only."""
 
 
 class BackfillCause(enum.StrEnum):
@@ -193,3 +210,36 @@ class JournalReading:
     age: float | None = None
     weight: float = 0.0
     ignored: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotStats:
+    """What became of the snapshot that the cache found when it was opened, and of those that it has saved.
+
+    ``state``, ``reason``
+        how far the restoring has got, and why it was refused or ended early; else empty.
+    ``entries``, ``restored``
+        entries of the snapshot, and those of them that are cached again.
+    ``left_out``
+        entries that were not: expired, changed since, without room, or not to be read.
+    ``waiting``
+        keys that wait to be loaded from the source: restored values that are served as stale, and keys that
+        the log says were loaded since the snapshot.
+    ``saved``, ``saved_entries``, ``saved_bytes``, ``saved_without``
+        snapshots saved by this cache; the entries and the size of the latest, and how many entries it lacks:
+        their key or value would not come back as it is, or the file would be too large.
+    ``failed``
+        snapshots that could not be saved; the log says why.
+    """
+
+    state: RestoreState
+    reason: str
+    entries: int
+    restored: int
+    left_out: int
+    waiting: int
+    saved: int
+    saved_entries: int
+    saved_bytes: int
+    saved_without: int
+    failed: int

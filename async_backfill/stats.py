@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from async_backfill.outcomes import MissCause
-    from async_backfill.records import BudgetState, CircuitState, JournalReading
+    from async_backfill.records import BudgetState, CircuitState, JournalReading, SnapshotStats
 
 __all__ = ["FarStats", "Stats"]
 
@@ -90,6 +90,8 @@ class Stats:
         the counters of the far tier (L2); ``None`` without one.
     ``journal``
         what came of reading the journal of hot keys; ``None`` where there was none to read.
+    ``snapshot``
+        what became of the setting ``snapshot``; ``None`` without it.
     """
 
     lookups: int
@@ -127,3 +129,4 @@ class Stats:
     abandoned: int = 0
     unremembered: int = 0
     journal: JournalReading | None = None
+    snapshot: SnapshotStats | None = None

@@ -234,6 +234,9 @@ def test_an_import_that_a_contract_excepts_is_allowed_there_and_nowhere_else(tmp
 def test_an_exception_that_a_contract_makes_is_one_that_is_used(contract):
     strict = {**contract, "ignore_imports": []}
     lines = [line.partition(" imports ") for line in forbidden_imports(graph(), strict)]
-    used = sorted({f"{module} -> {imported.partition('.')[0]}" for module, _, imported in lines})
+    used = {f"{module} -> {imported.partition('.')[0]}" for module, _, imported in lines}
+    # What a module of ours imports late may be excepted as a whole.
+    late = {f"{module} -> {imported}" for module in graph() for imported in graph()[module]}
+    excepted = contract.get("ignore_imports", [])
 
-    assert used == contract.get("ignore_imports", [])
+    assert sorted(used | late.intersection(excepted)) == excepted

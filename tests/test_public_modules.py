@@ -21,8 +21,8 @@ async_backfill
   CacheClosedError CacheRegistry CircuitOpenError CircuitPolicy CircuitState ConfigurationError Failed
   FarTier FreshnessPolicy HistoryPolicy JournalError KeyNotFoundError KeyRefusedError LoadCycleError LoadError
   LoadPolicy LoadTimeoutError MappingSource MemoryStore MissCause MissingExtraError Readiness
-  ReadinessPolicy ReadinessState ScenarioError SimulatedSource StalePageError Stats Status StoreError
-  WeighedStore cached each
+  ReadinessPolicy ReadinessState ScenarioError SimulatedSource SnapshotError StalePageError Stats Status
+  StoreError WeighedStore cached each
 async_backfill.backfill
 async_backfill.backfill.audit_file
   AuditFile
@@ -35,16 +35,17 @@ async_backfill.backfill.readiness
 async_backfill.backfill.trigger
   MissRateTrigger
 async_backfill.contracts
-  AccessCheck Answers Approval AuditSink BoundedStore CallLimits Clock EvictionOrder ExclusiveJournal FarCopy
+  AccessCheck Answers Approval AuditSink BoundedStore CallLimits Clock Compression EvictionOrder
+  ExclusiveJournal FarCopy
   FarStore GuardedStore Heats Invalidations Journal K K_co Kept KeyType Leases LimitedSource NeedsAsyncio
-  OrderState Page Permits Room RowPage Rows Scan Sealing Seconds Selection Source Spawn Store Trigger
-  V V_co V_contra ValueCodec VersionedStore
+  OrderState Page Permits ResumableOrder Room RowPage Rows Scan Sealing Seconds Selection Source Spawn Store
+  Trigger V V_co V_contra ValueCodec VersionedStore
 async_backfill.errors
   AsyncBackfillError CacheClosedError CircuitOpenError ConfigurationError JournalError
   KeyNotFoundError KeyRefusedError LoadCycleError LoadError LoadTimeoutError MissingExtraError
-  ScenarioError StalePageError StoreError
+  ScenarioError SnapshotError StalePageError StoreError
 async_backfill.events
-  BackfillAudited Event FarStoreFailed JournalRead KeysEvicted LoadFinished Observer
+  BackfillAudited Event FarStoreFailed JournalRead KeysEvicted LoadFinished Observer SnapshotChanged
 async_backfill.far_tier
   FarTier
 async_backfill.outcomes
@@ -52,7 +53,8 @@ async_backfill.outcomes
 async_backfill.policies
   SELECTIONS BackfillPolicy CircuitPolicy ContextName FreshnessPolicy HistoryPolicy LoadPolicy SelectionName
 async_backfill.records
-  LEGAL_CHANGES AuditRecord BackfillCause BudgetState CircuitState JournalReading Provenance Status
+  LEGAL_CHANGES AuditRecord BackfillCause BudgetState CircuitState JournalReading Provenance RestoreState
+  SnapshotStats Status
 async_backfill.redis
   FunctionCodec PydanticCodec RedisConnection RedisError RedisInvalidations RedisJournal RedisLeases
   RedisPermits RedisReplyError RedisStore RedisUnavailableError Zstd connect
@@ -101,6 +103,8 @@ async_backfill.stores.codecs
   FunctionCodec PydanticCodec Zstd
 async_backfill.stores.memory
   MemoryStore
+async_backfill.stores.snapshot_file
+  Restored SnapshotFile
 async_backfill.stores.sqlite
   SQLiteStore
 async_backfill.stores.weighed

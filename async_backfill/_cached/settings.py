@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from async_backfill.far_tier import FarTier
     from async_backfill.policies import BackfillPolicy, FreshnessPolicy, HistoryPolicy, LoadPolicy
     from async_backfill.stores._eviction.orders import Eviction
+    from async_backfill.stores.snapshot_file import SnapshotFile
 
 
 class CacheSettings(TypedDict, total=False):
@@ -34,6 +35,7 @@ class CacheSettings(TypedDict, total=False):
     far: FarTier[Any, Any] | None
     trigger: Trigger | None
     store: BoundedStore[Any, Any] | None
+    snapshot: SnapshotFile[Any, Any] | None
     copy: Callable[[Any], Any] | None
     audit_sink: AuditSink | None
     audit_keep: int

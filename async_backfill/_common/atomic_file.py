@@ -55,8 +55,9 @@ class AtomicFile:
         _remove(self._beside)
 
     def fill(self, content: bytes) -> None:
-        """Write ``content`` and return once it is on the disk."""
+        """Write ``content``, after what was written before, and return once it is on the disk."""
         with self._beside.open("r+b") as file:  # never creates the file: it may have been removed since
+            file.seek(0, os.SEEK_END)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Final
 
 from async_backfill._common.extras import needed_by
 from async_backfill._common.validation import whole
@@ -11,23 +11,6 @@ from async_backfill.errors import ConfigurationError
 __all__ = ["Zstd"]
 
 _SMALLEST: Final = 19
-
-
-class Compression(Protocol):
-    """A compression method, such as `async_backfill.redis.Zstd`."""
-
-    @property
-    def above(self) -> int:
-        """The size in bytes above which a payload is compressed."""
-        ...
-
-    def compress(self, payload: bytes, /) -> bytes:
-        """Return ``payload`` compressed."""
-        ...
-
-    def decompress(self, payload: bytes, limit: int, /) -> bytes:
-        """Return ``payload`` decompressed; raise `ValueError` when it is damaged or longer than ``limit``."""
-        ...
 
 
 class Zstd:

@@ -29,8 +29,7 @@ from async_backfill.contracts import FarCopy, V
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from async_backfill._envelopes.compression import Compression
-    from async_backfill.contracts import ValueCodec
+    from async_backfill.contracts import Compression, ValueCodec
 
 MAGIC: Final = b"\xbf"  # not a letter: the markers of leases begin with one
 VERSION: Final = 2

@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, Generic
 
-from anyio import move_on_after, sleep
+from anyio import Event, move_on_after, sleep
 
 from async_backfill._common.bounded_call import bounded
 from async_backfill._far.lease_waits import LeaseWaits, UsualTime
@@ -18,9 +18,10 @@ from async_backfill._far.releases import Releases
 from async_backfill._far.writes import FarWrites
 from async_backfill.contracts import K, V
 from async_backfill.errors import StoreError
+from async_backfill.outcomes import Failed, LoadCause
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from async_backfill._far.claims import Claim
     from async_backfill._far.guarded_calls import GuardedCalls
@@ -60,6 +61,7 @@ class OpenTier(Generic[K, V]):
         self._calls = calls
         self._ttl = ttl if tier.ttl is None else tier.ttl
         self._spawn = spawn
+        self._hears = Event()
         kept = None if self._ttl is None else self._ttl + stale_for
         self._reads: FarReads[K, V] = FarReads(
             tier.store, calls, ttl=self._ttl, stale_for=stale_for, seconds_left=seconds_left
@@ -109,6 +111,20 @@ class OpenTier(Generic[K, V]):
         finally:
             self.writes.sealed.landed(batch)
 
+    async def held(self, keys: Sequence[K]) -> Mapping[K, tuple[V, float]] | None:
+        """Return the values that it holds of ``keys``, each with the seconds for which it stays fresh.
+
+        ``None`` when it did not answer.
+        """
+        look = await self._reads.look(keys, LoadCause.BACKFILL)
+        if look.failed:
+            return None
+        return {
+            key: (value, look.copies[key])
+            for key, value in look.found.items()
+            if not isinstance(value, Failed) and not self.writes.is_unsettled(key)
+        }
+
     async def pass_over(self, key: K) -> None:
         """See to it that the next load of ``key`` asks the source, and that what it finds is written.
 
@@ -126,9 +142,22 @@ class OpenTier(Generic[K, V]):
 
         It is called with ``None`` at once: changes before this moment may have been missed.
         """
-        if self._tier.invalidations is not None:
-            forget(None)
-            self._spawn(partial(_listen, self._tier.invalidations, forget))
+        if self._tier.invalidations is None:
+            self._hears.set()
+            return
+
+        def hear(keys: Sequence[K] | None) -> None:
+            forget(keys)
+            if keys is None:
+                self._hears.set()
+
+        forget(None)
+        self._spawn(partial(_listen, self._tier.invalidations, hear))
+
+    async def hears(self) -> None:
+        """Wait until the invalidations of others are heard, if that is told, for a second at the most."""
+        with move_on_after(_PAUSE):
+            await self._hears.wait()
 
     async def close(self, within: float) -> None:
         """Write all pending changes, for ``within`` seconds at the most, and stop."""

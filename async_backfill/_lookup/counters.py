@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from async_backfill.outcomes import LoadCause, MissCause
-from async_backfill.records import BudgetState, CircuitState, JournalReading, Status
+from async_backfill.records import BudgetState, CircuitState, JournalReading, SnapshotStats, Status
 from async_backfill.stats import FarStats, Stats
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def snapshot(  # noqa: PLR0913 - each is a fact of its own
     scan: CountedScan[Any] | None = None,
     abandoned: int = 0,
     journal: JournalReading | None = None,
+    snapshot: SnapshotStats | None = None,
 ) -> Stats:
     """Return a snapshot of ``counters``, with the facts that are looked up rather than counted."""
     lookups = counters.lookups
@@ -98,6 +99,7 @@ def snapshot(  # noqa: PLR0913 - each is a fact of its own
         unkept=counters.unkept,
         unremembered=counters.unremembered,
         journal=journal,
+        snapshot=snapshot,
         size=size,
         in_flight=in_flight,
         abandoned=abandoned,

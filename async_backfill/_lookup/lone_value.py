@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from async_backfill._loading.lone_load import KeepOne
+from async_backfill._lookup.near_tier import NearTier
 from async_backfill.outcomes import ABSENT, LoadCause
 from async_backfill.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
     from async_backfill._loading.batch import Batch
     from async_backfill._lookup.counters import Counters
-    from async_backfill._lookup.near_tier import NearTier
     from async_backfill.contracts import K, V
 
 
@@ -25,8 +25,8 @@ def make_keep_one(near: NearTier[K, V], counters: Counters) -> KeepOne[K, V]:
         keys[miss] += 1
         near.keep(batch, (key,))
 
-    # A store of another class may do more when it takes a value, such as weigh it.
-    if not near.is_plain or type(store) is not MemoryStore:
+    # A store of another class may do more when it takes a value, such as weigh it, and a tier may note it.
+    if not near.is_plain or type(near) is not NearTier or type(store) is not MemoryStore:
         return KeepOne(keep=keep, sees_batch=True)
     set_one = store.set_one
 

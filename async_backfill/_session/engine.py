@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from async_backfill._session.opened_in import OpenedIn
     from async_backfill._session.parts import Parts
+    from async_backfill.backfill._fleet_budget import FleetBudget
     from async_backfill.contracts import Approval, Spawn
     from async_backfill.outcomes import Absent, Failed
     from async_backfill.records import AuditRecord
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _FAR_LOGGER: Final = logging.getLogger("async_backfill.far")
 _OPENING: Final = 5.0
 _LAST_WRITE: Final = 5.0
+_LAST_SNAPSHOT: Final = 10.0
 _AUDIT_INTERVAL: Final = 1.0
 
 
@@ -74,12 +76,7 @@ class Engine(Generic[K, V]):
         if checking := checking_parts(parts.settings):
             self._spawn(partial(tell_missing_rights, checking))
         if parts.fleet is not None:
-            parts.fleet.spawn = self._spawn
-            parts.fleet.heard = weakly(self._heard)
-            self._spawn(parts.fleet.watch)
-            ended = await bounded(parts.fleet.refresh, _OPENING, self._spawn)
-            if ended.stopped:
-                _FAR_LOGGER.warning("no backfill is started: the permits took longer than %s s", _OPENING)
+            await self._join_fleet(parts.fleet)
         if parts.usefulness is not None:
             parts.usefulness.receipts.wake()
         if parts.heat is not None:
@@ -89,8 +86,18 @@ class Engine(Generic[K, V]):
                 parts, parts.settings.journal, parts.heat, self._recovery, self._hottest, self._spawn
             )
             await self._journal.open()
+        if parts.snapshots is not None:
+            await parts.snapshots.open(self.loader, self.far, self._spawn)
         if parts.settings.readiness.warm_on_open:
             self.warming.begin()
+
+    async def _join_fleet(self, fleet: FleetBudget) -> None:
+        fleet.spawn = self._spawn
+        fleet.heard = weakly(self._heard)
+        self._spawn(fleet.watch)
+        ended = await bounded(fleet.refresh, _OPENING, self._spawn)
+        if ended.stopped:
+            _FAR_LOGGER.warning("no backfill is started: the permits took longer than %s s", _OPENING)
 
     async def close(self) -> None:
         """End every load with `CacheClosedError`, then give audit sink and journal a last chance to write."""
@@ -106,6 +113,8 @@ class Engine(Generic[K, V]):
         if self._journal is not None:
             await self._last_write(self._journal.flush)
             self._journal.close()
+        if self._parts.snapshots is not None:
+            await self._last_write(self._parts.snapshots.close, _LAST_SNAPSHOT)
         if self._parts.fleet is not None:
             self._parts.fleet.spawn = None  # it knows the context and all tasks of this opening
 
@@ -115,9 +124,9 @@ class Engine(Generic[K, V]):
         if self.writer is not None:
             await self.writer.flush()
 
-    async def _last_write(self, write: Callable[[], Awaitable[None]]) -> None:
-        """Await ``write()`` for five seconds at the most, whoever is cancelled meanwhile."""
-        ended = await bounded(write, _LAST_WRITE, self._spawn, shield=True)
+    async def _last_write(self, write: Callable[[], Awaitable[None]], within: float = _LAST_WRITE) -> None:
+        """Await ``write()`` for so many seconds at the most, whoever is cancelled meanwhile."""
+        ended = await bounded(write, within, self._spawn, shield=True)
         if ended.error is not None and not ended.stopped:
             raise ended.error
 
@@ -165,6 +174,8 @@ class Engine(Generic[K, V]):
         self._flushed()
         if self.far is not None:
             await self.far.writes.clear()
+        if self._parts.snapshots is not None:
+            await self._parts.snapshots.logged()
 
     async def settle(self) -> None:
         """Wait until nothing is loading and nothing backfills, and the audit is written."""
@@ -195,6 +206,8 @@ class Engine(Generic[K, V]):
             locks.revoke_all()
             near.clear()
             self._flushed()
+        elif self._parts.snapshots is not None:  # one that is being restored
+            near.clear()
 
     def _flushed(self) -> None:
         """Take note that the cache was emptied, so that what was true before is not held against it."""

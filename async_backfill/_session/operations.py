@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
     from async_backfill._session.engine import Engine
     from async_backfill._session.settings import Settings
+    from async_backfill._session.snapshots.snapshots import Snapshots
     from async_backfill.backfill.readiness import Readiness
     from async_backfill.outcomes import Absent
-    from async_backfill.records import AuditRecord
+    from async_backfill.records import AuditRecord, SnapshotStats
     from async_backfill.stats import Stats
 
 
@@ -139,6 +140,31 @@ class Operations(Generic[K, V]):
         """
         return self._open().warming.readiness()
 
+    async def save_snapshot(self) -> SnapshotStats:
+        """Save a snapshot now, beside live traffic; return what `stats` says of it.
+
+        :raises SnapshotError: when it was not saved; the text says why, and the older one is still there.
+        :raises ConfigurationError: when the cache has no ``snapshot``.
+        """
+        self._open()
+        return await self._snapshots().save()
+
+    def stop_restoring(self) -> None:
+        """Restore no more of a snapshot, and load nothing again for it; what has been restored stays.
+
+        Values that are served as stale go when ``SnapshotFile.stale_for`` is over, as ever.
+
+        :raises ConfigurationError: when the cache has no ``snapshot``.
+        """
+        self._open()
+        self._snapshots().stop()
+
+    def _snapshots(self) -> Snapshots[K, V]:
+        snapshots = self._parts.snapshots
+        if snapshots is None:
+            raise ConfigurationError("snapshot", "is None; pass snapshot=SnapshotFile(...)")
+        return snapshots
+
     async def settle(self) -> None:
         """Wait until nothing loads or backfills, and the audit log has been written."""
         await self._open().settle()
@@ -160,6 +186,7 @@ class Operations(Generic[K, V]):
             far=None if parts.far_calls is None else parts.far_calls.stats(),
             scan=parts.scan,
             journal=parts.reports.journal,
+            snapshot=None if parts.snapshots is None else parts.snapshots.stats(),
         )
 
     @property

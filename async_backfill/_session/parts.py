@@ -12,6 +12,7 @@ from async_backfill._far.guarded_calls import GuardedCalls
 from async_backfill._lookup.counters import Counters
 from async_backfill._lookup.hit import make_hit_path
 from async_backfill._lookup.near_tier import NearTier
+from async_backfill._lookup.noted_tier import NotedTier
 from async_backfill._session.reports import Reports
 from async_backfill.backfill._audit.log import AuditLog
 from async_backfill.backfill._counted_scan import CountedScan
@@ -33,6 +34,7 @@ from async_backfill.stores.weighed import WeighedStore
 if TYPE_CHECKING:
     from async_backfill._lookup.hit_path import HitPath
     from async_backfill._session.settings import Settings
+    from async_backfill._session.snapshots.snapshots import Snapshots
     from async_backfill.contracts import BoundedStore, Trigger
     from async_backfill.errors import StoreError
 
@@ -57,6 +59,8 @@ class Parts(Generic[K, V]):
         the calls of the far tier (L2); ``None`` without one.
     ``fleet``
         the budget, where a fleet shares it; ``None`` where this process has its own.
+    ``snapshots``
+        restores and saves the snapshot; ``None`` without one.
     """
 
     settings: Settings[K, V]
@@ -76,6 +80,7 @@ class Parts(Generic[K, V]):
     successors: Successors[K] | None
     budget: BackfillBudget | FleetBudget
     fleet: FleetBudget | None
+    snapshots: Snapshots[K, V] | None
 
 
 def build_parts(settings: Settings[K, V]) -> Parts[K, V]:
@@ -107,7 +112,8 @@ def build_parts(settings: Settings[K, V]) -> Parts[K, V]:
             lookups=lambda: counters.lookups,
         )
         probation = ProbationStore(_plain(store), resolved=usefulness.resolved)
-    near: NearTier[K, V] = NearTier(
+    tier: type[NearTier[K, V]] = NearTier if settings.snapshot is None else NotedTier
+    near = tier(
         store,
         settings.freshness,
         backfill=settings.backfill,
@@ -160,6 +166,7 @@ def build_parts(settings: Settings[K, V]) -> Parts[K, V]:
         successors=_successors(settings, near),
         budget=BackfillBudget(settings.max_backfills) if fleet is None else fleet,
         fleet=fleet,
+        snapshots=_snapshots(settings, near, store, reports),
     )
 
 
@@ -185,6 +192,20 @@ def _far_calls(settings: Settings[K, V], reports: Reports) -> GuardedCalls | Non
             reports.notify(FarStoreFailed(error=error))
 
     return GuardedCalls(timeout=far.timeout, circuit=far.circuit, clock=settings.clock, notify=failed)
+
+
+def _snapshots(
+    settings: Settings[K, V], near: NearTier[K, V], store: BoundedStore[K, V], reports: Reports
+) -> Snapshots[K, V] | None:
+    if settings.snapshot is None or not isinstance(near, NotedTier):
+        return None
+    if not isinstance(store, MemoryStore):
+        raise ConfigurationError("snapshot", "needs a MemoryStore or a WeighedStore: it lists all keys")
+    from async_backfill._session.snapshots.snapshots import (  # noqa: PLC0415 - loads a library that others need not
+        Snapshots,
+    )
+
+    return Snapshots(settings.snapshot, settings, near, store, notify=reports.notify)
 
 
 def _plain(store: BoundedStore[K, V]) -> MemoryStore[K, V]:

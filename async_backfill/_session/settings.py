@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from async_backfill.far_tier import FarTier
     from async_backfill.policies import BackfillPolicy, FreshnessPolicy, HistoryPolicy, LoadPolicy
     from async_backfill.stores._eviction.orders import Eviction
+    from async_backfill.stores.snapshot_file import SnapshotFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,7 @@ class Settings(Generic[K, V]):
     far: FarTier[K, V] | None
     trigger: Trigger | None
     store: BoundedStore[K, V] | None
+    snapshot: SnapshotFile[K, V] | None
     copy: Callable[[V], V] | None
     audit_sink: AuditSink | None
     audit_keep: int

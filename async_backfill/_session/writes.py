@@ -31,7 +31,7 @@ class Writes(Generic[K, V]):
         loader: Loader[K, V],
         far: FarWrites[K, V] | None,
     ) -> None:
-        self._near, self._copy = parts.near, parts.settings.copy
+        self._near, self._copy, self._snapshots = parts.near, parts.settings.copy, parts.snapshots
         self._loader = loader
         self._far = far
         self._long: LongChanges[K] = LongChanges()
@@ -43,6 +43,25 @@ class Writes(Generic[K, V]):
         What cannot be kept here is written there all the same, or its old value would come back from it.
         With a ``ttl`` of their own they are removed there, because other readers would not know it.
         """
+        await self._put_many(items, ttl)
+        if self._snapshots is not None:
+            await self._snapshots.logged()
+
+    async def invalidate_many(self, keys: Collection[K]) -> None:
+        """Remove ``keys`` here and from the far tier (L2); loads under way are not kept."""
+        await self._invalidate_many(keys)
+        if self._snapshots is not None:
+            await self._snapshots.logged()
+
+    def cleared(self) -> None:
+        """Take note that everything is removed now."""
+        self._long.cleared()
+
+    def heard(self, keys: Sequence[K] | None) -> None:
+        """Take note that another process has changed ``keys``; ``None`` means all."""
+        self._long.heard(keys)
+
+    async def _put_many(self, items: Mapping[K, V], ttl: float | None) -> None:
         if len(items) > GROUP:
             ends = _Ends()
             await self._long.make(
@@ -61,8 +80,7 @@ class Writes(Generic[K, V]):
             if self._far is not None:
                 await self._far.confirmed(_told(self._far, items, ttl))
 
-    async def invalidate_many(self, keys: Collection[K]) -> None:
-        """Remove ``keys`` here and from the far tier (L2); loads under way are not kept."""
+    async def _invalidate_many(self, keys: Collection[K]) -> None:
         if len(keys) > GROUP:
             ends = _Ends()
             await self._long.make(keys, lambda some, change: self._delete_group(some, change, ends))
@@ -75,14 +93,6 @@ class Writes(Generic[K, V]):
         self._near.delete_many(keys)
         if self._far is not None:
             await self._far.confirmed(self._far.delete(keys))
-
-    def cleared(self) -> None:
-        """Take note that everything is removed now."""
-        self._long.cleared()
-
-    def heard(self, keys: Sequence[K] | None) -> None:
-        """Take note that another process has changed ``keys``; ``None`` means all."""
-        self._long.heard(keys)
 
     def _put_group(self, items: dict[K, V], ttl: float | None, change: LongChange[K], ends: _Ends) -> None:
         self._loader.batch_queue.require_open()

@@ -8,6 +8,7 @@ from async_backfill.contracts._backfill import AuditSink, ExclusiveJournal, Heat
 from async_backfill.contracts._fleet import (
     AccessCheck,
     Approval,
+    Compression,
     FarCopy,
     FarStore,
     Invalidations,
@@ -20,7 +21,14 @@ from async_backfill.contracts._guarded import GuardedStore, Kept, VersionedStore
 from async_backfill.contracts._keys import KeyType
 from async_backfill.contracts._rows import RowPage, Rows
 from async_backfill.contracts._sources import CallLimits, LimitedSource, Page, Scan, Source
-from async_backfill.contracts._stores import BoundedStore, EvictionOrder, OrderState, Room, Store
+from async_backfill.contracts._stores import (
+    BoundedStore,
+    EvictionOrder,
+    OrderState,
+    ResumableOrder,
+    Room,
+    Store,
+)
 from async_backfill.contracts._types import Clock, K, K_co, NeedsAsyncio, Seconds, Spawn, V, V_co, V_contra
 
 __all__ = [
@@ -31,6 +39,7 @@ __all__ = [
     "BoundedStore",
     "CallLimits",
     "Clock",
+    "Compression",
     "EvictionOrder",
     "ExclusiveJournal",
     "FarCopy",
@@ -49,6 +58,7 @@ __all__ = [
     "OrderState",
     "Page",
     "Permits",
+    "ResumableOrder",
     "Room",
     "RowPage",
     "Rows",

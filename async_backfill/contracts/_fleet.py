@@ -217,3 +217,20 @@ class Permits(Protocol):
     async def left(self) -> int:
         """Return how many permits are left."""
         ...
+
+
+class Compression(Protocol):
+    """A compression method, such as `async_backfill.redis.Zstd`."""
+
+    @property
+    def above(self) -> int:
+        """The size in bytes above which a payload is compressed."""
+        ...
+
+    def compress(self, payload: bytes, /) -> bytes:
+        """Return ``payload`` compressed."""
+        ...
+
+    def decompress(self, payload: bytes, limit: int, /) -> bytes:
+        """Return ``payload`` decompressed; raise `ValueError` when it is damaged or longer than ``limit``."""
+        ...

@@ -120,3 +120,30 @@ class EvictionOrder(OrderState[K], Protocol[K]):
     def clear(self) -> None:
         """Forget all keys."""
         ...
+
+
+class ResumableOrder(Protocol[K]):
+    """The ability of an eviction order to be taken up by another process where this one stopped."""
+
+    def queues(self) -> Sequence[Iterable[K]]:
+        """Return the keys of each of its queues as they are now, to be read by and by.
+
+        In each, the key that is evicted last comes first.
+        """
+        ...
+
+    def hits(self, key: K, /) -> int:
+        """Return how many hits of ``key`` speak for it."""
+        ...
+
+    def remembers(self, key: K, /) -> bool:
+        """Return whether ``key`` was evicted, and that is remembered."""
+        ...
+
+    def resume(self, key: K, queue: int, hits: int, /) -> None:
+        """Add ``key``, a new one, behind the keys of that queue: it is evicted before them."""
+        ...
+
+    def remember(self, keys: Iterable[K], /) -> None:
+        """Remember that ``keys`` were evicted, in this order, if that matters."""
+        ...

@@ -21,8 +21,7 @@ from async_backfill.redis._wire import milliseconds
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from async_backfill._envelopes.compression import Compression
-    from async_backfill.contracts import Seconds, ValueCodec
+    from async_backfill.contracts import Compression, Seconds, ValueCodec
     from async_backfill.redis.connection import RedisConnection
 
 __all__ = ["RedisStore"]

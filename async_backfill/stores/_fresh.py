@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic
 from async_backfill._common.validation import positive_seconds
 from async_backfill.contracts import K, V
 from async_backfill.outcomes import ABSENT, Absent
+from async_backfill.stores._fresh_reads import make_read
 from async_backfill.stores._leaving import LeavingTimes
 from async_backfill.stores._usual_jitter import UsualJitter
 
@@ -61,7 +62,9 @@ class FreshStore(Generic[K, V]):
         self._soonest = -math.inf
         self.tell_soonest: Callable[[float], object] = _nobody
         """Called with a time before which all that is held is fresh: a hit need not look its own time up."""
-        self.read = self._make_read()
+        self.read = make_read(
+            self._fresh_until, store.read, clock, early=policy.early, costs=self._costs, draw=self._draw
+        )
 
     def __len__(self) -> int:
         return len(self._store)
@@ -104,7 +107,11 @@ class FreshStore(Generic[K, V]):
 
     def seconds_left(self, key: K) -> float:
         """Return the seconds for which ``key`` stays fresh, 0.0 or more."""
-        return max(0.0, self._fresh_until.get(key, -math.inf) - self._clock())
+        return max(0.0, self.expires_in(key))
+
+    def expires_in(self, key: K) -> float:
+        """Return the seconds for which ``key`` stays fresh, negative once it is stale."""
+        return self._fresh_until.get(key, -math.inf) - self._clock()
 
     def may_refresh(self, key: K) -> bool:
         """Return whether ``key`` may be refreshed: no refresh failed in the last ``retry_after`` seconds."""
@@ -203,25 +210,6 @@ class FreshStore(Generic[K, V]):
         key = self._store.evict_oldest()
         self._forget((key,))
         return key
-
-    def _make_read(self) -> Callable[[K, Absent], V | Absent]:
-        """Return the function that a hit calls; it does not find a value that is due for an early refresh."""
-        fresh_until, read, clock = self._fresh_until, self._store.read, self._clock
-        early, costs, draw = self._policy.early, self._costs, self._draw
-
-        def read_fresh(key: K, default: Absent) -> V | Absent:
-            if clock() < fresh_until.get(key, -math.inf):
-                return read(key, default)
-            return default
-
-        def read_early(key: K, default: Absent) -> V | Absent:
-            # XFetch: now - cost * beta * log(random()) >= expiry. The draw must not be 0.
-            ahead = -costs.get(key, 0.0) * early * math.log(1.0 - draw())
-            if clock() + ahead < fresh_until.get(key, -math.inf):
-                return read(key, default)
-            return default
-
-        return read_early if early else read_fresh
 
     def _ttl_of(self, key: K, value: V) -> float:
         ttl = None if self._policy.ttl_of is None else self._policy.ttl_of(key, value)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Generic
 from async_backfill._common.validation import whole_or_none
 from async_backfill.contracts import K, V
 from async_backfill.outcomes import ABSENT, Absent
-from async_backfill.stores._eviction.orders import Eviction, make_order
+from async_backfill.stores._eviction.orders import Eviction, Order, make_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from async_backfill.contracts import EvictionOrder
+    from async_backfill.contracts import ResumableOrder
 
 __all__ = ["MemoryStore"]
 
@@ -28,11 +28,12 @@ class MemoryStore(Generic[K, V]):
     :raises ConfigurationError: for any other capacity or eviction.
     """
 
-    __slots__ = ("_capacity", "_entries", "_order", "_read", "_removals")
+    __slots__ = ("_capacity", "_entries", "_eviction", "_order", "_read", "_removals")
 
     def __init__(self, capacity: int | None = None, *, eviction: Eviction = "fifo") -> None:
         self._capacity = whole_or_none("capacity", capacity, least=0)
-        self._order: EvictionOrder[K] = make_order(eviction, self._capacity)
+        self._eviction: Eviction = eviction
+        self._order: Order[K] = make_order(eviction, self._capacity)
         entries = self._order.entries
         self._entries: dict[K, V] = {} if entries is None else entries
         self._removals = 0
@@ -115,6 +116,30 @@ class MemoryStore(Generic[K, V]):
         """Add ``key``, a new one for which there is room, as a key that has already been read."""
         self._order.add(key, proven=True)
         self._entries[key] = value
+
+    @property
+    def eviction(self) -> Eviction:
+        """The name of the eviction order."""
+        return self._eviction
+
+    @property
+    def order(self) -> ResumableOrder[K]:
+        """The eviction order, as far as it can be taken up again."""
+        return self._order
+
+    def resume(self, items: Mapping[K, V], places: Mapping[K, tuple[int, int]]) -> Sequence[K]:
+        """Add ``items``, new keys, as far as there is room; return the keys that were added.
+
+        :param places: the queue of the eviction order behind whose keys each key belongs, and its hits.
+        """
+        added: list[K] = []
+        for key, value in items.items():
+            if self._capacity is not None and len(self._entries) >= self._capacity:
+                break
+            self._order.resume(key, *places[key])
+            self._entries[key] = value
+            added.append(key)
+        return added
 
     def delete_many(self, keys: Iterable[K], /) -> None:
         """Remove ``keys``; keys that the store does not hold are ignored."""

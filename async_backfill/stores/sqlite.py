@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from async_backfill._envelopes.compression import Compression
-    from async_backfill.contracts import ValueCodec
+    from async_backfill.contracts import Compression, ValueCodec
 
 __all__ = ["SQLiteStore"]
 

@@ -60,6 +60,17 @@ class WeighedStore(MemoryStore[K, V]):
             evicted.extend(self._set(key, value, weights[key], evict=evict, again=bool(evicted)))
         return evicted
 
+    def resume(self, items: Mapping[K, V], places: Mapping[K, tuple[int, int]]) -> Sequence[K]:
+        """Add ``items`` as `MemoryStore.resume` does, as far as they fit within the weight."""
+        added: list[K] = []
+        for key, value in items.items():
+            weight = whole("weigh", self._weigh(key, value), least=0)
+            if self._weight + weight <= self._max_weight and super().resume({key: value}, places):
+                self._weights[key] = weight
+                self._weight += weight
+                added.append(key)
+        return added
+
     def delete_many(self, keys: Iterable[K], /) -> None:
         """Remove ``keys``; keys that the store does not hold are ignored."""
         for key in keys:

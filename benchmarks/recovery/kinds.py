@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from async_backfill import BackfillPolicy
 from async_backfill.backfill.journal_file import JournalFile
+from async_backfill.stores.snapshot_file import SnapshotFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,11 +52,21 @@ def _history(_: Scan[Any], folder: Path) -> Mapping[str, Any]:
     return {"backfill": BackfillPolicy(selection="history"), "journal": JournalFile(folder / "journal")}
 
 
+def _snapshot(_: Scan[Any], folder: Path) -> Mapping[str, Any]:
+    return {"snapshot": SnapshotFile(folder / "snapshot")}
+
+
+def _trusted(_: Scan[Any], folder: Path) -> Mapping[str, Any]:
+    return {"snapshot": SnapshotFile(folder / "snapshot", restored="trusted")}
+
+
 KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
     {
         "cold": Kind(settings=lambda _, __: {}),
         "source order": Kind(settings=lambda scan, _: {"scan": scan}),
         "history": Kind(settings=_history, saves="journal", can_wait=True),
+        "snapshot": Kind(settings=_snapshot, saves="snapshot", logs=True),
+        "snapshot, trusted": Kind(settings=_trusted, saves="snapshot", logs=True),
     }
 )
 NEVER: Final = "never emptied"

@@ -62,8 +62,15 @@ def test_a_cache_is_restarted_wherever_5000_lookups_are_left():
 def test_a_journal_may_be_older_than_the_last_lookups_but_not_than_the_process():
     young, old = ({*case.runs} - {NEVER} for case in restarted())
 
-    assert young == {"cold", "source order", "history"}
-    assert old == {"cold", "source order", "history", "history, 5,000 old"}
+    left = {"history", "snapshot", "snapshot, trusted"}
+    assert young == {"cold", "source order"} | left
+    assert old == young | {f"{name}, 5,000 old" for name in left}
+
+
+def test_a_snapshot_of_values_costs_what_a_cache_never_emptied_costs():
+    for case in restarted():
+        assert case.runs["snapshot, trusted"] == case.runs[NEVER]
+        assert case.meets("snapshot")
 
 
 def test_history_reads_the_hot_keys_in_bulk_where_a_cold_cache_reads_each_alone():

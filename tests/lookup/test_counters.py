@@ -43,6 +43,7 @@ def test_a_cache_that_has_done_nothing_has_counted_nothing():
         "circuit": None,
         "far": None,
         "journal": None,
+        "snapshot": None,
     }
     assert (stats["hit_rate"], stats["miss_rate"]) == (0.0, 0.0)
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Generic, cast
+from typing import TYPE_CHECKING, cast
 
 from async_backfill.contracts import K
 from async_backfill.outcomes import ABSENT
 from async_backfill.stores._eviction.places import Places, Queue
+from async_backfill.stores._eviction.plain import PlainOrder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 
-class FifoOrder(Generic[K]):
+class FifoOrder(PlainOrder[K]):
     """Evicts the key that was added first; neither a hit nor a new value makes a key younger.
 
     A queue with dead places, because ``next(iter(dict))`` would be quadratic: decision 6 in notes.md.
@@ -44,6 +48,14 @@ class FifoOrder(Generic[K]):
         key = self._places.key(place)
         self._places.leave(key)
         return key
+
+    def queues(self) -> Sequence[Iterable[K]]:
+        """Return the keys, youngest first."""
+        return (self._places.youngest_first(self._queue),)
+
+    def resume(self, key: K, queue: int, hits: int, /) -> None:  # noqa: ARG002 - there is one queue
+        """Add ``key`` as the oldest."""
+        self._queue.appendleft(self._places.new(key))
 
     def clear(self) -> None:
         """Forget all keys."""

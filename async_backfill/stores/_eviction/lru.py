@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any, Generic
+from typing import TYPE_CHECKING, Any
 
 from async_backfill.contracts import K
+from async_backfill.stores._eviction.plain import PlainOrder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 
-class LruOrder(Generic[K]):
+class LruOrder(PlainOrder[K]):
     """Evicts the key that was neither added nor hit for the longest time.
 
     A store keeps its values in ``entries``: a second dict would cost more memory and time, see decision
@@ -35,6 +39,15 @@ class LruOrder(Generic[K]):
         if not self.entries:
             raise LookupError("nothing to evict")
         return self.entries.popitem(last=False)[0]
+
+    def queues(self) -> Sequence[Iterable[K]]:
+        """Return the keys, the one used last first."""
+        return (reversed(tuple(self.entries)),)
+
+    def resume(self, key: K, queue: int, hits: int, /) -> None:  # noqa: ARG002 - there is one queue
+        """Add ``key`` as the least recently used."""
+        self.entries[key] = None
+        self.entries.move_to_end(key, last=False)
 
     def clear(self) -> None:
         """Forget all keys."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, cast, get_args
 
+from async_backfill.contracts import EvictionOrder, K, ResumableOrder
 from async_backfill.errors import ConfigurationError
 from async_backfill.stores._eviction.fifo import FifoOrder
 from async_backfill.stores._eviction.lru import LruOrder
@@ -14,14 +15,17 @@ from async_backfill.stores._eviction.sieve import SieveOrder
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from async_backfill.contracts import EvictionOrder, K
-
 Eviction: TypeAlias = Literal["fifo", "lru", "sieve", "s3-fifo"]
 """The name of an eviction order: `FifoOrder`, `LruOrder`, `SieveOrder`, `S3FifoOrder`."""
 
 EVICTIONS: Final[tuple[Eviction, ...]] = get_args(Eviction)
 
-_ORDERS: Final[Mapping[str, Callable[[int | None], EvictionOrder[Any]]]] = MappingProxyType(
+
+class Order(EvictionOrder[K], ResumableOrder[K], Protocol[K]):
+    """What each of them is."""
+
+
+_ORDERS: Final[Mapping[str, Callable[[int | None], Order[Any]]]] = MappingProxyType(
     {
         "fifo": lambda _: FifoOrder(),
         "lru": lambda _: LruOrder(),
@@ -31,7 +35,7 @@ _ORDERS: Final[Mapping[str, Callable[[int | None], EvictionOrder[Any]]]] = Mappi
 )
 
 
-def make_order(eviction: Eviction, capacity: int | None) -> EvictionOrder[K]:
+def make_order(eviction: Eviction, capacity: int | None) -> Order[K]:
     """Return a new eviction order by its name, for a store of ``capacity`` keys.
 
     :raises ConfigurationError: when there is no order of that name.
@@ -39,4 +43,4 @@ def make_order(eviction: Eviction, capacity: int | None) -> EvictionOrder[K]:
     if eviction not in EVICTIONS:
         names = ", ".join(map(repr, EVICTIONS))
         raise ConfigurationError("eviction", f"{eviction!r} is not one of {names}")
-    return cast("EvictionOrder[K]", _ORDERS[eviction](capacity))
+    return cast("Order[K]", _ORDERS[eviction](capacity))

@@ -9,7 +9,7 @@ from async_backfill.contracts import K
 from async_backfill.outcomes import ABSENT, Absent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 _SLACK: Final = 64
 _FEW: Final = 4
@@ -51,6 +51,10 @@ class Queue(Generic[_K]):
         """Return the first place; `ABSENT` when there is none."""
         part = self.front or self.back
         return part[0] if part else ABSENT
+
+    def appendleft(self, place: Place[_K]) -> None:
+        """Put ``place`` before the first one."""
+        (self.front or self.back).appendleft(place)
 
     def popleft(self) -> Place[_K]:
         """Remove and return the first place; `IndexError` when there is none."""
@@ -128,6 +132,11 @@ class Places(Generic[K]):
                 return place
             self.bury(place)
         return ABSENT
+
+    def youngest_first(self, queue: Queue[K]) -> Iterator[K]:
+        """Return the keys of ``queue`` as it is now, the last one first, to be read by and by."""
+        places = (*queue.front, *queue.back)
+        return (self.key(place) for place in reversed(places) if self.lives(place))
 
     @staticmethod
     def key(place: Place[K]) -> K:

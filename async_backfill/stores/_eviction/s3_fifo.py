@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final, Generic
+from typing import TYPE_CHECKING, Final, Generic
 
 from async_backfill._common.recent_keys import RecentKeys
 from async_backfill.contracts import K
 from async_backfill.outcomes import ABSENT, Absent
 from async_backfill.stores._eviction.places import Again, Places, Queue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 MOST_HITS: Final = 3
 """The most hits of a key that count; a hit path may count them itself, in `S3FifoOrder.hit_counts`."""
@@ -101,6 +104,38 @@ class S3FifoOrder(Generic[K]):
                     self._places.leave(evicted)
                 return evicted
         raise LookupError("nothing to evict")
+
+    def queues(self) -> Sequence[Iterable[K]]:
+        """Return the keys of the main queue, then those of the small one, each youngest first."""
+        return (self._places.youngest_first(self._main), self._places.youngest_first(self._small))
+
+    def hits(self, key: K, /) -> int:
+        """Return the hits of ``key`` that count."""
+        return self.hit_counts.get(key, 0)
+
+    def remembers(self, key: K, /) -> bool:
+        """Return whether ``key`` is in the ghost queue."""
+        return key in self._ghost
+
+    def resume(self, key: K, queue: int, hits: int, /) -> None:
+        """Add ``key`` as the oldest of the main queue (0) or of the small one (1)."""
+        place = self._places.new(key)
+        if queue:
+            self._small.appendleft(place)
+            self._newcomers.add(key)
+        else:
+            self._main.appendleft(place)
+            self._main_size += 1
+        if hits > 0:
+            self.hit_counts[key] = min(hits, MOST_HITS)
+
+    def remember(self, keys: Iterable[K], /) -> None:
+        """Put ``keys`` into the ghost queue."""
+        for key in keys:
+            self._has_evicted = True
+            living = len(self._newcomers) + self._main_size
+            self._ghost.discard(key)
+            self._ghost.add(key, max(1, living - living // _SMALL_SHARE))
 
     def clear(self) -> None:
         """Forget all keys, also those in the ghost queue."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final, Generic
+from typing import TYPE_CHECKING, Final
 
 from async_backfill.contracts import K
 from async_backfill.outcomes import ABSENT, Absent
 from async_backfill.stores._eviction.places import Place, Places, Queue
+from async_backfill.stores._eviction.plain import PlainOrder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 MOST_SPARED: Final = 1024
 """Keys that one eviction spares at the most: half a millisecond."""
@@ -14,7 +18,7 @@ SPARED_AGAIN: Final = 8
 """Keys more that each further eviction of the same step may spare: a page of 500 takes two milliseconds."""
 
 
-class SieveOrder(Generic[K]):
+class SieveOrder(PlainOrder[K]):
     """Evicts the first key that the hand reaches and that was not hit since the hand last passed it.
 
     Zhang, Yang, Yue, Vigfusson, Rashmi: "SIEVE is Simpler than LRU", NSDI 2024, algorithm 1. The
@@ -66,6 +70,20 @@ class SieveOrder(Generic[K]):
             hit.remove(key)
             self._passed.append(place)
         raise LookupError("nothing to evict")
+
+    def queues(self) -> Sequence[Iterable[K]]:
+        """Return the keys that the hand has passed, then the others, each youngest first."""
+        return (self._places.youngest_first(self._passed), self._places.youngest_first(self._ahead))
+
+    def hits(self, key: K, /) -> int:
+        """Return 1 for a key that was hit since the hand last passed it, else 0."""
+        return int(key in self._hit)
+
+    def resume(self, key: K, queue: int, hits: int, /) -> None:
+        """Add ``key`` as the oldest of those that the hand has passed (0), or has not (1)."""
+        (self._ahead if queue else self._passed).appendleft(self._places.new(key))
+        if hits:
+            self._hit.add(key)
 
     def clear(self) -> None:
         """Forget all keys."""
