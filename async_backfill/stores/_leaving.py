@@ -74,7 +74,7 @@ class LeavingTimes(Generic[K]):
         """Take out and return keys that leave at ``now`` or before; look at about ``most`` at the most."""
         keys: list[K] = []
         del self._dead[-_LET_GO:]
-        buckets = 1 + most // A_BUCKET
+        buckets = 2 + 4 * most // A_BUCKET  # a bucket that was halved, or lost its dead, is not full
         while True:
             heap = self._next
             while most > 0 and heap and heap[0][0] <= now:
