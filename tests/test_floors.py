@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import tomllib
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,19 @@ def cycles(imports):
         frozenset(other for other in met if name in reached.get(other, ())) for name, met in reached.items()
     }
     return sorted(map(set, groups - {frozenset()}), key=sorted)
+
+
+def with_packages(imports):
+    """Return ``imports`` with the packages, but the whole one, that Python imports before each of them."""
+    return {
+        name: {
+            package
+            for imported in (*met, name)
+            for package in map(".".join, accumulate([part] for part in imported.split(".")))
+            if package in imports and package not in {PACKAGE, name}
+        }
+        for name, met in imports.items()
+    }
 
 
 def build(root, files):
