@@ -22,7 +22,7 @@ from async_backfill.sources.mapping import MappingSource
 
 _RESULTS: Final = Path(__file__).parents[1] / "results"
 _SHARES: Final = (1.0, 0.8)
-_CAPACITY: Final = 2_600
+_CAPACITY: Final = 2_820
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ def benchmark(*, quick: bool = False, output_dir: Path | None = None) -> None:
 
 
 def keys_of(share: float, lookups: int) -> list[str]:
-    """Return keys of which about ``share`` are found in a FIFO cache of 2,600."""
+    """Return keys of which about ``share`` are found in a FIFO cache of 2,820."""
     if share == 1.0:
         return ["key_0"] * lookups
     return zipf_keys(ZipfSpec(count=lookups, keys=8_000, exponent=1.0))
