@@ -48,6 +48,11 @@ class Progress:
     restored: int = 0
     left_out: int = 0
 
+    def stop(self, reason: str) -> None:
+        """Take note that no more is restored, and why."""
+        self.state, self.reason = RestoreState.STOPPED, reason
+        self.left_out = self.entries - self.restored
+
 
 class Restoring(Generic[K, V]):
     """Restores the snapshot in ``files`` once.
@@ -244,5 +249,4 @@ class Restoring(Generic[K, V]):
 
     def _stop(self, reason: str) -> None:
         self._notes.later.clear()
-        self._progress.state, self._progress.reason = RestoreState.STOPPED, reason
-        self._progress.left_out = self._progress.entries - self._progress.restored
+        self._progress.stop(reason)

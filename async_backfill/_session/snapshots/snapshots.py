@@ -126,8 +126,7 @@ class Snapshots(Generic[K, V]):
         self._to_load.clear()
         self._notes.later.clear()
         if self._progress.state is RestoreState.RESTORING:
-            self._progress.state, self._progress.reason = RestoreState.STOPPED, "stop_restoring was called"
-            self._progress.left_out = self._progress.entries - self._progress.restored
+            self._progress.stop("stop_restoring was called")
 
     async def save(self) -> SnapshotStats:
         """Save a snapshot now.
