@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from async_backfill.errors import ScenarioError
 from async_backfill.outcomes import ABSENT
-from async_backfill.sources._rows.tables import read_keys
 from async_backfill.stores._eviction.orders import EVICTIONS, Eviction
 from async_backfill.stores.memory import MemoryStore
+from benchmarks.key_files import read_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from async_backfill.errors import ScenarioError
-from async_backfill.sources._rows.tables import read_keys, read_table
+from async_backfill.sources._rows.tables import read_table
+from benchmarks.key_files import read_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from async_backfill.errors import ScenarioError
 from async_backfill.sources._rows import tables
-from async_backfill.sources._rows.tables import read_keys, read_table, read_text
+from async_backfill.sources._rows.tables import read_table, read_text
+from benchmarks.key_files import read_keys
 
 pytestmark = pytest.mark.asyncio
 

@@ -68,30 +68,6 @@ async def read_text(path: AnyPath, most: int = MOST_READ) -> str:
     return await to_thread.run_sync(text_of, path, await read_bytes(path, most))
 
 
-async def read_keys(path: AnyPath) -> list[str]:
-    """Return the keys of a file with one key a line, in the order of the file, repeats included.
-
-    Blank lines are allowed at the end only, where an editor leaves them: one in between would be
-    a lost lookup.
-
-    :raises ScenarioError: as `read_text`, and for a blank line in between.
-    """
-    return keys_of(path, await read_text(path))
-
-
-def keys_of(path: AnyPath, text: str) -> list[str]:
-    """Return the keys in ``text``, one a line, which is the content of ``path``.
-
-    :raises ScenarioError: for a blank line in between.
-    """
-    lines = text.replace("\r\n", "\n").split("\n")
-    while lines and not lines[-1]:
-        lines.pop()
-    if "" in lines:
-        raise ScenarioError(f"{path}:{lines.index('') + 1}: the line is blank, expected a key")
-    return lines
-
-
 async def read_table(
     path: AnyPath,
     *,
@@ -130,6 +106,16 @@ def text_of(path: AnyPath, content: bytes) -> str:
         raise ScenarioError(f"{path}:{line}: not UTF-8 text: byte {error.start} is 0x{wrong:02x}") from error
 
 
+def check_unpacked(path: AnyPath, size: int) -> None:
+    """Check the ``size`` in bytes of what a packed file has unpacked to so far.
+
+    :raises ScenarioError: when it is more than `MOST_UNPACKED`.
+    """
+    if size > MOST_UNPACKED:
+        most = f"{MOST_UNPACKED:,} bytes"
+        raise ScenarioError(f"{path}: unpacks to more than {most}, which must fit into memory")
+
+
 def _unpacked(path: AnyPath, content: bytes, packing: str) -> bytes:
     """Unpack what may be a thousand times smaller than its content, into bounded memory."""
     unpacking = Unpacking(path, packing)
@@ -140,9 +126,7 @@ def _unpacked(path: AnyPath, content: bytes, packing: str) -> bytes:
                 refuse_binary(path, piece[:BINARY_SIZE])
             refuse_zeros(path, piece)
             unpacked += piece
-            if len(unpacked) > MOST_UNPACKED:
-                most = f"{MOST_UNPACKED:,} bytes"
-                raise ScenarioError(f"{path}: unpacks to more than {most}, which must fit into memory")
+            check_unpacked(path, len(unpacked))
     unpacking.finish()
     return bytes(unpacked)
 

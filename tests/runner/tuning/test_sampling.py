@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from async_backfill._runner.scenario.model import MappingSpec, Settings
 from async_backfill._runner.tuning.sampling import margin_of, place_of, sampled, scale_down
 from async_backfill._runner.tuning.trial import Workload, run_trial
-from async_backfill.sources._rows.tables import read_keys, read_table
+from async_backfill.sources._rows.tables import read_table
+from benchmarks.key_files import read_keys
 from tests.command_line import ROOT
 
 KEYS = st.lists(st.text(max_size=5), max_size=60)
