@@ -28,7 +28,7 @@ async def test_rows_that_are_rechecked_are_not_old_either_in_these_schedules():
     counts = added([await Race(seed, "recheck").run() for seed in range(30)])
 
     assert (counts["old"], counts["back"]) == (0, 0)
-    # Rows that are newer are few under this guard, and on trio, which draws the order of tasks, none at times.
+    # Newer rows are few under this guard, and on trio, which draws the order of tasks, none at times.
     assert min(counts[what] for what in ("kept", "writes")) > 0
 
 
