@@ -44,5 +44,5 @@ class Plan:
 
     @property
     def hash(self) -> str:
-        """SHA-256, in hexadecimal, of the plan in canonical form without what only was measured of the store."""
+        """SHA-256, in hexadecimal, of the canonical plan, without what was measured of the store."""
         raise NotImplementedError
