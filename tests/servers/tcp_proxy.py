@@ -258,7 +258,8 @@ class _Link:
 
 def _end(writer: asyncio.StreamWriter) -> None:
     if not writer.transport.is_closing():
-        writer.write_eof()
+        with suppress(OSError):  # the other side has reset the connection, and the loop has not read it yet
+            writer.write_eof()
 
 
 async def _send(writer: asyncio.StreamWriter, piece: bytes) -> None:

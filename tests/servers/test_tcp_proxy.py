@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
+import struct
 from contextlib import asynccontextmanager, suppress
 
 import pytest
@@ -113,6 +114,20 @@ async def test_the_end_of_the_client_is_passed_on_and_the_last_answer_still_come
 
         assert await client.rest() == b"last"
         await until(lambda: echo.ends == ["end"])
+        await until(lambda: proxy.connections == 0)
+
+
+async def test_answers_can_be_ended_for_a_client_that_has_just_reset_its_connection():
+    async with echoing() as (proxy, _), connected(proxy) as client:
+        await client.ask(b"a")
+        client.writer.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
+        client.writer.transport.abort()
+        await asyncio.sleep(0)  # the turn that closes it, in which the proxy has read nothing of it yet
+
+        proxy.half_close()
+
         await until(lambda: proxy.connections == 0)
 
 
