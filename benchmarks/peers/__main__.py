@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
 _RESULTS: Final = Path(__file__).parents[1] / "results"
 
 
-def benchmark(*, only: tuple[Name, ...] = (), quick: bool = False, output_dir: Path | None = None) -> None:
+def benchmark(
+    *, only: tuple[Name, ...] = (), quick: bool = False, uvloop: bool = False, output_dir: Path | None = None
+) -> None:
     """Compare with other caches for asyncio, and with the least possible cost.
 
     Parameters
@@ -31,14 +35,21 @@ def benchmark(*, only: tuple[Name, ...] = (), quick: bool = False, output_dir: P
         One workload; can be given more than once [all].
     quick:
         Small sizes and few rounds, to see that everything works.
+    uvloop:
+        Run on uvloop in place of the event loop of asyncio.
     output_dir:
-        Where to write peers.json and peers.svg [benchmarks/results; with --only or --quick nowhere].
+        Where to write peers.json and peers.svg [benchmarks/results; with any other option nowhere].
     """
-    if output_dir is None and not quick and not only:
+    if output_dir is None and not (quick or only or uvloop):
         output_dir = _RESULTS
     peers, missing = find_peers()
     installed = versions(peers)
     print(machine())
+    if uvloop:
+        from uvloop import EventLoopPolicy  # noqa: PLC0415 - only where it is asked for
+
+        asyncio.set_event_loop_policy(EventLoopPolicy())
+        installed["uvloop"] = version("uvloop")
     print(", ".join(f"{package} {version}" for package, version in installed.items()))
     print_missing(missing, sys.stdout)
     results: list[Result] = []
