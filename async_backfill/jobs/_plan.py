@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence  # noqa: TC003 - msgspec reads the types of the fields
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from async_backfill.jobs._spec import JobSpec  # noqa: TC001 - as above
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from typing import Self
 
-    from async_backfill.jobs._spec import JobSpec
+_OF_THE_STORE: Final = ("store_bytes", "store_limit", "present")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,4 +51,20 @@ class Plan:
     @property
     def hash(self) -> str:
         """SHA-256, in hexadecimal, of the canonical plan, without what was measured of the store."""
-        raise NotImplementedError
+        # Read back first: what was given as 60 is 60.0 in what is kept, and has the same hash.
+        fields = msgspec.to_builtins(self.from_bytes(self.to_bytes()))
+        for name in _OF_THE_STORE:
+            del fields[name]
+        return hashlib.sha256(msgspec.json.encode(fields, order="deterministic")).hexdigest()
+
+    def to_bytes(self) -> bytes:
+        """Return the plan as canonical JSON."""
+        return msgspec.json.encode(self, order="deterministic")
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Return the plan that `to_bytes` made into ``data``.
+
+        :raises msgspec.MsgspecError: when it is none.
+        """
+        return msgspec.json.decode(data, type=cls)
