@@ -195,7 +195,7 @@ def test_an_approval_names_the_hash_of_the_plan(state):
 
     with pytest.raises(JobRefusedError, match="look at it again"):
         state(approve, job.id, plan_hash=plan_of(rows=7).hash, by="bob", reason="x")
-    with pytest.raises(JobRefusedError, match="is planned: it does not|nobody approved"):
+    with pytest.raises(JobRefusedError, match="nobody approved"):
         state(start, job.id, by="bob")
 
 
