@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -85,17 +86,53 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
         State(tmp_path / "missing" / "jobs.sqlite")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everything")
+OPENED = """
+import os, resource, signal, sys
+from async_backfill.errors import JobStateError
+from async_backfill.jobs._state.log import append
+from tests.jobs.state_rows import State
+try:
+    if sys.argv[2] == "limited":
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+    elif os.geteuid() == 0:
+        os.setuid(65_534)  # root may write everything
+    state = State(sys.argv[1])
+    state(append, 1, by="ada", what="note", facts={"text": "x" * 300_000})
+except JobStateError as error:
+    print(error)
+"""
+
+
+def told_by(path, what):
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-c", OPENED, str(path), what]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
 @pytest.mark.parametrize("what", ["file", "folder"])
-def test_what_is_read_only_is_refused(path, what):
+def test_what_is_read_only_is_refused(what):
+    # Not below the folder of the tests, which others may not enter.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "jobs.sqlite"
+        kept(path)
+        Path(folder).chmod(0o555 if what == "folder" else 0o755)
+        path.chmod(0o444 if what == "file" else 0o666)
+        told = told_by(path, what)
+        Path(folder).chmod(0o700)
+
+    assert told == f"{path}: it cannot be written: look at the rights of the file and of its folder\n"
+
+
+def test_a_limit_of_the_size_of_files_loses_nothing(path):
     kept(path)
-    target = path if what == "file" else path.parent
-    target.chmod(0o500)
-    try:
-        with pytest.raises(JobStateError, match="cannot be written"):
-            State(path)
-    finally:
-        target.chmod(0o700)
+
+    assert "its disk does not read or write" in told_by(path, "limited")
+    state = State(path)
+    assert len(state(lines, 1)) == 1
+    state.file.close()
 
 
 def test_a_state_that_was_removed_while_open_is_not_made_anew(path):
