@@ -37,7 +37,7 @@ _WORDS: Final = MappingProxyType(
         sqlite3.SQLITE_FULL: "the disk is full: make room and go on; what was written before is whole",
         sqlite3.SQLITE_BUSY: f"another process has kept it locked for {PATIENCE} s: end it, or try again",
         sqlite3.SQLITE_IOERR: (
-            "its disk does not read or write: is it there, is it full, is there a limit of the size of files? "
+            "its disk does not read or write: is it there, is it full, is the size of files limited? "
             "What was written before is whole"
         ),
         sqlite3.SQLITE_READONLY: _UNWRITABLE,
