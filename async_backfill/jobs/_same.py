@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-
 import msgspec
 
 
@@ -27,5 +25,15 @@ def are_same(row: object, copy: object) -> bool:
 
 
 def _encoded(value: object) -> bytes:
-    # What is pickled here is never unpickled.
-    return msgspec.msgpack.encode(value, enc_hook=pickle.dumps)
+    return msgspec.msgpack.encode(value, enc_hook=_parts)
+
+
+def _parts(value: object) -> object:
+    """Return the bytes of an array, or the fields of a value whose class msgspec does not know.
+
+    :raises TypeError: when it does not show that.
+    """
+    try:
+        return bytes(memoryview(value))  # type: ignore[arg-type] # else it raises
+    except TypeError:
+        return vars(value)

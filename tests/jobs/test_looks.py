@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from decimal import Decimal
 
 import pytest
@@ -152,7 +153,8 @@ class Vague:
         (Vague("a"), Vague("a"), True),
         (Vague("a"), Vague("b"), False),
         ((1, 2), [1, 2], False),
-        (lambda: 1, lambda: 1, False),
+        (array("d", [1.0]), array("d", [1.0]), True),
+        (object(), object(), False),
     ],
 )
 def test_what_is_the_same(row, copy, same):
