@@ -54,6 +54,7 @@ class Comparison(Generic[K, V]):
         self._seconds = seconds
         self._looks: Looks[K, V] = Looks(ends, apart=apart, seconds=seconds)
         self._counts: Counter[str] = Counter()
+        self._right: Counter[str] = Counter()  # those that were repaired, by kind
         self._found: dict[K, str] = {}
 
     @property
@@ -87,6 +88,7 @@ class Comparison(Generic[K, V]):
         """Count the missing rows as inserted ones when there are no more of them than of these."""
         if 0 < self._counts["missing"] <= inserted:
             self._counts["inserted"] += self._counts.pop("missing")
+            del self._right["missing"]
             self._found = {key: kind for key, kind in self._found.items() if kind != "missing"}
 
     def findings(self) -> Sequence[tuple[bytes, str]]:
@@ -96,20 +98,22 @@ class Comparison(Generic[K, V]):
     def result(self, *, is_all: bool, extra: int | None = None, stopped: str | None = None) -> Verified:
         """Return what was found so far."""
         counts = self._counts
-        kinds = ("compared", "wrong", "missing", "inserted", "expired", "rejected", "dead", "repaired")
+        kinds = ("compared", "wrong", "missing", "inserted", "expired", "rejected", "dead")
         return Verified(
             is_all=is_all,
             extra=extra,
             unread=len(self._looks.unread),
             changing=self._looks.changing,
+            repaired=sum(self._right[kind] for kind in ("wrong", "missing", "extra")),
             stopped=stopped,
             **{kind: counts[kind] for kind in kinds},
         )
 
     def add_extra(self, keys: Collection[K], *, repaired: bool) -> None:
         """Note keys of the store that have no row."""
-        self._counts["repaired"] += len(keys) if repaired else 0
-        if not repaired:
+        if repaired:
+            self._right["extra"] += len(keys)
+        else:
             self._note(keys, "extra")
 
     async def _sort(self, sure: Sequence[Difference[K, V]]) -> None:
@@ -124,6 +128,7 @@ class Comparison(Generic[K, V]):
             self._counts[kind] += len(some)
             if kind in {"wrong", "missing", "inserted"}:
                 right = await self._repaired([one.key for one in some])
+                self._right[kind] += len(right)
                 if kind != "inserted":
                     self._note([one.key for one in some if one.key not in right], kind)
 
@@ -157,5 +162,4 @@ class Comparison(Generic[K, V]):
             )
             rows = rewritten.rows
             right.update(key for key in found if key in rows and are_same(rows[key], found[key].value))
-        self._counts["repaired"] += len(right)
         return right

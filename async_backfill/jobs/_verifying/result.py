@@ -32,7 +32,7 @@ class Verified:
     ``changing``
         rows that had changed each time that they were looked at.
     ``repaired``
-        of the wrong, missing, inserted and extra ones: those that are right now. They count above as well.
+        of the wrong, missing and extra ones: those that are right now. They count above as well.
     ``stopped``
         why it was ended before its end; ``None`` when it was not.
     """
@@ -55,3 +55,8 @@ class Verified:
     def differences(self) -> int:
         """The number of differences that were found, repaired or not."""
         return self.wrong + self.missing + (self.extra or 0) + self.unread
+
+    @property
+    def left(self) -> int:
+        """The number of differences that are still there."""
+        return self.differences - self.repaired
