@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from async_backfill.jobs._plan import Plan
-from async_backfill.jobs._records import JobCounts
-from async_backfill.jobs._spec import JobSpec
-from async_backfill.jobs._state.approvals import approve, start
-from async_backfill.jobs._state.file import StateFile
-from async_backfill.jobs._state.jobs import add_job
-from async_backfill.jobs._state.shards import PageDone
+from async_backfill._jobs._plan import Plan
+from async_backfill._jobs._records import JobCounts
+from async_backfill._jobs._spec import JobSpec
+from async_backfill._jobs._state.approvals import approve, start
+from async_backfill._jobs._state.file import StateFile
+from async_backfill._jobs._state.jobs import add_job
+from async_backfill._jobs._state.shards import PageDone
 
 
 def plan_of(name="products", *, rows=1_000, cuts=(b"#3", b"#6"), four_eyes=False, **others):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from async_backfill._jobs._operator import Operator
+from async_backfill._jobs._plan import Plan
+from async_backfill._jobs._records import JobCounts, JobStatus, Throttled
+from async_backfill._jobs._spec import JobSettings, JobSpec
+from async_backfill._jobs._state.approvals import start
+from async_backfill._jobs._state.jobs import add_job
+from async_backfill._jobs._state.shards import PageDone, checkpoint, claim, renew
+from async_backfill._jobs._state.sqlite import SQLiteJobState
 from async_backfill.errors import ConfigurationError, JobRefusedError
-from async_backfill.jobs._operator import Operator
-from async_backfill.jobs._plan import Plan
-from async_backfill.jobs._records import JobCounts, JobStatus, Throttled
-from async_backfill.jobs._spec import JobSettings, JobSpec
-from async_backfill.jobs._state.approvals import start
-from async_backfill.jobs._state.jobs import add_job
-from async_backfill.jobs._state.shards import PageDone, checkpoint, claim, renew
-from async_backfill.jobs._state.sqlite import SQLiteJobState
 
 pytestmark = pytest.mark.anyio
 SPEC = JobSpec(name="shop", source={"kind": "sql"}, store={"kind": "sqlite"}, settings=JobSettings(rate=5.0))

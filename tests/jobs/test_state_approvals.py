@@ -6,15 +6,15 @@ from contextlib import closing
 
 import pytest
 
-from async_backfill.errors import JobRefusedError
-from async_backfill.jobs._records import JobStatus, Wanted
-from async_backfill.jobs._state.approvals import allowance, approvals, approve, revoke, start
-from async_backfill.jobs._state.jobs import (
+from async_backfill._jobs._records import JobStatus, Wanted
+from async_backfill._jobs._state.approvals import allowance, approvals, approve, revoke, start
+from async_backfill._jobs._state.jobs import (
     change_status,
     find_job,
     want,
 )
-from async_backfill.jobs._state.shards import checkpoint, claim, release
+from async_backfill._jobs._state.shards import checkpoint, claim, release
+from async_backfill.errors import JobRefusedError
 from tests.jobs.state_rows import State, page, plan_of
 
 

@@ -7,12 +7,11 @@ from contextlib import closing
 
 import pytest
 
-from async_backfill.errors import JobRefusedError, JobStateError
-from async_backfill.jobs._plan import Plan
-from async_backfill.jobs._records import LEGAL_JOB_CHANGES, JobStatus, Wanted
-from async_backfill.jobs._spec import JobSettings
-from async_backfill.jobs._state.approvals import approvals, approve, start
-from async_backfill.jobs._state.jobs import (
+from async_backfill._jobs._plan import Plan
+from async_backfill._jobs._records import LEGAL_JOB_CHANGES, JobStatus, Wanted
+from async_backfill._jobs._spec import JobSettings
+from async_backfill._jobs._state.approvals import approvals, approve, start
+from async_backfill._jobs._state.jobs import (
     change_status,
     find_job,
     list_jobs,
@@ -21,8 +20,9 @@ from async_backfill.jobs._state.jobs import (
     stop_all,
     want,
 )
-from async_backfill.jobs._state.log import lines
-from async_backfill.jobs._state.shards import checkpoint, claim, renew, shards
+from async_backfill._jobs._state.log import lines
+from async_backfill._jobs._state.shards import checkpoint, claim, renew, shards
+from async_backfill.errors import JobRefusedError, JobStateError
 from tests.jobs.state_rows import State, page, plan_of
 
 

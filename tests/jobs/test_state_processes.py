@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from anyio import create_task_group, sleep, to_thread
 
+from async_backfill._jobs._state.jobs import add_job, find_job, list_jobs
+from async_backfill._jobs._state.log import first_bad_line, lines
+from async_backfill._jobs._state.sqlite import SQLiteJobState
 from async_backfill.errors import JobStateError
-from async_backfill.jobs._state.jobs import add_job, find_job, list_jobs
-from async_backfill.jobs._state.log import first_bad_line, lines
-from async_backfill.jobs._state.sqlite import SQLiteJobState
 from tests.forked import printed_by
 from tests.jobs.state_rows import State, plan_of
 
@@ -27,7 +27,7 @@ def path(tmp_path):
 KILLED = """
 import sys
 from tests.jobs.state_rows import State, page
-from async_backfill.jobs._state.shards import checkpoint, claim
+from async_backfill._jobs._state.shards import checkpoint, claim
 state = State(sys.argv[1])
 state.running(max_rows=10**9, cuts=())
 shard = state(claim, 1, owner="w", lease=30.0)
@@ -58,10 +58,10 @@ def test_a_state_whose_process_was_killed_is_whole(path, after):
 
 def test_a_forked_process_writes_through_a_connection_of_its_own(path):
     program = """
-    from async_backfill.jobs._state.jobs import list_jobs
-    from async_backfill.jobs._state.sqlite import SQLiteJobState
+    from async_backfill._jobs._state.jobs import list_jobs
+    from async_backfill._jobs._state.sqlite import SQLiteJobState
     from tests.jobs.state_rows import State, plan_of
-    from async_backfill.jobs._state.jobs import add_job
+    from async_backfill._jobs._state.jobs import add_job
 
     async def main():
         async with SQLiteJobState(sys.argv[1]) as state:

@@ -6,19 +6,19 @@ from functools import partial
 
 import pytest
 
+from async_backfill._jobs._packing import pack
+from async_backfill._jobs._planning.measuring import measure
+from async_backfill._jobs._records import JobCounts, JobStatus, Wanted
+from async_backfill._jobs._state.approvals import approve, start
+from async_backfill._jobs._state.dead import dead_rows, findings
+from async_backfill._jobs._state.jobs import add_job, change_status, find_job, want
+from async_backfill._jobs._state.log import first_bad_line, lines
+from async_backfill._jobs._state.shards import PageDone, checkpoint, claim, shards
+from async_backfill._jobs._state.sqlite import SQLiteJobState
+from async_backfill._jobs._verifying.dead import retry_dead
+from async_backfill._jobs._verifying.verify import verify
+from async_backfill._jobs._verifying.verifying import Request
 from async_backfill.errors import JobError, JobRefusedError
-from async_backfill.jobs._packing import pack
-from async_backfill.jobs._planning.measuring import measure
-from async_backfill.jobs._records import JobCounts, JobStatus, Wanted
-from async_backfill.jobs._state.approvals import approve, start
-from async_backfill.jobs._state.dead import dead_rows, findings
-from async_backfill.jobs._state.jobs import add_job, change_status, find_job, want
-from async_backfill.jobs._state.log import first_bad_line, lines
-from async_backfill.jobs._state.shards import PageDone, checkpoint, claim, shards
-from async_backfill.jobs._state.sqlite import SQLiteJobState
-from async_backfill.jobs._verifying.dead import retry_dead
-from async_backfill.jobs._verifying.verify import verify
-from async_backfill.jobs._verifying.verifying import Request
 from async_backfill.outcomes import Failed
 from async_backfill.testing import MemoryFarStore
 from tests.jobs.table import Facts, Table, ends_of, rows_of, spec_of

@@ -7,9 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Generic
 
 from async_backfill._common.error_text import error_line
+from async_backfill._jobs._calls import answer
 from async_backfill.contracts import K, V
 from async_backfill.errors import JobError
-from async_backfill.jobs._calls import answer
 from async_backfill.warming._calls import StoppedError
 from async_backfill.warming._guards import guard_of
 from async_backfill.warming._page import Page, Sample
@@ -21,8 +21,8 @@ from async_backfill.warming._settings import checked
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from async_backfill.jobs._ends import JobEnds
-    from async_backfill.jobs._spec import JobSpec
+    from async_backfill._jobs._ends import JobEnds
+    from async_backfill._jobs._spec import JobSpec
 
 MOST: Final = 100
 """Rows of one call: so many bad rows a copy names."""

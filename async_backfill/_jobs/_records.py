@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from async_backfill.jobs._plan import Plan
-    from async_backfill.jobs._spec import JobSettings
+    from async_backfill._jobs._plan import Plan
+    from async_backfill._jobs._spec import JobSettings
 
 
 class JobStatus(enum.StrEnum):

@@ -6,8 +6,8 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
+from async_backfill._jobs._calls import answer, first_page
 from async_backfill.errors import ConfigurationError, JobError
-from async_backfill.jobs._calls import answer, first_page
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from async_backfill.errors import JobRefusedError
-from async_backfill.jobs._records import (
+from async_backfill._jobs._records import (
     JobCounts,
     JobStatus,
     ShardRecord,
@@ -16,17 +15,18 @@ from async_backfill.jobs._records import (
     Throttled,
     Wanted,
 )
-from async_backfill.jobs._state.approvals import allowance, spend_rows
-from async_backfill.jobs._state.dead import add_dead
-from async_backfill.jobs._state.jobs import add_shard, find_job, settings_of
-from async_backfill.jobs._state.log import append
+from async_backfill._jobs._state.approvals import allowance, spend_rows
+from async_backfill._jobs._state.dead import add_dead
+from async_backfill._jobs._state.jobs import add_shard, find_job, settings_of
+from async_backfill._jobs._state.log import append
+from async_backfill.errors import JobRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from async_backfill.jobs._spec import JobSettings
-    from async_backfill.jobs._state.approvals import Allowance
-    from async_backfill.jobs._state.transaction import Transaction
+    from async_backfill._jobs._spec import JobSettings
+    from async_backfill._jobs._state.approvals import Allowance
+    from async_backfill._jobs._state.transaction import Transaction
 
 _FIELDS: Final = (
     "job, number, low, high, cursor, status, owner, generation, leased_until, attempts, not_before,"

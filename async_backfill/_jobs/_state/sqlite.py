@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, TypeVar
 
 from async_backfill._common.each_process import EachProcess
 from async_backfill._common.left_reads import LeftReads
+from async_backfill._jobs._state.file import StateFile
 from async_backfill.errors import JobStateError
-from async_backfill.jobs._state.file import StateFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
-    from async_backfill.jobs._state.transaction import Transaction
+    from async_backfill._jobs._state.transaction import Transaction
 
 T = TypeVar("T")
 

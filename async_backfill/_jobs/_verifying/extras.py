@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any, Final, Generic
 
 from anyio import sleep
 
+from async_backfill._jobs._calls import answer
 from async_backfill.contracts import K, KeyListing, V
 from async_backfill.errors import JobRefusedError
-from async_backfill.jobs._calls import answer
 from async_backfill.warming._reading_again import read_again
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Sequence
 
+    from async_backfill._jobs._ends import JobEnds
     from async_backfill.contracts import Page
-    from async_backfill.jobs._ends import JobEnds
 
 _PAGE: Final = 1000
 _ATTEMPTS: Final = 3

@@ -7,23 +7,23 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Generic
 
 from async_backfill._common.error_text import error_line
+from async_backfill._jobs._calls import answer
+from async_backfill._jobs._packing import pack
+from async_backfill._jobs._planning.packed import packed
+from async_backfill._jobs._rewriting import MOST
+from async_backfill._jobs._same import are_same
+from async_backfill._jobs._verifying.looks import Looks
+from async_backfill._jobs._verifying.result import Verified
 from async_backfill.contracts import K, V
-from async_backfill.jobs._calls import answer
-from async_backfill.jobs._packing import pack
-from async_backfill.jobs._planning.packed import packed
-from async_backfill.jobs._rewriting import MOST
-from async_backfill.jobs._same import are_same
-from async_backfill.jobs._verifying.looks import Looks
-from async_backfill.jobs._verifying.result import Verified
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from collections.abc import Set as AbstractSet
 
+    from async_backfill._jobs._ends import JobEnds
+    from async_backfill._jobs._rewriting import Rewriting
+    from async_backfill._jobs._verifying.looks import Difference
     from async_backfill.contracts import RowPage
-    from async_backfill.jobs._ends import JobEnds
-    from async_backfill.jobs._rewriting import Rewriting
-    from async_backfill.jobs._verifying.looks import Difference
 
 _MOST_FINDINGS: Final = 10_000
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from async_backfill.jobs._records import JobStatus
+from async_backfill._jobs._records import JobStatus
 
 if TYPE_CHECKING:
-    from async_backfill.jobs._records import JobCounts
-    from async_backfill.jobs._verifying.result import Verified
+    from async_backfill._jobs._records import JobCounts
+    from async_backfill._jobs._verifying.result import Verified
 
 
 def verdict(verified: Verified, counts: JobCounts) -> tuple[JobStatus, str | None]:

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
+    from async_backfill._jobs._spec import JobSpec
     from async_backfill.contracts import FarStore, Invalidations, Rows, Source
-    from async_backfill.jobs._spec import JobSpec
 
 
 class SourceFacts(Protocol):

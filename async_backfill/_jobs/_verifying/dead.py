@@ -6,17 +6,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from async_backfill.jobs._packing import unpack
-from async_backfill.jobs._rewriting import Rewriting
-from async_backfill.jobs._state.dead import dead_rows, take_dead
-from async_backfill.jobs._state.jobs import find_job
-from async_backfill.jobs._state.log import append
+from async_backfill._jobs._packing import unpack
+from async_backfill._jobs._rewriting import Rewriting
+from async_backfill._jobs._state.dead import dead_rows, take_dead
+from async_backfill._jobs._state.jobs import find_job
+from async_backfill._jobs._state.log import append
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from async_backfill.jobs._ends import JobEnds
-    from async_backfill.jobs._state.transaction import JobState, Transaction
+    from async_backfill._jobs._ends import JobEnds
+    from async_backfill._jobs._state.transaction import JobState, Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

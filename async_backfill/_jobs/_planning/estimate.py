@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from async_backfill.jobs._plan import Plan
+    from async_backfill._jobs._plan import Plan
 
 _BESIDE: Final = (
     80  # bytes of an entry beside key and value: a server's tables and its end, an index of SQLite

@@ -7,17 +7,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from async_backfill._common.validation import real, whole
+from async_backfill._jobs._records import Wanted
+from async_backfill._jobs._report import report
+from async_backfill._jobs._state import approvals, dead, jobs, log, shards
 from async_backfill.errors import ConfigurationError
-from async_backfill.jobs._records import Wanted
-from async_backfill.jobs._report import report
-from async_backfill.jobs._state import approvals, dead, jobs, log, shards
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from async_backfill.jobs._records import Approval, DeadRow, JobRecord, LogLine
-    from async_backfill.jobs._report import JobReport
-    from async_backfill.jobs._state.transaction import JobState, Transaction
+    from async_backfill._jobs._records import Approval, DeadRow, JobRecord, LogLine
+    from async_backfill._jobs._report import JobReport
+    from async_backfill._jobs._state.transaction import JobState, Transaction
 
 
 class Operator:

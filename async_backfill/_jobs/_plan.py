@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from async_backfill.jobs._spec import JobSpec  # noqa: TC001 - as above
+from async_backfill._jobs._spec import JobSpec  # noqa: TC001 - as above
 
 if TYPE_CHECKING:
     from typing import Self

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from async_backfill.jobs._records import DeadRow, Finding
+from async_backfill._jobs._records import DeadRow, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from async_backfill.jobs._state.transaction import Transaction
+    from async_backfill._jobs._state.transaction import Transaction
 
 
 def add_dead(tx: Transaction, job_id: int, shard: int, dead: Iterable[tuple[bytes, str]]) -> None:

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Final, Generic
 from anyio import current_time, sleep
 
 from async_backfill._common.error_text import error_line
+from async_backfill._jobs._calls import answer
+from async_backfill._jobs._same import are_same
 from async_backfill.contracts import K, V
-from async_backfill.jobs._calls import answer
-from async_backfill.jobs._same import are_same
 from async_backfill.warming._reading_again import read_again
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from async_backfill._jobs._ends import JobEnds
     from async_backfill.contracts import FarCopy
-    from async_backfill.jobs._ends import JobEnds
 
 _AT_ONCE: Final = 1000
 _MOST_SUSPECTS: Final = 5000

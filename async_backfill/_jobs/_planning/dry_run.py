@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any, Final
 from anyio import current_time
 
 from async_backfill._common.error_text import error_line, key_text
-from async_backfill.jobs._calls import answer
-from async_backfill.jobs._packing import unpack
-from async_backfill.jobs._planning.measuring import SECONDS
-from async_backfill.jobs._planning.packed import packed
-from async_backfill.jobs._planning.places import ranges, spread
-from async_backfill.jobs._same import are_same
+from async_backfill._jobs._calls import answer
+from async_backfill._jobs._packing import unpack
+from async_backfill._jobs._planning.measuring import SECONDS
+from async_backfill._jobs._planning.packed import packed
+from async_backfill._jobs._planning.places import ranges, spread
+from async_backfill._jobs._same import are_same
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from async_backfill.jobs._ends import JobEnds
-    from async_backfill.jobs._plan import Plan
+    from async_backfill._jobs._ends import JobEnds
+    from async_backfill._jobs._plan import Plan
 
 _MOST_SHOWN: Final = 100
 

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from anyio import current_time, sleep
 
-from async_backfill.jobs._calls import answer, first_page
-from async_backfill.jobs._packing import unpack
-from async_backfill.jobs._planning.places import cuts_of, ranges, spread
-from async_backfill.jobs._records import ShardStatus
+from async_backfill._jobs._calls import answer, first_page
+from async_backfill._jobs._packing import unpack
+from async_backfill._jobs._planning.places import cuts_of, ranges, spread
+from async_backfill._jobs._records import ShardStatus
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from async_backfill._jobs._ends import JobEnds
+    from async_backfill._jobs._records import ShardRecord
+    from async_backfill._jobs._verifying.comparison import Comparison
     from async_backfill.contracts import RowPage
-    from async_backfill.jobs._ends import JobEnds
-    from async_backfill.jobs._records import ShardRecord
-    from async_backfill.jobs._verifying.comparison import Comparison
 
 _PAGE: Final = 1000
 _PLACES: Final = 128

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from async_backfill._common.atomic_file import OWNER_ALONE, reason
 from async_backfill._common.left_reads import check_left
+from async_backfill._jobs._state.file_systems import network_of
+from async_backfill._jobs._state.schema import APPLICATION, LAYOUT, VERSION
 from async_backfill.errors import JobStateError
-from async_backfill.jobs._state.file_systems import network_of
-from async_backfill.jobs._state.schema import APPLICATION, LAYOUT, VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from async_backfill.jobs._state.transaction import Transaction
+    from async_backfill._jobs._state.transaction import Transaction
 
 T = TypeVar("T")
 

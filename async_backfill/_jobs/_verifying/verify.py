@@ -6,26 +6,26 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from async_backfill._jobs._calls import answer
+from async_backfill._jobs._records import Finding, JobCounts, JobStatus, ShardStatus, Wanted
+from async_backfill._jobs._rewriting import Rewriting
+from async_backfill._jobs._state.dead import add_findings, clear_findings, dead_rows
+from async_backfill._jobs._state.jobs import change_status, find_job
+from async_backfill._jobs._state.log import append
+from async_backfill._jobs._state.shards import shards
+from async_backfill._jobs._verifying.extras import Extras
+from async_backfill._jobs._verifying.verdict import verdict
+from async_backfill._jobs._verifying.verifying import compare
 from async_backfill.errors import JobError, JobRefusedError
-from async_backfill.jobs._calls import answer
-from async_backfill.jobs._records import Finding, JobCounts, JobStatus, ShardStatus, Wanted
-from async_backfill.jobs._rewriting import Rewriting
-from async_backfill.jobs._state.dead import add_findings, clear_findings, dead_rows
-from async_backfill.jobs._state.jobs import change_status, find_job
-from async_backfill.jobs._state.log import append
-from async_backfill.jobs._state.shards import shards
-from async_backfill.jobs._verifying.extras import Extras
-from async_backfill.jobs._verifying.verdict import verdict
-from async_backfill.jobs._verifying.verifying import compare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from async_backfill.jobs._ends import JobEnds
-    from async_backfill.jobs._records import JobRecord, ShardRecord
-    from async_backfill.jobs._state.transaction import JobState, Transaction
-    from async_backfill.jobs._verifying.result import Verified
-    from async_backfill.jobs._verifying.verifying import Request
+    from async_backfill._jobs._ends import JobEnds
+    from async_backfill._jobs._records import JobRecord, ShardRecord
+    from async_backfill._jobs._state.transaction import JobState, Transaction
+    from async_backfill._jobs._verifying.result import Verified
+    from async_backfill._jobs._verifying.verifying import Request
 
 _NOTHING_READ = frozenset({JobStatus.PLANNED, JobStatus.APPROVED, JobStatus.CANCELLED})
 _READ = frozenset({JobStatus.RUNNING, JobStatus.DONE, JobStatus.DONE_WITH_GAPS})

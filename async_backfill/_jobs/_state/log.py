@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from async_backfill._jobs._records import LogLine
 from async_backfill.errors import JobRefusedError
-from async_backfill.jobs._records import LogLine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from async_backfill.jobs._state.transaction import Transaction
+    from async_backfill._jobs._state.transaction import Transaction
 
 NO_JOB: Final = "there is no job {}: `jobs ls` shows all"
 

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from async_backfill._common.validation import real, whole
-from async_backfill.jobs._rewriting import Rewriting
-from async_backfill.jobs._verifying.comparison import Comparison
-from async_backfill.jobs._verifying.extras import Extras
-from async_backfill.jobs._verifying.walk import Walk
+from async_backfill._jobs._rewriting import Rewriting
+from async_backfill._jobs._verifying.comparison import Comparison
+from async_backfill._jobs._verifying.extras import Extras
+from async_backfill._jobs._verifying.walk import Walk
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from collections.abc import Set as AbstractSet
 
-    from async_backfill.jobs._ends import JobEnds
-    from async_backfill.jobs._records import JobRecord, ShardRecord
-    from async_backfill.jobs._verifying.result import Verified
+    from async_backfill._jobs._ends import JobEnds
+    from async_backfill._jobs._records import JobRecord, ShardRecord
+    from async_backfill._jobs._verifying.result import Verified
 
 SAMPLE: Final = 3000
 """Of so many rows one is seen with 95 % of those that are wrong if one in a thousand is."""

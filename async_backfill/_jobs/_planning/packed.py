@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic
 
+from async_backfill._jobs._packing import pack
 from async_backfill.contracts import K, Sealing, V
 from async_backfill.errors import KeyRefusedError
-from async_backfill.jobs._packing import pack
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

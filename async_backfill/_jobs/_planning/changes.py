@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
+from async_backfill._jobs._calls import answer
+from async_backfill._jobs._planning.measuring import SECONDS, release
 from async_backfill.errors import JobRefusedError
-from async_backfill.jobs._calls import answer
-from async_backfill.jobs._planning.measuring import SECONDS, release
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from async_backfill.jobs._ends import JobEnds
-    from async_backfill.jobs._plan import Plan
-    from async_backfill.jobs._spec import JobSpec
+    from async_backfill._jobs._ends import JobEnds
+    from async_backfill._jobs._plan import Plan
+    from async_backfill._jobs._spec import JobSpec
 
 _SHARE: Final = 0.2
 

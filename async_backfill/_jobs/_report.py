@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from async_backfill.jobs._records import JobCounts, JobStatus, ShardStatus, Wanted
+from async_backfill._jobs._records import JobCounts, JobStatus, ShardStatus, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from async_backfill.jobs._plan import Plan
-    from async_backfill.jobs._records import JobRecord, ShardRecord, Throttled
-    from async_backfill.jobs._spec import JobSettings
+    from async_backfill._jobs._plan import Plan
+    from async_backfill._jobs._records import JobRecord, ShardRecord, Throttled
+    from async_backfill._jobs._spec import JobSettings
 
 ShownStatus: TypeAlias = JobStatus | Literal["interrupted", "pausing", "cancelling"]
 """A status, or what is only shown: no worker lives, or one lives and has not yet obeyed."""

@@ -6,13 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from async_backfill._jobs._records import Approval, JobRecord, JobStatus, Wanted
+from async_backfill._jobs._state.jobs import find_job, move, name
+from async_backfill._jobs._state.log import append
 from async_backfill.errors import JobRefusedError
-from async_backfill.jobs._records import Approval, JobRecord, JobStatus, Wanted
-from async_backfill.jobs._state.jobs import find_job, move, name
-from async_backfill.jobs._state.log import append
 
 if TYPE_CHECKING:
-    from async_backfill.jobs._state.transaction import Transaction
+    from async_backfill._jobs._state.transaction import Transaction
 
 ROWS_BEYOND: Final = 0.2
 """The share by which the number of rows may differ from the plan's."""

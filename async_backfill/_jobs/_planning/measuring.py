@@ -6,16 +6,16 @@ import importlib.metadata
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from async_backfill.jobs._calls import answer
-from async_backfill.jobs._ends import StoreState
-from async_backfill.jobs._packing import pack
-from async_backfill.jobs._plan import Plan
-from async_backfill.jobs._planning.packed import packed
-from async_backfill.jobs._planning.places import cuts_of, ranges, spread
+from async_backfill._jobs._calls import answer
+from async_backfill._jobs._ends import StoreState
+from async_backfill._jobs._packing import pack
+from async_backfill._jobs._plan import Plan
+from async_backfill._jobs._planning.packed import packed
+from async_backfill._jobs._planning.places import cuts_of, ranges, spread
 
 if TYPE_CHECKING:
-    from async_backfill.jobs._ends import JobEnds
-    from async_backfill.jobs._spec import JobSpec
+    from async_backfill._jobs._ends import JobEnds
+    from async_backfill._jobs._spec import JobSpec
 
 _SAMPLE: Final = 1000
 _MOST_PLACES: Final = 20
