@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import fields
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from async_backfill.records import LEGAL_CHANGES, AuditRecord, Status
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _FOLDED: Final = frozenset({Status.SKIPPED, Status.DENIED})
-_SLOTS: Final = {field.name: vars(AuditRecord)[field.name] for field in fields(AuditRecord)}
+_SLOTS: Final = MappingProxyType({field.name: vars(AuditRecord)[field.name] for field in fields(AuditRecord)})
 _FIELDS: Final = tuple((slot.__get__, slot.__set__) for slot in _SLOTS.values())
 _PUT_LAST_LOOKUP, _PUT_REPEATS, _PUT_MISSES, _PUT_LOOKUPS = (
     _SLOTS[name].__set__ for name in ("last_lookup", "repeats", "window_misses", "window_lookups")
