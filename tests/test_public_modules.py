@@ -41,8 +41,7 @@ async_backfill.contracts
   NeedsAsyncio OrderState Page Permits ResumableOrder Room RowPage Rows Scan Sealing Seconds Selection Source
   Spawn Store Trigger V V_co V_contra ValueCodec VersionedStore
 async_backfill.errors
-  AsyncBackfillError CacheClosedError CircuitOpenError ConfigurationError JobError
-  JobRefusedError JobStateError JournalError
+  AsyncBackfillError CacheClosedError CircuitOpenError ConfigurationError JournalError
   KeyNotFoundError KeyRefusedError LoadCycleError LoadError LoadTimeoutError MissingExtraError
   ScenarioError SnapshotError StalePageError StoreError
 async_backfill.events

@@ -10,7 +10,8 @@ from anyio import CancelScope, sleep
 
 from async_backfill._common.attempt import attempt
 from async_backfill._common.error_text import error_line
-from async_backfill.errors import ConfigurationError, JobError
+from async_backfill._jobs._errors import JobError
+from async_backfill.errors import ConfigurationError
 from async_backfill.warming._calls import StoppedError, in_time
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, Generic
 
 from async_backfill._common.error_text import error_line
 from async_backfill._jobs._calls import answer
+from async_backfill._jobs._errors import JobError
 from async_backfill.contracts import K, V
-from async_backfill.errors import JobError
 from async_backfill.warming._calls import StoppedError
 from async_backfill.warming._guards import guard_of
 from async_backfill.warming._page import Page, Sample

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from async_backfill._jobs._errors import JobRefusedError
 from async_backfill._jobs._operator import Operator
 from async_backfill._jobs._plan import Plan
 from async_backfill._jobs._records import JobCounts, JobStatus, Throttled
@@ -12,7 +13,7 @@ from async_backfill._jobs._state.approvals import start
 from async_backfill._jobs._state.jobs import add_job
 from async_backfill._jobs._state.shards import PageDone, checkpoint, claim, renew
 from async_backfill._jobs._state.sqlite import SQLiteJobState
-from async_backfill.errors import ConfigurationError, JobRefusedError
+from async_backfill.errors import ConfigurationError
 
 pytestmark = pytest.mark.anyio
 SPEC = JobSpec(name="shop", source={"kind": "sql"}, store={"kind": "sqlite"}, settings=JobSettings(rate=5.0))

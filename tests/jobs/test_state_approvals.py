@@ -6,6 +6,7 @@ from contextlib import closing
 
 import pytest
 
+from async_backfill._jobs._errors import JobRefusedError
 from async_backfill._jobs._records import JobStatus, Wanted
 from async_backfill._jobs._state.approvals import allowance, approvals, approve, revoke, start
 from async_backfill._jobs._state.jobs import (
@@ -14,7 +15,6 @@ from async_backfill._jobs._state.jobs import (
     want,
 )
 from async_backfill._jobs._state.shards import checkpoint, claim, release
-from async_backfill.errors import JobRefusedError
 from tests.jobs.state_rows import State, page, plan_of
 
 

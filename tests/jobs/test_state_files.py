@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from async_backfill._jobs._errors import JobStateError
 from async_backfill._jobs._state import file as state_file
 from async_backfill._jobs._state.file_systems import network_of
 from async_backfill._jobs._state.jobs import find_job, list_jobs
 from async_backfill._jobs._state.log import append, first_bad_line, lines
-from async_backfill.errors import JobStateError
 from tests.jobs.state_rows import State
 
 
@@ -83,7 +83,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
 
 OPENED = """
 import os, resource, signal, sys
-from async_backfill.errors import JobStateError
+from async_backfill._jobs._errors import JobStateError
 from async_backfill._jobs._state.log import append
 from tests.jobs.state_rows import State
 try:

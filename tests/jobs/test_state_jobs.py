@@ -7,6 +7,7 @@ from contextlib import closing
 
 import pytest
 
+from async_backfill._jobs._errors import JobRefusedError, JobStateError
 from async_backfill._jobs._plan import Plan
 from async_backfill._jobs._records import LEGAL_JOB_CHANGES, JobStatus, Wanted
 from async_backfill._jobs._spec import JobSettings
@@ -22,7 +23,6 @@ from async_backfill._jobs._state.jobs import (
 )
 from async_backfill._jobs._state.log import lines
 from async_backfill._jobs._state.shards import checkpoint, claim, renew, shards
-from async_backfill.errors import JobRefusedError, JobStateError
 from tests.jobs.state_rows import State, page, plan_of
 
 

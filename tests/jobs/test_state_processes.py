@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from anyio import create_task_group, sleep, to_thread
 
+from async_backfill._jobs._errors import JobStateError
 from async_backfill._jobs._state.jobs import add_job, find_job, list_jobs
 from async_backfill._jobs._state.log import first_bad_line, lines
 from async_backfill._jobs._state.sqlite import SQLiteJobState
-from async_backfill.errors import JobStateError
 from tests.forked import printed_by
 from tests.jobs.state_rows import State, plan_of
 

@@ -7,6 +7,7 @@ from contextlib import closing
 
 import pytest
 
+from async_backfill._jobs._errors import JobRefusedError, JobStateError
 from async_backfill._jobs._records import Finding, JobCounts, LogLine, ShardStatus, Throttled
 from async_backfill._jobs._state.dead import add_findings, clear_findings, dead_rows, findings, take_dead
 from async_backfill._jobs._state.jobs import find_job
@@ -21,7 +22,6 @@ from async_backfill._jobs._state.shards import (
     shards,
     split,
 )
-from async_backfill.errors import JobRefusedError, JobStateError
 from tests.jobs.state_rows import State, page
 
 

@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 
+from async_backfill._jobs._errors import JobError, JobRefusedError
 from async_backfill._jobs._packing import pack
 from async_backfill._jobs._planning.measuring import measure
 from async_backfill._jobs._records import JobCounts, JobStatus, Wanted
@@ -18,7 +19,6 @@ from async_backfill._jobs._state.sqlite import SQLiteJobState
 from async_backfill._jobs._verifying.dead import retry_dead
 from async_backfill._jobs._verifying.verify import verify
 from async_backfill._jobs._verifying.verifying import Request
-from async_backfill.errors import JobError, JobRefusedError
 from async_backfill.outcomes import Failed
 from async_backfill.testing import MemoryFarStore
 from tests.jobs.table import Facts, Table, ends_of, rows_of, spec_of

@@ -6,8 +6,8 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
 from async_backfill._jobs._calls import answer
+from async_backfill._jobs._errors import JobRefusedError
 from async_backfill._jobs._planning.measuring import SECONDS, release
-from async_backfill.errors import JobRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

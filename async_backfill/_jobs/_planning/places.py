@@ -7,7 +7,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from async_backfill._jobs._calls import answer, first_page
-from async_backfill.errors import ConfigurationError, JobError
+from async_backfill._jobs._errors import JobError
+from async_backfill.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

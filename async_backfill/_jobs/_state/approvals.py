@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from async_backfill._jobs._errors import JobRefusedError
 from async_backfill._jobs._records import Approval, JobRecord, JobStatus, Wanted
 from async_backfill._jobs._state.jobs import find_job, move, name
 from async_backfill._jobs._state.log import append
-from async_backfill.errors import JobRefusedError
 
 if TYPE_CHECKING:
     from async_backfill._jobs._state.transaction import Transaction

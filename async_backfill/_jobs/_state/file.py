@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from async_backfill._common.atomic_file import OWNER_ALONE, reason
 from async_backfill._common.left_reads import check_left
+from async_backfill._jobs._errors import JobStateError
 from async_backfill._jobs._state.file_systems import network_of
 from async_backfill._jobs._state.schema import APPLICATION, LAYOUT, VERSION
-from async_backfill.errors import JobStateError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from async_backfill._jobs._errors import JobRefusedError, JobStateError
 from async_backfill._jobs._plan import Plan
 from async_backfill._jobs._records import LEGAL_JOB_CHANGES, JobRecord, JobStatus, ShardStatus, Wanted
 from async_backfill._jobs._spec import JobSettings
 from async_backfill._jobs._state.log import NO_JOB, append
-from async_backfill.errors import JobRefusedError, JobStateError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from async_backfill._jobs._errors import JobRefusedError
 from async_backfill._jobs._records import LogLine
-from async_backfill.errors import JobRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

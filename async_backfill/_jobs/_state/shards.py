@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from async_backfill._jobs._errors import JobRefusedError
 from async_backfill._jobs._records import (
     JobCounts,
     JobStatus,
@@ -19,7 +20,6 @@ from async_backfill._jobs._state.approvals import allowance, spend_rows
 from async_backfill._jobs._state.dead import add_dead
 from async_backfill._jobs._state.jobs import add_shard, find_job, settings_of
 from async_backfill._jobs._state.log import append
-from async_backfill.errors import JobRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from async_backfill._common.each_process import EachProcess
 from async_backfill._common.left_reads import LeftReads
+from async_backfill._jobs._errors import JobStateError
 from async_backfill._jobs._state.file import StateFile
-from async_backfill.errors import JobStateError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

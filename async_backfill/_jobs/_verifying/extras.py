@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic
 from anyio import sleep
 
 from async_backfill._jobs._calls import answer
+from async_backfill._jobs._errors import JobRefusedError
 from async_backfill.contracts import K, KeyListing, V
-from async_backfill.errors import JobRefusedError
 from async_backfill.warming._reading_again import read_again
 
 if TYPE_CHECKING:

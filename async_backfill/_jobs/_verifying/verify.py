@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from async_backfill._jobs._calls import answer
+from async_backfill._jobs._errors import JobError, JobRefusedError
 from async_backfill._jobs._records import Finding, JobCounts, JobStatus, ShardStatus, Wanted
 from async_backfill._jobs._rewriting import Rewriting
 from async_backfill._jobs._state.dead import add_findings, clear_findings, dead_rows
@@ -16,7 +17,6 @@ from async_backfill._jobs._state.shards import shards
 from async_backfill._jobs._verifying.extras import Extras
 from async_backfill._jobs._verifying.verdict import verdict
 from async_backfill._jobs._verifying.verifying import compare
-from async_backfill.errors import JobError, JobRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
