@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from async_backfill._common import sqlite_file
 from async_backfill._jobs._errors import JobStateError
-from async_backfill._jobs._state import file as state_file
 from async_backfill._jobs._state.file_systems import network_of
 from async_backfill._jobs._state.jobs import find_job, list_jobs
 from async_backfill._jobs._state.log import append, first_bad_line, lines
@@ -158,7 +158,7 @@ def test_a_full_disk_loses_nothing_and_the_state_goes_on_when_there_is_room(path
 
 
 def test_a_state_that_another_keeps_locked_is_refused_after_a_while(path, monkeypatch):
-    monkeypatch.setattr(state_file, "PATIENCE", 0.05)
+    monkeypatch.setattr(sqlite_file, "PATIENCE", 0.05)
     state = State(path)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")

@@ -10,7 +10,7 @@ import pytest
 from anyio import create_task_group, move_on_after, sleep, to_thread
 
 from async_backfill import BackfillCache, ConfigurationError, FarTier, MappingSource, StoreError
-from async_backfill.stores._sqlite import connections, turn
+from async_backfill._common import sqlite_file
 from async_backfill.stores.sqlite import SQLiteStore
 
 pytestmark = pytest.mark.anyio
@@ -183,7 +183,7 @@ async def test_what_has_expired_leaves_in_passing(path):
 
 
 async def test_a_call_that_was_cancelled_while_it_waited_writes_nothing_later(path, monkeypatch):
-    monkeypatch.setattr(connections, "_PAUSE", 0.3)  # so that the file is free when it looks again
+    monkeypatch.setattr(sqlite_file, "_PAUSE", 0.3)  # so that the file is free when it looks again
     async with SQLiteStore(path, namespace="n") as store:
         with locked(path):
             with move_on_after(0.1) as scope:
@@ -218,8 +218,7 @@ async def test_the_event_loop_and_reads_go_on_while_another_process_writes(path)
 
 
 async def test_a_file_that_stays_locked_is_an_error_after_a_while(path, monkeypatch):
-    for module in (connections, turn):
-        monkeypatch.setattr(module, "PATIENCE", 0.1)
+    monkeypatch.setattr(sqlite_file, "PATIENCE", 0.1)
     async with SQLiteStore(path, namespace="n") as store:
         with locked(path), pytest.raises(StoreError, match=r"cache\.db: others have kept it locked"):
             await store.set_many({"a": 1})

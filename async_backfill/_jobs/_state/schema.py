@@ -48,4 +48,6 @@ LAYOUT: Final = (
         job INTEGER NOT NULL REFERENCES job, key BLOB NOT NULL, kind TEXT NOT NULL, at REAL NOT NULL,
         PRIMARY KEY (job, key)
     )""",
+    f"PRAGMA application_id = {APPLICATION}",
+    f"PRAGMA user_version = {VERSION}",
 )

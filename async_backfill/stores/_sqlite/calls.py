@@ -6,8 +6,9 @@ import sqlite3
 from typing import TYPE_CHECKING, Any, Final
 
 from async_backfill._common.left_reads import check_left
+from async_backfill._common.sqlite_file import patiently, primary_code
 from async_backfill.stores._sqlite import statements
-from async_backfill.stores._sqlite.connections import PAGE, patiently, primary_code
+from async_backfill.stores._sqlite.connections import PAGE
 from async_backfill.stores._sqlite.turn import turn
 
 if TYPE_CHECKING:

@@ -7,26 +7,21 @@ import secrets
 import sqlite3
 from contextlib import contextmanager, suppress
 from threading import Lock
-from time import monotonic, sleep
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from async_backfill._common.atomic_file import OWNER_ALONE, reason, regular_mode
-from async_backfill._common.left_reads import check_left
+from async_backfill._common.sqlite_file import PATIENCE, FileFormat, identity_of, patiently, primary_code
 from async_backfill.errors import StoreError
 from async_backfill.stores._sqlite.statements import APPLICATION, BEGAN_AGAIN, BEGIN_AGAIN, LAYOUT, VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
 PAGE: Final = 4096
-PATIENCE: Final = 5.0
-"""The seconds for which a call waits while another one, of any process, writes."""
-
 TOLERANCE: Final = 1.0
 """The seconds by which the file may be ahead of the clock; more means that the machine was started anew."""
 
-_PAUSE: Final = 0.002
 _MOST_IDLE: Final = 4
 _PRAGMAS: Final = (
     "PRAGMA trusted_schema = OFF",
@@ -36,11 +31,6 @@ _PRAGMAS: Final = (
 )
 DAMAGED: Final = "it is damaged: remove it, and those beside it that end with -wal and -shm"
 
-# One statement, which sees one state: another may make the layout between two of them.
-_WHOSE: Final = """
-    SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version),
-        (SELECT count(*) FROM sqlite_master)
-"""
 _WORDS: Final = MappingProxyType(
     {
         sqlite3.SQLITE_NOTADB: "it is no file of SQLiteStore: name another one",
@@ -48,6 +38,15 @@ _WORDS: Final = MappingProxyType(
         sqlite3.SQLITE_FULL: "the disk is full, or the file has max_bytes",
         sqlite3.SQLITE_BUSY: f"others have kept it locked for {PATIENCE} s",
     }
+)
+_FORMAT: Final = FileFormat(
+    application=APPLICATION,
+    version=VERSION,
+    layout=LAYOUT.split(";"),
+    page_size=PAGE,
+    foreign=_WORDS[sqlite3.SQLITE_NOTADB],
+    of_other_release="name another file",
+    error=StoreError,
 )
 
 
@@ -109,7 +108,7 @@ class Connections:
             connection.close()
 
     def _take(self) -> tuple[sqlite3.Connection, tuple[int, int]]:
-        there = _identity(self.path)
+        there = identity_of(self.path)
         with self._lock:
             if self._closed:
                 raise StoreError(f"{self.path}: this store is closed")
@@ -122,7 +121,7 @@ class Connections:
             connection.close()
         if regular_mode(self.path) is None:
             _make(self.path)
-        file = _identity(self.path) or (0, 0)
+        file = identity_of(self.path) or (0, 0)
         connection = self._open()
         with self._lock:
             self._file = file
@@ -142,8 +141,7 @@ class Connections:
         )
         try:
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, self._longest)
-            self._check(connection)
-            self._use_wal(connection)
+            _FORMAT.prepare(connection, self.path)
             for pragma in (*_PRAGMAS, f"PRAGMA max_page_count = {self._most_pages}"):
                 patiently(connection, pragma)
             self._raise_base(connection)
@@ -152,58 +150,11 @@ class Connections:
             raise
         return connection
 
-    def _check(self, connection: sqlite3.Connection) -> None:
-        """Refuse a file that is not ours, before anything in it changes; make the layout in an empty one."""
-        if self._is_ours(connection):
-            return
-        patiently(connection, f"PRAGMA page_size = {PAGE}")
-        self._use_wal(connection)
-        patiently(connection, "BEGIN IMMEDIATE")
-        if not self._is_ours(connection):  # nobody else has made it meanwhile
-            for statement in LAYOUT.split(";"):
-                connection.execute(statement)
-        connection.execute("COMMIT")
-
-    def _use_wal(self, connection: sqlite3.Connection) -> None:
-        ((mode,),) = patiently(connection, "PRAGMA journal_mode = WAL")
-        if mode != "wal":
-            raise StoreError(f"{self.path}: its file system has no shared memory: name a local file")
-
     def _raise_base(self, connection: sqlite3.Connection) -> None:
         """Raise the base of stamps if the clock began again since the file was last written."""
         now = self.clock()
         if patiently(connection, BEGAN_AGAIN, (now + TOLERANCE,)) == [(1,)]:
             patiently(connection, BEGIN_AGAIN, (now, now + TOLERANCE))
-
-    def _is_ours(self, connection: sqlite3.Connection) -> bool:
-        ((application, version, tables),) = patiently(connection, _WHOSE)
-        if application != APPLICATION:
-            if application or version or tables:
-                raise StoreError(f"{self.path}: {_WORDS[sqlite3.SQLITE_NOTADB]}")
-            return False
-        if version != VERSION:
-            raise StoreError(
-                f"{self.path}: its format is {version}, this release has {VERSION}: name another file"
-            )
-        return True
-
-
-def patiently(connection: sqlite3.Connection, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
-    """Return what ``statement`` finds; while another process is in its way it is tried again."""
-    end = monotonic() + PATIENCE
-    while True:
-        try:
-            return connection.execute(statement, parameters).fetchall()
-        except sqlite3.OperationalError as error:
-            if primary_code(error) != sqlite3.SQLITE_BUSY or monotonic() > end:
-                raise
-        check_left()
-        sleep(_PAUSE)
-
-
-def primary_code(error: sqlite3.Error) -> int:
-    """Return what kind of error it is; 0 when it is none of SQLite itself."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _make(path: str) -> None:
@@ -219,11 +170,3 @@ def _make(path: str) -> None:
         os.rename(beside, path)  # noqa: PTH104 - a text
         return
     os.unlink(beside)  # noqa: PTH108
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)  # noqa: PTH116 - a text, and faster
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino

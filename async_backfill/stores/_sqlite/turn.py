@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from async_backfill._common.left_reads import check_left
+from async_backfill._common.sqlite_file import PATIENCE, patiently, take
 from async_backfill.errors import StalePageError, StoreError
 from async_backfill.stores._sqlite import statements
-from async_backfill.stores._sqlite.connections import DAMAGED, PAGE, PATIENCE, TOLERANCE, patiently
+from async_backfill.stores._sqlite.connections import DAMAGED, PAGE, TOLERANCE
 
 if TYPE_CHECKING:
     import sqlite3
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 TRACE: Final = 60.0
 """The seconds for which the trace of a removal, or of a value that has expired, is kept."""
 
-_WAIT: Final = 0.05
 _ROW: Final = 30  # bytes of a row beside name and envelope
 _SHARES: Final = 8  # of the room, the most that is written before it is looked at again
 _MOST_EVICTIONS: Final = 1_000
@@ -154,13 +153,8 @@ def turn(connections: Connections, room: int) -> Iterator[Turn]:
 
     :param room: the bytes that the file may have after it.
     """
-    end = monotonic() + PATIENCE
-    while not connections.writing.acquire(timeout=_WAIT):
-        check_left()
-        if monotonic() > end:
-            raise StoreError(
-                f"{connections.path}: a call of this process has kept it locked for {PATIENCE} s"
-            )
+    if not take(connections.writing):
+        raise StoreError(f"{connections.path}: a call of this process has kept it locked for {PATIENCE} s")
     try:
         with connections.one() as connection:
             patiently(connection, "BEGIN IMMEDIATE")
