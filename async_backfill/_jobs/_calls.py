@@ -13,11 +13,13 @@ from async_backfill._common.error_text import error_line
 from async_backfill._jobs._errors import JobError
 from async_backfill.errors import ConfigurationError
 from async_backfill.warming._calls import StoppedError, in_time
+from async_backfill.warming._reading_again import read_again
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from async_backfill.contracts import K, RowPage, Rows, V
+    from async_backfill.contracts import FarCopy, FarStore, K, RowPage, Rows, Source, V
+    from async_backfill.warming._reading_again import Again
 
 T = TypeVar("T")
 
@@ -45,6 +47,29 @@ async def answer(call: Callable[[], Awaitable[T]], seconds: float, what: str, *,
             break
     assert error is not None  # noqa: S101 - there is one attempt or more
     raise JobError(f"{what}: {error_line(error)}") from error
+
+
+async def copies_of(
+    store: FarStore[K, V], keys: Sequence[K], seconds: float, *, attempts: int = 1
+) -> Mapping[K, FarCopy[V]]:
+    """Return the copies that ``store`` has of ``keys``.
+
+    :raises JobError: when it does not answer.
+    """
+    return await answer(
+        partial(store.get_many, keys), seconds, "the store could not be read", attempts=attempts
+    )
+
+
+async def rows_again(
+    source: Source[K, V], keys: Sequence[K], seconds: float, *, attempts: int = 1
+) -> Again[K, V]:
+    """Return the rows of ``keys`` as they are now.
+
+    :raises JobError: when they cannot be read.
+    """
+    call = partial(read_again, source, keys)
+    return await answer(call, seconds, "rows could not be read again", attempts=attempts)
 
 
 async def first_page(

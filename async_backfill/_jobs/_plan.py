@@ -14,6 +14,9 @@ from async_backfill._jobs._spec import JobSpec  # noqa: TC001 - as above
 if TYPE_CHECKING:
     from typing import Self
 
+ROWS_BEYOND: Final = 0.2
+"""The share by which the number of rows may differ from the plan's."""
+
 _OF_THE_STORE: Final = ("store_bytes", "store_limit", "present")
 
 
@@ -56,6 +59,10 @@ class Plan:
         for name in _OF_THE_STORE:
             del fields[name]
         return hashlib.sha256(msgspec.json.encode(fields, order="deterministic")).hexdigest()
+
+    def holds_for(self, rows: int) -> bool:
+        """Return whether ``rows`` are about as many as were planned: not a fifth more or fewer."""
+        return abs(rows - self.rows) <= ROWS_BEYOND * self.rows
 
     def to_bytes(self) -> bytes:
         """Return the plan as canonical JSON."""

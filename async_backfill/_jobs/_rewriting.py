@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Generic
 
 from async_backfill._common.error_text import error_line
-from async_backfill._jobs._calls import answer
+from async_backfill._jobs._calls import answer, rows_again
 from async_backfill._jobs._errors import JobError
 from async_backfill.contracts import K, V
 from async_backfill.warming._calls import StoppedError
@@ -15,7 +15,6 @@ from async_backfill.warming._guards import guard_of
 from async_backfill.warming._page import Page, Sample
 from async_backfill.warming._page_writer import PageWriter
 from async_backfill.warming._progress import Tally
-from async_backfill.warming._reading_again import read_again
 from async_backfill.warming._settings import checked
 
 if TYPE_CHECKING:
@@ -76,9 +75,7 @@ class Rewriting(Generic[K, V]):
         :raises JobError: when an end does not answer.
         """
         read_at = self._guard.now()
-        again = await answer(
-            partial(read_again, self._ends.source, keys), self._seconds, "rows could not be read again"
-        )
+        again = await rows_again(self._ends.source, keys, self._seconds)
         tally: Tally[K] = Tally()
         sample: Sample[K, V] = Sample()
         writer = PageWriter(self._guard, self._settings, tally, sample, self._ends.source, lambda: False)

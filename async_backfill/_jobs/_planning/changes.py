@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from async_backfill._jobs._calls import answer
 from async_backfill._jobs._errors import JobRefusedError
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from async_backfill._jobs._ends import JobEnds
     from async_backfill._jobs._plan import Plan
     from async_backfill._jobs._spec import JobSpec
-
-_SHARE: Final = 0.2
 
 
 def changes(
@@ -33,7 +31,7 @@ def changes(
         said += [f"{name} is another" for name in names if getattr(spec, name) != getattr(plan.spec, name)]
     if schema != plan.schema:
         said.append("the source has other columns, or other types of them")
-    if rows is not None and abs(rows - plan.rows) > _SHARE * plan.rows:
+    if rows is not None and not plan.holds_for(rows):
         said.append(f"the source has {rows:,} rows, and had {plan.rows:,}")
     if release != plan.release:
         said.append(f"this is release {release}, and it was planned by {plan.release}")

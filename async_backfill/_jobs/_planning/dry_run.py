@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from anyio import current_time
 
 from async_backfill._common.error_text import error_line, key_text
-from async_backfill._jobs._calls import answer
 from async_backfill._jobs._packing import unpack
 from async_backfill._jobs._planning.measuring import SECONDS
-from async_backfill._jobs._planning.packed import packed
-from async_backfill._jobs._planning.places import ranges, spread
+from async_backfill._jobs._planning.places import ranges
+from async_backfill._jobs._planning.sampling import sample
 from async_backfill._jobs._same import are_same
 
 if TYPE_CHECKING:
@@ -68,23 +66,19 @@ async def dry_run(
     size = present = same = rejected = dead = 0
     bad: dict[str, str] = {}
     places = ranges([unpack(cut) for cut in plan.cuts])
-    async for page in spread(ends.rows, places, most, seconds):
-        read += len(page) + len(page.failed)
-        row_sizes = packed(ends.store, page)
-        size += row_sizes.bytes
-        rejected += len(row_sizes.refused)
+    async for some in sample(ends, places, most, seconds):
+        page, refused = some.page, some.packed.refused
+        read += some.looked
+        size += some.packed.bytes
+        rejected += len(refused)
         dead += len(page.failed)
+        present += len(some.copies)
+        same += sum(are_same(page[key], copy.value) for key, copy in some.copies.items())
         why = {key: error_line(failed.error) for key, failed in page.failed.items()}
-        why |= dict.fromkeys(row_sizes.refused, "the store cannot keep it: too large, or not to be encoded")
+        why |= dict.fromkeys(refused, "the store cannot keep it: too large, or not to be encoded")
         for key, reason in why.items():
             if len(bad) < _MOST_SHOWN:
                 bad[key_text(key)] = reason
-        if page:
-            found = await answer(
-                partial(ends.store.get_many, tuple(page)), seconds, "the store could not be read"
-            )
-            present += len(found)
-            same += sum(are_same(page[key], copy.value) for key, copy in found.items())
     took = current_time() - began
     rate = plan.spec.settings.rate
     fastest = min((each for each in (rate, read / took if took else None) if each), default=None)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import importlib.metadata
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from async_backfill._jobs._calls import answer
 from async_backfill._jobs._ends import StoreState
 from async_backfill._jobs._packing import pack
 from async_backfill._jobs._plan import Plan
-from async_backfill._jobs._planning.packed import packed
-from async_backfill._jobs._planning.places import cuts_of, ranges, spread
+from async_backfill._jobs._planning.places import cuts_of, ranges
+from async_backfill._jobs._planning.sampling import sample
 
 if TYPE_CHECKING:
     from async_backfill._jobs._ends import JobEnds
@@ -38,15 +37,10 @@ async def measure(spec: JobSpec, ends: JobEnds[Any, Any], *, seconds: float = SE
     looked = size = fit = present = 0
     step = -(-(len(cuts) + 1) // _MOST_PLACES)
     places = ranges(cuts[step - 1 :: step])
-    async for page in spread(ends.rows, places, _SAMPLE, seconds):
-        looked += len(page) + len(page.failed)
-        row_sizes = packed(ends.store, page)
-        size, fit = size + row_sizes.bytes, fit + row_sizes.rows
-        if page:
-            found = await answer(
-                partial(ends.store.get_many, tuple(page)), seconds, "the store could not be read"
-            )
-            present += len(found)
+    async for some in sample(ends, places, _SAMPLE, seconds):
+        looked += some.looked
+        size, fit = size + some.packed.bytes, fit + some.packed.rows
+        present += len(some.copies)
     rows, rows_by = looked, "at least, by a sample"
     if facts is not None:
         rows, rows_by = await answer(facts.count, seconds, "the source's rows could not be counted")

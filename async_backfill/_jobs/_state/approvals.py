@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from async_backfill._jobs._errors import JobRefusedError
+from async_backfill._jobs._plan import ROWS_BEYOND
 from async_backfill._jobs._records import Approval, JobRecord, JobStatus, Wanted
 from async_backfill._jobs._state.jobs import find_job, move, name
 from async_backfill._jobs._state.log import append
 
 if TYPE_CHECKING:
     from async_backfill._jobs._state.transaction import Transaction
-
-ROWS_BEYOND: Final = 0.2
-"""The share by which the number of rows may differ from the plan's."""
 
 _USUAL_SECONDS: Final = 12 * 3600.0
 _FIELDS: Final = "id, job, plan_hash, by, reason, max_rows, expires, used, revoked"
@@ -173,10 +171,9 @@ def spend_rows(tx: Transaction, job_id: int, rows: int) -> Allowance | None:
 
 
 def _check_plan(job: JobRecord, rows: int | None, schema: str | None) -> None:
-    planned = job.plan.rows
-    if rows is not None and abs(rows - planned) > ROWS_BEYOND * planned:
+    if rows is not None and not job.plan.holds_for(rows):
         raise JobRefusedError(
-            f"job {job.id} was planned for {planned} rows, there are {rows}: plan a new one"
+            f"job {job.id} was planned for {job.plan.rows} rows, there are {rows}: plan a new one"
         )
     if schema is not None and job.plan.schema is not None and schema != job.plan.schema:
         raise JobRefusedError(f"the source of job {job.id} has other columns now: plan a new one")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from functools import partial
 from typing import TYPE_CHECKING, Final, Generic
 
 from async_backfill._common.error_text import error_line
-from async_backfill._jobs._calls import answer
+from async_backfill._jobs._calls import copies_of
 from async_backfill._jobs._packing import pack
 from async_backfill._jobs._planning.packed import packed
 from async_backfill._jobs._rewriting import MOST
@@ -61,6 +60,11 @@ class Comparison(Generic[K, V]):
     def compared(self) -> int:
         """The number of rows so far, without those behind what the job has read."""
         return self._counts["compared"] - self._counts["new"]
+
+    @property
+    def missing(self) -> int:
+        """The number of rows so far that the store does not have, for no reason that is known."""
+        return self._counts["missing"]
 
     async def add(self, page: RowPage[K, V], *, is_new: bool = False) -> None:
         """Compare the rows of ``page``; at most a few thousand differences wait for their second look.
@@ -157,9 +161,7 @@ class Comparison(Generic[K, V]):
             part = keys[begin : begin + MOST]
             rewritten = await self._rewriting.rewrite(part)
             right.update(rewritten.gone)
-            found = await answer(
-                partial(self._ends.store.get_many, part), self._seconds, "the store could not be read"
-            )
+            found = await copies_of(self._ends.store, part, self._seconds)
             rows = rewritten.rows
             right.update(key for key in found if key in rows and are_same(rows[key], found[key].value))
         return right

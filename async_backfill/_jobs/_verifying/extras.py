@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, Final, Generic
 
 from anyio import sleep
 
-from async_backfill._jobs._calls import answer
+from async_backfill._jobs._calls import answer, copies_of, rows_again
 from async_backfill._jobs._errors import JobRefusedError
 from async_backfill.contracts import K, KeyListing, V
-from async_backfill.warming._reading_again import read_again
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Sequence
@@ -79,11 +78,11 @@ class Extras(Generic[K, V]):
         """Return those of ``keys`` that have a value, and no row."""
         if not keys:
             return ()
-        again = await self._call(partial(read_again, self._ends.source, keys), "rows could not be read again")
+        again = await rows_again(self._ends.source, keys, self._seconds, attempts=_ATTEMPTS)
         if not again.gone:
             return ()
         gone = tuple(again.gone)
-        there = await self._call(partial(self._ends.store.get_many, gone), "the store could not be read")
+        there = await copies_of(self._ends.store, gone, self._seconds, attempts=_ATTEMPTS)
         return [key for key in gone if key in there]
 
     async def _call(self, call: Any, what: str) -> Any:

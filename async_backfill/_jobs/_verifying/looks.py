@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Generic
 
 from anyio import current_time, sleep
 
 from async_backfill._common.error_text import error_line
-from async_backfill._jobs._calls import answer
+from async_backfill._jobs._calls import copies_of, rows_again
 from async_backfill._jobs._same import are_same
 from async_backfill.contracts import K, V
-from async_backfill.warming._reading_again import read_again
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -115,12 +113,7 @@ class Looks(Generic[K, V]):
 
     async def _look_again(self, some: Sequence[Difference[K, V]]) -> list[Difference[K, V]]:
         keys = [one.key for one in some]
-        again = await answer(
-            partial(read_again, self._ends.source, keys),
-            self._seconds,
-            "rows could not be read again",
-            attempts=self._attempts,
-        )
+        again = await rows_again(self._ends.source, keys, self._seconds, attempts=self._attempts)
         found = await self._found(keys)
         now = current_time()
         sure: list[Difference[K, V]] = []
@@ -143,9 +136,4 @@ class Looks(Generic[K, V]):
         return sure
 
     async def _found(self, keys: Sequence[K]) -> Mapping[K, FarCopy[V]]:
-        return await answer(
-            partial(self._ends.store.get_many, keys),
-            self._seconds,
-            "the store could not be read",
-            attempts=self._attempts,
-        )
+        return await copies_of(self._ends.store, keys, self._seconds, attempts=self._attempts)
