@@ -127,6 +127,20 @@ async def test_a_store_that_lost_its_memory_fails_the_job(job):
     assert "lost its memory" in record.reason
 
 
+async def test_a_store_that_is_emptied_behind_the_comparison_fails_the_job(job):
+    class EmptiedLater(Facts):
+        async def marked(self, name):
+            return self.marks.pop(name, None)
+
+    facts = EmptiedLater()
+    await facts.mark("job:1", "1")
+
+    with pytest.raises(JobError, match="the store lost its memory"):
+        await job.verify(ends=ends_of(job.table, job.store, facts))
+
+    assert await job.status() is JobStatus.FAILED
+
+
 async def test_a_store_that_does_not_answer_fails_the_job(job):
     job.store.link.fail()
 

@@ -313,3 +313,20 @@ async def test_a_walk_holds_its_rate_and_can_be_stopped():
     assert await walk.over_all() == "paused"
     assert comparison.compared == 2500
     assert current_time() - began == pytest.approx(5.0)
+
+
+async def test_a_sample_that_is_stopped_leaves_no_generator_open():
+    # trio warns of one that is left to the garbage collector.
+    table, store, shards = await copied(5000)
+
+    async def stopped():
+        return "paused"
+
+    ends = ends_of(table, store)
+    comparison = Comparison(
+        ends, dead=frozenset(), may_be_expired=False, rewriting=None, apart=2.0, seconds=10.0
+    )
+    walk = Walk(ends, shards, comparison, rate=None, seconds=10.0, stopped=stopped)
+
+    assert await walk.over_some(3000) == "paused"
+    assert 0 < comparison.compared < 3000
