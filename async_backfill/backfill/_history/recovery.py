@@ -162,9 +162,8 @@ class Recovery:
 
     def hindered(self) -> None:
         """Take note that the source failed or must not be called now, or that there is no room: pause."""
-        if (
-            self._has_history
-        ):  # else nothing is due until the cache is emptied, and a full one asks at each miss
+        # Without a history nothing is due until the cache is emptied, and a full one asks at each miss.
+        if self._has_history:
             self._backoff.failed()
 
     def over(self) -> None:
