@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from async_backfill._jobs._errors import JobRefusedError
 from async_backfill._jobs._plan import ROWS_BEYOND
 from async_backfill._jobs._records import Approval, JobRecord, JobStatus, Wanted
-from async_backfill._jobs._state.jobs import find_job, move, name
+from async_backfill._jobs._state.jobs import find_job, move, require_name
 from async_backfill._jobs._state.log import append
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def approve(
     :param seconds: how long it holds; 12 hours if left out.
     :raises JobRefusedError: when the plan has another hash, or who approves it may not.
     """
-    name(by, "who approves")
+    require_name(by, "who approves")
     job = find_job(tx, job_id)
     if not reason.strip():
         raise JobRefusedError("say why the plan is approved: the reason is empty")
@@ -95,7 +95,7 @@ def approvals(tx: Transaction, job_id: int) -> list[Approval]:
 
 def revoke(tx: Transaction, job_id: int, *, by: str, reason: str | None) -> None:
     """Take the approval of a job back: workers begin no further page."""
-    name(by, "who revokes")
+    require_name(by, "who revokes")
     job = find_job(tx, job_id)
     given = approvals(tx, job_id)
     if not given or given[-1].revoked is not None:
@@ -117,7 +117,7 @@ def start(
         or fewer than the plan says, or of another schema, does not start.
     :raises JobRefusedError: when no approval holds.
     """
-    name(by, "who starts")
+    require_name(by, "who starts")
     job = find_job(tx, job_id)
     if job.wanted is Wanted.CANCEL:
         raise JobRefusedError(f"job {job_id} was told to cancel: plan a new one")

@@ -34,7 +34,7 @@ _BY_OTHERS: Final = MappingProxyType({JobStatus.APPROVED: "approve", JobStatus.R
 
 def add_job(tx: Transaction, plan: Plan, *, by: str) -> JobRecord:
     """Keep a plan as a new job with its shards; nobody works on it before it is approved."""
-    name(by, "who plans")
+    require_name(by, "who plans")
     ((job_id,),) = tx.rows("SELECT coalesce(max(id), 0) + 1 FROM job")
     tx.rows(
         f"INSERT INTO job ({_FIELDS}) VALUES (?, ?, ?, ?, ?, NULL, ?, ?, ?, NULL, NULL, 0.0, '', ?)",  # noqa: S608
@@ -113,7 +113,7 @@ def want(tx: Transaction, job_id: int, wanted: Wanted, *, by: str, reason: str |
 
     :raises JobRefusedError: when it is over, was told to cancel, or does not run and is to pause or go on.
     """
-    name(by, "who asks")
+    require_name(by, "who asks")
     job = find_job(tx, job_id)
     if job.status in _OVER:
         raise JobRefusedError(f"job {job_id} is {job.status}: plan a new one")
@@ -134,7 +134,7 @@ def want(tx: Transaction, job_id: int, wanted: Wanted, *, by: str, reason: str |
 
 def set_settings(tx: Transaction, job_id: int, settings: JobSettings, *, by: str) -> JobRecord:
     """Change the settings of a job; workers use them after their next checkpoint."""
-    name(by, "who sets")
+    require_name(by, "who sets")
     job = find_job(tx, job_id)
     if job.status in _OVER:
         raise JobRefusedError(f"job {job_id} is {job.status}: its settings do not matter any more")
@@ -162,7 +162,7 @@ def settings_text(settings: JobSettings) -> str:
     return msgspec.json.encode(settings, order="deterministic").decode()
 
 
-def name(by: str, who: str) -> None:
+def require_name(by: str, who: str) -> None:
     """Refuse the empty name of a person."""
     if not by.strip():
         raise JobRefusedError(f"say {who}: the name is empty")
