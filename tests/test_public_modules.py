@@ -37,7 +37,7 @@ async_backfill.backfill.trigger
 async_backfill.contracts
   AccessCheck Answers Approval AuditSink BoundedStore CallLimits Clock Compression EvictionOrder
   ExclusiveJournal FarCopy
-  FarStore GuardedStore Heats Invalidations Journal K K_co Kept KeyType Leases LimitedSource NeedsAsyncio
+  FarStore GuardedStore Heats Invalidations Journal K K_co Kept KeyListing KeyType Leases LimitedSource NeedsAsyncio
   OrderState Page Permits ResumableOrder Room RowPage Rows Scan Sealing Seconds Selection Source Spawn Store
   Trigger V V_co V_contra ValueCodec VersionedStore
 async_backfill.errors
@@ -111,8 +111,8 @@ async_backfill.stores.weighed
   WeighedStore
 async_backfill.testing
   ChangingRowsContract FarStoreContract GatedSource GuardedLeasesContract GuardedStoreContract
-  InvalidationsContract KeysetScanContract LeasesContract ManualClock MemoryFarStore MemoryPermits NetworkLink
-  PartialFailureContract PermitsContract RowsContract ScanContract SealingContract SourceContract
+  InvalidationsContract KeyListingContract KeysetScanContract LeasesContract ManualClock MemoryFarStore
+  MemoryPermits NetworkLink PartialFailureContract PermitsContract RowsContract ScanContract SealingContract SourceContract
   StoreContract VersionedStoreContract
 async_backfill.warming
   CopyError CopyProgress copy_rows

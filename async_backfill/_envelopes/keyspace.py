@@ -9,6 +9,7 @@ import logging
 import re
 import time
 from collections import Counter
+from contextlib import suppress
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
@@ -79,6 +80,15 @@ class Keyspace(Generic[K]):
         if name.startswith(self._long_prefix):
             return len(name) == start + _DIGEST
         return name.startswith(self._prefix) and len(name) <= self._longest and is_packed(name[start:])
+
+    def keys_of(self, names: Iterable[bytes]) -> list[K]:
+        """Return the keys of those Redis keys in ``names`` that are of entries and hold the whole key."""
+        start, keys = len(self._prefix), list[K]()
+        for name in names:
+            if name.startswith(self._prefix) and self.is_entry(name):
+                with suppress(ValueError):
+                    keys.append(self.unpack(name[start:]))
+        return keys
 
     def name(self, purpose: str) -> bytes:
         """Return the Redis key or channel for something else than an entry, such as ``"permits"``."""

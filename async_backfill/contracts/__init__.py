@@ -19,6 +19,7 @@ from async_backfill.contracts._fleet import (
 )
 from async_backfill.contracts._guarded import GuardedStore, Kept, VersionedStore
 from async_backfill.contracts._keys import KeyType
+from async_backfill.contracts._listing import KeyListing
 from async_backfill.contracts._rows import RowPage, Rows
 from async_backfill.contracts._sources import CallLimits, LimitedSource, Page, Scan, Source
 from async_backfill.contracts._stores import (
@@ -51,6 +52,7 @@ __all__ = [
     "K",
     "K_co",
     "Kept",
+    "KeyListing",
     "KeyType",
     "Leases",
     "LimitedSource",

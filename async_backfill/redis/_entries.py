@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from async_backfill.redis._bounded import TextTooLongError
 from async_backfill.redis._marks import LIFE, tombstone
 from async_backfill.redis.errors import RedisReplyError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from async_backfill._envelopes.keyspace import Keyspace
     from async_backfill.redis._wire import Argument, Command, Reply
     from async_backfill.redis.connection import RedisConnection
 
+_T = TypeVar("_T")
+
 MOST: Final = 500
 """The keys of one command: more would block the server for long, and cost more for each key."""
+
+GROUP: Final = 2000
+"""Keys of one round trip: to seal or open so many envelopes takes five milliseconds or less."""
 
 _PAGE: Final = 1_000
 _MOST_FAILOVERS: Final = 3  # while one server is cleared
@@ -98,6 +104,18 @@ class Entries:
                     break
         return stamp
 
+    async def scan(self, cursor: object | None, limit: int) -> tuple[Sequence[bytes], object | None]:
+        """Return some of the names of the namespace, server by server, and the cursor of the next ones."""
+        place, at = cursor if isinstance(cursor, tuple) else (0, b"0")
+        servers = await self._connection.servers()
+        server = servers[min(place, len(servers) - 1)]
+        at, names = await self._connection.at(
+            server, "SCAN", at, "MATCH", self._keyspace.pattern, "COUNT", limit
+        )
+        if at != b"0":
+            return names, (place, at)
+        return names, (place + 1, b"0") if place + 1 < len(servers) else None
+
     async def groups(self, names: Sequence[bytes]) -> list[Sequence[int]]:
         """Return the positions of ``names``, grouped by command."""
         groups = await self._connection.groups(names)
@@ -156,6 +174,13 @@ class Entries:
                 await self.unlink(names)
             if cursor == b"0":
                 break
+
+
+def in_groups(items: Iterable[_T]) -> Iterator[tuple[_T, ...]]:
+    """Yield ``items`` in groups of `GROUP`."""
+    rest = iter(items)
+    while group := tuple(islice(rest, GROUP)):
+        yield group
 
 
 def _is_full(reply: Reply) -> bool:

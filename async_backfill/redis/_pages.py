@@ -7,6 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from async_backfill._common.validation import positive_seconds
+from async_backfill._envelopes.envelope import Sealed
 from async_backfill.errors import ConfigurationError, StalePageError
 from async_backfill.redis._marks import LIFE, MARGIN, MARKS_LIVE, time_of, tombstone
 from async_backfill.redis._page_scripts import UNDO, WRITE
@@ -184,6 +185,11 @@ class Pages:
 
 
 _DIGEST: Final = hashlib.sha1(WRITE.encode(), usedforsecurity=False).hexdigest()
+
+
+def begin_of(value: object, read_at: float) -> float:
+    """Return when the read of ``value`` began: what was sealed earlier knows its own time."""
+    return value.read_at if isinstance(value, Sealed) and value.read_at is not None else read_at
 
 
 def _code(answer: Any) -> str:

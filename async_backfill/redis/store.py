@@ -3,37 +3,44 @@
 from __future__ import annotations
 
 import time
-from itertools import islice
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic
 
 from async_backfill._common.loose_types import K, V
 from async_backfill._common.validation import positive_seconds_or_none
 from async_backfill._envelopes.envelope import Envelopes, Sealed
 from async_backfill._envelopes.keyspace import Keyspace
-from async_backfill.contracts import AccessCheck, FarCopy, Kept, NeedsAsyncio, Sealing, VersionedStore
-from async_backfill.redis._entries import Entries
+from async_backfill.contracts import (
+    AccessCheck,
+    FarCopy,
+    Kept,
+    KeyListing,
+    NeedsAsyncio,
+    Page,
+    Sealing,
+    VersionedStore,
+)
+from async_backfill.redis._entries import GROUP, Entries, in_groups
 from async_backfill.redis._marks import MARGIN, MARK, Met
-from async_backfill.redis._pages import Pages
+from async_backfill.redis._pages import Pages, begin_of
 from async_backfill.redis._rights import of_entries
 from async_backfill.redis._wire import milliseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from async_backfill.contracts import Compression, Seconds, ValueCodec
     from async_backfill.redis.connection import RedisConnection
 
 __all__ = ["RedisStore"]
 
-_T = TypeVar("_T")
-_GROUP: Final = 2000
-"""Keys of one round trip: to seal or open so many envelopes takes five milliseconds or less."""
 _REFUSED: Final = "no other process could tell this key apart from others"
 _UNKEPT: Final = "the value is too large, or cannot be encoded: see the counts in unkept"
 
 
-class RedisStore(NeedsAsyncio, VersionedStore[K, V], Sealing[K, V], AccessCheck, Generic[K, V]):
+class RedisStore(
+    NeedsAsyncio, VersionedStore[K, V], Sealing[K, V], AccessCheck, KeyListing[K], Generic[K, V]
+):
     """A store of copies in Redis for the far tier (L2); implements `FarStore`, `VersionedStore`, `Sealing`.
 
     Keys that are equal in Python, with the same hash, have one entry, and others never do. A key that it
@@ -145,9 +152,9 @@ class RedisStore(NeedsAsyncio, VersionedStore[K, V], Sealing[K, V], AccessCheck,
 
     async def get_many(self, keys: Sequence[K], /) -> Mapping[K, FarCopy[V]]:
         """Return copies of those ``keys`` that are stored, with a round trip for each 2,000 of them."""
-        if len(keys) > _GROUP:
+        if len(keys) > GROUP:
             copies_of_all: dict[K, FarCopy[V]] = {}
-            for some in _groups(keys):
+            for some in in_groups(keys):
                 copies_of_all.update(await self.get_many(some))
             return copies_of_all
         told, names = self.keyspace.names(keys)
@@ -172,8 +179,8 @@ class RedisStore(NeedsAsyncio, VersionedStore[K, V], Sealing[K, V], AccessCheck,
         It takes a round trip for each 2,000 of them; when one fails, some may be stored. An item that is too
         large, or cannot be encoded, is not stored, and its older copy is removed.
         """
-        if len(items) > _GROUP:
-            for some in _groups(items.items()):
+        if len(items) > GROUP:
+            for some in in_groups(items.items()):
                 await self.set_many(dict(some), ttl=ttl)
             return
         _, names, values = self.keyspace.named(items)
@@ -212,7 +219,7 @@ class RedisStore(NeedsAsyncio, VersionedStore[K, V], Sealing[K, V], AccessCheck,
             return Kept(kept=0, rejected=rejected)
         since = [read_at] * len(told)
         if isinstance(items[told[0]], Sealed):  # by a cache, which seals them all
-            since = [_begin(items[key], read_at) for key in told]
+            since = [begin_of(items[key], read_at) for key in told]
         newer, leased = await self._pages.write(names, sealed, since, lifetime)
         return Kept(
             kept=len(told) - len(newer) - len(leased),
@@ -226,7 +233,7 @@ class RedisStore(NeedsAsyncio, VersionedStore[K, V], Sealing[K, V], AccessCheck,
 
         For a minute each leaves a mark of 13 bytes, which keeps what was read before from coming back.
         """
-        for some in _groups(keys):
+        for some in in_groups(keys):
             _, names = self.keyspace.names(some)
             if names:
                 await self._entries.bury(names, self.now())
@@ -241,16 +248,11 @@ class RedisStore(NeedsAsyncio, VersionedStore[K, V], Sealing[K, V], AccessCheck,
         stamp = await self._entries.clear(self.now())
         self._met.note([(self._entries.cleared, stamp)], self.now())
 
+    async def list_keys(self, cursor: object | None, limit: int, /) -> Page[K]:
+        """Return some of the keys on the server, those that were removed lately too; see `KeyListing`."""
+        names, following = await self._entries.scan(cursor, limit)
+        return Page(self.keyspace.keys_of(names), following)
+
     async def missing_rights(self) -> Sequence[str]:
         """Return what the server's ACL does not let this store do, on one line with the rule to set."""
         return await of_entries(self.connection, self.keyspace)
-
-
-def _groups(items: Iterable[_T]) -> Iterator[tuple[_T, ...]]:
-    rest = iter(items)
-    while group := tuple(islice(rest, _GROUP)):
-        yield group
-
-
-def _begin(value: object, read_at: float) -> float:
-    return value.read_at if isinstance(value, Sealed) and value.read_at is not None else read_at

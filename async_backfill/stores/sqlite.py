@@ -14,7 +14,8 @@ from async_backfill._common.loose_types import K, V
 from async_backfill._common.validation import positive_seconds_or_none, whole
 from async_backfill._envelopes.envelope import Envelopes, Sealed
 from async_backfill._envelopes.keyspace import Keyspace
-from async_backfill.contracts import FarCopy, Kept, Sealing, VersionedStore
+from async_backfill.contracts import FarCopy, Kept, KeyListing, Sealing, VersionedStore
+from async_backfill.contracts import Page as KeyPage
 from async_backfill.errors import ConfigurationError, StoreError
 from async_backfill.stores._sqlite.calls import Calls
 from async_backfill.stores._sqlite.connections import PAGE, Connections
@@ -22,7 +23,6 @@ from async_backfill.stores._sqlite.page import Page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
-    from types import TracebackType
     from typing import Self
 
     from async_backfill.contracts import Compression, ValueCodec
@@ -34,7 +34,7 @@ _LEAST_BYTES: Final = 1_000_000
 _LONGEST: Final = 32_000_000  # bytes of one answer of SQLite, if no value is longer
 
 
-class SQLiteStore(Sealing[K, V], VersionedStore[K, V], Generic[K, V]):
+class SQLiteStore(Sealing[K, V], VersionedStore[K, V], KeyListing[K], Generic[K, V]):
     """A store of copies in a file for the far tier (L2); implements `FarStore`, `Sealing`, `VersionedStore`.
 
     All processes of one machine that name the same file and namespace share what is in it, also after a
@@ -122,12 +122,7 @@ class SQLiteStore(Sealing[K, V], VersionedStore[K, V], Generic[K, V]):
         await self._threads.run(self._calls().open)
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
@@ -238,6 +233,11 @@ class SQLiteStore(Sealing[K, V], VersionedStore[K, V], Generic[K, V]):
         if names:
             nothing = [None] * len(names)
             await self._threads.run(partial(self._calls().put, names, nothing, None, self._envelopes.now()))
+
+    async def list_keys(self, cursor: object | None, limit: int, /) -> KeyPage[K]:
+        """Return up to ``limit`` keys that are stored, behind those before; see `KeyListing`."""
+        names = await self._threads.run(partial(self._calls().names, cursor, limit, self._envelopes.now()))
+        return KeyPage(self._keyspace.keys_of(names), names[-1] if len(names) == limit else None)
 
     async def clear(self) -> None:
         """Remove every entry of this namespace that exists when the call begins."""

@@ -17,6 +17,7 @@ from async_backfill.testing._far_store_contract import FarStoreContract
 from async_backfill.testing._gated_source import GatedSource
 from async_backfill.testing._guarded_store_contract import GuardedLeasesContract, GuardedStoreContract
 from async_backfill.testing._invalidations_contract import InvalidationsContract
+from async_backfill.testing._key_listing_contract import KeyListingContract
 from async_backfill.testing._keyset_scan_contract import KeysetScanContract
 from async_backfill.testing._leases_contract import LeasesContract
 from async_backfill.testing._manual_clock import ManualClock
@@ -39,6 +40,7 @@ __all__ = [
     "GuardedLeasesContract",
     "GuardedStoreContract",
     "InvalidationsContract",
+    "KeyListingContract",
     "KeysetScanContract",
     "LeasesContract",
     "ManualClock",

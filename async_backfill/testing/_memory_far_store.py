@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Generic
 import anyio
 
 from async_backfill._common.validation import positive_seconds, positive_seconds_or_none
-from async_backfill.contracts import FarCopy, K, Kept, V, VersionedStore
+from async_backfill.contracts import FarCopy, K, Kept, KeyListing, Page, V, VersionedStore
 from async_backfill.testing._memory_invalidations import MemoryInvalidations
 from async_backfill.testing._memory_leases import MemoryLeases
 from async_backfill.testing._memory_server import MemoryServer
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from async_backfill.contracts import Clock, Seconds
 
 
-class MemoryFarStore(VersionedStore[K, V], Generic[K, V]):
+class MemoryFarStore(VersionedStore[K, V], KeyListing[K], Generic[K, V]):
     """A store of a far tier (L2) in memory; implements `FarStore` and `VersionedStore`.
 
     Its ``leases`` implement `Leases`, its ``invalidations`` implement `Invalidations`. Each cache of a test
@@ -116,6 +116,13 @@ class MemoryFarStore(VersionedStore[K, V], Generic[K, V]):
         await self.link.there()
         self._server.forget(keys)
         await self.link.back()
+
+    async def list_keys(self, cursor: object | None, limit: int, /) -> Page[K]:
+        """Return up to ``limit`` of the keys that the first call found; see `KeyListing`."""
+        await self.link.there()
+        keys = cursor if isinstance(cursor, tuple) else self._server.keys()
+        await self.link.back()
+        return Page(keys[:limit], keys[limit:] or None)
 
     async def clear(self) -> None:
         """Remove every key and every lease."""

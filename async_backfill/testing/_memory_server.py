@@ -65,6 +65,10 @@ class MemoryServer(Generic[K, V]):
         """Return the number of values that have not expired."""
         return len(self.find(tuple(self._kept)))
 
+    def keys(self) -> tuple[K, ...]:
+        """Return the keys of all values, also of those that have expired."""
+        return tuple(self._kept)
+
     def find(self, keys: Iterable[K]) -> Mapping[K, FarCopy[V]]:
         """Return copies of those ``keys`` that are stored and have not expired."""
         now = self.clock()

@@ -12,6 +12,7 @@ from async_backfill.testing import (
     GuardedLeasesContract,
     GuardedStoreContract,
     InvalidationsContract,
+    KeyListingContract,
     LeasesContract,
     MemoryFarStore,
     MemoryPermits,
@@ -50,6 +51,14 @@ class TestSlowMemoryFarStore(TestMemoryFarStore):
     @pytest.fixture
     def store(self):
         return slow(MemoryFarStore())
+
+
+class TestMemoryFarStoreListsItsKeys(KeyListingContract):
+    listed = ITEMS
+
+    @pytest.fixture
+    def store(self):
+        return MemoryFarStore()
 
 
 class TestMemoryFarStoreIsGuarded(GuardedStoreContract, GuardedLeasesContract):

@@ -18,6 +18,7 @@ from async_backfill.testing import (
     GuardedLeasesContract,
     GuardedStoreContract,
     InvalidationsContract,
+    KeyListingContract,
     LeasesContract,
     PermitsContract,
     SealingContract,
@@ -72,6 +73,10 @@ class TestRedisStoreSeals(SealingContract):
 
     def change(self, value):
         value["tags"].append("mine")
+
+
+class TestRedisStoreListsItsKeys(KeyListingContract):
+    listed = dict.fromkeys(map(str, range(50)), 1)
 
 
 class TestRedisLeases(LeasesContract):

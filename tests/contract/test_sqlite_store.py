@@ -8,7 +8,7 @@ from operator import itemgetter
 import pytest
 
 from async_backfill.stores.sqlite import SQLiteStore
-from async_backfill.testing import FarStoreContract, GuardedStoreContract, SealingContract
+from async_backfill.testing import FarStoreContract, GuardedStoreContract, KeyListingContract, SealingContract
 from tests.contract.test_far_stores import ITEMS, ODD_KEYS, OfVersions
 
 pytestmark = pytest.mark.anyio
@@ -50,6 +50,10 @@ class TestSealingSQLiteStore(SealingContract):
 
     def change(self, value):
         value.append("more")
+
+
+class TestSQLiteStoreListsItsKeys(KeyListingContract):
+    listed = ITEMS
 
 
 class TestGuardedSQLiteStore(GuardedStoreContract):

@@ -48,6 +48,13 @@ class Calls:
                 found += self._find(connection, names[at : at + statements.MOST_READ], wall)
             return found
 
+    def names(self, after: object | None, most: int, wall: float) -> list[bytes]:
+        """Return up to ``most`` names of the namespace that have envelopes, behind ``after``, in order."""
+        start, end = f"{self._namespace}:".encode(), f"{self._namespace};".encode()
+        settings = (after if isinstance(after, bytes) else start, end, wall, most)
+        with self._connections.one() as connection:
+            return [name for (name,) in connection.execute(statements.NAMES, settings)]
+
     def put(
         self, names: Sequence[bytes], sealed: Sequence[bytes | None], until: float | None, wall: float
     ) -> None:

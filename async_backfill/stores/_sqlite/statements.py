@@ -80,6 +80,10 @@ CLEAR: Final = (
     "INSERT INTO cleared VALUES (?, ?)"
     " ON CONFLICT (namespace) DO UPDATE SET stamp = max(stamp, excluded.stamp)"
 )
+NAMES: Final = (
+    "SELECT name FROM entry WHERE name > ? AND name < ? AND envelope IS NOT NULL"
+    " AND (until IS NULL OR until > ?) ORDER BY name LIMIT ?"
+)
 CLEAR_SOME: Final = (
     "DELETE FROM entry WHERE id IN (SELECT id FROM entry WHERE name >= ? AND name < ? AND id <= ? LIMIT 5000)"
 )
