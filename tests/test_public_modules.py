@@ -37,9 +37,9 @@ async_backfill.backfill.trigger
 async_backfill.contracts
   AccessCheck Answers Approval AuditSink BoundedStore CallLimits Clock Compression EvictionOrder
   ExclusiveJournal FarCopy
-  FarStore GuardedStore Heats Invalidations Journal K K_co Kept KeyListing KeyType Leases LimitedSource NeedsAsyncio
-  OrderState Page Permits ResumableOrder Room RowPage Rows Scan Sealing Seconds Selection Source Spawn Store
-  Trigger V V_co V_contra ValueCodec VersionedStore
+  FarStore GuardedStore Heats Invalidations Journal K K_co Kept KeyListing KeyType Leases LimitedSource
+  NeedsAsyncio OrderState Page Permits ResumableOrder Room RowPage Rows Scan Sealing Seconds Selection Source
+  SourceFacts Spawn Store StoreFacts StoreState Trigger V V_co V_contra ValueCodec VersionedStore
 async_backfill.errors
   AsyncBackfillError CacheClosedError CircuitOpenError ConfigurationError JournalError
   KeyNotFoundError KeyRefusedError LoadCycleError LoadError LoadTimeoutError MissingExtraError
@@ -112,8 +112,8 @@ async_backfill.stores.weighed
 async_backfill.testing
   ChangingRowsContract FarStoreContract GatedSource GuardedLeasesContract GuardedStoreContract
   InvalidationsContract KeyListingContract KeysetScanContract LeasesContract ManualClock MemoryFarStore
-  MemoryPermits NetworkLink PartialFailureContract PermitsContract RowsContract ScanContract SealingContract SourceContract
-  StoreContract VersionedStoreContract
+  MemoryPermits NetworkLink PartialFailureContract PermitsContract RowsContract ScanContract SealingContract
+  SourceContract SourceFactsContract StoreContract StoreFactsContract VersionedStoreContract
 async_backfill.warming
   CopyError CopyProgress copy_rows
 """

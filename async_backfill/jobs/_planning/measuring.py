@@ -6,8 +6,8 @@ import importlib.metadata
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from async_backfill.contracts import StoreState
 from async_backfill.jobs._calls import answer
-from async_backfill.jobs._ends import StoreState
 from async_backfill.jobs._packing import pack
 from async_backfill.jobs._plan import Plan
 from async_backfill.jobs._planning.packed import packed
