@@ -23,6 +23,8 @@ class JobEnds(Generic[K, V]):
         usually one object: the rows in ranges, and the loads by key for rows that must be read again.
     ``source_facts``, ``store_facts``
         ``None`` where the end has no such ability.
+    ``hidden``
+        returns a text, such as that of an error, without secrets, before it is kept, logged or shown.
     """
 
     rows: Rows[K, V]
@@ -31,6 +33,7 @@ class JobEnds(Generic[K, V]):
     source_facts: SourceFacts | None = None
     store_facts: StoreFacts | None = None
     invalidations: Invalidations[K] | None = None
+    hidden: Callable[[str], str] = str
 
 
 OpenEnds: TypeAlias = "Callable[[JobSpec], AbstractAsyncContextManager[JobEnds[Any, Any]]]"
