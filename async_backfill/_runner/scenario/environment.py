@@ -134,6 +134,8 @@ def _as_written(letter: str) -> str:
     """Return a pattern of all that may stand for ``letter`` in a URL or a message."""
     encoded = "".join(f"%{byte:02x}" for byte in letter.encode("utf-8", "surrogatepass"))
     forms = {letter, encoded, repr(letter)[1:-1], json.dumps(letter)[1:-1]}
+    if letter in "'\"":  # with both in one text, Python escapes one
+        forms.add(f"\\{letter}")
     if letter == " ":
         forms.add("+")
     if letter.isascii() and letter.isalnum():

@@ -44,6 +44,7 @@ max_lag = 2
 load_query = "SELECT count(*) FROM pg_stat_activity"
 max_load = 50
 """
+HOURS = 'must be a begin and an end such as "22:00-06:00", not'
 SOURCE = {"kind": "file", "file": "rows.csv", "key": "id"}
 SQL = {"kind": "sql", "url": "postgresql://db/shop", "table": "t", "key": "id", "value": ["name", "price"]}
 REDIS = {"kind": "redis", "url": "redis://cache"}
@@ -116,7 +117,7 @@ async def test_a_file_is_read_and_its_errors_name_it(tmp_path):
     spec, _ = await read_job(path)
     assert spec.source["file"] == str(tmp_path / "rows.csv")
     path.write_text("")
-    with pytest.raises(ScenarioError, match="job.toml: the file is empty, expected a job in JSON or TOML"):
+    with pytest.raises(ScenarioError, match=r"job\.toml: the file is empty, expected a job in JSON or TOML"):
         await read_job(path)
     with pytest.raises(ScenarioError, match="nothing"):
         await read_job(tmp_path / "nothing.toml")
@@ -132,7 +133,7 @@ async def test_a_file_is_read_and_its_errors_name_it(tmp_path):
         ({"name": ""}, "$.name: must be 1 to 100 printable characters, not ''"),
         ({"guard": "stamps"}, '$.guard: "stamps" is not one of "stamp", "recheck", "version", "none"'),
         ({"policy": "some"}, '$.policy: "some" is not one of "missing", "stale", "all"'),
-        ({"ttl": 0}, "$.ttl: must be more than 0 seconds"),
+        ({"ttl": 0}, "$.ttl: 0.0 is not above 0"),
         ({"ttl_jitter": 1.5}, "$.ttl_jitter: 1.5 is not between 0.0 and 1.0"),
         ({"rate": 0}, "$.rate: 0 rows a second would never end"),
         ({"rate": "fast"}, '$.rate: expected a number or null, got "fast"'),
@@ -166,7 +167,7 @@ async def test_a_file_is_read_and_its_errors_name_it(tmp_path):
         ({"throttle": {"source_latency": 0.5}}, "$.throttle.source_latency: 0.5 is not 1.0 or more"),
         ({"throttle": {"store_memory": 0}}, "$.throttle.store_memory: must be above 0.0"),
         ({"throttle": {"error_rate": 1.5}}, "$.throttle.error_rate: 1.5 is not between 0.0 and 1.0"),
-        ({"throttle": {"store_latency": 0}}, "$.throttle.store_latency: must be more than 0 seconds"),
+        ({"throttle": {"store_latency": 0}}, "$.throttle.store_latency: 0.0 is not above 0"),
         ({"throttle": {"patience": -1}}, "$.throttle.patience: -1.0 is not 0.0 or more"),
         ({"throttle": {"max_load": 1}}, "$.throttle.max_load: needs load_query or load_url"),
         ({"source": SQL, "throttle": {"load_query": "SELECT 1"}}, "$.throttle.max_load: is missing"),
@@ -198,7 +199,7 @@ def test_a_source_that_cannot_be_read_in_ranges_is_refused_with_a_sentence(kind)
         ({"source": SQL | {"url": "postgresql://app:hunter2@db/shop"}}, "$.source.url"),
         ({"store": {"kind": "redis", "url": "redis://:hunter2@cache"}}, "$.store.url"),
         (
-            {"store": {"kind": "redis", "url": "redis://cache", "signing_key": "hunter2" * 3}},
+            {"store": {"kind": "redis", "url": "redis://c", "signing_key": "hunter2" * 3}},
             "$.store.signing_key",
         ),
         ({"store": {"kind": "sqlite", "signing_key": "hunter2" * 3}}, "$.store.signing_key"),
