@@ -13,9 +13,6 @@
     ├─ KeyNotFoundError (LookupError)    the source answered: no such key
     ├─ StoreError                        the far tier (L2) did not take a put, an invalidation or a clear
     ├─ StalePageError                    a page was read too long ago to be written
-    ├─ JobError                          a job cannot go on as it was asked
-    │  ├─ JobStateError                  the state of jobs cannot be used
-    │  └─ JobRefusedError                a change of a job that is not allowed, or not approved
     └─ LoadError                         the source failed; the cause is chained
        ├─ LoadTimeoutError (TimeoutError)
        ├─ LoadCycleError                 the load waits for itself; shows the cycle of keys
@@ -34,9 +31,6 @@ __all__ = [
     "CacheClosedError",
     "CircuitOpenError",
     "ConfigurationError",
-    "JobError",
-    "JobRefusedError",
-    "JobStateError",
     "JournalError",
     "KeyNotFoundError",
     "KeyRefusedError",
@@ -131,18 +125,6 @@ class StoreError(AsyncBackfillError):
 
 class StalePageError(AsyncBackfillError):
     """A far store refused a page because its read began too long ago; nothing of it was kept."""
-
-
-class JobError(AsyncBackfillError):
-    """A job cannot go on as it was asked; the text is one line that says why, and what to do."""
-
-
-class JobStateError(JobError):
-    """The state of jobs cannot be used: it is of another version, locked, read-only, full or damaged."""
-
-
-class JobRefusedError(JobError):
-    """What was asked of a job is refused: there is no such job, the change is illegal or was not approved."""
 
 
 class LoadError(AsyncBackfillError):

@@ -54,7 +54,8 @@ class Heats(Generic[K]):
         lookups in a second, so that the next process knows how many it has missed; ``None`` when that is not
         known, and then the heats do not fade while they lie in the journal.
     ``cached``
-        those of ``keys``, the first ones, that the cache held. They are loaded before the others.
+        those of ``keys``, the first ones, that the cache held. In a recovery their heat counts
+        four times.
     """
 
     keys: Mapping[K, float]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -244,3 +245,13 @@ def test_a_receipt_may_be_written_of_a_backfill_that_ended_and_changes_nothing()
     }
     with pytest.raises(RuntimeError):
         log.add(Status.COMPLETED, lookup=10, backfill=number)
+
+
+def test_a_repeat_differs_from_the_record_before_in_what_it_counts_alone():
+    log, _ = make_log(clock=ManualClock(100.0))
+    decision = {"cause": BackfillCause.RECOVERY, "permits_left": 2, "by": "ada", "reason": "deploy"}
+    first = log.add(Status.SKIPPED, lookup=5, window_misses=3, window_lookups=5, **decision)
+    again = log.add(Status.SKIPPED, lookup=9, window_misses=4, window_lookups=6, **decision)
+
+    assert again == replace(first, last_lookup=9, repeats=2, window_misses=4, window_lookups=6)
+    assert (first.repeats, first.last_lookup) == (1, 5)

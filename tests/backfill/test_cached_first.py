@@ -27,10 +27,10 @@ def test_cached_keys_come_first_then_the_hottest_others_as_many_as_there_is_room
 
 
 @given(heats=heats, cached=some)
-def test_a_key_that_lives_on_hits_that_nobody_noted_counts_as_one_lookup(heats, cached):
+def test_of_a_cached_key_one_lookup_more_counts_because_hits_go_unnoted(heats, cached):
     together = CachedFirst(heats, cached, 99)
 
-    assert all(together[key] == max(heats.get(key, 0.0), 1.0) for key in cached)
+    assert all(together[key] == heats.get(key, 0.0) + 1.0 for key in cached)
     assert all(together[key] == heat for key, heat in heats.items() if key not in cached)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from anyio import create_task_group, sleep
 
-from async_backfill.errors import JobRefusedError
-from async_backfill.jobs._verifying.extras import Extras
+from async_backfill._jobs._errors import JobRefusedError
+from async_backfill._jobs._verifying.extras import Extras
 from async_backfill.testing import MemoryFarStore
 from tests.jobs.table import Table, ends_of, rows_of
 from tests.warming.shelf import Shelf

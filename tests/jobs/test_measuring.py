@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from async_backfill.jobs._packing import unpack
-from async_backfill.jobs._planning.dry_run import dry_run
-from async_backfill.jobs._planning.estimate import estimate
-from async_backfill.jobs._planning.measuring import measure
-from async_backfill.jobs._spec import JobSettings
+from async_backfill._jobs._packing import unpack
+from async_backfill._jobs._planning.dry_run import dry_run
+from async_backfill._jobs._planning.estimate import estimate
+from async_backfill._jobs._planning.measuring import measure
+from async_backfill._jobs._spec import JobSettings
 from async_backfill.outcomes import Failed
 from async_backfill.stores.sqlite import SQLiteStore
 from tests.jobs.table import Facts, Table, ends_of, rows_of, spec_of

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from async_backfill.errors import ConfigurationError, JobError, JobRefusedError
-from async_backfill.jobs._ends import JobEnds
-from async_backfill.jobs._packing import pack, unpack
-from async_backfill.jobs._planning.changes import require_unchanged
-from async_backfill.jobs._planning.measuring import measure
-from async_backfill.jobs._spec import JobSettings
+from async_backfill._jobs._ends import JobEnds
+from async_backfill._jobs._errors import JobError, JobRefusedError
+from async_backfill._jobs._packing import pack, unpack
+from async_backfill._jobs._planning.changes import require_unchanged
+from async_backfill._jobs._planning.measuring import measure
+from async_backfill._jobs._spec import JobSettings
+from async_backfill.errors import ConfigurationError
 from async_backfill.testing import MemoryFarStore
 from tests.jobs.table import Table, ends_of, rows_of, spec_of
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from async_backfill.jobs._records import JobCounts, JobStatus
-from async_backfill.jobs._verifying.result import Verified
-from async_backfill.jobs._verifying.verdict import verdict
+from async_backfill._jobs._records import JobCounts, JobStatus
+from async_backfill._jobs._verifying.result import Verified
+from async_backfill._jobs._verifying.verdict import verdict
 
 COPIED = JobCounts(read=100, kept=90, newer=10)
 

@@ -9,11 +9,11 @@ from anyio import create_task_group, current_time, sleep
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from async_backfill.jobs._packing import pack
-from async_backfill.jobs._records import JobCounts, ShardRecord, ShardStatus
-from async_backfill.jobs._rewriting import Rewriting
-from async_backfill.jobs._verifying.comparison import Comparison
-from async_backfill.jobs._verifying.walk import Walk
+from async_backfill._jobs._packing import pack
+from async_backfill._jobs._records import JobCounts, ShardRecord, ShardStatus
+from async_backfill._jobs._rewriting import Rewriting
+from async_backfill._jobs._verifying.comparison import Comparison
+from async_backfill._jobs._verifying.walk import Walk
 from async_backfill.outcomes import Failed
 from async_backfill.testing import MemoryFarStore
 from tests.jobs.table import Table, ends_of, rows_of, spec_of

@@ -8,11 +8,11 @@ import uuid
 import pytest
 from anyio import create_task_group, sleep
 
-from async_backfill.jobs._ends import JobEnds
-from async_backfill.jobs._rewriting import Rewriting
-from async_backfill.jobs._verifying.comparison import Comparison
-from async_backfill.jobs._verifying.extras import Extras
-from async_backfill.jobs._verifying.walk import Walk
+from async_backfill._jobs._ends import JobEnds
+from async_backfill._jobs._rewriting import Rewriting
+from async_backfill._jobs._verifying.comparison import Comparison
+from async_backfill._jobs._verifying.extras import Extras
+from async_backfill._jobs._verifying.walk import Walk
 from async_backfill.redis.connection import connect
 from async_backfill.redis.store import RedisStore
 from async_backfill.sources.sql import SQLSource

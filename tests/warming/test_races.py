@@ -28,7 +28,12 @@ async def test_rows_that_are_rechecked_are_not_old_either_in_these_schedules():
     counts = added([await Race(seed, "recheck").run() for seed in range(30)])
 
     assert (counts["old"], counts["back"]) == (0, 0)
-    assert min(counts[what] for what in ("kept", "newer", "writes")) > 0
+    # Newer rows are few under this guard, and on trio, which draws the order of tasks, none at times.
+    assert min(counts[what] for what in ("kept", "writes")) > 0
+
+
+def test_in_some_of_these_schedules_a_rechecked_row_is_newer():
+    assert added([race(seed, "recheck") for seed in range(30)])["newer"] > 0
 
 
 def test_without_a_guard_some_schedules_end_with_both_so_the_races_have_teeth():

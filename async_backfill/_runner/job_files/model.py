@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from async_backfill.jobs._spec import GuardName, PolicyName  # noqa: TC001 - msgspec reads the annotations
+from async_backfill._jobs._spec import GuardName, PolicyName  # noqa: TC001 - msgspec reads the annotations
 
 
 class Fields(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from async_backfill._common.extras import needed_by
+from async_backfill._jobs._ends import JobEnds
 from async_backfill._runner.job_files.ends import Ends
 from async_backfill._runner.job_files.model import SQLiteSpec
 from async_backfill._runner.scenario.environment import Secrets, expand_url, name_of_secret, value_of
 from async_backfill._runner.scenario.live import open_source
 from async_backfill.errors import ConfigurationError, ScenarioError
-from async_backfill.jobs._ends import JobEnds
 from async_backfill.stores.sqlite import SQLiteStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from async_backfill._jobs._spec import JobSpec
     from async_backfill._runner.job_files.ends import FarSpec
     from async_backfill._runner.job_files.model import RedisSpec
-    from async_backfill.jobs._spec import JobSpec
 
 _QUERY_TIMEOUT: Final = 30.0
 """Seconds after which PostgreSQL stops a query of a job."""

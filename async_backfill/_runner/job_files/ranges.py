@@ -11,7 +11,7 @@ from async_backfill._runner.scenario.environment import check_url
 from async_backfill.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from async_backfill.jobs._spec import JobSettings, JobSpec, ThrottleLimits
+    from async_backfill._jobs._spec import JobSettings, JobSpec, ThrottleLimits
 
 _LONGEST: Final = 100
 _MOST_SHARDS: Final = 10_000

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
+from async_backfill._jobs._spec import JobSettings, JobSpec, ThrottleLimits
 from async_backfill._runner.job_files.ends import Ends, placed
 from async_backfill._runner.job_files.model import Fields
 from async_backfill._runner.job_files.ranges import check_ranges
 from async_backfill._runner.scenario.document import parse
 from async_backfill.errors import ConfigurationError, ScenarioError
-from async_backfill.jobs._spec import JobSettings, JobSpec, ThrottleLimits
 from async_backfill.sources._rows.tables import read_text
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from async_backfill.contracts import K
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_AT_LEAST: Final = 1.0
-"""The heat of a cached key at the least, that of one lookup right now: of many hits no note is taken."""
+_UNNOTED: Final = 1.0
+"""What is added to the heat of a cached key, one lookup right now: of many hits no note is taken."""
 
 
 class CachedFirst(Mapping[K, float]):
@@ -46,7 +46,7 @@ class CachedFirst(Mapping[K, float]):
         if self._all is None:
             # Key by key: one call into C for all would hold the interpreter lock, and so the event loop.
             heats = self._heats
-            ranked = [(max(heats.get(key, 0.0), _AT_LEAST), key) for key in self._cached]
+            ranked = [(heats.get(key, 0.0) + _UNNOTED, key) for key in self._cached]
             together = {key: heat for heat, key in hottest_first(ranked)}
             others = [(heat, key) for key, heat in heats.items() if key not in together]
             room = max(0, self._most - len(together))

@@ -162,7 +162,10 @@ class Recovery:
 
     def hindered(self) -> None:
         """Take note that the source failed or must not be called now, or that there is no room: pause."""
-        self._backoff.failed()
+        if (
+            self._has_history
+        ):  # else nothing is due until the cache is emptied, and a full one asks at each miss
+            self._backoff.failed()
 
     def over(self) -> None:
         """Take note that nothing is left to load, or no permit: from now on the threshold decides."""

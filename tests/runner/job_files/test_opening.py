@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from async_backfill._jobs._spec import JobSpec
 from async_backfill._runner.job_files.opening import open_ends
 from async_backfill._runner.job_files.reading import job_of
 from async_backfill.errors import ScenarioError
-from async_backfill.jobs._spec import JobSpec
 from tests.one_loop import anyio_backend  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.anyio

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from async_backfill._jobs._spec import JobSettings, JobSpec, ThrottleLimits
 from async_backfill._runner.job_files.reading import job_of, read_job
 from async_backfill.errors import ScenarioError
-from async_backfill.jobs._spec import JobSettings, JobSpec, ThrottleLimits
 from tests.one_loop import anyio_backend  # noqa: F401 - a fixture
 
 WHOLE = """

@@ -1,0 +1,165 @@
+"""The verbs of an operator that need the state only: see, approve, order, and read the log."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from async_backfill._common.validation import real, whole
+from async_backfill._jobs._records import Wanted
+from async_backfill._jobs._report import report
+from async_backfill._jobs._state import approvals, dead, jobs, log, shards
+from async_backfill.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from async_backfill._jobs._records import Approval, DeadRow, JobRecord, LogLine
+    from async_backfill._jobs._report import JobReport
+    from async_backfill._jobs._state.transaction import JobState, Transaction
+
+
+class Operator:
+    """What a person asks of the jobs in ``state``, and is told of them; each call is one transaction.
+
+    Each call raises `JobRefusedError` when there is no such job or what is asked may not be, and
+    `JobStateError` when the state cannot be used; nothing has changed then.
+    """
+
+    def __init__(self, state: JobState) -> None:
+        self._state = state
+
+    async def status(self, job_id: int, /) -> JobReport:
+        """Return what is known of a job now."""
+
+        def read(tx: Transaction) -> JobReport:
+            return report(jobs.find_job(tx, job_id), shards.shards(tx, job_id), now=tx.now())
+
+        return await self._state.transact(read)
+
+    async def list(self) -> Sequence[JobReport]:
+        """Return what is known of all jobs now, the first one planned first."""
+
+        def read(tx: Transaction) -> Sequence[JobReport]:
+            return [report(job, shards.shards(tx, job.id), now=tx.now()) for job in jobs.list_jobs(tx)]
+
+        return await self._state.transact(read)
+
+    async def approve(
+        self,
+        job_id: int,
+        /,
+        *,
+        plan_hash: str,
+        by: str,
+        reason: str,
+        max_rows: int | None = None,
+        seconds: float | None = None,
+    ) -> Approval:
+        """Allow that the plan of that hash runs, once.
+
+        :param max_rows: the most rows that are read; the plan's and a fifth if left out.
+        :param seconds: how long it holds; 12 hours if left out.
+        """
+        return await self._state.transact(
+            lambda tx: approvals.approve(
+                tx, job_id, plan_hash=plan_hash, by=by, reason=reason, max_rows=max_rows, seconds=seconds
+            )
+        )
+
+    async def revoke(self, job_id: int, /, *, by: str, reason: str | None = None) -> None:
+        """Take the approval of a job back: workers begin no further page."""
+        await self._state.transact(lambda tx: approvals.revoke(tx, job_id, by=by, reason=reason))
+
+    async def pause(self, job_id: int, /, *, by: str, reason: str | None = None) -> JobRecord:
+        """Ask a job to pause: its workers obey after their page, and a job without workers is paused now."""
+        return await self._want(job_id, Wanted.PAUSE, by, reason)
+
+    async def cancel(self, job_id: int, /, *, by: str, reason: str | None = None) -> JobRecord:
+        """Ask a job to end for good; what it has written stays."""
+        return await self._want(job_id, Wanted.CANCEL, by, reason)
+
+    async def resume(self, job_id: int, /, *, by: str, from_start: bool = False) -> JobRecord:
+        """Let a job that was paused, has failed or has gaps run again, as far as its approval holds.
+
+        It goes on where it stopped, with the workers that there are: this starts none.
+
+        :param from_start: begin with its first rows again, as after the store has lost its memory.
+        """
+
+        def start(tx: Transaction) -> JobRecord:
+            if from_start:
+                shards.restart(tx, job_id, by=by)
+            return approvals.start(tx, job_id, by=by)
+
+        return await self._state.transact(start)
+
+    async def set(
+        self,
+        job_id: int,
+        /,
+        *,
+        by: str,
+        rate: float | Literal["none"] | None = None,
+        batch: int | Literal["auto"] | None = None,
+        lanes: int | None = None,
+    ) -> JobRecord:
+        """Change settings of a job, also while it runs; what is left out stays.
+
+        :param rate: rows a second, or ``"none"`` for no limit.
+        :raises ConfigurationError: for a value that is not allowed; names the setting.
+        """
+        given: dict[str, Any] = {}
+        if rate is not None:
+            given["rate"] = None if rate == "none" else _rate(rate)
+        if batch is not None:
+            given["batch"] = batch if batch == "auto" else whole("batch", batch, least=1)
+        if lanes is not None:
+            given["lanes"] = whole("lanes", lanes, least=1)
+
+        def change(tx: Transaction) -> JobRecord:
+            settings = replace(jobs.find_job(tx, job_id).settings, **given)
+            return jobs.set_settings(tx, job_id, settings, by=by)
+
+        return await self._state.transact(change)
+
+    async def panic(self, *, by: str, reason: str | None = None) -> Sequence[int]:
+        """Ask all jobs that run to pause, and return their numbers."""
+        return await self._state.transact(lambda tx: jobs.stop_all(tx, by=by, reason=reason))
+
+    async def dead(self, job_id: int, /) -> Sequence[DeadRow]:
+        """Return the rows that could not be copied although others of their page could."""
+
+        def read(tx: Transaction) -> Sequence[DeadRow]:
+            jobs.find_job(tx, job_id)
+            return dead.dead_rows(tx, job_id)
+
+        return await self._state.transact(read)
+
+    async def log(self, job_id: int, /) -> Sequence[LogLine]:
+        """Return the log of a job, from its first line."""
+
+        def read(tx: Transaction) -> Sequence[LogLine]:
+            jobs.find_job(tx, job_id)
+            return log.lines(tx, job_id)
+
+        return await self._state.transact(read)
+
+    async def check_log(self, job_id: int, /) -> int | None:
+        """Return the number of the first line of a log that was changed, removed or cut off, if any."""
+
+        def check(tx: Transaction) -> int | None:
+            return log.first_bad_line(log.lines(tx, job_id), jobs.find_job(tx, job_id).log_head)
+
+        return await self._state.transact(check)
+
+    async def _want(self, job_id: int, wanted: Wanted, by: str, reason: str | None) -> JobRecord:
+        return await self._state.transact(lambda tx: jobs.want(tx, job_id, wanted, by=by, reason=reason))
+
+
+def _rate(value: float) -> float:
+    number = real("rate", value, least=0.0, most=math.inf)
+    if number == 0.0:
+        raise ConfigurationError("rate", "0.0 is not above 0: pause the job")
+    return number

@@ -1,0 +1,1 @@
+"""Plan a job: measure its ends, estimate what it costs, and see what has changed since."""

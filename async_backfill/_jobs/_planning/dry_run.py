@@ -1,0 +1,102 @@
+"""A dry run: read and pack rows, and look what the store has of them; nothing is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from anyio import current_time
+
+from async_backfill._common.error_text import error_line, key_text
+from async_backfill._jobs._calls import answer
+from async_backfill._jobs._packing import unpack
+from async_backfill._jobs._planning.measuring import SECONDS
+from async_backfill._jobs._planning.packed import packed
+from async_backfill._jobs._planning.places import ranges, spread
+from async_backfill._jobs._same import are_same
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from async_backfill._jobs._ends import JobEnds
+    from async_backfill._jobs._plan import Plan
+
+_MOST_SHOWN: Final = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DryRun:
+    """What a dry run found.
+
+    ``rows``, ``seconds``
+        rows that were read, and for how long.
+    ``rows_per_second``
+        of reading, packing and asking the store, one page after the other; 0.0 when that took no time.
+    ``bytes``
+        of the rows when packed.
+    ``present``, ``same``
+        rows of which the store has a copy, and those whose copy is the row as it is now.
+    ``rejected``, ``dead``
+        rows that the store cannot keep, and rows that could not be made.
+    ``bad``
+        the text of their keys, and why, for the first hundred.
+    ``eta_seconds``
+        for all rows of the plan, at this speed or its rate, whichever is slower; ``None`` when unknown.
+    """
+
+    rows: int
+    seconds: float
+    rows_per_second: float
+    bytes: int
+    present: int
+    same: int
+    rejected: int
+    dead: int
+    bad: Mapping[str, str] = field(default_factory=dict)
+    eta_seconds: float | None
+
+
+async def dry_run(
+    plan: Plan, ends: JobEnds[Any, Any], *, most: int = 10_000, seconds: float = SECONDS
+) -> DryRun:
+    """Do with up to ``most`` rows, spread over the source, all that the job would do but for writing them.
+
+    :raises JobError: when an end cannot be reached or read.
+    """
+    began, read = current_time(), 0
+    size = present = same = rejected = dead = 0
+    bad: dict[str, str] = {}
+    places = ranges([unpack(cut) for cut in plan.cuts])
+    async for page in spread(ends.rows, places, most, seconds):
+        read += len(page) + len(page.failed)
+        row_sizes = packed(ends.store, page)
+        size += row_sizes.bytes
+        rejected += len(row_sizes.refused)
+        dead += len(page.failed)
+        why = {key: error_line(failed.error) for key, failed in page.failed.items()}
+        why |= dict.fromkeys(row_sizes.refused, "the store cannot keep it: too large, or not to be encoded")
+        for key, reason in why.items():
+            if len(bad) < _MOST_SHOWN:
+                bad[key_text(key)] = reason
+        if page:
+            found = await answer(
+                partial(ends.store.get_many, tuple(page)), seconds, "the store could not be read"
+            )
+            present += len(found)
+            same += sum(are_same(page[key], copy.value) for key, copy in found.items())
+    took = current_time() - began
+    rate = plan.spec.settings.rate
+    fastest = min((each for each in (rate, read / took if took else None) if each), default=None)
+    return DryRun(
+        rows=read,
+        seconds=took,
+        rows_per_second=read / took if took else 0.0,
+        bytes=size,
+        present=present,
+        same=same,
+        rejected=rejected,
+        dead=dead,
+        bad=bad,
+        eta_seconds=None if fastest is None else plan.rows / fastest,
+    )

@@ -1,0 +1,134 @@
+"""What an operator asks of jobs and is told of them, from the state alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from async_backfill._jobs._errors import JobRefusedError
+from async_backfill._jobs._operator import Operator
+from async_backfill._jobs._plan import Plan
+from async_backfill._jobs._records import JobCounts, JobStatus, Throttled
+from async_backfill._jobs._spec import JobSettings, JobSpec
+from async_backfill._jobs._state.approvals import start
+from async_backfill._jobs._state.jobs import add_job
+from async_backfill._jobs._state.shards import PageDone, checkpoint, claim, renew
+from async_backfill._jobs._state.sqlite import SQLiteJobState
+from async_backfill.errors import ConfigurationError
+
+pytestmark = pytest.mark.anyio
+SPEC = JobSpec(name="shop", source={"kind": "sql"}, store={"kind": "sqlite"}, settings=JobSettings(rate=5.0))
+PLAN = Plan(
+    spec=SPEC,
+    rows=100,
+    rows_by="counted",
+    row_bytes=10.0,
+    store_bytes=None,
+    store_limit=None,
+    present=0.0,
+    schema=None,
+    cuts=(b"m",),
+    release="1",
+)
+
+
+@pytest.fixture
+def clock():
+    return [1000.0]
+
+
+@pytest.fixture
+async def state(tmp_path, clock):
+    async with SQLiteJobState(tmp_path / "jobs.sqlite", clock=lambda: clock[0]) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def operator(state):
+    await state.transact(lambda tx: add_job(tx, PLAN, by="ada"))
+    return Operator(state)
+
+
+async def running(operator, state):
+    """Return a shard that a worker has claimed."""
+    await operator.approve(1, plan_hash=PLAN.hash, by="bob", reason="migrated")
+    await state.transact(lambda tx: start(tx, 1, by="bob"))
+    return await state.transact(lambda tx: claim(tx, 1, owner="w", lease=30.0))
+
+
+async def test_a_job_shows_its_counts_rate_eta_and_who_works_on_it(operator, state):
+    shard = await running(operator, state)
+    done = PageDone(cursor=b"a", counts=JobCounts(read=20, kept=19, newer=1), seconds=2.0, batch=20)
+    await state.transact(lambda tx: checkpoint(tx, shard, done, lease=30.0))
+    shown = await operator.status(1)
+
+    assert (shown.status, shown.counts, shown.rows_total) == ("running", done.counts, 100)
+    assert (shown.pages, shown.rows_per_second, shown.eta_seconds) == (1, 10.0, 8.0)
+    assert [(one.owner, one.shards, one.lease_seconds) for one in shown.workers] == [("w", 1, 30.0)]
+    assert [one.status for one in shown.shards] == ["running", "ready"]
+
+
+async def test_a_job_whose_worker_was_lost_is_shown_as_interrupted(operator, state, clock):
+    await running(operator, state)
+    clock[0] += 31.0
+    shown = await operator.status(1)
+
+    assert (shown.status, shown.eta_seconds) == ("interrupted", None)
+    assert shown.workers[0].lease_seconds == -1.0
+
+
+async def test_a_job_whose_worker_has_not_obeyed_yet_is_shown_as_pausing(operator, state):
+    await running(operator, state)
+    await operator.pause(1, by="eve")
+
+    assert (await operator.status(1)).status == "pausing"
+
+
+async def test_a_job_without_a_worker_is_paused_at_once_and_resumed(operator, state, clock):
+    await running(operator, state)
+    clock[0] += 31.0
+
+    assert (await operator.pause(1, by="eve")).status is JobStatus.PAUSED
+    assert (await operator.resume(1, by="eve")).status is JobStatus.RUNNING
+
+
+async def test_the_reason_why_a_job_waits_is_shown_with_its_value(operator, state):
+    shard = await running(operator, state)
+    why = Throttled(reason="replica lag", since=1000.0, value="2.1 s", limit="1 s")
+    await state.transact(lambda tx: renew(tx, shard, lease=30.0, throttled=why))
+
+    assert (await operator.status(1)).throttled == why
+
+
+async def test_settings_that_are_left_out_stay(operator):
+    assert (await operator.set(1, by="ada", lanes=4)).settings == JobSettings(rate=5.0, lanes=4)
+    assert (await operator.set(1, by="ada", rate="none")).settings == JobSettings(lanes=4)
+
+
+@pytest.mark.parametrize("wrong", [{"rate": 0.0}, {"batch": 0}, {"lanes": 0}])
+async def test_a_setting_that_is_not_allowed_is_refused_and_changes_nothing(operator, wrong):
+    with pytest.raises(ConfigurationError, match=next(iter(wrong))):
+        await operator.set(1, by="ada", **wrong)
+
+    assert (await operator.status(1)).settings == SPEC.settings
+
+
+async def test_panic_stops_the_jobs_that_run_and_names_them(operator, state):
+    assert await operator.panic(by="eve") == []
+    await running(operator, state)
+
+    assert await operator.panic(by="eve") == [1]
+    assert (await operator.status(1)).status == "pausing"
+
+
+async def test_a_job_that_is_gone_is_refused_by_each_question(operator):
+    for ask in (operator.status, operator.dead, operator.log, operator.check_log):
+        with pytest.raises(JobRefusedError):
+            await ask(7)
+
+
+async def test_a_line_of_the_log_that_was_changed_is_named(operator, state):
+    await operator.approve(1, plan_hash=PLAN.hash, by="bob", reason="migrated")
+    assert await operator.check_log(1) is None
+    await state.transact(lambda tx: tx.rows("UPDATE log SET by = 'mallory' WHERE number = 2"))
+
+    assert await operator.check_log(1) == 2
