@@ -39,7 +39,7 @@ async_backfill.contracts
   ExclusiveJournal FarCopy
   FarStore GuardedStore Heats Invalidations Journal K K_co Kept KeyListing KeyType Leases LimitedSource
   NeedsAsyncio OrderState Page Permits ResumableOrder Room RowPage Rows Scan Sealing Seconds Selection Source
-  Spawn Store Trigger V V_co V_contra ValueCodec VersionedStore
+  SourceFacts Spawn Store StoreFacts StoreState Trigger V V_co V_contra ValueCodec VersionedStore
 async_backfill.errors
   AsyncBackfillError CacheClosedError CircuitOpenError ConfigurationError JournalError
   KeyNotFoundError KeyRefusedError LoadCycleError LoadError LoadTimeoutError MissingExtraError
@@ -113,7 +113,7 @@ async_backfill.testing
   ChangingRowsContract FarStoreContract GatedSource GuardedLeasesContract GuardedStoreContract
   InvalidationsContract KeyListingContract KeysetScanContract LeasesContract ManualClock MemoryFarStore
   MemoryPermits NetworkLink PartialFailureContract PermitsContract RowsContract ScanContract SealingContract
-  SourceContract StoreContract VersionedStoreContract
+  SourceContract SourceFactsContract StoreContract StoreFactsContract VersionedStoreContract
 async_backfill.warming
   CopyError CopyProgress copy_rows
 """

@@ -18,6 +18,7 @@ from async_backfill.contracts._fleet import (
     ValueCodec,
 )
 from async_backfill.contracts._guarded import GuardedStore, Kept, VersionedStore
+from async_backfill.contracts._jobs import SourceFacts, StoreFacts, StoreState
 from async_backfill.contracts._keys import KeyType
 from async_backfill.contracts._listing import KeyListing
 from async_backfill.contracts._rows import RowPage, Rows
@@ -69,8 +70,11 @@ __all__ = [
     "Seconds",
     "Selection",
     "Source",
+    "SourceFacts",
     "Spawn",
     "Store",
+    "StoreFacts",
+    "StoreState",
     "Trigger",
     "V",
     "V_co",

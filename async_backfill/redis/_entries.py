@@ -24,6 +24,9 @@ MOST: Final = 500
 GROUP: Final = 2000
 """Keys of one round trip: to seal or open so many envelopes takes five milliseconds or less."""
 
+OF_JOBS: Final = "job:"
+"""What the names of the marks of jobs begin with, behind the namespace."""
+
 _PAGE: Final = 1_000
 _MOST_FAILOVERS: Final = 3  # while one server is cleared
 
@@ -43,6 +46,8 @@ class Entries:
         self._max_bytes = max_bytes
         self.cleared = keyspace.name("cleared")
         """The name of the stamp that a clear leaves."""
+        self._marks = keyspace.name(OF_JOBS)
+        self._cleared_names = f"{keyspace.namespace}[:!][hkj]*".encode()  # entries and marks, in one pass
 
     async def read(self, names: Sequence[bytes]) -> list[object]:
         """Return what is stored under ``names``; of what is too long only so much that this shows."""
@@ -167,9 +172,9 @@ class Entries:
         cursor: Reply = b"0"
         while True:
             cursor, found = await self._connection.at(
-                server, "SCAN", cursor, "MATCH", self._keyspace.pattern, "COUNT", _PAGE
+                server, "SCAN", cursor, "MATCH", self._cleared_names, "COUNT", _PAGE
             )
-            names = [name for name in found if is_entry(name)]
+            names = [name for name in found if is_entry(name) or name.startswith(self._marks)]
             if names:
                 await self.unlink(names)
             if cursor == b"0":

@@ -21,6 +21,7 @@ from async_backfill.contracts import (
     VersionedStore,
 )
 from async_backfill.redis._entries import GROUP, Entries, in_groups
+from async_backfill.redis._job_facts import JobFacts
 from async_backfill.redis._marks import MARGIN, MARK, Met
 from async_backfill.redis._pages import Pages, begin_of
 from async_backfill.redis._rights import of_entries
@@ -39,7 +40,7 @@ _UNKEPT: Final = "the value is too large, or cannot be encoded: see the counts i
 
 
 class RedisStore(
-    NeedsAsyncio, VersionedStore[K, V], Sealing[K, V], AccessCheck, KeyListing[K], Generic[K, V]
+    NeedsAsyncio, VersionedStore[K, V], Sealing[K, V], AccessCheck, KeyListing[K], JobFacts, Generic[K, V]
 ):
     """A store of copies in Redis for the far tier (L2); implements `FarStore`, `VersionedStore`, `Sealing`.
 

@@ -19,6 +19,7 @@ from async_backfill.contracts import Page as KeyPage
 from async_backfill.errors import ConfigurationError, StoreError
 from async_backfill.stores._sqlite.calls import Calls
 from async_backfill.stores._sqlite.connections import PAGE, Connections
+from async_backfill.stores._sqlite.facts import FileFacts
 from async_backfill.stores._sqlite.page import Page
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _LEAST_BYTES: Final = 1_000_000
 _LONGEST: Final = 32_000_000  # bytes of one answer of SQLite, if no value is longer
 
 
-class SQLiteStore(Sealing[K, V], VersionedStore[K, V], KeyListing[K], Generic[K, V]):
+class SQLiteStore(Sealing[K, V], VersionedStore[K, V], KeyListing[K], FileFacts, Generic[K, V]):
     """A store of copies in a file for the far tier (L2); implements `FarStore`, `Sealing`, `VersionedStore`.
 
     All processes of one machine that name the same file and namespace share what is in it, also after a

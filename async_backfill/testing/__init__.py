@@ -30,7 +30,9 @@ from async_backfill.testing._rows_contract import RowsContract
 from async_backfill.testing._scan_contract import ScanContract
 from async_backfill.testing._sealing_contract import SealingContract
 from async_backfill.testing._source_contract import SourceContract
+from async_backfill.testing._source_facts_contract import SourceFactsContract
 from async_backfill.testing._store_contract import StoreContract
+from async_backfill.testing._store_facts_contract import StoreFactsContract
 from async_backfill.testing._versioned_store_contract import VersionedStoreContract
 
 __all__ = [
@@ -53,6 +55,8 @@ __all__ = [
     "ScanContract",
     "SealingContract",
     "SourceContract",
+    "SourceFactsContract",
     "StoreContract",
+    "StoreFactsContract",
     "VersionedStoreContract",
 ]

@@ -6,8 +6,19 @@ from typing import TYPE_CHECKING, Generic
 
 import anyio
 
+from async_backfill._common.mark_names import mark_name
 from async_backfill._common.validation import positive_seconds, positive_seconds_or_none
-from async_backfill.contracts import FarCopy, K, Kept, KeyListing, Page, V, VersionedStore
+from async_backfill.contracts import (
+    FarCopy,
+    K,
+    Kept,
+    KeyListing,
+    Page,
+    StoreFacts,
+    StoreState,
+    V,
+    VersionedStore,
+)
 from async_backfill.testing._memory_invalidations import MemoryInvalidations
 from async_backfill.testing._memory_leases import MemoryLeases
 from async_backfill.testing._memory_server import MemoryServer
@@ -19,7 +30,7 @@ if TYPE_CHECKING:
     from async_backfill.contracts import Clock, Seconds
 
 
-class MemoryFarStore(VersionedStore[K, V], KeyListing[K], Generic[K, V]):
+class MemoryFarStore(VersionedStore[K, V], KeyListing[K], StoreFacts, Generic[K, V]):
     """A store of a far tier (L2) in memory; implements `FarStore` and `VersionedStore`.
 
     Its ``leases`` implement `Leases`, its ``invalidations`` implement `Invalidations`. Each cache of a test
@@ -125,11 +136,40 @@ class MemoryFarStore(VersionedStore[K, V], KeyListing[K], Generic[K, V]):
         return Page(keys[:limit], keys[limit:] or None)
 
     async def clear(self) -> None:
-        """Remove every key and every lease."""
+        """Remove every key, every lease, and every mark of a job."""
         self.calls.append(("clear", ()))
         await self.link.there()
         self._server.forget(None)
+        self._server.job_marks.clear()
         await self.link.back()
+
+    async def mark(self, name: str, value: str, /) -> None:
+        """Keep ``value`` as the mark of that name; see `StoreFacts`."""
+        checked = mark_name(name)
+        await self.link.there()
+        self._server.job_marks[checked] = value
+        await self.link.back()
+
+    async def marked(self, name: str, /) -> str | None:
+        """Return the mark of that name; ``None`` if there is none."""
+        checked = mark_name(name)
+        await self.link.there()
+        found = self._server.job_marks.get(checked)
+        await self.link.back()
+        return found
+
+    async def unmark(self, name: str, /) -> None:
+        """Forget the mark of that name, if there is one."""
+        checked = mark_name(name)
+        await self.link.there()
+        self._server.job_marks.pop(checked, None)
+        await self.link.back()
+
+    async def state(self) -> StoreState:
+        """Return that nothing was ever evicted: it has no limit."""
+        await self.link.there()
+        await self.link.back()
+        return StoreState(evicted=0)
 
     def _connect(self, server: MemoryServer[K, V], link: NetworkLink, lease: Seconds) -> None:
         self._server = server

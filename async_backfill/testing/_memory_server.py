@@ -49,6 +49,8 @@ class MemoryServer(Generic[K, V]):
         self._moment = -math.inf
         self._marks: Marks[K] = Marks(self.moment, deadline)
         self._kept: dict[K, _Entry[V]] = {}
+        self.job_marks: dict[str, str] = {}
+        """The marks of jobs, by name."""
         self._leases: dict[K, _Lease] = {}
         self._watchers: list[Watcher[K]] = []
         self._inboxes: list[Callable[[object, Sequence[K] | None], None]] = []

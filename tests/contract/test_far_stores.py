@@ -17,6 +17,7 @@ from async_backfill.testing import (
     MemoryFarStore,
     MemoryPermits,
     PermitsContract,
+    StoreFactsContract,
     VersionedStoreContract,
 )
 
@@ -75,6 +76,18 @@ class TestMemoryFarStoreIsGuarded(GuardedStoreContract, GuardedLeasesContract):
     @pytest.fixture
     def leases(self, peer):
         return peer.leases
+
+
+class TestMemoryFarStoreKeepsMarks(StoreFactsContract):
+    items = ITEMS
+
+    @pytest.fixture
+    def store(self):
+        return MemoryFarStore()
+
+    @pytest.fixture
+    def peer(self, store):
+        return store.peer()
 
 
 class OfVersions(VersionedStoreContract):

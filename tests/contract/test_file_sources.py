@@ -8,7 +8,13 @@ import json
 import pytest
 
 from async_backfill.sources.file import FileSource
-from async_backfill.testing import PartialFailureContract, RowsContract, ScanContract, SourceContract
+from async_backfill.testing import (
+    PartialFailureContract,
+    RowsContract,
+    ScanContract,
+    SourceContract,
+    SourceFactsContract,
+)
 from tests.contract.rows import MISSING, ROWS, ROWS_WITH_NONE
 from tests.real_time import anyio_backend  # noqa: F401 - a fixture
 
@@ -54,6 +60,16 @@ class OneLoop:
 
 class TestPackedJsonLines(OneLoop, TestJsonLines):
     content = gzip.compress(JSON_LINES.encode())
+
+
+class TestFactsOfAFile(OneLoop, SourceFactsContract):
+    count = len(ROWS_WITH_NONE)
+
+    @pytest.fixture
+    async def facts(self, tmp_path):
+        (tmp_path / "rows").write_text(JSON_LINES)
+        async with FileSource(tmp_path / "rows", key="id", value="v") as source:
+            yield source
 
 
 class TestCsv(OneLoop, TestJsonLines):

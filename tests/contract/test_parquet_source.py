@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from async_backfill.testing import RowsContract, ScanContract, SourceContract
+from async_backfill.testing import RowsContract, ScanContract, SourceContract, SourceFactsContract
 from tests.contract.rows import MISSING, ROWS_WITH_NONE
 from tests.one_loop import anyio_backend  # noqa: F401 - a fixture
 
@@ -15,7 +15,8 @@ from async_backfill.sources.parquet import ParquetSource  # noqa: E402 - only if
 
 
 @pytest.mark.anyio
-class TestParquetSource(SourceContract, ScanContract, RowsContract):
+class TestParquetSource(SourceContract, ScanContract, RowsContract, SourceFactsContract):
+    count = len(ROWS_WITH_NONE)
     known = keys = ROWS_WITH_NONE
     missing = MISSING
 
@@ -32,4 +33,8 @@ class TestParquetSource(SourceContract, ScanContract, RowsContract):
 
     @pytest.fixture
     def ranged(self, source):
+        return source
+
+    @pytest.fixture
+    def facts(self, source):
         return source

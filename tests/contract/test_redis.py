@@ -22,6 +22,7 @@ from async_backfill.testing import (
     LeasesContract,
     PermitsContract,
     SealingContract,
+    StoreFactsContract,
 )
 from tests.contract.test_far_stores import ITEMS, ODD_KEYS, OfVersions
 
@@ -77,6 +78,10 @@ class TestRedisStoreSeals(SealingContract):
 
 class TestRedisStoreListsItsKeys(KeyListingContract):
     listed = dict.fromkeys(map(str, range(50)), 1)
+
+
+class TestRedisStoreKeepsMarks(StoreFactsContract):
+    items = ITEMS
 
 
 class TestRedisLeases(LeasesContract):

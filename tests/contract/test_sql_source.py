@@ -12,7 +12,12 @@ pytest.importorskip("aiosqlite", reason="needs the extra sql")
 import sqlalchemy as sa
 
 from async_backfill.sources.sql import SQLSource, open_database
-from async_backfill.testing import ChangingRowsContract, KeysetScanContract, SourceContract
+from async_backfill.testing import (
+    ChangingRowsContract,
+    KeysetScanContract,
+    SourceContract,
+    SourceFactsContract,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -58,6 +63,22 @@ class TestSQLSource(SourceContract):
 
     @pytest.fixture
     def source(self, table):
+        return source_of(table)
+
+
+class TestSQLFacts(SourceFactsContract):
+    count = len(KNOWN)
+    query = "SELECT max(x) FROM (SELECT 1.5 AS x WHERE '12:30' <> ':x') AS y"
+    bad_queries = (
+        "SELECT 'one'",
+        "SELECT NULL",
+        "SELECT 1, 2",
+        "SELECT 1 UNION SELECT 2",
+        "SELECT 1 LIMIT 0",
+    )
+
+    @pytest.fixture
+    def facts(self, table):
         return source_of(table)
 
 

@@ -8,7 +8,13 @@ from operator import itemgetter
 import pytest
 
 from async_backfill.stores.sqlite import SQLiteStore
-from async_backfill.testing import FarStoreContract, GuardedStoreContract, KeyListingContract, SealingContract
+from async_backfill.testing import (
+    FarStoreContract,
+    GuardedStoreContract,
+    KeyListingContract,
+    SealingContract,
+    StoreFactsContract,
+)
 from tests.contract.test_far_stores import ITEMS, ODD_KEYS, OfVersions
 
 pytestmark = pytest.mark.anyio
@@ -59,6 +65,15 @@ class TestSQLiteStoreListsItsKeys(KeyListingContract):
 class TestGuardedSQLiteStore(GuardedStoreContract):
     items = ITEMS
     refused = (object(), "x" * 1_000_001)
+
+    @pytest.fixture
+    async def peer(self, path):
+        async with SQLiteStore(path, namespace="one") as store:
+            yield store
+
+
+class TestSQLiteStoreKeepsMarks(StoreFactsContract):
+    items = ITEMS
 
     @pytest.fixture
     async def peer(self, path):

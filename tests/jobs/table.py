@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from anyio import sleep_forever
 
-from async_backfill._jobs._ends import JobEnds, StoreState
+from async_backfill._jobs._ends import JobEnds
 from async_backfill._jobs._spec import JobSpec
-from async_backfill.contracts import RowPage
+from async_backfill.contracts import RowPage, StoreState
 from async_backfill.outcomes import Failed
 
 

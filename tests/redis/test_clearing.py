@@ -17,6 +17,7 @@ from tests.redis.test_store import HOSTILE_KEYS as KEYS
 
 pytestmark = pytest.mark.anyio
 
+MARKS = ("!job", "!jobs:7", "!journal", "!k", ":job:7", ":j", "!h")
 FOREIGN = ("cart:17", "kitchen:4", "k8s:pod", "h", "home", "key", "keys:17", "k", "", "h" + "x" * 31, "*")
 
 
@@ -74,3 +75,19 @@ async def test_permits_and_journal_of_the_namespace_stay(valkey_url, namespace):
         assert len(await permits.approvals()) == 1
         assert await RedisJournal(redis, namespace=namespace).load() is not None
         await redis.execute("DEL", f"{namespace}!permits", f"{namespace}!journal:hot")
+
+
+async def test_marks_of_jobs_go_with_a_clear_and_what_has_a_similar_name_stays(valkey_url, namespace):
+    async with connect(valkey_url) as redis:
+        store = RedisStore(redis, namespace=namespace)
+        other = RedisStore(redis, namespace=f"{namespace}-2"[:64])
+        for name in MARKS:
+            await redis.execute("SET", f"{namespace}{name}", "theirs", "EX", 60)
+        await store.mark("7", "3f9c")
+        await other.mark("7", "other")
+        await store.clear()
+
+        assert (await store.marked("7"), await other.marked("7")) == (None, "other")
+        for name in MARKS:
+            assert await redis.execute("DEL", f"{namespace}{name}") == 1
+        await other.clear()

@@ -127,6 +127,34 @@ async def test_a_page_in_a_cluster_that_was_read_before_a_clear_is_taken_back(cl
         await store.clear()
 
 
+async def test_a_mark_in_a_cluster_is_lost_when_any_server_loses_its_memory(cluster):
+    async with connect(cluster[0].url) as redis, connect(cluster[1].url) as another:
+        store, other = RedisStore(redis, namespace="marks"), RedisStore(another, namespace="marks")
+        for server in await redis.servers():
+            await store.mark("7", "3f9c")
+            assert await other.marked("7") == "3f9c"
+            await redis.at(server, "FLUSHALL")
+            assert await other.marked("7") is None
+        await store.mark("7", "3f9c")
+        await store.unmark("7")
+        assert [await redis.at(server, "DBSIZE") for server in await redis.servers()] == [0, 0]
+
+
+async def test_a_cluster_is_as_full_as_its_fullest_server(cluster):
+    async with connect(cluster[0].url) as redis:
+        store = RedisStore(redis, namespace="full")
+        first, second = await redis.servers()
+        assert (await store.state()).limit is None
+        await redis.at(first, "CONFIG", "SET", "maxmemory", "100mb")
+        await redis.at(second, "CONFIG", "SET", "maxmemory", "1gb")
+        state = await store.state()
+        for server in (first, second):
+            await redis.at(server, "CONFIG", "SET", "maxmemory", "0")
+
+        assert 100 * 2**20 * 1.2 < state.limit < 100 * 2**20 * 4  # when the first is full, all have so much
+        assert (state.evicted, state.used > 0) == (0, True)
+
+
 async def until(condition):
     async with asyncio.timeout(20.0):
         while not condition():  # noqa: ASYNC110 - what is waited for is in another process

@@ -7,7 +7,7 @@ import string
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from async_backfill import ConfigurationError
@@ -98,6 +98,7 @@ any_word = st.text(string.ascii_letters, min_size=8)
 any_secret = st.text(st.characters(exclude_categories=["Cs"]), min_size=8)
 
 
+@example("one ' two \"", repr)
 @given(
     any_secret,
     st.sampled_from([str, quote, quote_plus, repr, json.dumps, lambda text: quote(text, safe="/@")]),

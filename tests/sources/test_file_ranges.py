@@ -206,3 +206,13 @@ async def test_readings_that_are_cancelled_at_any_moment_leave_no_file_open(path
 
         assert open_files() == before
         assert await rows_of(source) == list(ROWS.items())
+
+
+async def test_a_file_that_changes_has_another_schema_and_another_count(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("id,v\na,1\nb,2\n")
+    async with FileSource(path, key="id", value="v", on_change="reindex") as source:
+        before, count = await source.schema(), await source.count()
+        path.write_text("id,v\na,1\nb,2\nc,3\n")
+        assert await source.schema() != before
+        assert (count, await source.count()) == ((2, "counted"), (3, "counted"))

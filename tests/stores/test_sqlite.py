@@ -247,3 +247,34 @@ async def test_a_store_that_is_closed_says_so(path):
 def test_a_setting_that_is_not_allowed_is_named(path, settings, text):
     with pytest.raises(ConfigurationError, match=text):
         SQLiteStore(path, **{"namespace": "n", **settings})
+
+
+async def test_a_file_says_how_full_it_is_and_what_it_has_evicted(path):
+    clock = Clock()
+    async with clock.store(path, max_bytes=1_000_000, max_value_bytes=10_000) as store:
+        await store.mark("7", "3f9c")
+        empty = await store.state()
+        assert (empty.limit, empty.evicted, empty.used < 100_000) == (1_000_000, 0, True)
+        for page in range(30):
+            await store.set_many({f"{page}/{row}": "x" * 5_000 for row in range(10)})
+        state = await store.state()
+        left = await store.get_many([f"{page}/{row}" for page in range(30) for row in range(10)])
+
+        assert state.evicted == 300 - len(left)
+        assert 500_000 < state.used <= state.limit
+        assert await store.marked("7") == "3f9c"
+
+
+async def test_marks_go_with_their_file(path):
+    async with SQLiteStore(path, namespace="n") as store:
+        await store.mark("7", "3f9c")
+        for file in path.parent.glob("cache.db*"):
+            file.unlink()
+        assert await store.marked("7") is None
+
+
+async def test_a_clear_of_another_namespace_in_the_file_leaves_marks(path):
+    async with SQLiteStore(path, namespace="n") as store, SQLiteStore(path, namespace="m") as other:
+        await store.mark("7", "3f9c")
+        await other.clear()
+        assert (await store.marked("7"), await other.marked("7")) == ("3f9c", None)

@@ -74,8 +74,8 @@ async def test_a_file_of_a_newer_release_is_refused(path):
     async with SQLiteStore(path, namespace="n"):
         pass
     with closing(sqlite3.connect(path)) as newer:
-        newer.execute("PRAGMA user_version = 2")
-    await is_refused(path, "its format is 2, this release has 1: name another file")
+        newer.execute("PRAGMA user_version = 3")
+    await is_refused(path, "its format is 3, this release has 2: name another file")
 
 
 async def test_a_damaged_file_is_refused_or_what_is_damaged_is_a_miss(path):

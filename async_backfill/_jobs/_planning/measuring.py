@@ -6,11 +6,11 @@ import importlib.metadata
 from typing import TYPE_CHECKING, Any, Final
 
 from async_backfill._jobs._calls import answer
-from async_backfill._jobs._ends import StoreState
 from async_backfill._jobs._packing import pack
 from async_backfill._jobs._plan import Plan
 from async_backfill._jobs._planning.places import cuts_of, ranges
 from async_backfill._jobs._planning.sampling import sample
+from async_backfill.contracts import StoreState
 
 if TYPE_CHECKING:
     from async_backfill._jobs._ends import JobEnds

@@ -36,17 +36,18 @@ _LONG_KEY: Final = re.compile(rf"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){{{DEEPEST
 _TOML_PLACE: Final = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
-def parse(text: str, file: str) -> dict[str, Any]:
+def parse(text: str, file: str, *, what: str = "a scenario") -> dict[str, Any]:
     """Return the document in ``text``: an object of plain JSON types, with dates as ISO 8601 text.
 
     :param file: the name of the file, the start of each error message.
+    :param what: what the file is expected to hold.
     :raises ScenarioError: for any other text; the message has line and column, or the path.
     """
     start = text.lstrip()
     if not start:
-        raise ScenarioError(f"{file}: the file is empty, expected a scenario in JSON or TOML")
+        raise ScenarioError(f"{file}: the file is empty, expected {what} in JSON or TOML")
     try:
-        document = _from_json(text, file) if start.startswith("{") else _from_toml(text, file)
+        document = _from_json(text, file) if start.startswith("{") else _from_toml(text, file, what)
         plain = _plain(document, None, 0)
     except RecursionError:
         raise ScenarioError(f"{file}: nested deeper than {DEEPEST} levels") from None
@@ -78,7 +79,7 @@ def _from_json(text: str, file: str) -> object:
         raise ScenarioError(f"{file}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
 
 
-def _from_toml(text: str, file: str) -> object:
+def _from_toml(text: str, file: str, what: str) -> object:
     if _LONG_KEY.search(_QUOTED.sub(_without_content, text)):  # tomllib takes time and memory by its square
         raise RecursionError
     try:
@@ -90,7 +91,7 @@ def _from_toml(text: str, file: str) -> object:
             message = message[: place.start()]
             if place[1] is not None:
                 line, column = int(place[1]), int(place[2])
-        hint = " (a scenario in JSON is an object, from its first brace on)" if line == 1 else ""
+        hint = f" ({what} in JSON is an object, from its first brace on)" if line == 1 else ""
         raise ScenarioError(f"{file}:{line}:{column}: not TOML: {message}{hint}") from error
     except ValueError as error:  # an integer of thousands of digits, a date such as 30 February
         raise ScenarioError(f"{file}: not TOML: {str(error).partition(';')[0]}") from error

@@ -77,16 +77,36 @@ def expand_url(url: str, environment: Mapping[str, str], secrets: Secrets) -> st
     :raises ConfigurationError: when a variable is not set or has an invalid name, or the URL itself seems to
         hold a password; the text never holds a value.
     """
+    check_url(url)
     for match in _VARIABLE.finditer(url):
-        name = match["name"]
-        if _NAME.fullmatch(name) is None:
+        value_of(match["name"], environment)
+    return _VARIABLE.sub(lambda match: secrets.take(match["name"], environment[match["name"]]), url)
+
+
+def check_url(url: str) -> None:
+    """Raise `ConfigurationError` when ``url`` itself seems to hold a password, or no name in ``${...}``."""
+    for match in _VARIABLE.finditer(url):
+        if _NAME.fullmatch(match["name"]) is None:
             raise ConfigurationError("url", "${...} must hold the name of an environment variable")
-        if name not in environment:
-            raise ConfigurationError("url", f"the environment variable {name} is not set")
     if _holds_a_password(url):
         problem = "holds a password: write ${NAME} in its place, and set that environment variable"
         raise ConfigurationError("url", problem)
-    return _VARIABLE.sub(lambda match: secrets.take(match["name"], environment[match["name"]]), url)
+
+
+def name_of_secret(setting: str, text: str) -> str:
+    """Return NAME of ``text``, which must be ``${NAME}``, or raise `ConfigurationError`."""
+    found = _VARIABLE.fullmatch(text)
+    if found is None or _NAME.fullmatch(found["name"]) is None:
+        problem = "is a secret: write ${NAME} in its place, and set that environment variable"
+        raise ConfigurationError(setting, problem)
+    return found["name"]
+
+
+def value_of(name: str, environment: Mapping[str, str], *, setting: str = "url") -> str:
+    """Return the variable ``name`` of ``environment``, or raise `ConfigurationError`."""
+    if name not in environment:
+        raise ConfigurationError(setting, f"the environment variable {name} is not set")
+    return environment[name]
 
 
 def _holds_a_password(url: str) -> bool:
@@ -114,6 +134,8 @@ def _as_written(letter: str) -> str:
     """Return a pattern of all that may stand for ``letter`` in a URL or a message."""
     encoded = "".join(f"%{byte:02x}" for byte in letter.encode("utf-8", "surrogatepass"))
     forms = {letter, encoded, repr(letter)[1:-1], json.dumps(letter)[1:-1]}
+    if letter in "'\"":  # with both in one text, Python escapes one
+        forms.add(f"\\{letter}")
     if letter == " ":
         forms.add("+")
     if letter.isascii() and letter.isalnum():

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from async_backfill._common.written_keys import KeyTypeName
     from async_backfill._runner.scenario.environment import Secrets
     from async_backfill._runner.scenario.model import LiveSpec, StoreSpec
-    from async_backfill.contracts import Scan, Source
+    from async_backfill.contracts import Rows, Scan, Source, SourceFacts
 
 _PARQUET_NAME: Final = ".parquet"
 _LONGEST_ROW: Final = 1 << 24
@@ -37,10 +37,12 @@ _SQLITE_FILE: Final = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
-    """The source that a cache is put in front of, the scan of its keys, and its far tier (L2), if any."""
+    """The source that a cache is put in front of, what else it can do, and its far tier (L2), if any."""
 
     source: Source[Any, Any]
     scan: Scan[Any] | None
+    rows: Rows[Any, Any] | None = None
+    facts: SourceFacts | None = None
     far: FarTier[Any, Any] | None = None
 
 
@@ -110,7 +112,7 @@ async def _open_sql(
         from async_backfill.sources.sql import SQLSource  # noqa: PLC0415 - the extra is optional
     source: SQLSource[Any, Any] = await resources.enter_async_context(
         SQLSource.connect(
-            _beside(expand_url(spec.url, os.environ, secrets), folder),
+            beside(expand_url(spec.url, os.environ, secrets), folder),
             spec.table,
             key=spec.key,
             value=spec.value,
@@ -118,7 +120,7 @@ async def _open_sql(
             timeout=load_timeout,
         )
     )
-    return Live(source=source, scan=source)
+    return Live(source=source, scan=source, rows=source, facts=source)
 
 
 async def _open_http(spec: HTTPSpec, resources: AsyncExitStack, secrets: Secrets) -> Live:
@@ -142,7 +144,7 @@ async def _open_file(spec: FileSpec, folder: Path, resources: AsyncExitStack) ->
             from async_backfill.sources.parquet import ParquetSource  # noqa: PLC0415 - the extra is optional
         table: ParquetSource[Any, Any] = ParquetSource(path, key=spec.key, value=spec.value, key_type=kind)
         await resources.enter_async_context(table)
-        return Live(source=table, scan=table)
+        return Live(source=table, scan=table, rows=table, facts=table)
     source: FileSource[Any, Any] = FileSource(
         path,
         key=spec.key,
@@ -153,10 +155,10 @@ async def _open_file(spec: FileSpec, folder: Path, resources: AsyncExitStack) ->
         max_line=_LONGEST_ROW,
     )
     rows = await resources.enter_async_context(source)
-    return Live(source=rows, scan=rows)
+    return Live(source=rows, scan=rows, rows=rows, facts=rows)
 
 
-def _beside(url: str, folder: Path) -> str:
+def beside(url: str, folder: Path) -> str:
     """Return ``url`` with the path of a file of SQLite taken from ``folder``, as those of other files are."""
     found = _SQLITE_FILE.fullmatch(url)
     if found is None or PurePath(found["path"]).is_absolute():

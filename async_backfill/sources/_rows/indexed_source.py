@@ -14,6 +14,7 @@ from async_backfill.contracts import K, Page, RowPage, V, V_co
 from async_backfill.errors import ConfigurationError, LoadError, ScenarioError
 from async_backfill.sources._rows.content import ChangedError
 from async_backfill.sources._rows.cursors import cursor_at, position_of
+from async_backfill.sources._rows.file_facts import FileFacts
 from async_backfill.sources._rows.reading import refusal
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Indexed(Lookups[K, V], Ranged[K, V], Protocol[K, V]):
     """What an indexed file can do."""
 
 
-class IndexedSource(Generic[K, V]):
+class IndexedSource(FileFacts, Generic[K, V]):
     """A source that reads the file at ``path`` through an index, and checks that the file has not changed.
 
     :param index: makes the index; runs in a worker thread.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
@@ -60,6 +61,28 @@ class _ArrayOf(UserDefinedType[Any]):
         return f"{self.kind}[]"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What PostgreSQL knows of a table.
+
+    ``rows``
+        its estimate of the rows, for as many ``blocks`` as there are now; 0 without one.
+    ``is_new``
+        whether hardly anything was changed since the table was analyzed.
+    ``kind``, ``bounds``
+        the type of the key, and the number of bounds of its histogram, if there is one.
+    ``names``
+        its schema and its name.
+    """
+
+    blocks: int
+    rows: int
+    is_new: bool
+    kind: str
+    bounds: int | None
+    names: Sequence[str]
+
+
 class Cuts:
     """The cuts of the table of a key column."""
 
@@ -68,7 +91,8 @@ class Cuts:
         self._key = key
         self._is_plain = is_plain
         table = key.table if isinstance(key, sa.ColumnClause) else None
-        self._table = table if isinstance(table, sa.TableClause) else None
+        self.table = table if isinstance(table, sa.TableClause) else None
+        """The table or view, if it is no subquery."""
 
     async def between(self, shards: int) -> Sequence[object]:
         """Return up to ``shards`` - 1 keys, in the database's order."""
@@ -82,9 +106,23 @@ class Cuts:
 
     async def _by_postgres(self, shards: int) -> sa.Executable | None:
         """Return the statement that costs the server least; ``None`` when it knows nothing of the table."""
-        if self._table is None:
+        known = await self.known()
+        if known is None or self.table is None:
             return None
-        table = {"name": self._table.name, "schema": self._table.schema}
+        blocks, kind, bounds, names = known.blocks, known.kind, known.bounds, known.names
+        if known.is_new and bounds is not None and _largest(bounds - 1, shards) <= _UNEVEN:
+            places = [(bounds - 1) * cut // shards + 1 for cut in range(1, shards)]
+            return _of_histogram(self._key, kind, names, places)
+        # A block has many rows, and in the order of the table they are neighbours: blocks count, not rows.
+        share = 100.0 * min(1.0, _SAMPLES * shards / max(1, blocks))
+        sampled = sa.tablesample(self.table, sa.func.system(share))
+        return _quantiles(sampled.c[str(self._key.key)], shards)
+
+    async def known(self) -> Known | None:
+        """Return what PostgreSQL knows of the table; ``None`` of a view or subquery, or elsewhere."""
+        if self.table is None or not self._database.is_postgres:
+            return None
+        table = {"name": self.table.name, "schema": self.table.schema}
         asked = {name: said and str(said) for name, said in {**table, "key": self._key.name}.items()}
         found = await self._database.ask(_KNOWN, asked)
         if not found or not found[0][0]:
@@ -92,13 +130,10 @@ class Cuts:
         _, blocks, analyzed_blocks, rows, changed, kind, bounds, *names = found[0]
         blocks = int(blocks)
         is_new = blocks <= analyzed_blocks * (1 + _CHANGED) and changed <= rows * _CHANGED
-        if is_new and bounds is not None and _largest(bounds - 1, shards) <= _UNEVEN:
-            places = [(bounds - 1) * cut // shards + 1 for cut in range(1, shards)]
-            return _of_histogram(self._key, kind, names, places)
-        # A block has many rows, and in the order of the table they are neighbours: blocks count, not rows.
-        share = 100.0 * min(1.0, _SAMPLES * shards / max(1, blocks))
-        sampled = sa.tablesample(self._table, sa.func.system(share))
-        return _quantiles(sampled.c[str(self._key.key)], shards)
+        grown = blocks / analyzed_blocks if analyzed_blocks > 0 else 0.0
+        return Known(
+            blocks=blocks, rows=round(rows * grown), is_new=is_new, kind=kind, bounds=bounds, names=names
+        )
 
 
 def _largest(steps: int, shards: int) -> float:

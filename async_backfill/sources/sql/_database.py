@@ -101,6 +101,7 @@ class Database:
             if not sa.event.contains(engine.sync_engine, event, note):
                 sa.event.listen(engine.sync_engine, event, note)
         self.is_postgres = engine.dialect.name == _POSTGRES
+        self.is_sqlite = engine.dialect.name == _SQLITE
         self._place = _place(engine.url)
         self._limits: list[tuple[sa.Executable, Mapping[str, Any]]] = []
         if self.is_postgres and seconds is not None:

@@ -19,6 +19,7 @@ from async_backfill.errors import ConfigurationError
 from async_backfill.sources._row_page import row_page
 from async_backfill.sources.sql._cuts import Cuts
 from async_backfill.sources.sql._database import Database, open_database, query_keys_of
+from async_backfill.sources.sql._facts import TableFacts
 from async_backfill.sources.sql._kinds import load_by_kind
 from async_backfill.sources.sql._pages import Pages
 from async_backfill.sources.sql._rows import answer, check_unique, maker, slices, standard, tried
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 AnyTable: TypeAlias = "str | sa.FromClause"
 
 
-class SQLSource(NeedsAsyncio, Generic[K, V]):
+class SQLSource(NeedsAsyncio, TableFacts, Generic[K, V]):
     """A source, scan and `Rows` over a table or view, in the order of its keys.
 
     A batch is one query, ``= ANY`` on PostgreSQL and ``IN`` elsewhere, or several of ``query_keys`` keys
@@ -86,6 +87,7 @@ class SQLSource(NeedsAsyncio, Generic[K, V]):
         wanted = (text("key", key), *(text("value", name) for name in names))
         columns = _columns(table, wanted, schema)
         self._column = columns[0]
+        self._columns = tuple(dict.fromkeys(wanted))
         self._name = f"{table if isinstance(table, str) else getattr(table, 'name', 'subquery')}.{key}"
         limit = sa.bindparam("limit", type_=sa.Integer())
         self._by_keys = sa.select(*columns).where(self._is_among_keys()).limit(limit)

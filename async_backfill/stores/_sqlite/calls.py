@@ -88,6 +88,23 @@ class Calls:
             it.end(sum(len(group.names) for group in groups), wall)
         return kept, frozenset(newer)
 
+    def mark(self, name: str, value: str | None) -> None:
+        """Keep the mark of a job; ``None`` removes it."""
+        with turn(self._connections, self._room) as it:
+            it.mark(self._namespace, name, value)
+
+    def marked(self, name: str) -> str | None:
+        """Return the mark of a job, if there is one."""
+        with self._connections.one() as connection:
+            found = patiently(connection, statements.MARKED, (self._namespace, name))
+            return found[0][0] if found else None
+
+    def used(self) -> tuple[int, int]:
+        """Return the bytes in use, and how many rows of the file were ever evicted."""
+        with self._connections.one() as connection:
+            ((pages, evictions),) = patiently(connection, statements.USED)
+            return pages * PAGE, evictions
+
     def clear(self) -> None:
         """Remove all rows of the namespace that are there now, some at a time."""
         with turn(self._connections, self._room) as it:

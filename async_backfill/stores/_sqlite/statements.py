@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from async_backfill._envelopes.versions import VersionPlace
 
 APPLICATION: Final = 0x41424B46  # "ABKF", in the header of the file
-VERSION: Final = 1
+VERSION: Final = 2
 
 # ``id`` rises with each write of a row, so it is the order of age. A row without an envelope is the trace of
 # a removal. Stamps are of the clock of all processes plus ``base``: see `Turn`. ``until`` is a wall clock's.
@@ -24,8 +24,13 @@ LAYOUT: Final = f"""
         id INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, stamp REAL NOT NULL, until REAL, envelope BLOB
     );
     CREATE TABLE cleared (namespace TEXT PRIMARY KEY, stamp REAL NOT NULL) WITHOUT ROWID;
-    CREATE TABLE state (base REAL NOT NULL, newest REAL NOT NULL, evicted REAL NOT NULL);
-    INSERT INTO state VALUES (0.0, -1e300, -1e300);
+    CREATE TABLE mark (
+        namespace TEXT, name TEXT, value TEXT NOT NULL, PRIMARY KEY (namespace, name)
+    ) WITHOUT ROWID;
+    CREATE TABLE state (
+        base REAL NOT NULL, newest REAL NOT NULL, evicted REAL NOT NULL, evictions INTEGER NOT NULL
+    );
+    INSERT INTO state VALUES (0.0, -1e300, -1e300, 0);
     PRAGMA application_id = {APPLICATION};
     PRAGMA user_version = {VERSION}
 """
@@ -86,6 +91,16 @@ NAMES: Final = (
 )
 CLEAR_SOME: Final = (
     "DELETE FROM entry WHERE id IN (SELECT id FROM entry WHERE name >= ? AND name < ? AND id <= ? LIMIT 5000)"
+)
+MARK: Final = (
+    "INSERT INTO mark VALUES (?, ?, ?) ON CONFLICT (namespace, name) DO UPDATE SET value = excluded.value"
+)
+MARKED: Final = "SELECT value FROM mark WHERE namespace = ? AND name = ?"
+UNMARK: Final = "DELETE FROM mark WHERE namespace = ? AND name = ?"
+UNMARK_ALL: Final = "DELETE FROM mark WHERE namespace = ?"
+USED: Final = (
+    "SELECT (SELECT page_count FROM pragma_page_count) - (SELECT freelist_count FROM pragma_freelist_count),"
+    " evictions FROM state"
 )
 OLDEST: Final = (
     "SELECT max(id), CAST(max(stamp) AS REAL) FROM (SELECT id, stamp FROM entry ORDER BY id LIMIT 200)"

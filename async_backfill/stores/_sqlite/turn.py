@@ -49,6 +49,7 @@ class Turn:
             raise StoreError(f"{connections.path}: {DAMAGED}")
         self._base, self._newest, self._evicted = cast("tuple[float, float, float]", state[:3])
         self._last: int = state[3] or 0
+        self._evictions = 0
         self._now = now
         here = self._base + now
         if self._newest > here + TOLERANCE:
@@ -122,7 +123,15 @@ class Turn:
     def clear(self, namespace: str) -> int:
         """Take note that ``namespace`` is cleared now; return the id of the last row that is there."""
         self._run(statements.CLEAR, (namespace, self.stamp))
+        self._run(statements.UNMARK_ALL, (namespace,))
         return self._last
+
+    def mark(self, namespace: str, name: str, value: str | None) -> None:
+        """Keep the mark of a job; ``None`` removes it."""
+        if value is None:
+            self._run(statements.UNMARK, (namespace, name))
+        else:
+            self._run(statements.MARK, (namespace, name, value))
 
     def end(self, rows: int, wall: float) -> None:
         """Remove some of what is out of date, in passing, and take note of the time."""
@@ -132,7 +141,8 @@ class Turn:
         if last is not None:
             self._run(statements.SWEEP, (connections.swept, last, self.stamp - TRACE, wall))
         connections.swept = last if looked_at == most else 0
-        self._run("UPDATE state SET newest = ?, evicted = ?", (self.stamp, self._evicted))
+        said = (self.stamp, self._evicted, self._evictions)
+        self._run("UPDATE state SET newest = ?, evicted = ?, evictions = evictions + ?", said)
 
     def _make_room(self, needed: int) -> None:
         for _ in range(_MOST_EVICTIONS):
@@ -144,7 +154,7 @@ class Turn:
             if last is None:
                 return
             self._evicted = max(self._evicted, stamp)
-            self._run(statements.EVICT, (last,))
+            self._evictions += self._run(statements.EVICT, (last,)).rowcount
 
 
 @contextmanager
