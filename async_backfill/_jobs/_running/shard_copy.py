@@ -165,7 +165,8 @@ class ShardCopy:
     async def _tried(self, page: Page[Any, Any], tally: Tally[Any]) -> BaseException | None:
         """Write ``page`` once, around its bad rows; return the error of the store."""
         course = self._course
-        settings = replace(course.copy_settings, max_dead=course.dead_left)
+        # One more, so that the row which is too many is found and told of.
+        settings = replace(course.copy_settings, max_dead=course.dead_left + 1)
         sample: Sample[Any, Any] = Sample()
         writer = PageWriter(
             course.guard, settings, tally, sample, course.ends.source, lambda: course.end is not None
@@ -177,7 +178,9 @@ class ShardCopy:
         except StoppedError as error:
             if isinstance(error.cause, (KeyboardInterrupt, SystemExit)):
                 raise error.cause from None
-            return error.cause
+            if isinstance(error.cause, TimeoutError):  # ours, or the store's: see `guarding`
+                return error.cause
+            course.fail(str(error))
         return None
 
     async def _bear(self, error: BaseException, pause: float) -> bool:

@@ -63,7 +63,6 @@ async def work(  # noqa: PLR0913 - the settings users name are flat
     :param is_busy: whether loads of this process's caches wait for the source: they come first.
     :raises JobRefusedError: when the job does not run, or the clock of the store is another one.
     :raises JobStateError: when the state cannot be used for longer than the job's patience.
-    :raises JobError: when a sample could not be compared at the end.
     """
     worker = _Worker(state, job_id, ends, owner=owner, lease=lease, wall=wall, request=request or Request())
     return await worker.run(stop, partial(Meter, is_busy=is_busy, minute=minute, read_url=read_url))
@@ -201,9 +200,9 @@ class _Worker:
         desk = self._desk
         try:
             await verify(desk.state, desk.job_id, self._ends, self._request, by=desk.owner)
-        except JobRefusedError:
-            if (await desk.look()).job.status is JobStatus.RUNNING:
-                raise  # else another worker has verified it meanwhile
+        except JobError:  # it has failed by that, or another worker has verified it meanwhile
+            if (await desk.look()).job.status in {JobStatus.RUNNING, JobStatus.VERIFYING}:
+                raise
 
     async def _unmark(self, mark: Mark) -> None:
         try:
