@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
+
 import pytest
 from anyio import Event, create_task_group, sleep
 
@@ -25,13 +27,13 @@ class SlowTable(Table):
     """A table whose pages take half a second."""
 
     async def rows(self, *, after=None, until=None, page=5000):
-        pages = super().rows(after=after, until=until, page=page)
-        while True:
-            await sleep(0.5)
-            found = await anext(pages, None)
-            if found is None:
-                return
-            yield found
+        async with aclosing(super().rows(after=after, until=until, page=page)) as pages:
+            while True:
+                await sleep(0.5)
+                found = await anext(pages, None)
+                if found is None:
+                    return
+                yield found
 
 
 def slow(rows=2_000):
@@ -250,9 +252,10 @@ async def test_all_writes_also_what_is_as_new_as_its_row(state, policy, kept):
 
     class Changing(type(job.table)):
         async def rows(self, **bounds):
-            async for page in super().rows(**bounds):
-                await before(page)
-                yield page
+            async with aclosing(super().rows(**bounds)) as pages:
+                async for page in pages:
+                    await before(page)
+                    yield page
 
     job.table.__class__ = Changing
     await job.work()

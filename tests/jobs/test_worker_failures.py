@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import aclosing
 
 import pytest
 from anyio import create_task_group, sleep, sleep_forever
@@ -89,15 +90,16 @@ async def test_3_a_sleeper_writes_no_page_and_no_checkpoint_once_another_has_its
 
     class Sleeping(Table):
         async def rows(self, **bounds):
-            async for page in super().rows(**bounds):
-                if held.get("sleeps"):
-                    held["sleeps"] = False
-                    state.broken = "asleep"
-                    await sleep(40.0)
-                    state.broken = None
-                    # Meanwhile another worker has taken the shard.
-                    state.now(claim, job.id, owner="other/0", lease=300.0)
-                yield page
+            async with aclosing(super().rows(**bounds)) as pages:
+                async for page in pages:
+                    if held.get("sleeps"):
+                        held["sleeps"] = False
+                        state.broken = "asleep"
+                        await sleep(40.0)
+                        state.broken = None
+                        # Meanwhile another worker has taken the shard.
+                        state.now(claim, job.id, owner="other/0", lease=300.0)
+                    yield page
 
     job = Job(state, table=Sleeping(rows_of(1_000)), cuts=0, settings=ONE_LANE)
     shelf = on(job, Shelf()).store
@@ -247,15 +249,15 @@ class Broken(Table):
         self.sizes = []
 
     async def rows(self, *, after=None, until=None, page=5000):
-        pages = super().rows(after=after, until=until, page=page)
-        while True:
-            self.sizes.append(page)
-            await self.fails(after, page)
-            found = await anext(pages, None)
-            if found is None:
-                return
-            after = found.cursor
-            yield found
+        async with aclosing(super().rows(after=after, until=until, page=page)) as pages:
+            while True:
+                self.sizes.append(page)
+                await self.fails(after, page)
+                found = await anext(pages, None)
+                if found is None:
+                    return
+                after = found.cursor
+                yield found
 
 
 async def test_10_a_source_that_is_lost_for_a_while_delays_its_shards_only(state):
