@@ -155,7 +155,7 @@ class Run:
         self.touched = set()
         self.deleted = set()
         self.kills = self.spawned = 0
-        self.has_forgotten = False
+        self.has_forgotten = self.has_been_emptied = self.is_over = False
         table = SlowTable({self.key(number): f"value {number}" for number in range(course.rows)})
         for number in course.poisoned:
             table.data[self.key(number)] = Failed(ValueError("poisoned"))
@@ -180,7 +180,7 @@ class Run:
         self.processes[process.name] = process
         self.tasks.start_soon(process.live)
 
-    async def step(self, step):
+    async def step(self, step):  # noqa: C901, PLR0912 - a list of cases
         """Let what ``step`` says happen."""
         job, key = self.job, self.key(step.number % max(1, self.course.rows))
         alive = list(self.processes.values())
@@ -219,9 +219,11 @@ class Run:
             case "source down" | "source up":
                 job.table.is_down = step.what == "source down"
             case "lease":
-                await self.writer.leases.acquire_many([key], f"token {step.number}")
+                await self.writer.leases.acquire_many([key], step.number.to_bytes(24, "big"))
             case "forget":
-                self.has_forgotten = bool(job.facts.marks)
+                self.has_forgotten = self.has_forgotten or (bool(job.facts.marks) and job.count("read") > 0)
+                self.has_been_emptied = True
+                self.is_over = job.record.status in OVER
                 await self.writer.clear()
                 job.facts.marks.clear()
             case "update" | "delete" | "insert":
@@ -257,7 +259,7 @@ class Run:
             process.store.link.recover()
         for _ in range(6):
             end = current_time() + 200.0
-            while self.processes and current_time() < end:
+            while self.processes and current_time() < end:  # noqa: ASYNC110 - in virtual time
                 await sleep(0.5)
             assert not self.processes, f"still at work: {self.processes} {self.job.record.status}"
             if self.job.record.status in OVER or self.is_lost():
@@ -287,9 +289,9 @@ class Run:
         self.check()
         said = job.state.now(lines, job.id)
         assert first_bad_line(said, record.log_head) is None
-        if record.status is JobStatus.CANCELLED:
+        if record.status is JobStatus.CANCELLED or self.is_over:  # the store was emptied afterwards
             return
-        if self.has_forgotten and self.is_lost():
+        if self.has_been_emptied and self.is_lost():
             return
         assert record.status in OVER, (record.status, record.reason)
         assert not self.has_forgotten, "the store had lost its memory, and the job says that it is done"
@@ -348,8 +350,8 @@ def main() -> int:
                 while isinstance(error, BaseExceptionGroup):
                     error = error.exceptions[0]
                 wrong += 1
-                print(f"seed {seed}: {type(error).__name__}: {error}", flush=True)
-    print(f"{options.courses} courses, {wrong} ended wrong")
+                print(f"seed {seed}: {type(error).__name__}: {error}", flush=True)  # noqa: T201
+    print(f"{options.courses} courses, {wrong} ended wrong")  # noqa: T201
     return 1 if wrong else 0
 
 

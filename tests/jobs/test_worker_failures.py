@@ -148,7 +148,7 @@ async def test_5_a_row_that_changes_between_read_and_write_keeps_its_newer_value
 
 async def test_6_a_leased_key_is_left_alone_and_looked_at_again_at_the_end(state):
     job = Job(state, table=slow(500), cuts=0, settings=ONE_LANE)
-    await job.store.leases.acquire_many(["k00050", "k00060"], "token")
+    await job.store.leases.acquire_many(["k00050", "k00060"], bytes(24))
 
     async with create_task_group() as tasks:
         tasks.start_soon(job.work)

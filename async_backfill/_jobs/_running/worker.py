@@ -122,7 +122,8 @@ class _Worker:
     async def _check(self, course: Course, look: Look) -> None:
         """Look whether the store is that of before, and its clock that of this machine."""
         facts = self._ends.store_facts
-        has_pages = any(part.pages for part in look.parts)
+        # Who works on it has made the mark, and may have written a page that the state does not know yet.
+        has_pages = look.live > 0 or any(part.pages for part in look.parts)
         if facts is not None:
             begin = partial(course.mark.begin, has_pages=has_pages)
             if not await answer(begin, WRITE_TIMEOUT, "the store does not answer", attempts=3):
