@@ -11,33 +11,9 @@ from async_backfill._jobs._errors import JobRefusedError
 from async_backfill._jobs._records import JobStatus, ShardStatus, Wanted
 from async_backfill._jobs._spec import JobSettings
 from async_backfill._jobs._state.approvals import revoke
-from tests.jobs.table import Table
-from tests.jobs.working import Job, state_in
+from tests.jobs.working import Job, slow
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def state(tmp_path):
-    with state_in(tmp_path) as state:
-        yield state
-
-
-class SlowTable(Table):
-    """A table whose pages take half a second."""
-
-    async def rows(self, *, after=None, until=None, page=5000):
-        async with aclosing(super().rows(after=after, until=until, page=page)) as pages:
-            while True:
-                await sleep(0.5)
-                found = await anext(pages, None)
-                if found is None:
-                    return
-                yield found
-
-
-def slow(rows=2_000):
-    return SlowTable({f"k{number:05}": f"value {number}" for number in range(rows)})
 
 
 async def test_a_job_is_done_when_all_rows_are_written_and_compared(state):

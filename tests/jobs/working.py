@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 
-from anyio import current_time
+from anyio import current_time, sleep
 
 from async_backfill._jobs._errors import JobStateError
 from async_backfill._jobs._packing import pack
@@ -14,6 +14,7 @@ from async_backfill._jobs._state.file import StateFile
 from async_backfill._jobs._state.jobs import add_job, find_job, set_settings, want
 from async_backfill._jobs._state.shards import shards
 from async_backfill._jobs._verifying.verifying import Request
+from async_backfill.contracts import GuardedStore
 from async_backfill.testing import MemoryFarStore
 from tests.jobs.state_rows import plan_of
 from tests.jobs.table import Facts, Table, ends_of, rows_of, spec_of
@@ -84,6 +85,11 @@ class Job:
     def ends(self):
         return ends_of(self.table, self.store, self.facts)
 
+    def on(self, store):
+        """Copy into ``store``."""
+        self.store = store
+        return self
+
     async def work(self, owner="w1", *, ends=None, **settings):
         given = {"lease": 30.0, "wall": wall, "request": Request(apart=0.1)} | settings
         return await work(self.state, self.id, self.ends() if ends is None else ends, owner=owner, **given)
@@ -104,3 +110,58 @@ class Job:
         keys = tuple(self.table.data)
         found = await self.store.get_many(keys) if keys else {}
         return [key for key in keys if key not in found or found[key].value != self.table.data[key]]
+
+
+class Shelf(GuardedStore):
+    """A guarded store whose writes ``before`` may delay or fail."""
+
+    deadline = 10.0
+
+    def __init__(self, before=None):
+        self.inner = MemoryFarStore()
+        self.before = before
+        self.writes = []
+
+    def now(self):
+        return self.inner.now()
+
+    async def get_many(self, keys, /):
+        return await self.inner.get_many(keys)
+
+    async def delete_many(self, keys, /):
+        await self.inner.delete_many(keys)
+
+    async def set_page(self, items, /, *, read_at, ttl=None):
+        self.writes.append(tuple(items))
+        if self.before is not None:
+            await self.before(items)
+        return await self.inner.set_page(items, read_at=read_at, ttl=ttl)
+
+
+class Broken(Table):
+    """A table that fails where ``fails`` says so."""
+
+    def __init__(self, rows, fails):
+        super().__init__(rows)
+        self.fails = fails
+        self.sizes = []
+
+    async def rows(self, *, after=None, until=None, page=5000):
+        async with aclosing(super().rows(after=after, until=until, page=page)) as pages:
+            while True:
+                self.sizes.append(page)
+                await self.fails(after, page)
+                found = await anext(pages, None)
+                if found is None:
+                    return
+                after = found.cursor
+                yield found
+
+
+def slow(rows=2_000):
+    """A table whose pages take half a second."""
+
+    async def moment(_, __):
+        await sleep(0.5)
+
+    return Broken(rows_of(rows), moment)

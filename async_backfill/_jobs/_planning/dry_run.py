@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -68,23 +69,26 @@ async def dry_run(
     size = present = same = rejected = dead = 0
     bad: dict[str, str] = {}
     places = ranges([unpack(cut) for cut in plan.cuts])
-    async for page in spread(ends.rows, places, most, seconds):
-        read += len(page) + len(page.failed)
-        row_sizes = packed(ends.store, page)
-        size += row_sizes.bytes
-        rejected += len(row_sizes.refused)
-        dead += len(page.failed)
-        why = {key: error_line(failed.error) for key, failed in page.failed.items()}
-        why |= dict.fromkeys(row_sizes.refused, "the store cannot keep it: too large, or not to be encoded")
-        for key, reason in why.items():
-            if len(bad) < _MOST_SHOWN:
-                bad[key_text(key)] = reason
-        if page:
-            found = await answer(
-                partial(ends.store.get_many, tuple(page)), seconds, "the store could not be read"
+    async with aclosing(spread(ends.rows, places, most, seconds)) as pages:
+        async for page in pages:
+            read += len(page) + len(page.failed)
+            row_sizes = packed(ends.store, page)
+            size += row_sizes.bytes
+            rejected += len(row_sizes.refused)
+            dead += len(page.failed)
+            why = {key: error_line(failed.error) for key, failed in page.failed.items()}
+            why |= dict.fromkeys(
+                row_sizes.refused, "the store cannot keep it: too large, or not to be encoded"
             )
-            present += len(found)
-            same += sum(are_same(page[key], copy.value) for key, copy in found.items())
+            for key, reason in why.items():
+                if len(bad) < _MOST_SHOWN:
+                    bad[key_text(key)] = reason
+            if page:
+                found = await answer(
+                    partial(ends.store.get_many, tuple(page)), seconds, "the store could not be read"
+                )
+                present += len(found)
+                same += sum(are_same(page[key], copy.value) for key, copy in found.items())
     took = current_time() - began
     rate = plan.spec.settings.rate
     fastest = min((each for each in (rate, read / took if took else None) if each), default=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,15 +39,16 @@ async def measure(spec: JobSpec, ends: JobEnds[Any, Any], *, seconds: float = SE
     looked = size = fit = present = 0
     step = -(-(len(cuts) + 1) // _MOST_PLACES)
     places = ranges(cuts[step - 1 :: step])
-    async for page in spread(ends.rows, places, _SAMPLE, seconds):
-        looked += len(page) + len(page.failed)
-        row_sizes = packed(ends.store, page)
-        size, fit = size + row_sizes.bytes, fit + row_sizes.rows
-        if page:
-            found = await answer(
-                partial(ends.store.get_many, tuple(page)), seconds, "the store could not be read"
-            )
-            present += len(found)
+    async with aclosing(spread(ends.rows, places, _SAMPLE, seconds)) as pages:
+        async for page in pages:
+            looked += len(page) + len(page.failed)
+            row_sizes = packed(ends.store, page)
+            size, fit = size + row_sizes.bytes, fit + row_sizes.rows
+            if page:
+                found = await answer(
+                    partial(ends.store.get_many, tuple(page)), seconds, "the store could not be read"
+                )
+                present += len(found)
     rows, rows_by = looked, "at least, by a sample"
     if facts is not None:
         rows, rows_by = await answer(facts.count, seconds, "the source's rows could not be counted")

@@ -11,7 +11,7 @@ from async_backfill._jobs._errors import JobError
 from async_backfill.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from async_backfill.contracts import K, RowPage, Rows, V
 
@@ -52,7 +52,7 @@ async def spread(
     seconds: float,
     *,
     attempts: int = 1,
-) -> AsyncIterator[RowPage[K, V]]:
+) -> AsyncGenerator[RowPage[K, V], None]:
     """Yield pages of about ``wanted`` rows in all, as many from each of the ``places``.
 
     :raises JobError: when a page cannot be read in ``seconds``.

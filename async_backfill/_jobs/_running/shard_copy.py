@@ -13,29 +13,26 @@ from async_backfill._jobs._packing import pack
 from async_backfill._jobs._records import JobCounts
 from async_backfill._jobs._running.faults import is_hopeless, is_timeout
 from async_backfill._jobs._running.guarding import OldPageError
+from async_backfill._jobs._running.held_shard import HeldShard
+from async_backfill._jobs._running.leased_keys import LeasedKeys
 from async_backfill._jobs._running.page_size import LEAST, PageSize
 from async_backfill._jobs._running.reader import Reader, ReadError
 from async_backfill._jobs._running.tallies import counted
 from async_backfill._jobs._running.throttles import Reason
-from async_backfill._jobs._running.waiting import BEAT
 from async_backfill._jobs._state.shards import PageDone
 from async_backfill.warming._calls import StoppedError, TooManyDeadError
-from async_backfill.warming._last_looks import LastLooks
 from async_backfill.warming._page import Sample
 from async_backfill.warming._page_writer import PageWriter
 from async_backfill.warming._progress import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-
-    from anyio import CancelScope
+    from collections.abc import Sequence
 
     from async_backfill._jobs._records import ShardRecord
     from async_backfill._jobs._running.course import Course
     from async_backfill._jobs._running.waiting import Lane
     from async_backfill.warming._page import Page
 
-_MOST_LEASED: Final = 10_000
 _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 5.0
 _LONGEST_BACK_OFF: Final = 60.0
@@ -49,6 +46,7 @@ class ShardCopy:
         self._course = course
         self._lane = lane
         self._shard = shard
+        self._held = HeldShard(course, lane, shard)
         batch = course.settings.batch
         self._size = PageSize(rows=shard.batch if batch == "auto" else max(LEAST, batch))
         self._shrunk = False
@@ -61,44 +59,43 @@ class ShardCopy:
         )
         self._start = self._reader.after
         self._ahead: tuple[Page[Any, Any] | None, float] | ReadError | None = None
-        self._leased: dict[Any, float] = {}
-        self._kept_at = current_time()
+        self._leased = LeasedKeys(course)
         self._repeated = 0
-        self._is_lost = self._is_done = self._is_to_be_read_again = False
+        self._is_done = self._is_to_be_read_again = False
 
     async def run(self) -> None:
         """Copy page after page, until the shard or the worker ends, or another has taken the shard."""
         try:
-            await self._renew()
+            await self._held.renew()
             while not self._is_done and self._goes_on():
                 await self._step()
         finally:
             self._drop_ahead()
             await self._reader.close()
-        if not self._is_done and not self._is_lost:
+        if not self._is_done and not self._held.is_lost:
             await self._course.desk.release(self._shard)
 
     def _goes_on(self) -> bool:
         is_wanted = self._lane.number < self._course.settings.lanes
-        return self._course.end is None and not self._is_lost and is_wanted
+        return self._course.end is None and not self._held.is_lost and is_wanted
 
     async def _step(self) -> None:
         """Read the next page, unless that was done, and copy it."""
         ahead, self._ahead = self._ahead, None
         if ahead is None:
-            rows = await self._lane.wait(self._rows, self._renew)
-            if not rows or self._is_lost:
+            rows = await self._lane.wait(self._rows, self._held.renew)
+            if not rows or self._held.is_lost:
                 return
-            await self._beating(partial(self._read, rows))
+            await self._held.during(partial(self._read, rows))
             ahead, self._ahead = self._ahead, None
         if isinstance(ahead, ReadError):
             await self._unread(ahead)
         elif ahead is not None:
             page, seconds = ahead
             if page is None:
-                await self._beating(self._end)
+                await self._held.during(self._end)
             else:
-                await self._beating(partial(self._copy, page, seconds))
+                await self._held.during(partial(self._copy, page, seconds))
 
     def _rows(self) -> int:
         return self._lane.rows(self._size, shrunk=self._shrunk)
@@ -132,7 +129,7 @@ class ShardCopy:
                     tasks.cancel_scope.cancel()
         finally:
             self._course.in_flight -= rows
-            if self._course.end is not None or self._is_lost:
+            if self._course.end is not None or self._held.is_lost:
                 self._drop_ahead()
         if self._is_to_be_read_again:  # now that nothing is being read ahead
             self._read_again()
@@ -140,7 +137,7 @@ class ShardCopy:
     async def _written(self, page: Page[Any, Any], read_seconds: float) -> bool:
         """Write ``page`` until the store has it, and keep that; return whether it was."""
         pause, begin = _FIRST_PAUSE, current_time()
-        while await self._is_mine():
+        while await self._held.is_mine():
             tally: Tally[Any] = Tally(most_shown=len(page.rows) + len(page.failed))
             write_begin = current_time()
             error = await self._tried(page, tally)
@@ -208,7 +205,7 @@ class ShardCopy:
         """Write the checkpoint of ``page``, and obey; return whether the shard is still one's own."""
         rows = len(page.rows) + len(page.failed)
         self._size = self._size.after_page(rows, seconds, self._course.aim)
-        self._leased.update(tally.take_leased() if len(self._leased) < _MOST_LEASED else {})
+        self._leased.add(tally)
         counts, dead = counted(tally)
         done = PageDone(
             cursor=pack(page.end),
@@ -219,35 +216,19 @@ class ShardCopy:
             throttled=self._lane.throttled,
             dead=dead,
         )
-        told = await self._course.desk.checkpoint(self._shard, done)
-        if told is None:
-            self._is_lost = True
+        if not await self._held.keep(done):
             return False
         self._repeated, self._start = 0, page.end
-        self._kept_at = self._course.progress_at = current_time()
-        self._course.obey(told)
         return True
 
     async def _end(self) -> None:
         """Look once more at keys that were leased, and end the shard."""
-        leased, self._leased = self._leased, {}
         counts: JobCounts = JobCounts()
         dead: Sequence[tuple[bytes, str]] = ()
-        if leased and await self._is_mine():
-            course = self._course
-            tally: Tally[Any] = Tally(most_shown=len(leased))
-            tally.add_leased(leased)
-            source = course.ends.source
-            await LastLooks(course.ends.store, course.guard, course.copy_settings, tally, source).at_leased()
-            counts, dead = counted(tally, before=JobCounts(read=len(leased), leased=len(leased)))
+        if self._leased and await self._held.is_mine():
+            counts, dead = await self._leased.look()
         done = PageDone(cursor=None, counts=counts, pages=0, batch=self._size.rows, dead=dead, ended=True)
-        told = await self._course.desk.checkpoint(self._shard, done)
-        if told is None:
-            self._is_lost = True
-            return
-        self._is_done = True
-        self._course.progress_at = current_time()
-        self._course.obey(told)
+        self._is_done = await self._held.keep(done)
 
     async def _unread(self, error: ReadError) -> None:
         """Deal with a page that could not be read: smaller, later, or not at all."""
@@ -265,34 +246,6 @@ class ShardCopy:
         seconds = min(_LONGEST_BACK_OFF, 0.5 * 2.0 ** min(10, self._shard.attempts - 1))
         await course.desk.release(self._shard, error=said, seconds=0.0 if failed else seconds, failed=failed)
         self._is_done = True
-
-    async def _beating(self, step: Callable[[], Awaitable[None]]) -> None:
-        """Run ``step``, and keep the shard meanwhile; end it when another has taken the shard."""
-        async with create_task_group() as tasks:
-            tasks.start_soon(self._beat, tasks.cancel_scope)
-            await step()
-            tasks.cancel_scope.cancel()
-
-    async def _beat(self, scope: CancelScope) -> None:
-        while True:
-            await sleep(min(BEAT, self._course.desk.lease / 3))
-            await self._renew()
-            if self._is_lost:
-                scope.cancel()
-
-    async def _renew(self) -> None:
-        told = await self._course.desk.renew(self._shard, self._lane.throttled)
-        if told is None:
-            self._is_lost = True
-        else:
-            self._kept_at = current_time()
-            self._course.obey(told)
-
-    async def _is_mine(self) -> bool:
-        """Return whether the shard is still one's own; asks when the lease may be over."""
-        if current_time() - self._kept_at >= self._course.desk.lease:
-            await self._renew()
-        return not self._is_lost
 
     def _has_lost_memory(self) -> bool:
         end = self._course.end

@@ -63,6 +63,8 @@ async def verify(
             now=now,
             stopped=partial(_stopped, state, job_id, decides=decides),
         )
+        if decides and was in _UNVERIFIED:  # or it was emptied behind the comparison
+            await _require_memory(ends, job, request)
     except JobError as error:
         if decides:
             await state.transact(partial(_fail, job_id=job_id, by=by, reason=str(error)))

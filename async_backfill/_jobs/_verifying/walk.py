@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
 
 from anyio import current_time, sleep
@@ -86,9 +87,10 @@ class Walk:
             places = [(_unpacked(one.low), _unpacked(one.cursor)) for one in self._shards if one.cursor]
         if places:
             pages = spread(self._ends.rows, places, wanted, self._seconds, attempts=_ATTEMPTS)
-            async for page in pages:
-                if stopped := await self._add(page, is_new=False):
-                    return stopped
+            async with aclosing(pages):
+                async for page in pages:
+                    if stopped := await self._add(page, is_new=False):
+                        return stopped
         await self._comparison.finish()
         if self._is_done and self._comparison.result(is_all=False).missing:
             await self._explain_some()
