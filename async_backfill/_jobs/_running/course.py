@@ -102,6 +102,11 @@ class Course:
         """How many more rows may be dead."""
         return max(0, self.spec.max_dead - self._dead)
 
+    @property
+    def has_lost_memory(self) -> bool:
+        """Whether rows that were written are gone."""
+        return self.end is not None and self.end.has_lost
+
     def finish(self, end: End) -> None:
         """Let all lanes end after their page; the first reason counts."""
         if self.end is None:

@@ -142,12 +142,16 @@ class ShardCopy:
             write_begin = current_time()
             error = await self._tried(page, tally)
             seconds = current_time() - write_begin
-            if error is None and self._course.end is not None and not _is_whole(page, tally):
+            if (
+                error is None
+                and self._course.end is not None
+                and tally.read < len(page.rows) + len(page.failed)
+            ):
                 return False
             if error is None:
                 error = await self._course.look_at_store()
                 if error is None:
-                    if self._has_lost_memory():
+                    if self._course.has_lost_memory:
                         return False
                     self._course.meter.written(seconds)
                     return await self._keep(page, tally, read_seconds + seconds, current_time() - begin)
@@ -247,15 +251,7 @@ class ShardCopy:
         await course.desk.release(self._shard, error=said, seconds=0.0 if failed else seconds, failed=failed)
         self._is_done = True
 
-    def _has_lost_memory(self) -> bool:
-        end = self._course.end
-        return end is not None and end.has_lost
-
     def _drop_ahead(self) -> None:
         ahead, self._ahead = self._ahead, None
         if isinstance(ahead, tuple) and ahead[0] is not None:
             self._course.in_flight -= len(ahead[0].rows) + len(ahead[0].failed)
-
-
-def _is_whole(page: Page[Any, Any], tally: Tally[Any]) -> bool:
-    return tally.read >= len(page.rows) + len(page.failed)
