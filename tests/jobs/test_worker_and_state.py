@@ -10,11 +10,17 @@ from anyio import create_task_group, sleep
 from async_backfill._jobs._ends import StoreState
 from async_backfill._jobs._errors import JobRefusedError
 from async_backfill._jobs._records import JobStatus, ShardStatus
-from async_backfill._jobs._spec import JobSettings
+from async_backfill._jobs._running.course import Course
+from async_backfill._jobs._running.desk import Desk
+from async_backfill._jobs._running.held_shard import HeldShard
+from async_backfill._jobs._running.mark import Mark
+from async_backfill._jobs._running.meter import Meter
+from async_backfill._jobs._running.waiting import Lane
+from async_backfill._jobs._spec import JobSettings, ThrottleLimits
 from async_backfill._jobs._state.log import lines
 from async_backfill._jobs._state.shards import claim
 from tests.jobs.table import Facts, Table, rows_of
-from tests.jobs.working import BEGIN, Job, Shelf, slow
+from tests.jobs.working import BEGIN, Job, Shelf, slow, wall
 
 pytestmark = pytest.mark.anyio
 
@@ -68,6 +74,23 @@ async def test_3_a_sleeper_writes_no_page_and_no_checkpoint_once_another_has_its
         await sleep(20.0)
         assert (len(shelf.writes), job.shards[0].pages) == (told, pages)
         tasks.cancel_scope.cancel()
+
+
+async def test_3_who_slept_beyond_his_lease_asks_before_he_writes(state):
+    job = Job(state, 1_000, cuts=0, settings=ONE_LANE)
+    desk = Desk(state, job.id, owner="w1", lease=30.0, patience=1.0, has_stopped=lambda: False)
+    ends, facts = job.ends(), job.facts
+    meter = Meter(ends, ThrottleLimits(), is_busy=bool, minute=int, read_url=None)
+    course = Course(job.record, ends, desk, meter, Mark(facts, job.record), 0)
+    held = HeldShard(course, Lane(0, course, wall), await desk.claim(0))
+
+    await sleep(29.0)
+    assert await held.is_mine()
+    await sleep(2.0)
+    assert await held.is_mine()  # it is over, and nobody else was there
+    await sleep(31.0)
+    state.now(claim, job.id, owner="other/0", lease=300.0)
+    assert not await held.is_mine()
 
 
 async def test_4_two_workers_begin_at_once_and_no_shard_is_copied_twice(state):
