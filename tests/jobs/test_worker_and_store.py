@@ -86,6 +86,18 @@ async def test_8_a_store_that_lost_its_memory_at_the_end_is_never_done(state):
     assert (await job.work()).status is JobStatus.FAILED
 
 
+async def test_8_a_store_that_is_emptied_behind_the_comparison_is_never_done(state):
+    class Emptied(Shelf):
+        async def get_many(self, keys, /):
+            job.facts.marks.clear()
+            return await super().get_many(keys)
+
+    job = Job(state, 1_000).on(Emptied())
+
+    assert (await job.work()).status is JobStatus.FAILED
+    assert job.record.reason.startswith("the store lost its memory")
+
+
 async def test_9_a_store_that_evicts_pauses_the_job_within_a_page(state):
     job = Job(state, table=slow(), cuts=0, settings=ONE_LANE)
 
