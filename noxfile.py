@@ -102,6 +102,7 @@ def explore(session: nox.Session) -> None:
     session.run("python", "-m", "tests.exploration", *session.posargs)
     if not session.posargs:
         session.run("python", "-m", "tests.warming.races")
+        session.run("python", "-m", "tests.jobs.courses")
 
 
 @nox.session

@@ -23,6 +23,10 @@ class StoppedError(Exception):
         self.cause = cause
 
 
+class TooManyDeadError(StoppedError):
+    """More rows could not be copied than may be left out."""
+
+
 async def in_time(
     call: Callable[[], Awaitable[T]], seconds: float | None, setting: str
 ) -> tuple[T | None, BaseException | None]:

@@ -14,7 +14,7 @@ from async_backfill._common.line_a_second import LineASecond
 from async_backfill.contracts import K, V
 from async_backfill.errors import StalePageError
 from async_backfill.warming._bad_rows import BadRows
-from async_backfill.warming._calls import StoppedError, in_time, page_error
+from async_backfill.warming._calls import StoppedError, TooManyDeadError, in_time, page_error
 from async_backfill.warming._reading_again import read_again
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class PageWriter(Generic[K, V]):
     def _bury(self, why: Mapping[K, str], error: BaseException) -> None:
         """Count rows as dead.
 
-        :raises StoppedError: when there are more of them than may be.
+        :raises TooManyDeadError: when there are more of them than may be.
         """
         self._tally.add_dead(why)
         self._log_rows(why)
@@ -133,7 +133,7 @@ class PageWriter(Generic[K, V]):
             first = next(iter(why))
             others = f" and {len(why) - 1:,} others" if len(why) > 1 else ""
             hint = _NO_SOURCE if isinstance(error, StalePageError) and self._source is None else ""
-            raise StoppedError(
+            raise TooManyDeadError(
                 f"the row of {key_text(first)}{others} could not be copied: {why[first]}{hint} (max_dead is "
                 f"{self._settings.max_dead})",
                 error,

@@ -76,9 +76,13 @@ class CopyError(AsyncBackfillError):
 
 
 class Tally(Generic[K]):
-    """Counts what became of the rows, and through which page there is no gap; see decision 44 in notes.md."""
+    """Counts what became of the rows, and through which page there is no gap; see decision 44 in notes.md.
 
-    def __init__(self) -> None:
+    :param most_shown: of how many rejected and dead rows it is said why.
+    """
+
+    def __init__(self, most_shown: int = _MOST_SHOWN) -> None:
+        self._most_shown = most_shown
         self.read = self.kept = self.newer = self.leased = self.rejected = self.dead = self.pages = 0
         self.sampled = self.lost = 0
         self._leased_at: dict[K, float] = {}
@@ -110,6 +114,12 @@ class Tally(Generic[K]):
         self.dead += len(why)
         self.read += len(why)
         self._show(why)
+
+    def add_leased(self, read_at: Mapping[K, float]) -> None:
+        """Count rows that were leased, each with the time when its read began."""
+        self.leased += len(read_at)
+        self.read += len(read_at)
+        self._leased_at.update(read_at)
 
     def take_leased(self) -> dict[K, float]:
         """Forget and return keys that were leased, each with the time when its read began."""
@@ -153,6 +163,6 @@ class Tally(Generic[K]):
 
     def _show(self, why: Mapping[K, str]) -> None:
         for key, reason in why.items():
-            if len(self._bad) >= _MOST_SHOWN:
+            if len(self._bad) >= self._most_shown:
                 break
             self._bad[key] = reason

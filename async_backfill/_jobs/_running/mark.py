@@ -1,0 +1,51 @@
+"""The mark of a job in the store: it is gone when the rows are, so that a job learns of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from async_backfill._jobs._errors import JobRefusedError
+
+if TYPE_CHECKING:
+    from async_backfill._jobs._ends import StoreFacts
+    from async_backfill._jobs._records import JobRecord
+
+LOST: Final = "the store lost its memory: the job's mark is gone, and rows with it; go on from the start"
+_HASH: Final = 16
+
+
+class Mark:
+    """The mark of ``job`` in a store; a store without marks always has it."""
+
+    def __init__(self, facts: StoreFacts | None, job: JobRecord) -> None:
+        self._facts = facts
+        self._name = f"job:{job.id}"
+        # Jobs of two states may have one number, and even one plan.
+        self._value = f"{job.plan_hash[:_HASH]}:{job.created:.3f}"
+
+    async def begin(self, *, has_pages: bool) -> bool:
+        """Make the mark of a job that has written nothing; return whether it is there now.
+
+        :raises JobRefusedError: when the store has the mark of a job of another state.
+        """
+        if self._facts is None:
+            return True
+        found = await self._facts.marked(self._name)
+        if found is not None and found != self._value:
+            raise JobRefusedError(
+                f"the store has the mark {self._name} of another state of jobs: finish or cancel that job "
+                "there, or remove its mark if that state is gone for good"
+            )
+        if found is None and not has_pages:
+            await self._facts.mark(self._name, self._value)
+            return True
+        return found is not None
+
+    async def is_there(self) -> bool:
+        """Return whether the store still has the mark."""
+        return self._facts is None or await self._facts.marked(self._name) == self._value
+
+    async def remove(self) -> None:
+        """Remove the mark: the job is over."""
+        if self._facts is not None:
+            await self._facts.unmark(self._name)

@@ -1,0 +1,42 @@
+"""The counts of a page as the state keeps them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from async_backfill._common.error_text import key_text
+from async_backfill._jobs._packing import pack
+from async_backfill._jobs._records import JobCounts
+from async_backfill.errors import KeyRefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from async_backfill.warming._progress import Tally
+
+
+def counted(
+    tally: Tally[Any], *, before: JobCounts | None = None
+) -> tuple[JobCounts, Sequence[tuple[bytes, str]]]:
+    """Return the counts of ``tally``, less those of ``before``, and the dead rows, packed, with their errors.
+
+    A row that the store cannot keep, such as one that is too large, is a dead one: it is kept with its error,
+    and can be tried again.
+    """
+    before = before or JobCounts()
+    dead = [(_packed(key), why) for key, why in tally.progress().bad.items()]
+    counts = JobCounts(
+        read=tally.read - before.read,
+        kept=tally.kept - before.kept,
+        newer=tally.newer - before.newer,
+        leased=tally.leased - before.leased,
+        dead=tally.dead + tally.rejected,
+    )
+    return counts, dead
+
+
+def _packed(key: Any) -> bytes:
+    try:
+        return pack(key)
+    except KeyRefusedError:  # of a class of the user's: it can be shown, and not tried again
+        return pack(key_text(key))

@@ -1,0 +1,146 @@
+"""What goes wrong with the store while a job runs; the numbers are those of the list of failures."""
+
+from __future__ import annotations
+
+import pytest
+from anyio import create_task_group, sleep, sleep_forever
+
+from async_backfill._jobs._ends import StoreState
+from async_backfill._jobs._records import JobStatus, Wanted
+from async_backfill._jobs._spec import JobSettings, ThrottleLimits
+from tests.jobs.table import Facts
+from tests.jobs.working import Job, Shelf, slow
+
+pytestmark = pytest.mark.anyio
+
+ONE_LANE = JobSettings(batch=100, lanes=1)
+
+
+async def test_6_a_leased_key_is_left_alone_and_looked_at_again_at_the_end(state):
+    job = Job(state, table=slow(500), cuts=0, settings=ONE_LANE)
+    await job.store.leases.acquire_many(["k00050", "k00060"], bytes(24))
+
+    async with create_task_group() as tasks:
+        tasks.start_soon(job.work)
+        await sleep(1.7)
+        assert job.count("leased") == 2
+
+    assert job.record.status in {JobStatus.DONE, JobStatus.DONE_WITH_GAPS}
+    assert job.count("read") == 500 == job.count("kept") + job.count("leased")
+
+
+async def test_7_while_the_store_is_down_the_page_waits_and_then_goes_on(state):
+    job = Job(state, 1_000, settings=JobSettings(batch=100))
+
+    async with create_task_group() as tasks:
+        job.store.link.fail()
+        tasks.start_soon(job.work)
+        await sleep(20.0)
+        assert job.count("read") == 0
+        assert {part.throttled.reason for part in job.shards if part.throttled} == {"store"}
+        job.store.link.recover()
+
+    assert job.record.status is JobStatus.DONE
+    assert await job.wrong() == []
+
+
+async def test_7_a_store_that_stays_down_pauses_the_job_after_its_patience(state):
+    job = Job(state, 1_000, throttle=ThrottleLimits(patience=60.0))
+    job.store.link.fail()
+    record = await job.work()
+
+    assert record.status is JobStatus.PAUSED
+    assert record.reason.startswith("store: ")
+    job.store.link.recover()
+    job.start()
+    assert (await job.work()).status is JobStatus.DONE
+
+
+async def test_8_a_store_that_lost_its_memory_fails_the_job_which_keeps_its_cursors(state):
+    job = Job(state, table=slow(), settings=JobSettings(batch=100))
+
+    async with create_task_group() as tasks:
+        tasks.start_soon(job.work)
+        await sleep(2.2)
+        read = job.count("read")
+        await job.store.clear()
+        job.facts.marks.clear()
+
+    assert job.record.status is JobStatus.FAILED
+    assert job.record.reason.startswith("the store lost its memory")
+    assert job.count("read") == read
+    job.start()
+    assert (await job.work()).status is JobStatus.FAILED
+
+
+async def test_8_a_store_that_lost_its_memory_at_the_end_is_never_done(state):
+    job = Job(state, 1_000)
+
+    class Forgetful(Facts):
+        async def state(self):
+            if job.count("read") >= 750:
+                self.marks.clear()
+            return StoreState()
+
+    job.facts = Forgetful()
+    assert (await job.work()).status is JobStatus.FAILED
+
+
+async def test_8_a_store_that_is_emptied_behind_the_comparison_is_never_done(state):
+    class Emptied(Shelf):
+        async def get_many(self, keys, /):
+            job.facts.marks.clear()
+            return await super().get_many(keys)
+
+    job = Job(state, 1_000).on(Emptied())
+
+    assert (await job.work()).status is JobStatus.FAILED
+    assert job.record.reason.startswith("the store lost its memory")
+
+
+async def test_9_a_store_that_evicts_pauses_the_job_within_a_page(state):
+    job = Job(state, table=slow(), cuts=0, settings=ONE_LANE)
+
+    class Full(Facts):
+        async def state(self):
+            return StoreState(used=10, limit=100, evicted=7 if job.count("read") >= 500 else 3)
+
+    job.facts = Full()
+    record = await job.work()
+
+    assert record.status is JobStatus.PAUSED
+    assert "the store is full: it has evicted 4 entries" in record.reason
+    assert job.count("read") <= 700
+
+
+async def test_9_above_its_share_of_memory_no_page_begins(state):
+    job = Job(state, 1_000, throttle=ThrottleLimits(patience=60.0))
+    job.facts = Facts(used=95, limit=100)
+    record = await job.work()
+
+    assert (record.status, job.count("read")) == (JobStatus.PAUSED, 0)
+    assert record.reason == "store memory: 95.0 % in use (limit: 90 %) for 60 s"
+
+
+async def test_20_a_pause_while_a_write_hangs_is_obeyed_within_the_deadline(state):
+    hangs = []
+
+    async def before(_):
+        if hangs:
+            await sleep_forever()
+
+    job = Job(state, table=slow(), settings=JobSettings(batch=100)).on(Shelf(before))
+
+    async with create_task_group() as tasks:
+        tasks.start_soon(job.work)
+        await sleep(1.7)
+        hangs.append(True)
+        await sleep(1.0)
+        job.want(Wanted.PAUSE, "the store hangs")
+        await sleep(10.0)
+        assert job.record.status is JobStatus.PAUSED
+
+    hangs.clear()
+    job.start()
+    assert (await job.work()).status is JobStatus.DONE
+    assert await job.wrong() == []
