@@ -7,7 +7,6 @@ from contextlib import aclosing
 import pytest
 from anyio import create_task_group, sleep
 
-from async_backfill._jobs._ends import StoreState
 from async_backfill._jobs._errors import JobRefusedError
 from async_backfill._jobs._records import JobStatus, ShardStatus
 from async_backfill._jobs._running.course import Course
@@ -19,6 +18,7 @@ from async_backfill._jobs._running.waiting import Lane
 from async_backfill._jobs._spec import JobSettings, ThrottleLimits
 from async_backfill._jobs._state.log import lines
 from async_backfill._jobs._state.shards import claim
+from async_backfill.contracts import StoreState
 from tests.jobs.table import Facts, Table, rows_of
 from tests.jobs.working import BEGIN, Job, Shelf, slow, wall
 

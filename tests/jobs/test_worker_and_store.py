@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from anyio import create_task_group, sleep, sleep_forever
 
-from async_backfill._jobs._ends import StoreState
 from async_backfill._jobs._records import JobStatus, Wanted
 from async_backfill._jobs._spec import JobSettings, ThrottleLimits
+from async_backfill.contracts import StoreState
 from tests.jobs.table import Facts
 from tests.jobs.working import Job, Shelf, slow
 

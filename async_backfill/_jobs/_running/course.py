@@ -107,10 +107,14 @@ class Course:
         """Whether rows that were written are gone."""
         return self.end is not None and self.end.has_lost
 
+    def line(self, error: BaseException) -> str:
+        """Return ``error`` as one line, without the secrets of the ends."""
+        return self.ends.hidden(error_line(error))
+
     def finish(self, end: End) -> None:
         """Let all lanes end after their page; the first reason counts."""
         if self.end is None:
-            self.end = end
+            self.end = end if end.reason is None else replace(end, reason=self.ends.hidden(end.reason))
             self.ended.set()
 
     def fail(self, reason: str) -> None:
@@ -185,7 +189,7 @@ class Course:
     def break_off(self, error: BaseException) -> None:
         """End because of an error that no job can do anything about."""
         self.error = self.error or error
-        self.finish(End(reason=error_line(error)))
+        self.finish(End(reason=self.line(error)))
 
     def _obey(self, status: JobStatus, wanted: Wanted, *, is_allowed: bool) -> None:
         if status is not JobStatus.RUNNING:

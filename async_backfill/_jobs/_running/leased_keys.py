@@ -41,4 +41,5 @@ class LeasedKeys:
         course = self._course
         looks = LastLooks(course.ends.store, course.guard, course.copy_settings, tally, course.ends.source)
         await looks.at_leased()
-        return counted(tally, before=JobCounts(read=len(leased), leased=len(leased)))
+        before = JobCounts(read=len(leased), leased=len(leased))
+        return counted(tally, hidden=course.ends.hidden, before=before)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 from async_backfill._jobs._errors import JobRefusedError
 
 if TYPE_CHECKING:
-    from async_backfill._jobs._ends import StoreFacts
     from async_backfill._jobs._records import JobRecord
+    from async_backfill.contracts import StoreFacts
 
 LOST: Final = "the store lost its memory: the job's mark is gone, and rows with it; go on from the start"
 _HASH: Final = 16

@@ -20,8 +20,9 @@ from async_backfill.warming._calls import in_time
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from async_backfill._jobs._ends import JobEnds, StoreState
+    from async_backfill._jobs._ends import JobEnds
     from async_backfill._jobs._spec import ThrottleLimits
+    from async_backfill.contracts import StoreState
 
 _EVERY: Final = 1.0
 _SECONDS: Final = 5.0
@@ -53,6 +54,7 @@ class Meter:
         if limits.load_url is not None and urlsplit(limits.load_url).scheme not in {"http", "https"}:
             raise ConfigurationError("load_url", "is not http:// or https://")
         self._facts = ends.source_facts
+        self._hidden = ends.hidden
         self._limits = limits
         self._is_busy = is_busy
         self._minute = minute
@@ -138,14 +140,18 @@ class Meter:
         facts, limits = self._facts, self._limits
         if facts is not None:
             begin = current_time()
-            self._lag = await _measured(facts.lag)
+            self._lag = await self._measured(facts.lag)
             self._lag_at = begin
         if limits.max_load is None:
             return
         if limits.load_url is not None:
-            self._load = await _measured(partial(self._read_url, limits.load_url))
+            self._load = await self._measured(partial(self._read_url, limits.load_url))
         elif limits.load_query is not None and facts is not None:
-            self._load = await _measured(partial(facts.load, limits.load_query))
+            self._load = await self._measured(partial(facts.load, limits.load_query))
+
+    async def _measured(self, call: Callable[[], Awaitable[float | None]]) -> tuple[float | None, str | None]:
+        value, error = await in_time(call, _SECONDS, "a look at the source")
+        return value, None if error is None else self._hidden(error_line(error))
 
 
 async def number_at(url: str) -> float:
@@ -162,11 +168,6 @@ def minute_of_day() -> int:
     """Return the minute of the day, local time."""
     now = time.localtime()
     return 60 * now.tm_hour + now.tm_min
-
-
-async def _measured(call: Callable[[], Awaitable[float | None]]) -> tuple[float | None, str | None]:
-    value, error = await in_time(call, _SECONDS, "a look at the source")
-    return value, None if error is None else error_line(error)
 
 
 def _p95(seconds: deque[float]) -> float | None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from anyio import create_task_group, current_time, sleep
 
-from async_backfill._common.error_text import error_line
 from async_backfill._jobs._packing import pack
 from async_backfill._jobs._records import JobCounts
 from async_backfill._jobs._running.faults import is_hopeless, is_timeout
@@ -189,9 +188,9 @@ class ShardCopy:
         course = self._course
         course.meter.failed()
         if is_hopeless(error):
-            course.fail(f"the store: {error_line(error)}")
+            course.fail(f"the store: {course.line(error)}")
         elif not isinstance(error, OldPageError):
-            self._lane.hold(Reason(reason="store", value=error_line(error), limit="it takes pages"))
+            self._lane.hold(Reason(reason="store", value=course.line(error), limit="it takes pages"))
             await sleep(pause)
         return course.end is None
 
@@ -210,7 +209,7 @@ class ShardCopy:
         rows = len(page.rows) + len(page.failed)
         self._size = self._size.after_page(rows, seconds, self._course.aim)
         self._leased.add(tally)
-        counts, dead = counted(tally)
+        counts, dead = counted(tally, hidden=self._course.ends.hidden)
         done = PageDone(
             cursor=pack(page.end),
             counts=counts,
@@ -237,7 +236,7 @@ class ShardCopy:
     async def _unread(self, error: ReadError) -> None:
         """Deal with a page that could not be read: smaller, later, or not at all."""
         course, cause = self._course, error.__cause__ or error
-        said = error_line(cause)
+        said = course.line(cause)
         self._reader.back_to(self._start)
         if is_hopeless(cause):
             course.fail(f"the source: {said}")

@@ -10,21 +10,23 @@ from async_backfill._jobs._records import JobCounts
 from async_backfill.errors import KeyRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from async_backfill.warming._progress import Tally
 
 
 def counted(
-    tally: Tally[Any], *, before: JobCounts | None = None
+    tally: Tally[Any], *, hidden: Callable[[str], str], before: JobCounts | None = None
 ) -> tuple[JobCounts, Sequence[tuple[bytes, str]]]:
     """Return the counts of ``tally``, less those of ``before``, and the dead rows, packed, with their errors.
 
     A row that the store cannot keep, such as one that is too large, is a dead one: it is kept with its error,
     and can be tried again.
+
+    :param hidden: returns the text of an error without secrets.
     """
     before = before or JobCounts()
-    dead = [(_packed(key), why) for key, why in tally.progress().bad.items()]
+    dead = [(_packed(key), hidden(why)) for key, why in tally.progress().bad.items()]
     counts = JobCounts(
         read=tally.read - before.read,
         kept=tally.kept - before.kept,
