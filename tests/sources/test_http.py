@@ -179,13 +179,13 @@ async def test_a_pause_beyond_the_time_left_fails_at_once(server, later):
 async def test_a_key_without_an_answer_in_time_fails_alone(server):
     server.lay_out("/items/a", Reply(hold=True))
     server.lay_out("/items/b", value(2))
-    async with source(server, timeout=0.3) as opened:
+    async with source(server, timeout=1.0) as opened:
         answer = await opened.load_many(["a", "b", "c"])
 
     assert answer["b"] == 2
     assert "c" not in answer
     assert isinstance(answer["a"].error, NoAnswerError)
-    assert str(answer["a"].error) == f"no answer from {server.url}/items/{{key}} within timeout=0.3 s"
+    assert str(answer["a"].error) == f"no answer from {server.url}/items/{{key}} within timeout=1.0 s"
 
 
 async def test_no_more_requests_than_allowed_are_under_way_over_connections_that_are_kept(server):
