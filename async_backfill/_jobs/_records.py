@@ -156,7 +156,7 @@ class ShardRecord:
     """One range of the rows of a job.
 
     ``low``, ``high``, ``cursor``
-        packed cursors of the source, see `JobEnds.pack`: the range is behind ``low`` until ``high``
+        packed cursors of the source: the range is behind ``low`` until ``high``
         (``None``: no bound), and all rows until ``cursor`` are dealt with.
     ``owner``, ``generation``, ``leased_until``
         who works on it, how often it was claimed, and until when nobody else may claim it.
@@ -188,7 +188,7 @@ class ShardRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Approval:
+class JobApproval:
     """The word of a person that a plan may run: bound to its hash, limited in rows and time, used once."""
 
     id: int

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from async_backfill._jobs._errors import JobRefusedError
 from async_backfill._jobs._plan import ROWS_BEYOND
-from async_backfill._jobs._records import Approval, JobRecord, JobStatus, Wanted
+from async_backfill._jobs._records import JobApproval, JobRecord, JobStatus, Wanted
 from async_backfill._jobs._state.jobs import find_job, move, require_name
 from async_backfill._jobs._state.log import append
 
@@ -51,7 +51,7 @@ def approve(
     reason: str,
     max_rows: int | None = None,
     seconds: float | None = None,
-) -> Approval:
+) -> JobApproval:
     """Allow that the plan of that hash runs; it takes the place of all approvals of the job before.
 
     :param max_rows: the most rows that are read; the plan's and a fifth if left out.
@@ -87,7 +87,7 @@ def approve(
     return _approval(*tx.rows(f"SELECT {_FIELDS} FROM approval WHERE id = ?", number)[0])  # noqa: S608
 
 
-def approvals(tx: Transaction, job_id: int) -> list[Approval]:
+def approvals(tx: Transaction, job_id: int) -> list[JobApproval]:
     """Return all approvals of a job; only the last one counts."""
     found = tx.rows(f"SELECT {_FIELDS} FROM approval WHERE job = ? ORDER BY id", job_id)  # noqa: S608
     return [_approval(*row) for row in found]
@@ -106,6 +106,26 @@ def revoke(tx: Transaction, job_id: int, *, by: str, reason: str | None) -> None
         move(tx, job, JobStatus.PLANNED, by=by, reason=reason)
 
 
+def require_startable(tx: Transaction, job_id: int, *, by: str) -> JobRecord:
+    """Return a job that may start, go on, or get one worker more; nothing is written.
+
+    :raises JobRefusedError: when it may not, or no approval holds.
+    """
+    require_name(by, "who starts")
+    job = find_job(tx, job_id)
+    if job.wanted is Wanted.CANCEL:
+        raise JobRefusedError(f"job {job_id} was told to cancel: plan a new one")
+    if job.status is JobStatus.VERIFYING:
+        return job
+    if job.status not in _MAY_BE_APPROVED:
+        raise JobRefusedError(f"job {job_id} is {job.status}: plan a new one")
+    given = approvals(tx, job_id)
+    why = _why_not(tx, job, given[-1] if given else None)
+    if why is not None:
+        raise JobRefusedError(f"job {job_id} needs approval: {why}")
+    return job
+
+
 def start(
     tx: Transaction, job_id: int, *, by: str, rows: int | None = None, schema: str | None = None
 ) -> JobRecord:
@@ -117,19 +137,11 @@ def start(
         or fewer than the plan says, or of another schema, does not start.
     :raises JobRefusedError: when no approval holds.
     """
-    require_name(by, "who starts")
-    job = find_job(tx, job_id)
-    if job.wanted is Wanted.CANCEL:
-        raise JobRefusedError(f"job {job_id} was told to cancel: plan a new one")
+    job = require_startable(tx, job_id, by=by)
     if job.status is JobStatus.VERIFYING:
         return job
-    if job.status is not JobStatus.RUNNING and job.status not in _MAY_BE_APPROVED:
-        raise JobRefusedError(f"job {job_id} is {job.status}: plan a new one")
     _check_plan(job, rows, schema)
     given = approvals(tx, job_id)
-    why = _why_not(tx, job, given[-1] if given else None)
-    if why is not None:
-        raise JobRefusedError(f"job {job_id} needs approval: {why}")
     if given[-1].used is None:
         _spend(tx, given[-1].id)
     tx.rows(
@@ -179,7 +191,7 @@ def _check_plan(job: JobRecord, rows: int | None, schema: str | None) -> None:
         raise JobRefusedError(f"the source of job {job.id} has other columns now: plan a new one")
 
 
-def _why_not(tx: Transaction, job: JobRecord, given: Approval | None) -> str | None:
+def _why_not(tx: Transaction, job: JobRecord, given: JobApproval | None) -> str | None:
     if given is None:
         return "nobody approved its plan"
     if given.plan_hash != job.plan_hash:
@@ -202,9 +214,9 @@ def _same(one: str, other: str) -> bool:
     return one.strip().casefold() == other.strip().casefold()
 
 
-def _approval(*row: Any) -> Approval:
+def _approval(*row: Any) -> JobApproval:
     number, job, digest, by, reason, most, expires, used, revoked = row
-    return Approval(
+    return JobApproval(
         id=number,
         job=job,
         plan_hash=digest,

@@ -144,11 +144,27 @@ def set_settings(tx: Transaction, job_id: int, settings: JobSettings, *, by: str
     return find_job(tx, job_id)
 
 
+def ids_worked_on(tx: Transaction) -> Sequence[int]:
+    """Return the numbers of all jobs that run or are being verified."""
+    statuses = [status.value for status in sorted(_WORKED_ON)]
+    found = tx.rows("SELECT id FROM job WHERE status IN (?, ?) ORDER BY id", *statuses)
+    return [job_id for (job_id,) in found]
+
+
 def stop_all(tx: Transaction, *, by: str, reason: str | None) -> Sequence[int]:
-    """Ask all jobs that run to pause, and return their numbers."""
-    asked = [job.id for job in list_jobs(tx) if job.status in _WORKED_ON and job.wanted is not Wanted.CANCEL]
-    for job_id in asked:
-        want(tx, job_id, Wanted.PAUSE, by=by, reason=reason)
+    """Ask all jobs that run to pause, also one whose plan is damaged, and return their numbers."""
+    require_name(by, "who asks")
+    asked = []
+    for job_id in ids_worked_on(tx):
+        if tx.rows(
+            "UPDATE job SET wanted = ?, reason = ? WHERE id = ? AND wanted <> ? RETURNING id",
+            *(Wanted.PAUSE.value, reason, job_id, Wanted.CANCEL.value),
+        ):
+            asked.append(job_id)
+            try:
+                want(tx, job_id, Wanted.PAUSE, by=by, reason=reason)
+            except JobStateError:
+                append(tx, job_id, by=by, what="wanted", facts={"wanted": Wanted.PAUSE, "reason": reason})
     return asked
 
 
