@@ -133,6 +133,8 @@ class JobRecord:
         the seconds for which shards of it were worked on.
     ``log_head``
         the hash of the last line of its log.
+    ``verified_until``
+        until when who verifies it is taken to live.
     """
 
     id: int
@@ -149,6 +151,7 @@ class JobRecord:
     ended: float | None
     seconds_running: float
     log_head: str
+    verified_until: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from anyio import create_task_group, sleep, sleep_forever
 
 from async_backfill._jobs._records import JobStatus, Wanted
 from async_backfill._jobs._spec import JobSettings, ThrottleLimits
+from async_backfill._jobs._verifying.verifying import Request
 from async_backfill.contracts import StoreState
 from tests.jobs.table import Facts
 from tests.jobs.working import Job, Shelf, slow
@@ -120,6 +121,29 @@ async def test_9_above_its_share_of_memory_no_page_begins(state):
 
     assert (record.status, job.count("read")) == (JobStatus.PAUSED, 0)
     assert record.reason == "store memory: 95.0 % in use (limit: 90 %) for 60 s"
+
+
+async def test_9_what_was_evicted_at_any_time_is_looked_for_among_all_rows(state):
+    job = Job(state, table=slow(), cuts=0, settings=ONE_LANE)
+    evicted = [3]
+
+    class Full(Facts):
+        async def state(self):
+            return StoreState(used=10, limit=100, evicted=evicted[0])
+
+    job.facts = Full()
+    async with create_task_group() as tasks:
+        tasks.start_soon(job.work)
+        await sleep(2.2)
+        evicted[0] += 1
+        await job.store.delete_many(["k00007"])
+    assert job.record.status is JobStatus.PAUSED
+
+    job.start()
+    record = await job.work("w2", request=Request(sample=10, apart=0.1))
+
+    assert record.status is JobStatus.DONE_WITH_GAPS
+    assert record.reason == "of 2,000 rows compared 1 missing"
 
 
 async def test_20_a_pause_while_a_write_hangs_is_obeyed_within_the_deadline(state):
