@@ -37,7 +37,7 @@ class Silent(Shelf):
 
     is_silent = False
 
-    async def get_many(self, keys, /):
+    async def get_many(self, _, /):
         self.is_silent = True
         return await sleep_forever()
 
@@ -56,7 +56,7 @@ async def job(state):
 
 
 async def verifying(job, seconds, *, owner="w1", **settings):
-    """Let ``job`` be copied and verified, and end after so many seconds of its verification, if not before."""
+    """Let ``job`` be copied and verified, and end after so many seconds of its verification."""
     async with create_task_group() as tasks:
         tasks.start_soon(lambda: job.work(owner, request=ALL, **settings))
         while job.record.status is not JobStatus.VERIFYING:  # noqa: ASYNC110 - in virtual time

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from anyio import create_task_group, current_time, sleep
+from anyio import create_task_group, current_time, move_on_after, sleep
 
+from async_backfill._jobs._running.course import WRITE_TIMEOUT
 from async_backfill._jobs._running.waiting import BEAT
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from async_backfill._jobs._running.waiting import Lane
     from async_backfill._jobs._state.shards import PageDone
 
+_A_PAGE: Final = 0.5
+
 
 class HeldShard:
     """A ``shard`` that a ``lane`` has claimed; each call that keeps it brings the operator's word as well."""
@@ -28,6 +31,7 @@ class HeldShard:
         self._course = course
         self._lane = lane
         self._kept_at = current_time()
+        self._page = _A_PAGE
 
     async def keep(self, done: PageDone) -> bool:
         """Write the checkpoint of what was ``done``; return whether the shard was still one's own."""
@@ -36,6 +40,7 @@ class HeldShard:
             self.is_lost = True
             return False
         self._kept_at = self._course.progress_at = current_time()
+        self._page = min(WRITE_TIMEOUT, max(_A_PAGE, done.seconds))
         self._course.obey(told)
         return True
 
@@ -58,14 +63,23 @@ class HeldShard:
         return not self.is_lost
 
     async def during(self, step: Callable[[], Awaitable[None]]) -> None:
-        """Run ``step``, and keep the shard meanwhile; end it when another has taken the shard."""
+        """Run ``step``, and keep the shard meanwhile; end it when another has taken the shard.
+
+        Once the worker is to end, the step has the time of a page, or a write that hangs would hold it up. A
+        page that is written and not kept then is repeated, which the guard allows.
+        """
         async with create_task_group() as tasks:
             tasks.start_soon(self._beat, tasks.cancel_scope)
             await step()
             tasks.cancel_scope.cancel()
 
     async def _beat(self, scope: CancelScope) -> None:
-        while not self.is_lost:
-            await sleep(min(BEAT, self._course.desk.lease / 3))
-            await self.renew()
+        course = self._course
+        while not self.is_lost and course.end is None:
+            with move_on_after(min(BEAT, course.desk.lease / 3)):
+                await course.ended.wait()
+            if course.end is None:
+                await self.renew()
+        if not self.is_lost:
+            await sleep(self._page)
         scope.cancel()
