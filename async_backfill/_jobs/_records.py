@@ -130,9 +130,11 @@ class JobRecord:
     ``settings``
         what an operator may change while it runs.
     ``seconds_running``
-        the seconds for which shards of it were worked on.
+        the seconds for which workers had its shards, those of waiting included.
     ``log_head``
         the hash of the last line of its log.
+    ``verified_until``
+        until when who verifies it is taken to live.
     """
 
     id: int
@@ -149,6 +151,7 @@ class JobRecord:
     ended: float | None
     seconds_running: float
     log_head: str
+    verified_until: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

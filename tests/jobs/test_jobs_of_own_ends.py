@@ -10,10 +10,11 @@ import pytest
 from anyio import Event, create_task_group, sleep
 
 from async_backfill.errors import ConfigurationError
-from async_backfill.jobs import JobEnds, JobError, JobRefusedError, Jobs, JobSpec
+from async_backfill.jobs import JobEnds, JobError, JobRefusedError, Jobs, JobSettings, JobSpec
 from async_backfill.outcomes import Failed
 from async_backfill.testing import MemoryFarStore
 from tests.jobs.table import Facts, Table, rows_of
+from tests.jobs.working import slow
 
 pytestmark = pytest.mark.anyio
 
@@ -193,3 +194,24 @@ async def test_loads_of_the_same_process_come_first(jobs):
 
     assert (report.counts.read, report.throttled.reason) == (0, "live loads")
     assert (await jobs.status(job_id)).status == "done"
+
+
+async def test_the_speed_that_is_shown_counts_reading_and_waiting(jobs, shop):
+    shop.tables["a"] = slow(1_000)
+    job_id = await approved(jobs, settings=JobSettings(batch=100, lanes=1))
+    stop = Event()
+
+    async with create_task_group() as tasks:
+        tasks.start_soon(partial(jobs.run, job_id, by="bob", stop=stop))
+        await sleep(2.2)
+        unhindered = await jobs.status(job_id)
+        await jobs.set(job_id, by="bob", rate=20.0)
+        await sleep(0.1)
+        slowed = await jobs.status(job_id)
+        stop.set()
+
+    assert 150.0 <= unhindered.rows_per_second <= 250.0  # pages of 100 rows that take half a second
+    assert unhindered.eta_seconds == pytest.approx(
+        (1_000 - unhindered.counts.read) / unhindered.rows_per_second
+    )
+    assert slowed.rows_per_second == 20.0

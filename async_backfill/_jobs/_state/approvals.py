@@ -138,19 +138,15 @@ def start(
     :raises JobRefusedError: when no approval holds.
     """
     job = require_startable(tx, job_id, by=by)
-    if job.status is JobStatus.VERIFYING:
-        return job
+    if job.status is JobStatus.VERIFYING:  # nothing more is read
+        return _go_on(tx, job, by=by)
     _check_plan(job, rows, schema)
     given = approvals(tx, job_id)
     if given[-1].used is None:
         _spend(tx, given[-1].id)
-    tx.rows(
-        "UPDATE job SET wanted = ?, started = coalesce(started, ?) WHERE id = ?",
-        *(Wanted.RUN.value, tx.now(), job_id),
-    )
+    tx.rows("UPDATE job SET started = coalesce(started, ?) WHERE id = ?", tx.now(), job_id)
+    _go_on(tx, job, by=by)
     if job.status is JobStatus.RUNNING:
-        if job.wanted is not Wanted.RUN:
-            append(tx, job_id, by=by, what="wanted", facts={"wanted": Wanted.RUN, "reason": None})
         return find_job(tx, job_id)
     tx.rows(
         "UPDATE shard SET status = 'ready', attempts = 0, not_before = 0.0"
@@ -180,6 +176,14 @@ def spend_rows(tx: Transaction, job_id: int, rows: int) -> Allowance | None:
     if revoked is not None or used is None or not is_of_plan:
         return None
     return Allowance(rows_left=max(0, most - read), seconds_left=max(0.0, expires - tx.now()))
+
+
+def _go_on(tx: Transaction, job: JobRecord, *, by: str) -> JobRecord:
+    """Take a pause back that was asked for, and not obeyed yet; or that was obeyed."""
+    tx.rows("UPDATE job SET wanted = ? WHERE id = ?", Wanted.RUN.value, job.id)
+    if job.wanted is not Wanted.RUN and job.status in {JobStatus.RUNNING, JobStatus.VERIFYING}:
+        append(tx, job.id, by=by, what="wanted", facts={"wanted": Wanted.RUN, "reason": None})
+    return find_job(tx, job.id)
 
 
 def _check_plan(job: JobRecord, rows: int | None, schema: str | None) -> None:
