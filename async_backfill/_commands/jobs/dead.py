@@ -28,7 +28,7 @@ async def dead(
     """
     async with options.jobs() as jobs:
         if not retry:
-            rows = [(_key(row.key), row.error) for row in await jobs.dead(job)]
+            rows = [(key_text(key), error) for key, error in (await jobs.dead(job)).items()]
             return Answer(lines=_lines(rows), data={"job": job, "dead": _data(rows)})
         done = await jobs.retry_dead(job, by=options.who)
     rows = [(key_text(key), error) for key, error in done.dead.items()]
@@ -36,15 +36,6 @@ async def dead(
     data = {"job": job, "written": done.written, "gone": done.gone, "dead": _data(rows)}
     lines = [f"{done.written:,} are dead no more{gone}", *_lines(rows)]
     return Answer(lines=lines, data=data, code=GAPS if rows else OK)
-
-
-def _key(packed: bytes) -> str:
-    from async_backfill._jobs._packing import unpack  # noqa: PLC0415 - as in `Options.jobs`
-
-    try:
-        return key_text(unpack(packed))
-    except ValueError:
-        return "a key that is damaged"
 
 
 def _lines(rows: list[tuple[str, str]]) -> list[str]:

@@ -11,7 +11,7 @@ from async_backfill._commands.jobs.answers import Answer, answer_of
 from async_backfill._commands.jobs.approval import approval_asked_for
 from async_backfill._commands.jobs.numbers import JobNumber, settings_of
 from async_backfill._commands.jobs.options import USUAL, Options
-from async_backfill._runner.job_files.ranges import check_settings
+from async_backfill._jobs._ranges import check_settings
 
 
 async def pause(job: JobNumber, /, *, reason: str | None = None, options: Options = USUAL) -> Answer:
