@@ -89,7 +89,8 @@ def show(place: Place, *, kills: int, rows: int, seed: int) -> Shown:
         holds and repeated <= LANES * landed,
         f"seed {seed}: {landed} of {kills} kills; job {job.status} {job.reason or ''}; {wrong} of {rows:,} "
         f"rows wrong; {read:,} counted as read, {there:,} in the store, {job.pages} pages; {repeated} pages "
-        f"repeated (at most {LANES} a kill); resumed after {slowest:.1f} s at the latest (the lease is {LEASE} s)",
+        f"repeated (at most {LANES} a kill); "
+        f"resumed after {slowest:.1f} s at the latest (the lease is {LEASE} s)",
     )
 
 

@@ -64,7 +64,8 @@ async def _run(place: Place, rows: int) -> Shown:
     return Shown(
         (found.wrong, found.missing, found.extra, found.unread) == (EACH, EACH, EACH, 0) and share <= 0.1,
         f"{found.wrong} wrong, {found.missing} missing, {found.extra} extra found of {EACH} each, of "
-        f"{rows:,} rows, beside {written / all_seconds:.0f} writes a second; a sample is {share:.3f} of a copy",
+        f"{rows:,} rows, beside {written / all_seconds:.0f} writes a second; "
+        f"a sample is {share:.3f} of a copy",
     )
 
 
