@@ -53,7 +53,15 @@ async def rows_in(url, rows=(), *, kinds=("TEXT PRIMARY KEY", "TEXT", "INTEGER")
 async def execute(engine, statement, parameters=None):
     async with engine.begin() as connection:
         result = await connection.execute(sa.text(statement), parameters)
-        return result.all() if result.returns_rows else []
+        answer = result.all() if result.returns_rows else []
+        await tell_of_changes(connection)
+    return answer
+
+
+async def tell_of_changes(connection):
+    """Let PostgreSQL count the changes of this transaction at its end, not some seconds later."""
+    if connection.dialect.name == "postgresql":
+        await connection.execute(sa.text("SELECT pg_stat_force_next_flush()"))
 
 
 async def insert(engine, name, rows):
@@ -62,6 +70,7 @@ async def insert(engine, name, rows):
         values = [dict(zip(("id", "name", "price"), row, strict=True)) for row in rows]
         async with engine.begin() as connection:
             await connection.execute(sa.insert(table), values)
+            await tell_of_changes(connection)
 
 
 async def all_pages(source, limit, after_page=None):

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from async_backfill.errors import ConfigurationError
 from async_backfill.sources.sql import QueryError, SQLSource, open_database
-from tests.sources.sql_tables import execute, insert, rows_in, server_url, url
+from tests.sources.sql_tables import execute, insert, rows_in, server_url, tell_of_changes, url
 
 pytestmark = pytest.mark.anyio
 
@@ -196,6 +196,7 @@ async def test_a_table_and_a_column_of_any_name_are_cut(server_url):
             await connection.execute(sa.schema.CreateSchema(schema))
             await connection.run_sync(table.create)
             await connection.execute(sa.insert(table), rows)
+            await tell_of_changes(connection)
             await connection.commit()
         try:
             source = SQLSource(engine, table.name, schema=schema, key="the Key", value="v")
