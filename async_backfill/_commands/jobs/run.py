@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from anyio import CancelScope, create_task_group, sleep
 from cyclopts import Parameter
 
-from async_backfill._commands.jobs.answers import OK, PAUSED, Answer, answer_of, code_of
+from async_backfill._commands.jobs.answers import OK, OVER, PAUSED, Answer, answer_of, code_of
 from async_backfill._commands.jobs.approval import approval_asked_for, next_step
 from async_backfill._commands.jobs.log import last_comparison
 from async_backfill._commands.jobs.numbers import JobNumber  # noqa: TC001 - cyclopts reads the annotation
@@ -93,9 +93,9 @@ async def work(
 
 
 async def _runs(jobs: Jobs, job: int, stopping: Stopping) -> bool:
-    """Wait until a job runs; return whether it does, and was not ended before."""
-    while not stopping.asked.is_set():
-        if (await jobs.status(job)).status in _WORKED_ON:
+    """Wait until a job runs; return whether it does, and was not over or stopped before."""
+    while not stopping.asked.is_set() and (status := (await jobs.status(job)).status) not in OVER:
+        if status in _WORKED_ON:
             return True
         await sleep(_LOOK)
     return False
