@@ -96,6 +96,7 @@ def test_what_cannot_be_done_is_refused_in_one_line_and_changes_nothing(jobs, wo
         ({"store": {"kind": "redis", "url": "redis://h", "ttl": 3}}, "$.store.ttl"),
         ({"throttle": {"hour": "22:00-06:00"}}, "$.throttle.hour"),
         ({"url": "sqlite:///none/shop.db"}, "none"),
+        ({"table": "prices"}, "no such table: prices"),
         ({"url": "sqlite:///${NO_SUCH_VARIABLE}.db"}, "NO_SUCH_VARIABLE"),
         ({"url": "postgresql://app:secret@db/shop"}, "password"),
     ],
