@@ -1,0 +1,123 @@
+"""The copies in turns, each into an empty store, in a process of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from redis import Redis
+
+from benchmarks.backfill.usage import processor_seconds
+from benchmarks.jobs.checkpoints import checkpoint_seconds
+from benchmarks.jobs.copies import CONTENDERS, Contender, Timed, timed
+from benchmarks.scaling.isolation import in_a_process
+from tests.servers.wheels import NoServerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmarks.jobs.places import Place
+
+_OURS: Final = ("cache.db", "jobs.sqlite", "checkpoints.sqlite")
+_CHECKPOINTS: Final = 2_000
+Measure = Literal["processor time", "clock"]
+
+
+class WrongCopyError(Exception):
+    """A copy left something out; the text is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One copy, and the processor time of the servers meanwhile, if they were started here."""
+
+    timed: Timed
+    servers: float
+
+    def seconds(self, by: Measure, *, verified: bool = False) -> float:
+        """Return the seconds by the clock, or of processor time of all processes."""
+        one = self.timed
+        if by == "clock":
+            return one.verified_seconds if verified else one.seconds
+        return self.servers + (one.verified_own_seconds if verified else one.own_seconds)
+
+
+@dataclass(slots=True)
+class Results:
+    """The runs of each contender at one place, round by round.
+
+    ``checkpoint``
+        seconds of processor time, and by the clock.
+    ``large``
+        a job with many more rows.
+    """
+
+    place: str
+    rows: int
+    runs: dict[Contender, list[Run]] = field(default_factory=dict)
+    checkpoint: tuple[float, float] = (0.0, 0.0)
+    large: Run | None = None
+
+    def ratios(
+        self, one: Contender, other: Contender, by: Measure, *, verified: bool = False
+    ) -> Sequence[float]:
+        """Return the rate of ``one`` over that of ``other``, round by round."""
+        pairs = zip(self.runs[one], self.runs[other], strict=True)
+        return [other.seconds(by) / one.seconds(by, verified=verified) for one, other in pairs]
+
+    def checkpoint_share(self) -> float:
+        """Return which share of a job's own processor time its checkpoints take."""
+        jobs = self.runs["job"]
+        pages = sum(run.timed.pages for run in jobs)
+        return self.checkpoint[0] * pages / sum(run.timed.own_seconds for run in jobs)
+
+
+def contest(place: Place, rounds: int) -> Results:
+    """Measure each contender in each round, in an order that rotates; a round before only warms up.
+
+    :raises NoServerError: when the Redis database is not empty.
+    :raises WrongCopyError: when a copy left something out.
+    """
+    _require_empty(place)
+    results = Results(place.name, place.rows, {name: [] for name in CONTENDERS})
+    for number in range(rounds + 1):
+        first = number % len(CONTENDERS)
+        for name in (*CONTENDERS[first:], *CONTENDERS[:first]):
+            run = run_once(name, place)
+            if number:
+                results.runs[name].append(run)
+    found = [in_a_process(checkpoint_seconds, place, _CHECKPOINTS) for _ in range(rounds)]
+    results.checkpoint = min(one for one in found if one is not None)
+    return results
+
+
+def run_once(name: Contender, place: Place) -> Run:
+    """Let one contender copy in a process of its own, and empty the store."""
+    _remove_files(place)
+    before = [processor_seconds(process) or 0.0 for process in place.processes]
+    made = in_a_process(timed, name, place)
+    after = [processor_seconds(process) or 0.0 for process in place.processes]
+    if made is None:
+        raise WrongCopyError(f"{name}: its process was ended")
+    if made.rows != place.rows or (name == "job" and made.status != "done"):
+        raise WrongCopyError(f"{name}: {made.rows:,} of {place.rows:,} rows were kept, it is {made.status}")
+    _remove_files(place)
+    if place.redis is not None:
+        with Redis.from_url(place.redis) as client:
+            client.flushdb()
+    return Run(made, sum(after) - sum(before))
+
+
+def _require_empty(place: Place) -> None:
+    if place.redis is None:
+        return
+    with Redis.from_url(place.redis) as client:
+        if client.dbsize():
+            raise NoServerError("the Redis database is not empty, and it would be emptied: give another one")
+
+
+def _remove_files(place: Place) -> None:
+    for name in _OURS:
+        for path in Path(place.folder).glob(f"{name}*"):
+            path.unlink()
