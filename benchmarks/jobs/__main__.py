@@ -43,7 +43,7 @@ def benchmark(
     quick: bool = False,
     output_dir: Path | None = None,
 ) -> None:
-    """Copy a table with copy_rows, without and with its guard, and with a job, which keeps checkpoints or not.
+    """Copy a table with copy_rows, without its guard and with it, and with a job, with checkpoints or none.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def benchmark(
     if memory_rows is None:
         memory_rows = _LARGE * _FEW_ROWS if quick else _MEMORY_ROWS
     found: list[Results] = []
-    print(machine())
+    print(machine(), flush=True)
     try:
         for where in ("files", "servers"):
             if only not in {None, where}:

@@ -25,7 +25,7 @@ _PAGE = 2_000
 async def checkpoint_seconds(place: Place, times: int) -> tuple[float, float]:
     """Return the seconds of processor time that a checkpoint takes, and by the clock."""
     async with (
-        SQLiteJobState(Path(place.folder) / "checkpoints.sqlite") as state,
+        SQLiteJobState(Path(place.folder) / "jobs.sqlite") as state,
         planned(state, place) as (_, number),
     ):
         await state.transact(partial(start, job_id=number, by="benchmark"))

@@ -61,9 +61,7 @@ async def timed(contender: Contender, place: Place) -> Timed:
 async def _copied(place: Place, guard: Literal["stamp", "none"]) -> Timed:
     used, began = time.process_time(), time.perf_counter()
     async with ends_at(place) as (source, store):
-        copied = await copy_rows(
-            source.rows(), store, guard=guard, ttl=TTL, write_timeout=_WRITE_TIMEOUT
-        )
+        copied = await copy_rows(source.rows(), store, guard=guard, ttl=TTL, write_timeout=_WRITE_TIMEOUT)
     seconds, own = time.perf_counter() - began, time.process_time() - used
     return Timed(copied.kept, seconds, own, None, copied.pages, seconds, own)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from benchmarks.jobs.places import Place
 
-_OURS: Final = ("cache.db", "jobs.sqlite", "checkpoints.sqlite")
+_OURS: Final = ("cache.db", "jobs.sqlite")
 _CHECKPOINTS: Final = 2_000
 Measure = Literal["processor time", "clock"]
 
@@ -74,20 +74,24 @@ class Results:
 
 
 def contest(place: Place, rounds: int) -> Results:
-    """Measure each contender in each round, in an order that rotates; a round before only warms up.
+    """Measure each contender in each round, in an order that rotates; of several the first only warms up.
 
     :raises NoServerError: when the Redis database is not empty.
     :raises WrongCopyError: when a copy left something out.
     """
     _require_empty(place)
     results = Results(place.name, place.rows, {name: [] for name in CONTENDERS})
-    for number in range(rounds + 1):
+    warm = 1 if rounds > 1 else 0
+    for number in range(rounds + warm):
         first = number % len(CONTENDERS)
         for name in (*CONTENDERS[first:], *CONTENDERS[:first]):
             run = run_once(name, place)
-            if number:
+            if number >= warm:
                 results.runs[name].append(run)
-    found = [in_a_process(checkpoint_seconds, place, _CHECKPOINTS) for _ in range(rounds)]
+    found = []
+    for _ in range(rounds):
+        _remove_files(place)
+        found.append(in_a_process(checkpoint_seconds, place, _CHECKPOINTS))
     results.checkpoint = min(one for one in found if one is not None)
     return results
 

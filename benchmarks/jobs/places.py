@@ -21,10 +21,12 @@ from benchmarks.backfill.table import KEY_BYTES, NAME, VALUE_BYTES, filled
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+_CREATE: Final = f"CREATE TABLE {NAME} (key text PRIMARY KEY, value text NOT NULL) WITHOUT ROWID"
 _FILL: Final = f"""
     WITH RECURSIVE number (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM number WHERE n < ?)
     INSERT INTO {NAME} SELECT
-        printf('k%0{KEY_BYTES - 1}d', n), substr(printf('%032x', n * 2654435761) || hex(zeroblob(64)), 1, {VALUE_BYTES})
+        printf('k%0{KEY_BYTES - 1}d', n),
+        substr(printf('%032x', n * 2654435761) || hex(zeroblob(64)), 1, {VALUE_BYTES})
     FROM number
 """  # noqa: S608 - of constants
 _MOST_BYTES: Final = 8_000_000_000
@@ -72,7 +74,7 @@ def files(rows: int) -> Iterator[Place]:
     with TemporaryDirectory(prefix="jobs-") as folder:
         path = Path(folder) / "shop.db"
         with closing(sqlite3.connect(path)) as connection, connection:
-            connection.execute(f"CREATE TABLE {NAME} (key text PRIMARY KEY, value text NOT NULL) WITHOUT ROWID")
+            connection.execute(_CREATE)
             connection.execute(_FILL, (rows,))
         yield Place(f"sqlite:///{path}", folder, rows)
 

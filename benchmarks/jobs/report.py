@@ -58,7 +58,8 @@ def print_results(results: Results, out: TextIO) -> None:
         if name == "job":
             table.add_row("job, until a sample is verified", *_figures(results, name, runs, verified=True))
     if results.large is not None:
-        table.add_row(f"job, {results.large.timed.rows:,} rows", *_rates([results.large]), *_used([results.large]))
+        large = [results.large]
+        table.add_row(f"job, {results.large.timed.rows:,} rows", *_rates(large), *_used(large))
     console = Console(file=out, width=_WIDTH)
     console.print(table)
     cost, by_clock = (1e3 * seconds for seconds in results.checkpoint)
@@ -74,7 +75,9 @@ def print_results(results: Results, out: TextIO) -> None:
 
 def encode(all_results: Sequence[Results], machine: str) -> str:
     """Return all figures as JSON."""
-    return f"{json.dumps({'machine': machine, 'places': [_document(one) for one in all_results]}, indent=1)}\n"
+    return (
+        f"{json.dumps({'machine': machine, 'places': [_document(one) for one in all_results]}, indent=1)}\n"
+    )
 
 
 def _document(results: Results) -> dict[str, object]:
