@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from benchmarks.backfill.table import TTL
 from benchmarks.backfill.usage import peak_memory
 from benchmarks.jobs.forgetful import Forgetful, Watched
 from benchmarks.jobs.places import ends_at
+from benchmarks.jobs.used import Used
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,24 +29,22 @@ _WRITE_TIMEOUT: Final = 60.0  # a busy machine is slow, which is no fault of the
 _STATE: Final = "jobs.sqlite"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Timed:
-    """One copy: seconds by the clock, and of its process.
+    """One copy, and what it used.
 
-    ``verified_seconds``, ``verified_own_seconds``
+    ``verified``
         the same with the comparison of a sample that ends a job.
     ``status``
         that of the job, at its end.
     """
 
     rows: int
-    seconds: float
-    own_seconds: float
-    peak_bytes: int | None
-    pages: int = 0
-    verified_seconds: float = 0.0
-    verified_own_seconds: float = 0.0
+    used: Used
+    verified: Used
+    pages: int
     status: str = "done"
+    peak_bytes: int | None = None
 
 
 async def timed(contender: Contender, place: Place) -> Timed:
@@ -59,31 +57,27 @@ async def timed(contender: Contender, place: Place) -> Timed:
 
 
 async def _copied(place: Place, guard: Literal["stamp", "none"]) -> Timed:
-    used, began = time.process_time(), time.perf_counter()
+    before = Used.until_now(place)
     async with ends_at(place) as (source, store):
         copied = await copy_rows(source.rows(), store, guard=guard, ttl=TTL, write_timeout=_WRITE_TIMEOUT)
-    seconds, own = time.perf_counter() - began, time.process_time() - used
-    return Timed(copied.kept, seconds, own, None, copied.pages, seconds, own)
+    used = Used.until_now(place) - before
+    return Timed(rows=copied.kept, used=used, verified=used, pages=copied.pages)
 
 
 async def _worked_on(place: Place, *, keeps: bool) -> Timed:
     async with SQLiteJobState(Path(place.folder) / _STATE) as file:
         state: JobState = file if keeps else Forgetful(file)
-        watched = Watched(state)
+        watched = Watched(state, place)
         async with planned(watched, place) as (jobs, number):
-            used, began = time.process_time(), time.perf_counter()
+            before = Used.until_now(place)
             report = await jobs.run(number, by="benchmark")
-            seconds, own = time.perf_counter() - began, time.process_time() - used
-    last, last_used = watched.last
+            verified = Used.until_now(place) - before
     return Timed(
-        report.counts.kept if keeps else place.rows,
-        last - began,
-        last_used - used,
-        None,
-        report.pages,
-        seconds,
-        own,
-        report.status,
+        rows=report.counts.kept if keeps else place.rows,
+        used=verified if watched.when_read is None else watched.when_read - before,
+        verified=verified,
+        pages=report.pages,
+        status=report.status,
     )
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from redis import Redis
 
-from benchmarks.backfill.usage import processor_seconds
 from benchmarks.jobs.checkpoints import checkpoint_seconds
 from benchmarks.jobs.copies import CONTENDERS, Contender, Timed, timed
 from benchmarks.scaling.isolation import in_a_process
@@ -28,21 +27,6 @@ class WrongCopyError(Exception):
     """A copy left something out; the text is one line."""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One copy, and the processor time of the servers meanwhile, if they were started here."""
-
-    timed: Timed
-    servers: float
-
-    def seconds(self, by: Measure, *, verified: bool = False) -> float:
-        """Return the seconds by the clock, or of processor time of all processes."""
-        one = self.timed
-        if by == "clock":
-            return one.verified_seconds if verified else one.seconds
-        return self.servers + (one.verified_own_seconds if verified else one.own_seconds)
-
-
 @dataclass(slots=True)
 class Results:
     """The runs of each contender at one place, round by round.
@@ -55,22 +39,27 @@ class Results:
 
     place: str
     rows: int
-    runs: dict[Contender, list[Run]] = field(default_factory=dict)
+    runs: dict[Contender, list[Timed]] = field(default_factory=dict)
     checkpoint: tuple[float, float] = (0.0, 0.0)
-    large: Run | None = None
+    large: Timed | None = None
 
     def ratios(
         self, one: Contender, other: Contender, by: Measure, *, verified: bool = False
     ) -> Sequence[float]:
         """Return the rate of ``one`` over that of ``other``, round by round."""
         pairs = zip(self.runs[one], self.runs[other], strict=True)
-        return [other.seconds(by) / one.seconds(by, verified=verified) for one, other in pairs]
+        return [seconds(two, by) / seconds(run, by, verified=verified) for run, two in pairs]
 
     def checkpoint_share(self) -> float:
         """Return which share of a job's own processor time its checkpoints take."""
         jobs = self.runs["job"]
-        pages = sum(run.timed.pages for run in jobs)
-        return self.checkpoint[0] * pages / sum(run.timed.own_seconds for run in jobs)
+        return self.checkpoint[0] * sum(run.pages for run in jobs) / sum(run.used.own for run in jobs)
+
+
+def seconds(run: Timed, by: Measure, *, verified: bool = False) -> float:
+    """Return the seconds by the clock, or of processor time of all processes."""
+    used = run.verified if verified else run.used
+    return used.clock if by == "clock" else used.processors
 
 
 def contest(place: Place, rounds: int) -> Results:
@@ -96,12 +85,10 @@ def contest(place: Place, rounds: int) -> Results:
     return results
 
 
-def run_once(name: Contender, place: Place) -> Run:
+def run_once(name: Contender, place: Place) -> Timed:
     """Let one contender copy in a process of its own, and empty the store."""
     _remove_files(place)
-    before = [processor_seconds(process) or 0.0 for process in place.processes]
     made = in_a_process(timed, name, place)
-    after = [processor_seconds(process) or 0.0 for process in place.processes]
     if made is None:
         raise WrongCopyError(f"{name}: its process was ended")
     if made.rows != place.rows or (name == "job" and made.status != "done"):
@@ -109,8 +96,8 @@ def run_once(name: Contender, place: Place) -> Run:
     _remove_files(place)
     if place.redis is not None:
         with Redis.from_url(place.redis) as client:
-            client.flushdb()
-    return Run(made, sum(after) - sum(before))
+            client.flushdb(asynchronous=False)
+    return made
 
 
 def _require_empty(place: Place) -> None:

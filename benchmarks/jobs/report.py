@@ -11,12 +11,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.backfill.report import Goal
+from benchmarks.jobs.experiment import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchmarks.jobs.copies import Contender
-    from benchmarks.jobs.experiment import Measure, Results, Run
+    from benchmarks.jobs.copies import Contender, Timed
+    from benchmarks.jobs.experiment import Measure, Results
 
 _TITLES: Final[dict[Contender, str]] = {
     "unguarded": 'copy_rows, guard="none"',
@@ -39,11 +40,9 @@ def goals(results: Results) -> list[Goal]:
         Goal("at least 0.97 of a job that keeps nothing", of_nothing, of_nothing >= 0.97),
         Goal("checkpoints take at most 0.03 of its processor time", share, share <= 0.03),
     ]
-    if results.large is not None and results.large.timed.peak_bytes is not None:
-        peak = results.large.timed.peak_bytes / _MEGABYTE
-        found.append(
-            Goal(f"at {results.large.timed.rows:,} rows less than 200 MB of memory", peak, peak < 200.0)
-        )
+    if results.large is not None and results.large.peak_bytes is not None:
+        peak = results.large.peak_bytes / _MEGABYTE
+        found.append(Goal(f"at {results.large.rows:,} rows less than 200 MB of memory", peak, peak < 200.0))
     return found
 
 
@@ -59,10 +58,10 @@ def print_results(results: Results, out: TextIO) -> None:
             table.add_row("job, until a sample is verified", *_figures(results, name, runs, verified=True))
     if results.large is not None:
         large = [results.large]
-        table.add_row(f"job, {results.large.timed.rows:,} rows", *_rates(large), *_used(large))
+        table.add_row(f"job, {results.large.rows:,} rows", *_rates(large), *_used(large))
     console = Console(file=out, width=_WIDTH)
     console.print(table)
-    cost, by_clock = (1e3 * seconds for seconds in results.checkpoint)
+    cost, by_clock = (1e3 * each for each in results.checkpoint)
     console.print(
         f"A checkpoint: {cost:.3f} ms of processor time, {by_clock:.3f} ms by the clock. Medians of "
         f"{len(results.runs['job'])} rounds; processor time is that of all processes.",
@@ -88,9 +87,9 @@ def _document(results: Results) -> dict[str, object]:
         "contenders": {
             name: {
                 "rows_per_second": {by: _rate(runs, by) for by in _BY},
-                "own_seconds": _middle([run.timed.own_seconds for run in runs]),
-                "servers_seconds": _middle([run.servers for run in runs]),
-                "pages": runs[-1].timed.pages,
+                "own_seconds": _middle([run.used.own for run in runs]),
+                "servers_seconds": _middle([run.used.servers for run in runs]),
+                "pages": runs[-1].pages,
                 "peak_bytes": _peak(runs),
                 "ratios_to_unguarded": {by: results.ratios(name, "unguarded", by) for by in _BY},
             }
@@ -104,9 +103,9 @@ def _document(results: Results) -> dict[str, object]:
         "large": None
         if results.large is None
         else {
-            "rows": results.large.timed.rows,
-            "seconds": results.large.timed.seconds,
-            "peak_bytes": results.large.timed.peak_bytes,
+            "rows": results.large.rows,
+            "seconds": results.large.used.clock,
+            "peak_bytes": results.large.peak_bytes,
         },
         "goals": [
             {"goal": goal.text, "measured": goal.measured, "reached": goal.is_reached}
@@ -115,7 +114,7 @@ def _document(results: Results) -> dict[str, object]:
     }
 
 
-def _figures(results: Results, name: Contender, runs: Sequence[Run], *, verified: bool) -> list[str]:
+def _figures(results: Results, name: Contender, runs: Sequence[Timed], *, verified: bool) -> list[str]:
     row: list[str] = []
     for by in _BY:
         rate = _rate(runs, by, verified=verified)
@@ -124,21 +123,21 @@ def _figures(results: Results, name: Contender, runs: Sequence[Run], *, verified
     return row + _used(runs)
 
 
-def _rates(runs: Sequence[Run]) -> list[str]:
+def _rates(runs: Sequence[Timed]) -> list[str]:
     return [f"{_rate(runs, 'processor time'):,.0f}", "", f"{_rate(runs, 'clock'):,.0f}", ""]
 
 
-def _used(runs: Sequence[Run]) -> list[str]:
+def _used(runs: Sequence[Timed]) -> list[str]:
     peak = _peak(runs)
-    return [f"{runs[-1].timed.pages:,}", "" if peak is None else f"{peak / _MEGABYTE:.0f} MB"]
+    return [f"{runs[-1].pages:,}", "" if peak is None else f"{peak / _MEGABYTE:.0f} MB"]
 
 
-def _rate(runs: Sequence[Run], by: Measure, *, verified: bool = False) -> float:
-    return _middle([run.timed.rows / run.seconds(by, verified=verified) for run in runs])
+def _rate(runs: Sequence[Timed], by: Measure, *, verified: bool = False) -> float:
+    return _middle([run.rows / seconds(run, by, verified=verified) for run in runs])
 
 
-def _peak(runs: Sequence[Run]) -> int | None:
-    return max((run.timed.peak_bytes for run in runs if run.timed.peak_bytes is not None), default=None)
+def _peak(runs: Sequence[Timed]) -> int | None:
+    return max((run.peak_bytes for run in runs if run.peak_bytes is not None), default=None)
 
 
 def _middle(figures: Sequence[float]) -> float:
