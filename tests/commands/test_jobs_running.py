@@ -151,6 +151,7 @@ def test_a_worker_waits_until_its_job_runs(jobs):
     assert jobs("resume", job)[0] == 0
     worker.join(timeout=120)
     assert jobs.data("status", job)["status"] == "done"
+    jobs.said("work", job, "--wait")  # there is nothing to wait for
 
 
 def test_other_commands_do_not_import_the_library_of_jobs():

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 from anyio import CancelScope, create_task_group, sleep
 from cyclopts import Parameter
 
-from async_backfill._commands.jobs.answers import OK, PAUSED, Answer, answer_of, code_of
-from async_backfill._commands.jobs.approval import approval_asked_for, how_to_approve
+from async_backfill._commands.jobs.answers import OK, OVER, PAUSED, Answer, answer_of, code_of
+from async_backfill._commands.jobs.approval import approval_asked_for, next_step
 from async_backfill._commands.jobs.log import last_comparison
 from async_backfill._commands.jobs.numbers import JobNumber  # noqa: TC001 - cyclopts reads the annotation
 from async_backfill._commands.jobs.options import USUAL, Options
@@ -93,9 +93,9 @@ async def work(
 
 
 async def _runs(jobs: Jobs, job: int, stopping: Stopping) -> bool:
-    """Wait until a job runs; return whether it does, and was not ended before."""
-    while not stopping.asked.is_set():
-        if (await jobs.status(job)).status in _WORKED_ON:
+    """Wait until a job runs; return whether it does, and was not over or stopped before."""
+    while not stopping.asked.is_set() and (status := (await jobs.status(job)).status) not in OVER:
+        if status in _WORKED_ON:
             return True
         await sleep(_LOOK)
     return False
@@ -155,11 +155,9 @@ async def _end_verifying(jobs: Jobs, job: int, stopping: Stopping) -> None:
 async def _ended(jobs: Jobs, job: int, stopping: Stopping, options: Options) -> Answer:
     report = await jobs.status(job)
     code = _code(stopping, code_of(report))
-    more = how_to_approve(report, options)
+    more = next_step(report, options)
     if report.status in {"done", "done_with_gaps"}:
         more = last_comparison(await jobs.log(job))
-    elif not more and code_of(report) == PAUSED:
-        more = [f"go on with: {options.command('run', str(job))}"]
     return answer_of(report, *more, code=code)
 
 
