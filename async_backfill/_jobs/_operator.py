@@ -67,6 +67,15 @@ class Operator:
             )
         )
 
+    async def approvals(self, job_id: int, /) -> Sequence[JobApproval]:
+        """Return all approvals of a job, the first one first; only the last one counts."""
+
+        def read(tx: Transaction) -> Sequence[JobApproval]:
+            jobs.find_job(tx, job_id)
+            return approvals.approvals(tx, job_id)
+
+        return await self._state.transact(read)
+
     async def revoke(self, job_id: int, /, *, by: str, reason: str | None = None) -> None:
         """Take the approval of a job back: workers begin no further page."""
         await self._state.transact(lambda tx: approvals.revoke(tx, job_id, by=by, reason=reason))
