@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from async_backfill._commands.jobs.answers import Answer, answer_of
-from async_backfill._commands.jobs.approval import approval_asked_for
+from async_backfill._commands.jobs.approval import approval_asked_for, next_step
 from async_backfill._commands.jobs.numbers import JobNumber, settings_of
 from async_backfill._commands.jobs.options import USUAL, Options
 
@@ -45,8 +45,7 @@ async def resume(
         async with approval_asked_for(jobs, job, options):
             await jobs.resume(job, by=options.who, from_start=from_start)
         report = await jobs.status(job)
-    idle = [] if report.workers else [f"nobody works on it yet: {options.command('run', str(job))}"]
-    return answer_of(report, *idle)
+    return answer_of(report, *next_step(report, options))
 
 
 async def cancel(job: JobNumber, /, *, reason: str | None = None, options: Options = USUAL) -> Answer:
