@@ -45,7 +45,8 @@ async_backfill.errors
   KeyNotFoundError KeyRefusedError LoadCycleError LoadError LoadTimeoutError MissingExtraError
   ScenarioError SnapshotError StalePageError StoreError
 async_backfill.events
-  BackfillAudited Event FarStoreFailed JournalRead KeysEvicted LoadFinished Observer SnapshotChanged
+  BackfillAudited BudgetChanged CacheEvent CircuitChanged Event FarStoreFailed JournalRead KeysEvicted
+  KeysExpired KeysInvalidated KeysPut LoadFinished Observer ReadinessChanged SnapshotChanged
 async_backfill.far_tier
   FarTier
 async_backfill.outcomes

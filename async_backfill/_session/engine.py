@@ -172,6 +172,7 @@ class Engine(Generic[K, V]):
         self.loader.locks.revoke_all()
         self._parts.near.clear()
         self._flushed()
+        self._parts.reports.invalidated(None)
         if self.far is not None:
             await self.far.writes.clear()
         if self._parts.snapshots is not None:
@@ -202,10 +203,12 @@ class Engine(Generic[K, V]):
         if keys is not None:
             locks.revoke(keys)
             near.delete_many(keys)
+            self._parts.reports.invalidated(keys, elsewhere=True)
         elif len(near.store) or locks:
             locks.revoke_all()
             near.clear()
             self._flushed()
+            self._parts.reports.invalidated(None, elsewhere=True)
         elif self._parts.snapshots is not None:  # one that is being restored
             near.clear()
 

@@ -1,0 +1,54 @@
+"""Lines in the log about events: for each kind its logger, its level, its text and its fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from async_backfill._common.line_a_second import LineASecond
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable, Mapping
+
+E = TypeVar("E")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Line(Generic[E]):
+    """One kind of line.
+
+    ``text``
+        has ``%(name)s`` for those of the fields that it shows.
+    ``fields``
+        returns the fields of an event; they become attributes of the record, so no name may be one of those
+        that a record has already.
+    ``between``
+        the seconds from one such line to the next.
+    """
+
+    logger: logging.Logger
+    level: int
+    text: str
+    fields: Callable[[E], Mapping[str, object]]
+    between: float = 1.0
+
+
+class Lines:
+    """Logs lines, of each kind at most one in its time.
+
+    :param cache: the name of the cache, with which each line begins, and a field of each.
+    """
+
+    def __init__(self, clock: Callable[[], float], cache: str | None) -> None:
+        self._clock = clock
+        self._fields = {"cache": cache}
+        self._prefix = "" if cache is None else "%(cache)s: "
+        self._kinds: dict[Line[Any], LineASecond] = {}
+
+    def say(self, line: Line[E], event: E) -> None:
+        """Log a line about ``event``; nothing of it is made into text before that is known to be due."""
+        kind = self._kinds.get(line)
+        if kind is None:
+            kind = self._kinds[line] = LineASecond(line.logger, self._clock, between=line.between)
+        kind.line(line.level, self._prefix + line.text, lambda: {**self._fields, **line.fields(event)})
