@@ -37,13 +37,14 @@ class Line(Generic[E]):
 class Lines:
     """Logs lines, of each kind at most one in its time.
 
-    :param cache: the name of the cache, with which each line begins, and a field of each.
+    :param prefix: the begin of each text; as in a text, ``%(name)s`` is a field.
+    :param fields: those that each line has besides its own.
     """
 
-    def __init__(self, clock: Callable[[], float], cache: str | None) -> None:
+    def __init__(self, clock: Callable[[], float], prefix: str = "", **fields: object) -> None:
         self._clock = clock
-        self._fields = {"cache": cache}
-        self._prefix = "" if cache is None else "%(cache)s: "
+        self._fields = fields
+        self._prefix = prefix
         self._kinds: dict[Line[Any], LineASecond] = {}
 
     def say(self, line: Line[E], event: E) -> None:

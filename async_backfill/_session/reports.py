@@ -51,7 +51,9 @@ class Reports:
     def __init__(self, settings: Settings[Any, Any], counters: Counters) -> None:
         self._name, self._clock = settings.name, settings.clock
         self._observers: Observers[Event] = Observers(settings.observers, _LOGGER, settings.clock)
-        self._lines = Lines(settings.clock, settings.name)
+        self._lines = Lines(
+            settings.clock, "" if settings.name is None else "%(cache)s: ", cache=settings.name
+        )
         self._counters = counters
         self._begun: dict[int | None, float] = {}
         self.notify: Callable[[Event], None] | None = self._notify if settings.observers else None

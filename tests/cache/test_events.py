@@ -35,7 +35,6 @@ from async_backfill.events import (
     KeysPut,
     ReadinessChanged,
 )
-from async_backfill.stores.snapshot_file import SnapshotFile
 from async_backfill.testing import MemoryFarStore, MemoryPermits
 from tests.callers import outcomes
 
@@ -104,12 +103,11 @@ def test_every_event_has_the_name_of_its_cache_and_no_value():
         assert not {"value", "values"} & set(names)
 
 
-async def test_every_event_of_a_busy_cache_says_which_cache_it_is_of(tmp_path):
+async def test_every_event_of_a_busy_cache_says_which_cache_it_is_of():
     told = Told()
     settings = {"capacity": 10, "freshness": FreshnessPolicy(ttl=5.0), "max_backfills": 1}
-    snapshot = SnapshotFile(tmp_path / "products.snapshot", key_type=int)
     scan = MappingSource(ROWS)
-    async with cache_of(told, scan=scan, journal=Shelf(), snapshot=snapshot, **settings) as cache:
+    async with cache_of(told, scan=scan, journal=Shelf(), **settings) as cache:
         await cache.get_many(range(12))
         await cache.put(50, 50)
         await cache.invalidate(50)
@@ -120,7 +118,7 @@ async def test_every_event_of_a_busy_cache_says_which_cache_it_is_of(tmp_path):
     assert {event.cache for event in told} == {"products"}
     assert {type(event).__name__ for event in told} >= {
         "LoadFinished", "KeysPut", "KeysEvicted", "KeysExpired", "KeysInvalidated", "BackfillAudited",
-        "JournalRead", "SnapshotChanged",
+        "JournalRead", "BudgetChanged",
     }  # fmt: skip
 
 

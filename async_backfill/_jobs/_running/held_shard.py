@@ -36,6 +36,7 @@ class HeldShard:
             self.is_lost = True
             return False
         self._kept_at = self._course.progress_at = current_time()
+        self._course.kept(self.record, done)
         self._course.obey(told)
         return True
 
