@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from async_backfill._runner.wording import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+_IN_THE_RESULT: Final = frozenset({"async_backfill.backfill", "async_backfill.circuit"})
+"""Loggers of what a command simulates: its summary tells of that."""
 
 
 @contextmanager
@@ -37,6 +40,7 @@ class _Lines(logging.Handler):
     def __init__(self, hidden: Callable[[str], str]) -> None:
         super().__init__(logging.WARNING)
         self._hidden = hidden
+        self.addFilter(lambda record: record.name not in _IN_THE_RESULT)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print the message of ``record``, and its error without the traceback."""
