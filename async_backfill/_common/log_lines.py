@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from async_backfill._common.line_a_second import LineASecond
 
 if TYPE_CHECKING:
-    import logging
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, MutableMapping
 
 E = TypeVar("E")
 
@@ -53,3 +53,18 @@ class Lines:
         if kind is None:
             kind = self._kinds[line] = LineASecond(line.logger, self._clock, between=line.between)
         kind.line(line.level, self._prefix + line.text, lambda: {**self._fields, **line.fields(event)})
+
+
+class CacheLog(logging.LoggerAdapter[logging.Logger]):
+    """Logs lines that begin with the name of a cache, which is a field of each as well.
+
+    :param cache: ``None`` for a cache without a name.
+    """
+
+    def __init__(self, logger: logging.Logger, cache: str | None) -> None:
+        super().__init__(logger, {"cache": cache})
+        self._prefix = "" if cache is None else f"{cache}: ".replace("%", "%%")
+
+    def process(self, msg: str, kwargs: MutableMapping[str, Any]) -> tuple[str, MutableMapping[str, Any]]:
+        """Return what is logged in place of ``msg``, which has arguments."""
+        return f"{self._prefix}{msg}", {**kwargs, "extra": self.extra}

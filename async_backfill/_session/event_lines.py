@@ -172,7 +172,7 @@ _CLEARED: Final[Line[KeysInvalidated]] = Line(
 _CLEARED_ELSEWHERE: Final[Line[KeysInvalidated]] = Line(
     logger=_FAR,
     level=_INFO,
-    text="the memory was emptied: another process cleared the cache, or a message of others may be missing",
+    text="the memory was emptied: another process cleared the cache, or a message of one may be lost",
     fields=lambda _: {},
 )
 

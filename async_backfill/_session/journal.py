@@ -67,6 +67,7 @@ class OpenJournal(Generic[K]):
             self._changed,
             interval=self._settings.history.save_every,
             spawn=self._spawn,
+            cache=self._settings.name,
         )
 
     async def flush(self) -> None:
