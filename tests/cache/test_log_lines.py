@@ -22,6 +22,7 @@ from async_backfill._session.event_lines import ALL as LINES_OF_CACHES
 from async_backfill.contracts import Heats
 from async_backfill.testing import MemoryFarStore
 from tests.callers import outcomes
+from tests.docs.test_log_lines import documented_fields
 
 pytestmark = pytest.mark.anyio
 
@@ -80,6 +81,7 @@ def said(caplog):
             if record.name == f"async_backfill.{logger}".rstrip(".") and record.levelno >= least:
                 assert record.getMessage().startswith("products: ")
                 assert record.cache == "products"
+                assert vars(record).keys() - OF_A_RECORD <= documented_fields()
                 found.append((record.levelname, record.getMessage().removeprefix("products: ")))
         return found
 

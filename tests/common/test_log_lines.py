@@ -22,7 +22,7 @@ def _level(caplog):
     caplog.set_level(logging.INFO, logger=LOGGER.name)
 
 
-def test_of_one_kind_there_is_one_line_a_second_and_the_next_says_how_many_were_left_out(caplog):
+def test_of_one_kind_there_is_one_line_a_second_and_the_next_says_the_rest(caplog):
     clock = ManualClock()
     lines, line, other = Lines(clock), line_of(), line_of("another: %(keys)s")
     for number in range(5):
