@@ -49,6 +49,11 @@ async_backfill.events
   KeysExpired KeysInvalidated KeysPut LoadFinished Observer ReadinessChanged SnapshotChanged
 async_backfill.far_tier
   FarTier
+async_backfill.jobs
+  LEGAL_JOB_CHANGES DryRun Estimate GuardName JobApproval JobCounts JobEnds JobError JobRecord
+  JobRefusedError JobReport JobSettings JobSpec JobState JobStateError JobStatus Jobs LogLine OpenEnds Plan
+  PolicyName Retried SQLiteJobState ShardReport ShardStatus ShownStatus ThrottleLimits Throttled Transaction
+  Verified Wanted WorkerReport estimate open_ends read_job
 async_backfill.outcomes
   ABSENT ELSEWHERE Absent Elsewhere Failed LoadCause MissCause
 async_backfill.policies
@@ -164,6 +169,10 @@ def test_a_module_defines_nothing_public_that_it_does_not_export():
 
 def test_the_top_level_has_at_most_15_entries_without_an_underscore():
     (folder,) = async_backfill.__path__
-    entries = [entry.name for entry in Path(folder).iterdir() if not entry.name.startswith("_")]
+    entries = [
+        entry.name
+        for entry in Path(folder).iterdir()
+        if not entry.name.startswith("_") and entry.name != "py.typed"  # for type checkers, not for readers
+    ]
 
     assert len(entries) <= 15, entries

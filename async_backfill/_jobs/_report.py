@@ -46,8 +46,8 @@ class JobReport:
     """A job at one moment.
 
     ``status``
-        its status; ``"interrupted"`` when it runs and no worker lives, ``"pausing"`` or ``"cancelling"`` when
-        a worker lives that has not obeyed yet.
+        its status; ``"interrupted"`` when it runs or is verified and no worker lives, ``"pausing"`` or
+        ``"cancelling"`` when a worker lives that has not obeyed yet.
     ``rows_total``
         as planned.
     ``repeated_pages``
@@ -85,10 +85,13 @@ def report(job: JobRecord, shards: Sequence[ShardRecord], *, now: float) -> JobR
     live = [shard for shard in claimed if shard.leased_until > now]
     counts = sum((shard.counts for shard in shards), JobCounts())
     rate = counts.read / job.seconds_running * len(live) if job.seconds_running > 0.0 else 0.0
+    if job.settings.rate is not None:
+        rate = min(rate, job.settings.rate)
     left = job.plan.rows - counts.read
     leases: dict[str, list[float]] = {}
     for shard in claimed:
-        leases.setdefault(shard.owner or "", []).append(shard.leased_until - now)
+        worker, _, _ = (shard.owner or "").rpartition("/")  # behind it is the number of the lane
+        leases.setdefault(worker or shard.owner or "", []).append(shard.leased_until - now)
     waits = [shard.throttled for shard in live if shard.throttled is not None]
     return JobReport(
         id=job.id,
@@ -115,9 +118,10 @@ def report(job: JobRecord, shards: Sequence[ShardRecord], *, now: float) -> JobR
 
 
 def _shown(job: JobRecord, shards: Sequence[ShardRecord], now: float, *, is_live: bool) -> ShownStatus:
-    if job.status is not JobStatus.RUNNING:
+    is_verified = job.status is JobStatus.VERIFYING
+    if job.status is not JobStatus.RUNNING and not is_verified:
         return job.status
-    if is_live:
+    if is_live or (is_verified and job.verified_until > now):
         if job.wanted is Wanted.PAUSE:
             return "pausing"
         return "cancelling" if job.wanted is Wanted.CANCEL else job.status

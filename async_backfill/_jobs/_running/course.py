@@ -9,19 +9,19 @@ from anyio import Event, current_time
 
 from async_backfill._common.error_text import error_line
 from async_backfill._jobs._events import JobPageDone, JobThrottled
+from async_backfill._jobs._mark import LOST
 from async_backfill._jobs._records import JobCounts, JobStatus, ShardStatus, Wanted
 from async_backfill._jobs._running.guarding import PolicyGuard
-from async_backfill._jobs._running.mark import LOST
 from async_backfill._jobs._running.page_size import aim_of
 from async_backfill.warming._calls import in_time
 from async_backfill.warming._settings import checked
 
 if TYPE_CHECKING:
     from async_backfill._jobs._ends import JobEnds
+    from async_backfill._jobs._mark import Mark
     from async_backfill._jobs._records import JobRecord, ShardRecord, Throttled
     from async_backfill._jobs._reports import JobReports
     from async_backfill._jobs._running.desk import Desk, Look, Told
-    from async_backfill._jobs._running.mark import Mark
     from async_backfill._jobs._running.meter import Meter
     from async_backfill._jobs._state.shards import PageDone
 
