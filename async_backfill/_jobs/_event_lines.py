@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from async_backfill._jobs._events import AnyJobEvent
 
 LOGGER: Final = logging.getLogger("async_backfill.jobs")
+_STATUS: Final = logging.getLogger("async_backfill.jobs.status")
 _LEVELS: Final = MappingProxyType(
     {
         JobStatus.PAUSED: logging.WARNING,
@@ -46,8 +47,8 @@ def _throttle(event: JobThrottled) -> Mapping[str, object]:
 def _lines_of(status: JobStatus) -> tuple[Line[JobStatusChanged], Line[JobStatusChanged]]:
     level, text = _LEVELS.get(status, logging.INFO), "job %(job)s (%(job_name)s): %(status)s, by %(by)s"
     return (
-        Line(logger=LOGGER, level=level, text=text, fields=_change),
-        Line(logger=LOGGER, level=level, text=f"{text}: %(reason)s", fields=_change),
+        Line(logger=_STATUS, level=level, text=text, fields=_change),
+        Line(logger=_STATUS, level=level, text=f"{text}: %(reason)s", fields=_change),
     )
 
 

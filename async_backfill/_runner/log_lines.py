@@ -12,8 +12,10 @@ from async_backfill._runner.wording import one_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_IN_THE_RESULT: Final = frozenset({"async_backfill.backfill", "async_backfill.circuit"})
-"""Loggers of what a command simulates: its summary tells of that."""
+_IN_THE_RESULT: Final = frozenset(
+    {"async_backfill.backfill", "async_backfill.circuit", "async_backfill.jobs.status"}
+)
+"""Loggers of what the answer of a command tells anyway."""
 
 
 @contextmanager
