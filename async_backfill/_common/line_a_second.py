@@ -45,7 +45,7 @@ class LineASecond:
         :param error: is logged with its traceback.
         :param fields: become attributes of the record.
         """
-        if self._is_to_be_logged(logging.WARNING):
+        if self.is_to_be_logged(logging.WARNING):
             self._log(logging.WARNING, text, args, fields, error)
 
     def line(self, level: int, text: str, fields: Callable[[], Mapping[str, object]]) -> None:
@@ -53,14 +53,15 @@ class LineASecond:
 
         :param fields: is not called for a line that is left out.
         """
-        if self._is_to_be_logged(level):
+        if self.is_to_be_logged(level):
             facts = fields()
             self._log(level, text, (facts,), facts, None)
 
-    def _is_to_be_logged(self, level: int) -> bool:
+    def is_to_be_logged(self, level: int) -> bool:
+        """Return whether a line of ``level`` would be logged now; one that would not counts as left out."""
         if not self._logger.isEnabledFor(level):
             return False
-        if self.is_due:
+        if self._clock() >= self._next_line:
             return True
         self._left_out += 1
         return False

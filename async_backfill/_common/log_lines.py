@@ -49,10 +49,19 @@ class Lines:
 
     def say(self, line: Line[E], event: E) -> None:
         """Log a line about ``event``; nothing of it is made into text before that is known to be due."""
+        self._kind(line).line(
+            line.level, self._prefix + line.text, lambda: {**self._fields, **line.fields(event)}
+        )
+
+    def is_to_be_said(self, line: Line[Any]) -> bool:
+        """Return whether `say` would log now; if not, that counts as a line that was left out."""
+        return self._kind(line).is_to_be_logged(line.level)
+
+    def _kind(self, line: Line[Any]) -> LineASecond:
         kind = self._kinds.get(line)
         if kind is None:
             kind = self._kinds[line] = LineASecond(line.logger, self._clock, between=line.between)
-        kind.line(line.level, self._prefix + line.text, lambda: {**self._fields, **line.fields(event)})
+        return kind
 
 
 class CacheLog(logging.LoggerAdapter[logging.Logger]):

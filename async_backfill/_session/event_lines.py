@@ -67,6 +67,13 @@ def _audit_line(level: int, text: str, *, between: float = 1.0) -> Line[Backfill
 _PARTLY: Final = _audit_line(
     _WARNING, "backfill %(backfill)s ended after %(seconds)s s: %(loaded)s of %(keys)s keys loaded, %(error)s"
 )
+DENIED: Final = _audit_line(
+    _WARNING,
+    "a backfill was denied, no permit is left (%(misses)s of %(lookups)s lookups missed): "
+    "approve_backfills allows more",
+    between=_A_MINUTE,
+)
+SKIPPED: Final = _audit_line(_DEBUG, "a backfill was skipped: %(reason)s")
 _DECISIONS: Final[Mapping[Status, Line[BackfillAudited]]] = MappingProxyType(
     {
         Status.STARTED: _audit_line(
@@ -77,13 +84,8 @@ _DECISIONS: Final[Mapping[Status, Line[BackfillAudited]]] = MappingProxyType(
         ),
         Status.FAILED: _audit_line(_WARNING, "backfill %(backfill)s failed: %(error)s"),
         Status.CANCELLED: _audit_line(_INFO, "backfill %(backfill)s was cancelled: %(error)s"),
-        Status.DENIED: _audit_line(
-            _WARNING,
-            "a backfill was denied, no permit is left (%(misses)s of %(lookups)s lookups missed): "
-            "approve_backfills allows more",
-            between=_A_MINUTE,
-        ),
-        Status.SKIPPED: _audit_line(_DEBUG, "a backfill was skipped: %(reason)s"),
+        Status.DENIED: DENIED,
+        Status.SKIPPED: SKIPPED,
         Status.APPROVED: _audit_line(
             _INFO, "%(by)s approved more backfills, %(permits_left)s may start now: %(reason)s"
         ),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from async_backfill._common.log_lines import Lines
 from async_backfill._common.observers import Observers
-from async_backfill._session.event_lines import line_of
+from async_backfill._session.event_lines import DENIED, SKIPPED, line_of
 from async_backfill.events import (
     BackfillAudited,
     BudgetChanged,
@@ -82,6 +82,10 @@ class Reports:
         self._counters.count_decision(record.status)
         if self.writer is not None:
             self.writer.report(record)
+        if record.repeats > 1 and self.notify is None:  # maybe at each miss
+            line = DENIED if record.status is Status.DENIED else SKIPPED
+            if not self._lines.is_to_be_said(line):
+                return
         seconds = None
         if record.status is Status.STARTED:
             self._begun[record.backfill] = self._clock()
