@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import TYPE_CHECKING, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _BETWEEN_LINES: Final = 1.0
+
+
+def log_safely(
+    logger: logging.Logger, level: int, text: str, *args: object, extra: Mapping[str, object], **named: Any
+) -> None:
+    """Log ``text``, without ``extra`` if need be; it never raises, or it would end what it tells of."""
+    try:
+        logger.log(level, text, *args, extra=extra, **named)
+    except Exception:  # noqa: BLE001 - of a filter, or a factory of records that has such a field already
+        with suppress(Exception):
+            logger.log(level, text, *args, **named)
 
 
 class LineASecond:
@@ -78,4 +90,4 @@ class LineASecond:
         self._next_line = self._clock() + self._between
         if left_out:
             text = f"{text} ({left_out} more since the last line)"
-        self._logger.log(level, text, *args, exc_info=error, extra={**fields, "left_out": left_out})
+        log_safely(self._logger, level, text, *args, exc_info=error, extra={**fields, "left_out": left_out})

@@ -6,10 +6,10 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from async_backfill._common.line_a_second import LineASecond
+from async_backfill._common.line_a_second import LineASecond, log_safely
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, MutableMapping
+    from collections.abc import Callable, Mapping
 
 E = TypeVar("E")
 
@@ -71,9 +71,10 @@ class CacheLog(logging.LoggerAdapter[logging.Logger]):
     """
 
     def __init__(self, logger: logging.Logger, cache: str | None) -> None:
-        super().__init__(logger, {"cache": cache})
+        super().__init__(logger)
+        self._fields = {"cache": cache}
         self._prefix = "" if cache is None else f"{cache}: ".replace("%", "%%")
 
-    def process(self, msg: str, kwargs: MutableMapping[str, Any]) -> tuple[str, MutableMapping[str, Any]]:
-        """Return what is logged in place of ``msg``, which has arguments."""
-        return f"{self._prefix}{msg}", {**kwargs, "extra": self.extra}
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        """Log ``msg``, which has arguments."""
+        log_safely(self.logger, level, f"{self._prefix}{msg}", *args, **kwargs, extra=self._fields)

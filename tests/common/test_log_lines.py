@@ -93,3 +93,35 @@ def test_a_warning_of_the_usual_kind_has_fields_too(caplog):
         ("products", 2),
     ]
     assert isinstance(caplog.records[0].exc_info[1], ValueError)
+
+
+def test_a_program_that_has_a_field_of_that_name_gets_the_line_without_ours(caplog):
+    usual = logging.getLogRecordFactory()
+
+    def factory(*args, **named):
+        record = usual(*args, **named)
+        record.keys = "of the program"
+        return record
+
+    logging.setLogRecordFactory(factory)
+    try:
+        Lines(ManualClock()).say(line_of(), 3)
+    finally:
+        logging.setLogRecordFactory(usual)
+
+    assert [(record.getMessage(), record.keys) for record in caplog.records] == [
+        ("so it is: 3", "of the program")
+    ]
+
+
+def test_a_filter_of_the_program_that_raises_ends_nothing(caplog):
+    def fails(_):
+        raise ValueError("a filter that fails")
+
+    LOGGER.addFilter(fails)
+    try:
+        Lines(ManualClock()).say(line_of(), 3)
+    finally:
+        LOGGER.removeFilter(fails)
+
+    assert caplog.records == []
