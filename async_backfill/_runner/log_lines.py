@@ -13,7 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _IN_THE_RESULT: Final = frozenset(
-    {"async_backfill.backfill", "async_backfill.circuit", "async_backfill.jobs.status"}
+    {
+        "async_backfill.backfill",
+        "async_backfill.circuit",
+        "async_backfill.jobs.status",
+        "async_backfill.load.refresh",
+    }
 )
 """Loggers of what the answer of a command tells anyway."""
 

@@ -33,7 +33,7 @@ _BACKFILL: Final = logging.getLogger("async_backfill.backfill")
 _CIRCUIT: Final = logging.getLogger("async_backfill.circuit")
 _FAR: Final = logging.getLogger("async_backfill.far")
 _JOURNAL: Final = logging.getLogger("async_backfill.journal")
-_LOAD: Final = logging.getLogger("async_backfill.load")
+_REFRESH: Final = logging.getLogger("async_backfill.load.refresh")
 _DEBUG, _INFO, _WARNING = logging.DEBUG, logging.INFO, logging.WARNING
 _A_MINUTE: Final = 60.0
 _NOTHING_TO_DO: Final = "no key is left to load, or there is no free room"
@@ -179,7 +179,7 @@ _CLEARED_ELSEWHERE: Final[Line[KeysInvalidated]] = Line(
 )
 
 _NOT_REFRESHED: Final[Line[LoadFinished]] = Line(
-    logger=_LOAD,
+    logger=_REFRESH,
     level=_WARNING,
     text="a refresh of %(keys)s keys failed, and what is stale is served while it may be: %(error)s",
     fields=lambda event: {

@@ -233,7 +233,7 @@ async def test_the_log_says_that_a_refresh_failed_because_no_caller_is_told(said
         with pytest.raises(Exception, match="down"):
             await cache.get(2)
 
-    assert said("load") == [
+    assert said("load.refresh") == [
         (
             "WARNING",
             "a refresh of 1 keys failed, and what is stale is served while it may be: ConnectionError: down",
@@ -252,7 +252,7 @@ async def test_a_refresh_that_closing_ends_is_no_failure(said):
         await sleep(6.0)
         await cache.get(1)
 
-    assert said("load") == []
+    assert said("load.refresh") == []
 
 
 async def test_the_log_says_that_the_cache_was_emptied_here_or_elsewhere(said):
