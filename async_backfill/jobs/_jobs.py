@@ -67,7 +67,7 @@ class Jobs(Operator):
     :param create: whether a file that is not there is made.
     :param open_ends: opens the source and the store of a spec, in any process that works on it. The usual one
         understands the descriptions of job files.
-    :param observers: functions that are called with each `AnyJobEvent` of this process; what one raises is
+    :param observers: functions that are called with each event of a job in this process; what one raises is
         logged and goes no further.
     """
 
