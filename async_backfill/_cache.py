@@ -78,8 +78,8 @@ class BackfillCache(Reads[K, V]):
         is logged and goes no further.
     :param clock: seconds that never go back, for measuring loads.
     :param wall_clock: seconds since the epoch, for the audit log.
-    :param name: the name of the cache in its audit log, where several write to one, and in its journal: one
-        that a cache of another name has saved is not used.
+    :param name: the name of the cache in its events, its log lines, its audit log, and its journal: one that
+        a cache of another name has saved is not used.
     :param fingerprint: a text that you change when keys mean something else, such as the version of a schema:
         a journal with another one, or without, is not used.
     :raises ConfigurationError: when a setting is outside what is allowed.

@@ -45,14 +45,16 @@ async_backfill.errors
   KeyNotFoundError KeyRefusedError LoadCycleError LoadError LoadTimeoutError MissingExtraError
   ScenarioError SnapshotError StalePageError StoreError
 async_backfill.events
-  BackfillAudited Event FarStoreFailed JournalRead KeysEvicted LoadFinished Observer SnapshotChanged
+  BackfillAudited BudgetChanged CacheEvent CircuitChanged Event FarStoreFailed JournalRead KeysEvicted
+  KeysExpired KeysInvalidated KeysPut LoadFinished Observer ReadinessChanged SnapshotChanged
 async_backfill.far_tier
   FarTier
 async_backfill.jobs
-  LEGAL_JOB_CHANGES DryRun Estimate GuardName JobApproval JobCounts JobEnds JobError JobRecord
-  JobRefusedError JobReport JobSettings JobSpec JobState JobStateError JobStatus Jobs LogLine OpenEnds Plan
-  PolicyName Retried SQLiteJobState ShardReport ShardStatus ShownStatus ThrottleLimits Throttled Transaction
-  Verified Wanted WorkerReport estimate open_ends read_job
+  LEGAL_JOB_CHANGES AnyJobEvent DryRun Estimate GuardName JobApproval JobCounts JobEnds JobError JobEvent
+  JobObserver JobPageDone JobRecord JobRefusedError JobReport JobSettings JobSpec JobState JobStateError
+  JobStatus JobStatusChanged JobThrottled Jobs LogLine OpenEnds Plan PolicyName Retried SQLiteJobState
+  ShardReport ShardStatus ShownStatus ThrottleLimits Throttled Transaction Verified Wanted WorkerReport
+  estimate open_ends read_job
 async_backfill.outcomes
   ABSENT ELSEWHERE Absent Elsewhere Failed LoadCause MissCause
 async_backfill.policies

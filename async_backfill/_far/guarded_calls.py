@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from anyio import CancelScope, current_time
 
 from async_backfill._common.attempt import attempt
 from async_backfill._common.error_text import error_line
-from async_backfill._common.line_a_second import LineASecond
 from async_backfill._loading.circuit_breaker import Circuit
 from async_backfill.errors import CircuitOpenError, ConfigurationError, StoreError
 from async_backfill.stats import FarStats
@@ -24,18 +22,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_LOGGER: Final = logging.getLogger("async_backfill.far")
-
 
 class GuardedCalls:
     """Calls the far tier's store, each call for at most ``timeout`` seconds, and counts the results.
 
-    Failures are logged, at most one line per second.
-
     :param timeout: seconds after which a call is cancelled and counts as failed.
     :param circuit: when to stop calling a store that fails.
-    :param clock: a monotonic clock, in seconds, for the circuit and the log.
-    :param notify: called with each failure; ``None`` when there are no observers.
+    :param clock: a monotonic clock, in seconds, for the circuit.
+    :param notify: called with each failure.
+    :param circuit_changed: see `Circuit`.
     """
 
     def __init__(
@@ -44,12 +39,12 @@ class GuardedCalls:
         timeout: float,
         circuit: CircuitPolicy,
         clock: Clock,
-        notify: Callable[[StoreError], None] | None = None,
+        notify: Callable[[StoreError], None],
+        circuit_changed: Callable[[CircuitState, int], object],
     ) -> None:
         self.clock = clock
         self._timeout = timeout
-        self._circuit = Circuit(circuit, clock)
-        self._log = LineASecond(_LOGGER, clock)
+        self._circuit = Circuit(circuit, clock, circuit_changed)
         self._notify = notify
         self._tasks: CallTasks | None = None
         self.hits = 0
@@ -121,14 +116,12 @@ class GuardedCalls:
         raise error
 
     def report(self, what: str, cause: Exception) -> None:
-        """Count, log and notify that ``what``, which is no call, failed because of ``cause``."""
+        """Count and tell that ``what``, which is no call, failed because of ``cause``."""
         error = StoreError(f"{what}: {error_line(cause)}")
         error.__cause__ = cause
         self.failed(error)
 
     def failed(self, error: StoreError) -> None:
-        """Count, log and tell the observers that a call failed with ``error``."""
+        """Count and tell that a call failed with ``error``."""
         self.failures += 1
-        if self._notify is not None:
-            self._notify(error)
-        self._log.warning("the far tier failed, reads go on without it: %s", error)
+        self._notify(error)

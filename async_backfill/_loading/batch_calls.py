@@ -16,7 +16,7 @@ from async_backfill.outcomes import Failed
 from async_backfill.records import CircuitState
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
     from contextvars import Context
 
     from anyio import CancelScope
@@ -69,6 +69,7 @@ class BatchCalls(Generic[K, V]):
     first caller, or the one that this was made in.
 
     :param max_batch: keys of one call at the most; whoever splits batches must keep to it.
+    :param circuit_changed: see `Circuit`.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class BatchCalls(Generic[K, V]):
         max_batch: int,
         clock: Clock,
         overdue: Overdue[K, V],
+        circuit_changed: Callable[[CircuitState, int], object],
     ) -> None:
         self.max_batch = max_batch
         self.context = copy_context()
@@ -89,7 +91,7 @@ class BatchCalls(Generic[K, V]):
         self._overdue = overdue
         # The batches whose call the circuit admitted: whether as a probe, and whether a failure counts.
         self._admitted: dict[Batch[K, V], tuple[bool, bool]] = {}
-        self._circuit = None if policy.circuit is None else Circuit(policy.circuit, clock)
+        self._circuit = None if policy.circuit is None else Circuit(policy.circuit, clock, circuit_changed)
 
     @property
     def circuit(self) -> CircuitState | None:

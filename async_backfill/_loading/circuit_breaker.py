@@ -8,6 +8,8 @@ from async_backfill.errors import CircuitOpenError
 from async_backfill.records import CircuitState
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from async_backfill.contracts import Clock
     from async_backfill.policies import CircuitPolicy
 
@@ -19,14 +21,22 @@ class Circuit:
     circuit admits one probe at a time, so that a source that recovers is not flooded with calls.
 
     :param clock: a monotonic clock, in seconds.
+    :param changed: called with each new state, and how many calls in a row have failed by then.
     """
 
-    def __init__(self, policy: CircuitPolicy, clock: Clock) -> None:
+    def __init__(
+        self,
+        policy: CircuitPolicy,
+        clock: Clock,
+        changed: Callable[[CircuitState, int], object] = lambda *_: None,
+    ) -> None:
         self._policy = policy
         self._clock = clock
         self._failures = 0
         self._opened: float | None = None
         self._probing = False
+        self._changed = changed
+        self._told = CircuitState.CLOSED
 
     @property
     def state(self) -> CircuitState:
@@ -48,6 +58,7 @@ class Circuit:
             failed = f"the source failed {self._failures} times in a row"
             raise CircuitOpenError(f"{failed} and is not called now; {next_try} (LoadPolicy.circuit)")
         self._probing = True
+        self._tell(CircuitState.HALF_OPEN)
         return True
 
     def record(self, *, probe: bool, failed: bool | None) -> None:
@@ -66,9 +77,16 @@ class Circuit:
             self._failures += 1
             if probe or self._failures >= self._policy.failures:
                 self._opened = self._clock()
+                self._tell(CircuitState.OPEN)
         elif failed is not None:
             self._failures = 0
             self._opened = None
+            self._tell(CircuitState.CLOSED)
+
+    def _tell(self, state: CircuitState) -> None:
+        if state is not self._told:
+            self._told = state
+            self._changed(state, self._failures)
 
     def _wait(self, opened: float) -> float:
         """Return the seconds until a probe is admitted."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from async_backfill.contracts import Clock, Source, Spawn
     from async_backfill.outcomes import Elsewhere, Failed
     from async_backfill.policies import LoadPolicy
+    from async_backfill.records import CircuitState
 
 
 class Loader(Generic[K, V]):
@@ -45,9 +46,10 @@ class Loader(Generic[K, V]):
     :param before: returns what loads the batches, given what calls the source and what splits a batch;
         ``None`` for the former.
     :param keep_one: see `make_lone_load`.
+    :param circuit_changed: see `Circuit`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a part of its own; the cache puts them together once
         self,
         source: Source[K, V],
         *,
@@ -58,6 +60,7 @@ class Loader(Generic[K, V]):
         clock: Clock,
         before: Callable[[BatchCalls[K, V], BatchParts[K, V]], BatchLoader[K, V]] | None = None,
         keep_one: KeepOne[K, V] | None = None,
+        circuit_changed: Callable[[CircuitState, int], object] = lambda *_: None,
     ) -> None:
         self._policy = policy
         self._signal, self._now = signals(), loop_time()
@@ -96,7 +99,12 @@ class Loader(Generic[K, V]):
             clock=clock,
         )
         self._source_calls = BatchCalls(
-            source, policy, max_batch=limits.max_batch, clock=clock, overdue=self.overdue
+            source,
+            policy,
+            max_batch=limits.max_batch,
+            clock=clock,
+            overdue=self.overdue,
+            circuit_changed=circuit_changed,
         )
         self.calling: BatchLoader[K, V] = (
             self._source_calls if before is None else before(self._source_calls, parts)

@@ -6,9 +6,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Generic
 
 from async_backfill._common.first_failure import raise_first
+from async_backfill._lookup.leaving import Leaving
 from async_backfill._lookup.unkept import Unkept, one_by_one
 from async_backfill.contracts import K, V
-from async_backfill.events import KeysEvicted
 from async_backfill.outcomes import ABSENT, Absent, Failed, LoadCause, MissCause
 from async_backfill.stores._absence import AbsentKeys
 from async_backfill.stores._fresh import FreshStore
@@ -61,13 +61,14 @@ class NearTier(Generic[K, V]):
         clock: Clock,
     ) -> None:
         self._usefulness = usefulness
+        self._leaving: Leaving[K] = Leaving(counters, usefulness, notify)
         self._probation = probation
         plain = store if isinstance(store, MemoryStore) else None
         if probation is not None:
             store = probation
         self.fresh: FreshStore[K, V] | None = None
         if policy.ttl is not None or policy.ttl_of is not None:
-            self.fresh = FreshStore(store, policy, clock=clock, expired=self._expired)
+            self.fresh = FreshStore(store, policy, clock=clock, expired=self._leaving.expired)
         self.absent: AbsentKeys[K] | None = None
         if policy.absent_ttl is not None and store.capacity != 0:
             self.absent = AbsentKeys(ttl=policy.absent_ttl, capacity=policy.absent_capacity, clock=clock)
@@ -89,7 +90,6 @@ class NearTier(Generic[K, V]):
         self.is_plain = self.fresh is None and self.absent is None and usefulness is None
         self._counters = counters
         self._unkept = Unkept(counters, clock)
-        self._notify = notify
 
     @property
     def has_unread_keys(self) -> bool:
@@ -151,7 +151,7 @@ class NearTier(Generic[K, V]):
         if self.absent is not None:
             self.absent.discard(keys)
         self.store.delete_many(keys)
-        self._departed(keys, MissCause.INVALIDATED)
+        self._leaving.departed(keys, MissCause.INVALIDATED)
 
     def clear(self) -> None:
         """Forget everything."""
@@ -200,7 +200,7 @@ class NearTier(Generic[K, V]):
             self.store.delete_many(absent)
             if self.absent is not None:
                 self._counters.unremembered += self.absent.add(absent, batch.since)
-            self._departed(absent, MissCause.ABSENT)
+            self._leaving.departed(absent, MissCause.ABSENT)
         if self.absent is not None:
             self.absent.discard(values)
         backfill = batch.cause is LoadCause.BACKFILL
@@ -245,16 +245,6 @@ class NearTier(Generic[K, V]):
                 )
             )
 
-    def _expired(self, keys: Sequence[K]) -> None:
-        self._departed(keys, MissCause.EXPIRED)
-
-    def _departed(self, keys: Collection[K], cause: MissCause) -> None:
-        if self._usefulness is not None:
-            self._usefulness.departures.note(keys, cause)
-
     def _evicted(self, keys: Sequence[K]) -> None:
         if keys:
-            self._counters.evictions += len(keys)
-            self._departed(keys, MissCause.EVICTED)
-            if self._notify is not None:
-                self._notify(KeysEvicted(keys=tuple(keys)))
+            self._leaving.evicted(keys)

@@ -5,12 +5,22 @@ from __future__ import annotations
 import logging
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from async_backfill._runner.wording import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+_IN_THE_RESULT: Final = frozenset(
+    {
+        "async_backfill.backfill",
+        "async_backfill.circuit",
+        "async_backfill.jobs.status",
+        "async_backfill.load.refresh",
+    }
+)
+"""Loggers of what the answer of a command tells anyway."""
 
 
 @contextmanager
@@ -37,6 +47,7 @@ class _Lines(logging.Handler):
     def __init__(self, hidden: Callable[[str], str]) -> None:
         super().__init__(logging.WARNING)
         self._hidden = hidden
+        self.addFilter(lambda record: record.name not in _IN_THE_RESULT)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print the message of ``record``, and its error without the traceback."""

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Generic
 
 from async_backfill._common.bounded_call import bounded
+from async_backfill._common.log_lines import CacheLog
 from async_backfill._common.weak_calls import weakly
 from async_backfill._loading.batch import BatchState
 from async_backfill._loading.cycles import running_batch
@@ -60,8 +61,10 @@ class Engine(Generic[K, V]):
         trigger = parts.trigger if self._hottest is None else RecoveryTrigger(parts.trigger, recovery)
         self.misses, self.many_misses = make_misses(parts, self.loader, self.backfiller, trigger, opened_in)
         self.warming = make_warming(parts, self.backfiller, selection, recovery, spawn)
-        sink = parts.settings.audit_sink
-        self.writer = None if sink is None else AuditWriter(sink, interval=_AUDIT_INTERVAL, spawn=spawn)
+        sink, name = parts.settings.audit_sink, parts.settings.name
+        self.writer = None
+        if sink is not None:
+            self.writer = AuditWriter(sink, interval=_AUDIT_INTERVAL, spawn=spawn, cache=name)
 
     async def start(self) -> None:
         """Read the journal, if there is one and nothing is known yet; one that is damaged is reported.
@@ -97,7 +100,8 @@ class Engine(Generic[K, V]):
         self._spawn(fleet.watch)
         ended = await bounded(fleet.refresh, _OPENING, self._spawn)
         if ended.stopped:
-            _FAR_LOGGER.warning("no backfill is started: the permits took longer than %s s", _OPENING)
+            log = CacheLog(_FAR_LOGGER, self._parts.settings.name)
+            log.warning("no backfill is started: the permits took longer than %s s", _OPENING)
 
     async def close(self) -> None:
         """End every load with `CacheClosedError`, then give audit sink and journal a last chance to write."""
@@ -172,6 +176,7 @@ class Engine(Generic[K, V]):
         self.loader.locks.revoke_all()
         self._parts.near.clear()
         self._flushed()
+        self._parts.reports.invalidated(None)
         if self.far is not None:
             await self.far.writes.clear()
         if self._parts.snapshots is not None:
@@ -202,10 +207,12 @@ class Engine(Generic[K, V]):
         if keys is not None:
             locks.revoke(keys)
             near.delete_many(keys)
+            self._parts.reports.invalidated(keys, elsewhere=True)
         elif len(near.store) or locks:
             locks.revoke_all()
             near.clear()
             self._flushed()
+            self._parts.reports.invalidated(None, elsewhere=True)
         elif self._parts.snapshots is not None:  # one that is being restored
             near.clear()
 

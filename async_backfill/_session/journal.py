@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Generic
 
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from async_backfill.contracts import Heats, Journal, Spawn, V
     from async_backfill.records import Provenance
 
-_LOGGER: Final = logging.getLogger("async_backfill.journal")
-_IGNORED: Final = "the journal of hot keys is ignored: %s"
 _OPENING: Final = 5.0
 _LEAST_WEIGHT: Final = 2.0**-10
 """What a lookup of the journal's time must count, or it is too old to be loaded before anybody reads."""
@@ -70,6 +67,7 @@ class OpenJournal(Generic[K]):
             self._changed,
             interval=self._settings.history.save_every,
             spawn=self._spawn,
+            cache=self._settings.name,
         )
 
     async def flush(self) -> None:
@@ -87,15 +85,15 @@ class OpenJournal(Generic[K]):
         if isinstance(read.error, (KeyboardInterrupt, SystemExit)):
             raise read.error
         if read.stopped:
-            self._report(JournalReading(ignored=f"it took longer than {_OPENING} s to read"))
+            self._reports.journal_read(JournalReading(ignored=f"it took longer than {_OPENING} s to read"))
         elif read.error is not None:
-            self._report(JournalReading(ignored=error_line(read.error)))
+            self._reports.journal_read(JournalReading(ignored=error_line(read.error)))
         elif read.result is not None:
             try:
                 reading = await self._taken(read.result)
             except Exception as error:  # noqa: BLE001 - of a journal of the user's own
                 reading = JournalReading(ignored=error_line(error))
-            self._report(reading)
+            self._reports.journal_read(reading)
 
     async def _taken(self, heats: Heats[K]) -> JournalReading:
         """Restore ``heats``, unless they do not fit; what is old counts less."""
@@ -113,11 +111,6 @@ class OpenJournal(Generic[K]):
             is_vouched_for=written is not None and weight >= _LEAST_WEIGHT,
         )
         return JournalReading(keys=len(heats.keys), provenance=written, age=since, weight=weight)
-
-    def _report(self, reading: JournalReading) -> None:
-        if reading.ignored is not None:
-            _LOGGER.warning(_IGNORED, reading.ignored)
-        self._reports.journal_read(reading)
 
     def _own(self) -> Provenance:
         settings = self._settings

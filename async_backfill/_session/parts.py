@@ -25,7 +25,6 @@ from async_backfill.backfill.budget import BackfillBudget
 from async_backfill.backfill.trigger import MissRateTrigger
 from async_backfill.contracts import K, V
 from async_backfill.errors import ConfigurationError
-from async_backfill.events import FarStoreFailed
 from async_backfill.outcomes import MissCause
 from async_backfill.stores._probation import ProbationStore
 from async_backfill.stores.memory import MemoryStore
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from async_backfill._session.settings import Settings
     from async_backfill._session.snapshots.snapshots import Snapshots
     from async_backfill.contracts import BoundedStore, Trigger
-    from async_backfill.errors import StoreError
 
 _MISSES_REMEMBERED: Final = 8
 """Misses that successors remember, in capacities: of the lengths tried, the shortest that gained most."""
@@ -89,7 +87,7 @@ def build_parts(settings: Settings[K, V]) -> Parts[K, V]:
     :raises ConfigurationError: when a setting is outside what is allowed.
     """
     counters = Counters()
-    reports = Reports(settings.observers, counters)
+    reports = Reports(settings, counters)
     audit = AuditLog(
         keep=settings.audit_keep,
         wall_clock=settings.wall_clock,
@@ -148,6 +146,8 @@ def build_parts(settings: Settings[K, V]) -> Parts[K, V]:
         )
     own_trigger = settings.trigger
     fleet = None if settings.permits is None else FleetBudget(settings.permits, clock=settings.clock)
+    budget: BackfillBudget | FleetBudget = fleet or BackfillBudget(settings.max_backfills)
+    budget.changed = reports.budget_changed
     return Parts(
         settings=settings,
         counters=counters,
@@ -164,7 +164,7 @@ def build_parts(settings: Settings[K, V]) -> Parts[K, V]:
         far_calls=_far_calls(settings, reports),
         scan=None if settings.scan is None else CountedScan(settings.scan),
         successors=_successors(settings, near),
-        budget=BackfillBudget(settings.max_backfills) if fleet is None else fleet,
+        budget=budget,
         fleet=fleet,
         snapshots=_snapshots(settings, near, store, reports),
     )
@@ -186,12 +186,13 @@ def _far_calls(settings: Settings[K, V], reports: Reports) -> GuardedCalls | Non
     far = settings.far
     if far is None:
         return None
-
-    def failed(error: StoreError) -> None:
-        if reports.notify is not None:
-            reports.notify(FarStoreFailed(error=error))
-
-    return GuardedCalls(timeout=far.timeout, circuit=far.circuit, clock=settings.clock, notify=failed)
+    return GuardedCalls(
+        timeout=far.timeout,
+        circuit=far.circuit,
+        clock=settings.clock,
+        notify=reports.far_failed,
+        circuit_changed=reports.far_circuit,
+    )
 
 
 def _snapshots(

@@ -165,4 +165,5 @@ def make_warming(
         why_nothing_is_hot=reports.why_nothing_is_hot,
         is_read=lambda: recovery.is_read,
         spawn=spawn,
+        changed=reports.readiness,
     )

@@ -68,7 +68,9 @@ def make_loader(parts: Parts[K, V], far: OpenTier[K, V] | None, spawn: Spawn) ->
             guessed = sum(key in batch.along for key in delivered)
             counters.keys[batch.cause] -= guessed
             counters.keys[LoadCause.BACKFILL] += guessed
-        if reports.notify is not None:
+        if call.error is not None and batch.cause is LoadCause.REFRESH:  # no caller is told of it
+            reports.tell(call.event())
+        elif reports.notify is not None:
             reports.notify(call.event())
 
     return Loader(
@@ -80,6 +82,7 @@ def make_loader(parts: Parts[K, V], far: OpenTier[K, V] | None, spawn: Spawn) ->
         clock=parts.settings.clock,
         before=None if far is None else far.before,
         keep_one=make_keep_one(near, counters) if reports.notify is None else None,
+        circuit_changed=reports.source_circuit,
     )
 
 

@@ -32,6 +32,7 @@ class Writes(Generic[K, V]):
         far: FarWrites[K, V] | None,
     ) -> None:
         self._near, self._copy, self._snapshots = parts.near, parts.settings.copy, parts.snapshots
+        self._reports = parts.reports
         self._loader = loader
         self._far = far
         self._long: LongChanges[K] = LongChanges()
@@ -77,6 +78,7 @@ class Writes(Generic[K, V]):
         try:
             self._near.put_many(items, ttl)
         finally:
+            self._reports.put(items)
             if self._far is not None:
                 await self._far.confirmed(_told(self._far, items, ttl))
 
@@ -91,6 +93,7 @@ class Writes(Generic[K, V]):
             self._long.changed(keys)
         self._loader.locks.revoke(keys)
         self._near.delete_many(keys)
+        self._reports.invalidated(keys)
         if self._far is not None:
             await self._far.confirmed(self._far.delete(keys))
 
@@ -110,6 +113,7 @@ class Writes(Generic[K, V]):
                 self._near.delete_many(elsewhere)
             with ends.kept():
                 self._near.put_many(here, ttl)
+            self._reports.put(items)
             if self._far is not None:
                 ends.told.append(_told(self._far, items, ttl))
 
@@ -120,6 +124,7 @@ class Writes(Generic[K, V]):
             self._long.changed(left, change)
             self._loader.locks.revoke(left)
             self._near.delete_many(left)
+            self._reports.invalidated(left)
             if self._far is not None:
                 ends.told.append(self._far.delete(left))
 

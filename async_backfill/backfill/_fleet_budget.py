@@ -37,6 +37,8 @@ class FleetBudget:
 
     A call of the permits ends after a second, whatever it does.
 
+    ``changed``
+        is called with the budget when ``permits_left`` or ``is_known`` has changed.
     ``heard``
         is called with each approval of another process.
     ``spawn``
@@ -55,6 +57,7 @@ class FleetBudget:
         self._seen: frozenset[Approval] | None = None
         self._own: list[tuple[int, str, str]] = []
         self.spawn: Spawn | None = None
+        self.changed: Callable[[FleetBudget], object] = lambda _: None
         self.heard: Callable[[Approval], object] = lambda _: None
 
     @property
@@ -81,11 +84,10 @@ class FleetBudget:
         """Ask how many permits are left."""
         self._next_look = self._clock() + _BETWEEN_LOOKS
         try:
-            self._left = await self._within_time(self._permits.left)
-            self._is_known = True
+            self._know(await self._within_time(self._permits.left))
             approvals = await self._within_time(self._permits.approvals)
         except StoreError as error:
-            self._left, self._is_known = 0, False
+            self._know(None)
             _LOGGER.warning("no backfill is started: %s", error)
         else:
             self._hear(approvals)
@@ -113,10 +115,11 @@ class FleetBudget:
     async def acquire(self) -> bool:
         """Spend a permit and return ``True``; return ``False`` when none is left or none can be reached."""
         try:
-            is_spent, self._left = await self._within_time(self._permits.acquire)
-            self._is_known = True
+            is_spent, left = await self._within_time(self._permits.acquire)
+            self._know(left)
         except StoreError as error:
-            self._left, self._is_known, self._next_look = 0, False, self._clock() + _BETWEEN_LOOKS
+            self._know(None)
+            self._next_look = self._clock() + _BETWEEN_LOOKS
             _LOGGER.warning("no backfill is started: %s", error)
             return False
         return is_spent
@@ -130,13 +133,20 @@ class FleetBudget:
         facts = (added, by, reason)
         self._own.append(facts)
         try:
-            self._left = await self._within_time(lambda: self._permits.approve(added, by=by, reason=reason))
+            left = await self._within_time(lambda: self._permits.approve(added, by=by, reason=reason))
         except BaseException:
             # If it was added all the same, it is heard of like that of another process.
             if facts in self._own:
                 self._own.remove(facts)
             raise
-        self._is_known = True
+        self._know(left)
+
+    def _know(self, left: int | None) -> None:
+        """Take note of the permits that are left; ``None``: they cannot be reached."""
+        before, now = (self._left, self._is_known), (left or 0, left is not None)
+        self._left, self._is_known = now
+        if now != before:
+            self.changed(self)
 
     async def _within_time(self, call: Callable[[], Awaitable[_T]]) -> _T:
         if self.spawn is None:

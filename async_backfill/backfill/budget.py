@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from async_backfill._common.validation import whole, whole_or_none
 from async_backfill.errors import ConfigurationError
 from async_backfill.records import BudgetState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["BackfillBudget"]
 
@@ -15,12 +20,16 @@ class BackfillBudget:
     A permit is spent when a backfill starts and is never given back, even if the backfill fails: a
     failing source must not be called without end (decision 4 in notes.md).
 
+    ``changed``
+        is called with the budget when the number of permits has changed.
+
     :param max_backfills: the number of permits at the start, 0 or more; ``None`` for no limit.
     :raises ConfigurationError: for any other value.
     """
 
     def __init__(self, max_backfills: int | None = None) -> None:
         self._left = whole_or_none("max_backfills", max_backfills, least=0)
+        self.changed: Callable[[BackfillBudget], object] = lambda _: None
 
     @property
     def permits_left(self) -> int | None:
@@ -39,6 +48,7 @@ class BackfillBudget:
         if not self._left:
             return False
         self._left -= 1
+        self.changed(self)
         return True
 
     @property
@@ -73,3 +83,4 @@ class BackfillBudget:
                 "max_backfills", "is None: there is no limit, so there is nothing to approve"
             )
         self._left += added
+        self.changed(self)

@@ -6,6 +6,14 @@ what is copied, and an ``OpenEnds`` opens the source and the store. Every error 
 
 from async_backfill._jobs._ends import JobEnds, OpenEnds
 from async_backfill._jobs._errors import JobError, JobRefusedError, JobStateError
+from async_backfill._jobs._events import (
+    AnyJobEvent,
+    JobEvent,
+    JobObserver,
+    JobPageDone,
+    JobStatusChanged,
+    JobThrottled,
+)
 from async_backfill._jobs._plan import Plan
 from async_backfill._jobs._planning.dry_run import DryRun
 from async_backfill._jobs._planning.estimate import Estimate, estimate
@@ -32,6 +40,7 @@ from async_backfill.jobs._jobs import Jobs
 
 __all__ = [
     "LEGAL_JOB_CHANGES",
+    "AnyJobEvent",
     "DryRun",
     "Estimate",
     "GuardName",
@@ -39,6 +48,9 @@ __all__ = [
     "JobCounts",
     "JobEnds",
     "JobError",
+    "JobEvent",
+    "JobObserver",
+    "JobPageDone",
     "JobRecord",
     "JobRefusedError",
     "JobReport",
@@ -47,6 +59,8 @@ __all__ = [
     "JobState",
     "JobStateError",
     "JobStatus",
+    "JobStatusChanged",
+    "JobThrottled",
     "Jobs",
     "LogLine",
     "OpenEnds",

@@ -22,6 +22,7 @@ from async_backfill._jobs._planning.dry_run import dry_run
 from async_backfill._jobs._planning.measuring import measure
 from async_backfill._jobs._ranges import check_spec
 from async_backfill._jobs._records import JobStatus
+from async_backfill._jobs._reports import JobReports, ToldState
 from async_backfill._jobs._running.worker import work
 from async_backfill._jobs._spec import JobSpec
 from async_backfill._jobs._state.approvals import require_startable
@@ -34,13 +35,14 @@ from async_backfill._runner.job_files.opening import open_ends
 from async_backfill._runner.job_files.reading import read_job
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterable
     from types import TracebackType
     from typing import Self
 
     from anyio import Event
 
     from async_backfill._jobs._ends import JobEnds, OpenEnds
+    from async_backfill._jobs._events import JobObserver
     from async_backfill._jobs._planning.dry_run import DryRun
     from async_backfill._jobs._records import JobRecord
     from async_backfill._jobs._report import JobReport
@@ -65,6 +67,8 @@ class Jobs(Operator):
     :param create: whether a file that is not there is made.
     :param open_ends: opens the source and the store of a spec, in any process that works on it. The usual one
         understands the descriptions of job files.
+    :param observers: functions that are called with each event of a job in this process; what one raises is
+        logged and goes no further.
     """
 
     def __init__(
@@ -73,12 +77,15 @@ class Jobs(Operator):
         *,
         create: bool = True,
         open_ends: OpenEnds = open_ends,
+        observers: Iterable[JobObserver] = (),
     ) -> None:
         file = SQLiteJobState(state, create=create) if isinstance(state, (str, os.PathLike)) else None
         self._file = file
         self._open_ends = open_ends
         self._resources = AsyncExitStack()
-        super().__init__(state if file is None else file)  # type: ignore[arg-type] # no path, so a state
+        self._reports = JobReports(observers)
+        opened: JobState = state if file is None else file  # type: ignore[assignment] # no path, so a state
+        super().__init__(ToldState(opened, self._reports))
 
     async def __aenter__(self) -> Self:
         if self._file is not None:
@@ -137,7 +144,7 @@ class Jobs(Operator):
         async with self._ends(job_id) as (job, ends):
             await _require_unchanged(job, ends)
             await self.resume(job_id, by=by, from_start=from_start)
-            await work(self._state, job_id, ends, owner=_owner(), stop=stop, is_busy=is_busy)
+            await self._copy(job_id, ends, stop, is_busy)
         return await self.status(job_id)
 
     async def work(
@@ -172,7 +179,9 @@ class Jobs(Operator):
                     count += 1
                     failed.pop(each, None)
                 except Exception as error:  # noqa: BLE001 - an opener of ends may raise anything
-                    _LOGGER.warning("job %d cannot be worked on: %s", each, error_line(error))
+                    _LOGGER.warning(
+                        "job %d cannot be worked on: %s", each, error_line(error), extra={"job": each}
+                    )
                     failed[each] = error
                 not_before[each] = current_time() + _ANEW if wait else math.inf
             if not due and not wait:
@@ -214,7 +223,13 @@ class Jobs(Operator):
     async def _work(self, job_id: int, stop: Event | None, is_busy: Callable[[], bool]) -> None:
         async with self._ends(job_id) as (job, ends):
             await _require_unchanged(job, ends)
-            await work(self._state, job_id, ends, owner=_owner(), stop=stop, is_busy=is_busy)
+            await self._copy(job_id, ends, stop, is_busy)
+
+    async def _copy(
+        self, job_id: int, ends: JobEnds[Any, Any], stop: Event | None, is_busy: Callable[[], bool]
+    ) -> None:
+        owner, reports = _owner(), self._reports
+        await work(self._state, job_id, ends, owner=owner, stop=stop, is_busy=is_busy, reports=reports)
 
     @asynccontextmanager
     async def _ends(self, job_id: int) -> AsyncIterator[tuple[JobRecord, JobEnds[Any, Any]]]:

@@ -79,6 +79,7 @@ async def test_looks_are_few_in_one_turn_and_no_more_than_a_multiple_of_the_keys
             why_nothing_is_hot=lambda: "nothing is",
             is_read=lambda: False,
             spawn=tasks.start_soon,
+            changed=lambda _: None,
         )
         tasks.start_soon(turns.watch)
         await warming.wait(1.0)

@@ -98,10 +98,11 @@ async def test_one_that_does_not_fit_is_not_used_and_that_is_said_once(caplog, w
 
     assert len(caplog.messages) == 1
     assert reason in caplog.messages[0]
-    assert caplog.messages[0] == f"the journal of hot keys is ignored: {reading.ignored}"
+    named = f"{reads['name']}: " if "name" in reads else ""
+    assert caplog.messages[0] == f"{named}the journal of hot keys is ignored: {reading.ignored}"
     assert why.endswith(f": the journal was ignored; {reading.ignored}")
     assert (reading.keys, reading.weight) == (0, 0.0)
-    assert JournalRead(reading=reading) in events
+    assert JournalRead(cache=reads.get("name"), reading=reading) in events
 
 
 @pytest.mark.parametrize(("wrote", "reads"), [({"name": "users"}, {}), ({}, {"name": "users"})])

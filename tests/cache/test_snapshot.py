@@ -179,7 +179,7 @@ async def test_a_snapshot_that_does_not_fit_is_said_and_not_used(path, caplog, s
     assert stats.snapshot.state is RestoreState.REFUSED
     assert reason in stats.snapshot.reason
     assert [record.getMessage() for record in caplog.records] == [
-        f"the snapshot {path} was refused: {stats.snapshot.reason}"
+        f"{(mine | others)['name']}: the snapshot {path} was refused: {stats.snapshot.reason}"
     ]
     assert path.with_name("values.snapshot.refused").exists()
 

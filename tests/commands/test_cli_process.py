@@ -89,6 +89,26 @@ def test_the_module_runs_as_the_readme_says(folder):
     assert Path("out.json").read_bytes() == (ROOT / "data" / "output_summary.json").read_bytes()
 
 
+def test_what_becomes_of_backfills_is_in_the_summary_and_no_warning(folder):
+    scenario = {
+        "source": dict.fromkeys("stuvw", 1),
+        "lookups": list("abcdefgh"),
+        "miss_threshold": 0.4,
+        "max_backfills": 0,
+    }
+    Path("denied.json").write_text(json.dumps(scenario), encoding="utf-8")
+    done = subprocess.run(
+        [*RUN, "--input", "denied.json", "--output", "out.json"],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+    )
+    assert json.loads(Path("out.json").read_bytes())["backfills_denied"] > 0
+    assert done.stderr == ""
+
+
 def test_a_full_disk_is_a_failed_run_that_leaves_the_old_summary(folder):
     def fill_disk() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))

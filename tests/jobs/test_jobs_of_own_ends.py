@@ -10,7 +10,16 @@ import pytest
 from anyio import Event, create_task_group, sleep
 
 from async_backfill.errors import ConfigurationError
-from async_backfill.jobs import JobEnds, JobError, JobRefusedError, Jobs, JobSettings, JobSpec
+from async_backfill.jobs import (
+    JobEnds,
+    JobError,
+    JobPageDone,
+    JobRefusedError,
+    Jobs,
+    JobSettings,
+    JobSpec,
+    JobStatusChanged,
+)
 from async_backfill.outcomes import Failed
 from async_backfill.testing import MemoryFarStore
 from tests.jobs.table import Facts, Table, rows_of
@@ -215,3 +224,15 @@ async def test_the_speed_that_is_shown_counts_reading_and_waiting(jobs, shop):
         (1_000 - unhindered.counts.read) / unhindered.rows_per_second
     )
     assert slowed.rows_per_second == 20.0
+
+
+async def test_observers_of_jobs_are_told_of_all_that_it_does_here(state, shop):
+    told = []
+    async with Jobs(state, open_ends=shop.open, observers=[told.append]) as jobs:
+        job_id = await approved(jobs)
+        await jobs.run(job_id, by="bob")
+
+    statuses = [event.status.value for event in told if isinstance(event, JobStatusChanged)]
+    assert statuses == ["planned", "approved", "running", "verifying", "done"]
+    assert sum(event.counts.kept for event in told if isinstance(event, JobPageDone)) == 400
+    assert {(event.job, event.name) for event in told} == {(job_id, "a")}

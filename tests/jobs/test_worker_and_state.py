@@ -10,6 +10,7 @@ from anyio import create_task_group, sleep
 from async_backfill._jobs._errors import JobRefusedError
 from async_backfill._jobs._mark import Mark
 from async_backfill._jobs._records import JobStatus, ShardStatus
+from async_backfill._jobs._reports import JobReports
 from async_backfill._jobs._running.course import Course
 from async_backfill._jobs._running.desk import Desk
 from async_backfill._jobs._running.held_shard import HeldShard
@@ -81,7 +82,7 @@ async def test_3_who_slept_beyond_his_lease_asks_before_he_writes(state):
     desk = Desk(state, job.id, owner="w1", lease=30.0, patience=1.0, has_stopped=lambda: False)
     ends, facts = job.ends(), job.facts
     meter = Meter(ends, ThrottleLimits(), is_busy=bool, minute=int, read_url=None)
-    course = Course(job.record, ends, desk, meter, Mark(facts, job.record), 0)
+    course = Course(job.record, ends, desk, meter, Mark(facts, job.record), 0, JobReports())
     held = HeldShard(course, Lane(0, course, wall), await desk.claim(0))
 
     await sleep(29.0)

@@ -157,6 +157,7 @@ def observe(event: Event) -> None:
             assert_type(len(event.keys), int)
         case BackfillAudited():
             assert_type(event.record, AuditRecord)
+            assert_type(event.cache, str | None)
 
 
 async def settings_and_facts(table: Table) -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from anyio import Event, current_time
 
 from async_backfill._common.error_text import error_line
+from async_backfill._jobs._events import JobPageDone, JobThrottled
 from async_backfill._jobs._mark import LOST
-from async_backfill._jobs._records import JobStatus, ShardStatus, Wanted
+from async_backfill._jobs._records import JobCounts, JobStatus, ShardStatus, Wanted
 from async_backfill._jobs._running.guarding import PolicyGuard
 from async_backfill._jobs._running.page_size import aim_of
 from async_backfill.warming._calls import in_time
@@ -18,13 +19,16 @@ from async_backfill.warming._settings import checked
 if TYPE_CHECKING:
     from async_backfill._jobs._ends import JobEnds
     from async_backfill._jobs._mark import Mark
-    from async_backfill._jobs._records import JobRecord, Throttled
+    from async_backfill._jobs._records import JobRecord, ShardRecord, Throttled
+    from async_backfill._jobs._reports import JobReports
     from async_backfill._jobs._running.desk import Desk, Look, Told
     from async_backfill._jobs._running.meter import Meter
+    from async_backfill._jobs._state.shards import PageDone
 
 WRITE_TIMEOUT: Final = 3.0
 READ_TIMEOUT: Final = 60.0
 _NO_APPROVAL: Final = "needs approval: that of before was used up, has expired or was taken back"
+_NOTHING: Final = JobCounts()
 _NEVER_TOO_LONG: Final = frozenset({"hours", "live loads", "rate", "operator"})
 
 
@@ -54,12 +58,21 @@ class Course:
 
     :param job: as it was when the worker began.
     :param dead: how many rows of it were dead then.
+    :param reports: is told of pages and throttles.
     """
 
     def __init__(
-        self, job: JobRecord, ends: JobEnds[Any, Any], desk: Desk, meter: Meter, mark: Mark, dead: int
+        self,
+        job: JobRecord,
+        ends: JobEnds[Any, Any],
+        desk: Desk,
+        meter: Meter,
+        mark: Mark,
+        dead: int,
+        reports: JobReports,
     ) -> None:
         spec = job.plan.spec
+        self.reports = reports
         self.spec = spec
         self.ends = ends
         self.desk = desk
@@ -128,6 +141,34 @@ class Course:
     def stop(self, reason: str) -> None:
         """Let this worker end; the job pauses unless others work on it."""
         self.finish(End(status=JobStatus.PAUSED, reason=reason, only_alone=True))
+
+    def kept(self, shard: ShardRecord, done: PageDone) -> None:
+        """Tell of a page, if anybody asks."""
+        if (notify := self.reports.notify) is not None and done.counts != _NOTHING:
+            notify(
+                JobPageDone(
+                    job=shard.job,
+                    name=self.spec.name,
+                    shard=shard.number,
+                    counts=done.counts,
+                    pages=done.pages,
+                    repeated=done.repeated,
+                    seconds=done.seconds,
+                )
+            )
+
+    def waits(self, lane: int, throttled: Throttled | None, before: Throttled | None, seconds: float) -> None:
+        """Tell that a lane waits, or goes on."""
+        self.reports.tell(
+            JobThrottled(
+                job=self.desk.job_id,
+                name=self.spec.name,
+                lane=lane,
+                throttled=throttled,
+                before=before,
+                seconds=seconds,
+            )
+        )
 
     def obey(self, told: Told) -> None:
         """Take note of the orders that came with a checkpoint."""

@@ -171,7 +171,9 @@ class Desk:
             except JobStateError as error:
                 if self._has_stopped() or current_time() - begin >= self.patience:
                     raise
-                self._log.warning("the worker waits: the state of jobs cannot be used: %s", error)
+                self._log.warning(
+                    "the worker waits: the state of jobs cannot be used: %s", error, job=self.job_id
+                )
                 said = str(error)
                 await sleep(pause)
                 pause = min(_LONGEST_PAUSE, 2 * pause)

@@ -45,6 +45,7 @@ class HeldShard:
             return False
         self._counted_at = now
         self._kept_at = self._course.progress_at = current_time()
+        self._course.kept(self.record, done)
         self._page = min(WRITE_TIMEOUT, max(_A_PAGE, done.seconds))
         self._course.obey(told)
         return True

@@ -115,11 +115,15 @@ class Lane:
             self._course.meter.forget_failures()
 
     def _note(self, reason: Reason | None) -> None:
+        before, since, now = self.throttled, self._since, current_time()
         if reason is None:
             self._since = self.throttled = None
-            return
-        if self._since is None or self._since[0] != reason.reason:
-            self._since = (reason.reason, current_time(), self._wall())
-        _, since, at = self._since
-        self.throttled = Throttled(reason=reason.reason, since=at, value=reason.value, limit=reason.limit)
-        self._course.throttled(self.throttled, since)
+        else:
+            begun = since if since is not None and since[0] == reason.reason else None
+            self._since = begun or (reason.reason, now, self._wall())
+            _, begin, at = self._since
+            self.throttled = Throttled(reason=reason.reason, since=at, value=reason.value, limit=reason.limit)
+            self._course.throttled(self.throttled, begin)
+        if since is not self._since:
+            seconds = 0.0 if since is None else now - since[1]
+            self._course.waits(self.number, self.throttled, before, seconds)

@@ -14,6 +14,7 @@ from async_backfill._jobs._calls import answer
 from async_backfill._jobs._errors import JobError, JobRefusedError
 from async_backfill._jobs._mark import LOST, Mark
 from async_backfill._jobs._records import JobStatus
+from async_backfill._jobs._reports import JobReports
 from async_backfill._jobs._running.course import WRITE_TIMEOUT, Course
 from async_backfill._jobs._running.desk import Desk
 from async_backfill._jobs._running.meter import Meter, minute_of_day, number_at
@@ -53,6 +54,7 @@ async def work(  # noqa: PLR0913 - the settings users name are flat
     read_url: Callable[[str], Awaitable[float]] = number_at,
     wall: Callable[[], float] = time.time,
     request: Request | None = None,
+    reports: JobReports | None = None,
 ) -> JobRecord:
     """Work on a job that runs, beside other workers, and verify it when all is read; return how it is then.
 
@@ -61,10 +63,20 @@ async def work(  # noqa: PLR0913 - the settings users name are flat
     :param owner: the name of this worker, another one than that of each other one.
     :param lease: seconds after which others take the shards of a worker of which nothing is heard.
     :param is_busy: whether loads of this process's caches wait for the source: they come first.
+    :param reports: is told of its pages and of what it waits for; the state tells of its status.
     :raises JobRefusedError: when the job does not run, or the clock of the store is another one.
     :raises JobStateError: when the state cannot be used for longer than the job's patience.
     """
-    worker = _Worker(state, job_id, ends, owner=owner, lease=lease, wall=wall, request=request or Request())
+    worker = _Worker(
+        state,
+        job_id,
+        ends,
+        owner=owner,
+        lease=lease,
+        wall=wall,
+        request=request or Request(),
+        reports=reports or JobReports(),
+    )
     return await worker.run(stop, partial(Meter, is_busy=is_busy, minute=minute, read_url=read_url))
 
 
@@ -79,8 +91,10 @@ class _Worker:
         lease: float,
         wall: Callable[[], float],
         request: Request,
+        reports: JobReports,
     ) -> None:
         self._ends = ends
+        self._reports = reports
         self._wall = wall
         self._request = request
         self._course: Course | None = None
@@ -99,7 +113,7 @@ class _Worker:
         if look.job.status is JobStatus.RUNNING:
             meter = new_meter(self._ends, look.job.plan.spec.throttle)
             dead = sum(part.counts.dead for part in look.parts)
-            course = self._course = Course(look.job, self._ends, self._desk, meter, mark, dead)
+            course = self._course = Course(look.job, self._ends, self._desk, meter, mark, dead, self._reports)
             self._desk.patience = course.limits.patience
             await self._check(course, look)
             await self._copy(course, stop)

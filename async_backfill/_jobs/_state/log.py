@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from async_backfill._jobs._state.transaction import Transaction
 
+ADD_LINE: Final = (
+    "INSERT INTO log (job, number, at, by, what, facts, before, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
 NO_JOB: Final = "there is no job {}: `jobs ls` shows all"
 
 
@@ -28,10 +31,7 @@ def append(tx: Transaction, job_id: int, *, by: str, what: str, facts: Mapping[s
     text = msgspec.json.encode(facts, order="deterministic").decode()
     number, at = last + 1, tx.now()
     digest = _hash(job_id, number, at, by, what, text, before)
-    tx.rows(
-        "INSERT INTO log (job, number, at, by, what, facts, before, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        *(job_id, number, at, by, what, text, before, digest),
-    )
+    tx.rows(ADD_LINE, job_id, number, at, by, what, text, before, digest)
     tx.rows("UPDATE job SET log_head = ? WHERE id = ?", digest, job_id)
     return LogLine(job=job_id, number=number, at=at, by=by, what=what, facts=text, before=before, hash=digest)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Final, Generic
 
 from anyio import Lock
@@ -15,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-_LOGGER: Final = logging.getLogger("async_backfill.snapshot")
+    from async_backfill._common.log_lines import CacheLog
+
 _NOT_YET: Final = "values are still being restored, or loaded again, and the older snapshot stays"
 _LEFT_OUT: Final = (
     "the snapshot %s lacks %d of %d entries: their key or value would not come back as it is (codec= and "
@@ -38,7 +38,9 @@ class Saving(Generic[K, V]):
         *,
         is_unsure: Callable[[], bool],
         told: Callable[[], None],
+        log: CacheLog,
     ) -> None:
+        self._log = log
         self.saved = self.failed = 0
         self.latest = Taken(entries=0, left_out=0, size=0)
         self._path = path
@@ -64,8 +66,8 @@ class Saving(Generic[K, V]):
                 self.latest = await self._taking.take(pause)
             except (OSError, SnapshotError) as error:
                 problem = str(error)
-            except Exception as error:  # of the code of a key, or of a codec
-                _LOGGER.exception("the snapshot %s was not saved", self._path)
+            except Exception as error:  # noqa: BLE001 - of the code of a key, or of a codec
+                self._log.exception("the snapshot %s was not saved", self._path)
                 problem = f"{self._path}: {error!r}"
             else:
                 self.saved += 1
@@ -76,7 +78,7 @@ class Saving(Generic[K, V]):
             self.failed += 1
             if not self._has_failed:
                 self._has_failed = True
-                _LOGGER.error("the snapshot was not saved, and the older one stays: %s", problem)
+                self._log.error("the snapshot was not saved, and the older one stays: %s", problem)
             self._told()
             return problem
 
@@ -84,4 +86,4 @@ class Saving(Generic[K, V]):
         left_out = self.latest.left_out
         if left_out and not self._has_told:
             self._has_told = True
-            _LOGGER.warning(_LEFT_OUT, self._path, left_out, self.latest.entries + left_out)
+            self._log.warning(_LEFT_OUT, self._path, left_out, self.latest.entries + left_out)

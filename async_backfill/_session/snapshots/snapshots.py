@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Generic
 
 from anyio import CancelScope, Event, current_time, move_on_after
 
+from async_backfill._common.log_lines import CacheLog
 from async_backfill._common.provenance import here
 from async_backfill._session.snapshots.holdings import Holdings
 from async_backfill._session.snapshots.notes import Notes
@@ -63,6 +64,7 @@ class Snapshots(Generic[K, V]):
         self._setting = setting
         self._settings = settings
         self._notify = notify
+        self._log = CacheLog(_LOGGER, settings.name)
         keys: PackedKeys[K] = PackedKeys(setting.key_type)
         logs: LogCodec[K] = LogCodec(keys, setting.signing_key)
         self._codec: SnapshotCodec[K, V] = SnapshotCodec(setting, keys, settings.wall_clock)
@@ -82,7 +84,7 @@ class Snapshots(Generic[K, V]):
             setting, self._files, self._codec, self._holdings, self._notes, origin=self._here
         )
         self._saving: Saving[K, V] = Saving(
-            self._files.path, taking, is_unsure=lambda: self._is_unsure, told=self._told
+            self._files.path, taking, is_unsure=lambda: self._is_unsure, told=self._told, log=self._log
         )
         self._progress = Progress()
         self._scope = CancelScope()
@@ -208,7 +210,7 @@ class Snapshots(Generic[K, V]):
         await restoring.run(pause, is_blank=is_blank)
         progress = self._progress
         if progress.reason:
-            _LOGGER.warning("the snapshot %s was %s: %s", self._files.path, progress.state, progress.reason)
+            self._log.warning("the snapshot %s was %s: %s", self._files.path, progress.state, progress.reason)
         return restoring
 
     async def _reload(self, loader: Loader[K, V], restoring: Restoring[K, V]) -> None:
@@ -235,11 +237,11 @@ class Snapshots(Generic[K, V]):
 
     def _give_up(self, problem: str) -> None:
         """Remove the snapshot, or what is changed from now on would come back from it."""
-        _LOGGER.error("the snapshot %s is removed: its log was not written: %s", self._files.path, problem)
+        self._log.error("the snapshot %s is removed: its log was not written: %s", self._files.path, problem)
         try:
             self._files.remove()
         except OSError as error:
-            _LOGGER.error("the snapshot %s could not be removed: %s", self._files.path, error)  # noqa: TRY400
+            self._log.error("the snapshot %s could not be removed: %s", self._files.path, error)
 
     def _here(self) -> Provenance:
         settings = self._settings

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from anyio import CancelScope, Lock, current_time, sleep
 
 from async_backfill._common.attempt import attempt
+from async_backfill._common.log_lines import CacheLog
 
 if TYPE_CHECKING:
     from async_backfill.contracts import AuditSink, Spawn
@@ -28,9 +29,11 @@ class AuditWriter:
     :param sink: the audit sink.
     :param interval: seconds between two writes.
     :param spawn: starts a task that the cache owns.
+    :param cache: the name of the cache, for the log.
     """
 
-    def __init__(self, sink: AuditSink, *, interval: float, spawn: Spawn) -> None:
+    def __init__(self, sink: AuditSink, *, interval: float, spawn: Spawn, cache: str | None = None) -> None:
+        self._log = CacheLog(_LOGGER, cache)
         self._sink = sink
         self._interval = interval
         self._spawn = spawn
@@ -82,7 +85,7 @@ class AuditWriter:
             if isinstance(call.error, (KeyboardInterrupt, SystemExit)):
                 raise call.error
             is_told = isinstance(call.error, OSError)  # its text says all there is to know
-            _LOGGER.error(
+            self._log.error(
                 "%d audit records were not written; the next write tries again%s",
                 len(records),
                 f": {call.error}" if is_told else "",

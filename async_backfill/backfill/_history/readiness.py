@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Final, Generic
 
 from anyio import CancelScope, Event, move_on_after, sleep
 
 from async_backfill._common.validation import real
+from async_backfill.backfill._history.course import Course
 from async_backfill.backfill._history.coverage import Coverage
 from async_backfill.backfill._history.recovery import WAITING
-from async_backfill.backfill.readiness import Readiness, ReadinessState
 from async_backfill.contracts import K
 from async_backfill.errors import CacheClosedError, ConfigurationError
 from async_backfill.records import BackfillCause, Status
@@ -22,10 +21,9 @@ if TYPE_CHECKING:
     from async_backfill.backfill._fleet_budget import FleetBudget
     from async_backfill.backfill._history.hot_keys import HotKeys
     from async_backfill.backfill.budget import BackfillBudget
-    from async_backfill.backfill.readiness import ReadinessPolicy
+    from async_backfill.backfill.readiness import Readiness, ReadinessPolicy
     from async_backfill.contracts import Spawn
 
-_LOGGER: Final = logging.getLogger("async_backfill.backfill")
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
 _FIRST_PAUSE_AFTER_FAILURE: Final = 1.0
@@ -33,24 +31,6 @@ _LONGEST_PAUSE_AFTER_FAILURE: Final = 30.0
 NOBODY_READS: Final = "the history is old or of unknown origin, so nothing more is loaded before it is read"
 _MORE: Final = 64
 """Keys looked at after a backfill beyond those that it asked for, because of others that were cached."""
-
-
-class _Course(Generic[K]):
-    """The warming of a cache since it was last empty: an older one that still ends touches nothing of it."""
-
-    __slots__ = ("coverage", "given_up", "goal", "scope")
-
-    def __init__(self) -> None:
-        self.coverage: Coverage[K] | None = None
-        self.goal = 0.0
-        self.given_up: str | None = None
-        self.scope: CancelScope | None = None
-
-    def reaches(self, goal: float) -> bool:
-        return self.coverage is not None and self.coverage.share >= goal
-
-    def __str__(self) -> str:
-        return "the hot keys are being ranked" if self.coverage is None else str(self.coverage)
 
 
 class Warming(Generic[K]):
@@ -71,6 +51,7 @@ class Warming(Generic[K]):
     :param why_nothing_is_hot: returns why no key was known to be hot.
     :param is_read: returns whether anybody has looked anything up since the latest keys came.
     :param spawn: starts a task that the cache owns.
+    :param changed: called when warming has begun, and with each new state.
     """
 
     def __init__(  # noqa: PLR0913 - each is a fact of its own; the cache puts them together once
@@ -89,6 +70,7 @@ class Warming(Generic[K]):
         why_nothing_is_hot: Callable[[], str],
         is_read: Callable[[], bool],
         spawn: Spawn,
+        changed: Callable[[Readiness], object],
     ) -> None:
         self._policy = policy
         self._hot = hot
@@ -103,9 +85,10 @@ class Warming(Generic[K]):
         self._why_nothing_is_hot = why_nothing_is_hot
         self._is_read = is_read
         self._spawn = spawn
+        self._changed = changed
         self._is_open = True
         self._news = Event()
-        self._course: _Course[K] = _Course()
+        self._course: Course[K] = Course()
 
     def is_ready(self, coverage: float | None = None) -> bool:
         """Return whether ``coverage`` of the hot keys have been cached, or it gave up; begin, if need be."""
@@ -118,15 +101,10 @@ class Warming(Generic[K]):
     def readiness(self) -> Readiness:
         """Return the state, by the coverage of the policy; begin to warm the cache, if need be."""
         self.begin()
-        course = self._course
-        state, reason = ReadinessState.WARMING, str(course)
-        if course.reaches(self._policy.coverage):
-            state = ReadinessState.READY
-            reason = reason if course.coverage else self._why_nothing_is_hot()
-        elif course.given_up is not None:
-            state, reason = ReadinessState.GAVE_UP, course.given_up
-        share = 0.0 if course.coverage is None else course.coverage.share
-        return Readiness(state=state, reason=reason, coverage=share)
+        return self._now()
+
+    def _now(self) -> Readiness:
+        return self._course.readiness(self._policy.coverage, self._why_nothing_is_hot)
 
     async def wait(self, coverage: float | None = None) -> None:
         """Wait until `is_ready`.
@@ -148,6 +126,9 @@ class Warming(Generic[K]):
             course.coverage = self._coverage_of(())
         if course.given_up is None and not course.reaches(course.goal):
             self._go_on()
+        if not course.has_begun:
+            course.has_begun = True
+            self._note()
 
     def approved(self) -> None:
         """Go on where it gave up, because a person allowed more backfills."""
@@ -156,7 +137,7 @@ class Warming(Generic[K]):
 
     def flushed(self) -> None:
         """Forget what was reached, because the cache was emptied."""
-        before, self._course = self._course, _Course()
+        before, self._course = self._course, Course()
         if before.scope is not None:
             before.scope.cancel()
         self._tell()
@@ -171,6 +152,12 @@ class Warming(Generic[K]):
     def _tell(self) -> None:
         self._news.set()
         self._news = Event()
+        self._note()
+
+    def _note(self) -> None:
+        """Tell of a state that was not told yet; of none before warming has begun."""
+        if self._course.has_begun and (news := self._course.news(self._now())) is not None:
+            self._changed(news)
 
     def _go_on(self) -> None:
         course = self._course
@@ -197,7 +184,7 @@ class Warming(Generic[K]):
             is_gone=lambda key: self._hot is None or key not in self._hot or self._is_absent(key),
         )
 
-    async def _warm(self, course: _Course[K]) -> None:
+    async def _warm(self, course: Course[K]) -> None:
         """Offer backfills until the goal is reached or more of them would not help."""
         backfiller, hot, coverage = self._backfiller, self._hot, course.coverage
         if backfiller is None or hot is None:
@@ -248,6 +235,5 @@ class Warming(Generic[K]):
                 return "no permit is left (approve_backfills allows more)"
         return None
 
-    def _give_up(self, course: _Course[K], why: str) -> None:
+    def _give_up(self, course: Course[K], why: str) -> None:
         course.given_up = f"{why}; {course}"
-        _LOGGER.warning("the cache is not warm, and traffic may come nevertheless: %s", course.given_up)

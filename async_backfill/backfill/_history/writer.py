@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Generic
 from anyio import CancelScope, Lock, sleep
 
 from async_backfill._common.attempt import attempt
+from async_backfill._common.log_lines import CacheLog
 from async_backfill.contracts import K
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class JournalWriter(Generic[K]):
     :param snapshot: returns the heats to save; ``None`` when nothing has changed since the last call.
     :param interval: seconds between two saves: what a crash can lose.
     :param spawn: starts a task that the cache owns.
+    :param cache: the name of the cache, for the log.
     """
 
     def __init__(
@@ -36,7 +38,9 @@ class JournalWriter(Generic[K]):
         *,
         interval: float,
         spawn: Spawn,
+        cache: str | None = None,
     ) -> None:
+        self._log = CacheLog(_LOGGER, cache)
         self._journal = journal
         self._snapshot = snapshot
         self._interval = interval
@@ -63,7 +67,7 @@ class JournalWriter(Generic[K]):
             elif not self._failed:
                 self._failed = True
                 is_told = isinstance(call.error, OSError)  # its text says all there is to know
-                _LOGGER.error(
+                self._log.error(
                     "the journal of hot keys was not saved; it is tried again every %s s%s",
                     self._interval,
                     f": {call.error}" if is_told else "",
