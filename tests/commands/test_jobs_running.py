@@ -11,12 +11,16 @@ import sys
 import threading
 import time
 from contextlib import closing
+from dataclasses import replace
 from itertools import pairwise
 
+import anyio
 import pytest
 
 from async_backfill._commands.cli import main
 from async_backfill._commands.jobs import view
+from async_backfill._commands.jobs.view import View
+from async_backfill.jobs import JobCounts, Jobs, Throttled, WorkerReport
 from tests.command_line import ROOT, started
 from tests.commands.operating import Operator, change, products
 
@@ -79,28 +83,56 @@ def test_a_second_ctrl_c_ends_a_run_at_once_and_loses_nothing(jobs, folder):
     assert "300 kept" in jobs.said("run", job)
 
 
+@pytest.fixture
+def waiting(jobs):
+    """The report of a job with one worker, which waits because of its rate."""
+
+    async def status(job):
+        async with Jobs("jobs.sqlite") as opened:
+            return await opened.status(job)
+
+    report = anyio.run(status, int(jobs.approved()))
+    return replace(
+        report,
+        status="running",
+        counts=JobCounts(read=50, kept=50),
+        rows_per_second=1000.0,
+        eta_seconds=0.25,
+        throttled=Throttled(reason="rate", since=0.0, value="a page in 0.05 s", limit="1000 rows a second"),
+        workers=[WorkerReport(owner="w", shards=1, lease_seconds=30.0)],
+    )
+
+
 def test_without_a_terminal_a_run_says_now_and_then_how_it_gets_on(jobs, monkeypatch):
     monkeypatch.setattr(view, "_PLAIN", 0.01)
     code, out, err = jobs("run", jobs.approved(rate=1000, batch=50, lanes=1))
     lines = err.splitlines()
     assert code == 0
     assert out.startswith("job 1 products: done")
-    assert all(line.startswith("job 1 products ") for line in lines)
-    assert [line for line in lines if "of 300" in line and "waits since" in line and "rate: " in line]
+    assert all(line.startswith("job 1 products ") and "of 300" in line for line in lines)
     assert all(line != other for line, other in pairwise(lines))
 
 
-def test_on_a_terminal_a_run_shows_a_bar_its_speed_and_why_it_waits(jobs, monkeypatch):
+def test_a_line_says_how_fast_a_job_is_and_why_it_waits_and_is_not_repeated(waiting):
+    stream = io.StringIO()
+    with View(stream) as shown:
+        shown.show([waiting])
+        shown.show([waiting])
+    said = "job 1 products running: 50 of 300 (17%) rows, 1,000 rows/s, 0:00:00 left, waits since "
+    (line,) = stream.getvalue().splitlines()
+    assert line.startswith(said)
+    assert line.endswith("rate: a page in 0.05 s (limit: 1000 rows a second)")
+
+
+def test_on_a_terminal_a_job_has_a_bar_its_speed_and_why_it_waits(waiting, monkeypatch):
     terminal = io.StringIO()
-    job = jobs.approved(rate=1000, batch=50, lanes=1)
     monkeypatch.setattr(terminal, "isatty", lambda: True)
-    monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr(view, "_LIVE", 0.01)
-    assert main(["jobs", "run", job]) == 0
-    for shown in ("1 products", "━", "of 300", "rows/s", "left", "shards 0 of 3", "workers 1", "waits since"):
-        assert shown in terminal.getvalue()
+    with View(terminal) as shown:
+        shown.show([waiting])
+    for part in ("1 products", "━", "of 300", "rows/s", "left", "shards 0 of 3", "workers 1", "waits since"):
+        assert part in terminal.getvalue()
 
 
 def test_a_job_goes_on_when_nobody_reads_what_it_shows(jobs, monkeypatch):
