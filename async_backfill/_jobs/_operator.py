@@ -38,7 +38,10 @@ class Operator:
         return await self._state.transact(read)
 
     async def list(self) -> Sequence[JobReport]:
-        """Return what is known of all jobs now, the first one planned first."""
+        """Return what is known of all jobs now, the first one planned first.
+
+        One whose plan was changed or damaged is left out, and the log says so.
+        """
 
         def read(tx: Transaction) -> Sequence[JobReport]:
             return [report(job, shards.shards(tx, job.id), now=tx.now()) for job in jobs.list_jobs(tx)]

@@ -130,6 +130,14 @@ async def test_panic_stops_a_job_whose_plan_is_damaged(operator, state):
     assert await state.transact(lambda tx: tx.rows("SELECT wanted FROM job")) == [("pause",)]
 
 
+async def test_a_job_whose_plan_is_damaged_hides_no_other(operator, state, caplog):
+    await state.transact(lambda tx: add_job(tx, PLAN, by="ada"))
+    await state.transact(lambda tx: tx.rows("UPDATE job SET plan = ? WHERE id = 1", b"{}"))
+
+    assert [report.id for report in await operator.list()] == [2]
+    assert caplog.messages == ["the plan of job 1 was changed or damaged: plan a new job"]
+
+
 async def test_keys_that_are_dead_or_differ_are_told_as_the_source_has_them(operator, state):
     shard = await running(operator, state)
     done = PageDone(
