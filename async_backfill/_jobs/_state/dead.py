@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from async_backfill._jobs._records import DeadRow, Finding
 
@@ -31,15 +31,21 @@ def dead_rows(tx: Transaction, job_id: int) -> Sequence[DeadRow]:
     ]
 
 
-def take_dead(tx: Transaction, job_id: int, keys: Iterable[bytes]) -> int:
-    """Take note that dead rows were written after all: they count as kept. Return how many rows."""
+def take_dead(
+    tx: Transaction,
+    job_id: int,
+    keys: Iterable[bytes],
+    *,
+    counts: Literal["kept", "newer", "leased"] = "kept",
+) -> int:
+    """Take note that rows are dead no more: they count as what they are now. Return how many rows."""
     taken = 0
     for key in keys:
         for shard, rows in tx.rows(
             "DELETE FROM dead WHERE job = ? AND key = ? RETURNING shard, rows", job_id, key
         ):
             tx.rows(
-                "UPDATE shard SET dead = dead - ?, kept = kept + ? WHERE job = ? AND number = ?",
+                f"UPDATE shard SET dead = dead - ?, {counts} = {counts} + ? WHERE job = ? AND number = ?",  # noqa: S608
                 *(rows, rows, job_id, shard),
             )
             taken += rows
