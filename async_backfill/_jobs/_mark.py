@@ -51,7 +51,7 @@ class Mark:
     async def evicted(self) -> int | None:
         """Return how many entries the store has evicted since the mark was made; ``None`` without the mark.
 
-        A store that counts anew since, as after a restart, may have evicted any number, but 0.
+        A server that was restarted with its data counts anew: any number but 0 means that it may lack rows.
         """
         if self._facts is None:
             return 0
