@@ -104,6 +104,7 @@ async def test_a_difference_makes_gaps_and_a_finding_until_it_is_repaired(job):
     await job.verify(Request(sample=None, repair=True))
     assert await job.status() is JobStatus.DONE
     assert await job.read(findings) == []
+    assert job.facts.marks == {}
 
 
 async def test_keys_without_a_row_are_gaps_when_they_are_looked_for(job):
