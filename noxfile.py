@@ -112,6 +112,12 @@ def kills(session: nox.Session) -> None:
 
 
 @nox.session
+def jobs(session: nox.Session) -> None:
+    """What must hold of durable jobs, in real time, on files and on servers; one line each."""
+    session.run("python", "-m", "tests.jobs.acceptance", *session.posargs)
+
+
+@nox.session
 def mutants(session: nox.Session) -> None:
     """Planted bugs, each of which a test must notice."""
     session.run("python", "-m", "tests.mutants", *session.posargs)

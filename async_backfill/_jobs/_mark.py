@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from async_backfill._jobs._errors import JobRefusedError
+from async_backfill._common.error_text import error_line
+from async_backfill._jobs._calls import answer
+from async_backfill._jobs._errors import JobError, JobRefusedError
 
 if TYPE_CHECKING:
     from async_backfill._jobs._records import JobRecord
     from async_backfill.contracts import StoreFacts
 
 LOST: Final = "the store lost its memory: the job's mark is gone, and rows with it; go on from the start"
+_LOGGER: Final = logging.getLogger("async_backfill.jobs")
 _HASH: Final = 16
+_SECONDS: Final = 3.0
 
 
 class Mark:
@@ -51,7 +57,7 @@ class Mark:
     async def evicted(self) -> int | None:
         """Return how many entries the store has evicted since the mark was made; ``None`` without the mark.
 
-        A store that counts anew since, as after a restart, may have evicted any number, but 0.
+        A server that was restarted with its data counts anew: any number but 0 means that it may lack rows.
         """
         if self._facts is None:
             return 0
@@ -59,9 +65,14 @@ class Mark:
         return None if found is None else abs(await self._evicted() - int(found))
 
     async def remove(self) -> None:
-        """Remove the mark: the job is over."""
-        if self._facts is not None:
-            await self._facts.unmark(self._name)
+        """Remove the mark: the job is over. Where that cannot be done, a line in the log says so."""
+        if self._facts is None:
+            return
+        try:
+            call = partial(self._facts.unmark, self._name)
+            await answer(call, _SECONDS, "the mark of the job could not be removed")
+        except JobError as error:
+            _LOGGER.warning("%s", error_line(error))
 
     async def _found(self) -> str | None:
         """Return what the mark of this job holds."""

@@ -50,10 +50,10 @@ class BadRows(Generic[K, V]):
         """
         left: dict[K, V] = dict(self._page.rows)
         while left:
-            found = await self._next(left, has_stopped)
+            found = await self._next(left, error, has_stopped)
             if found is None:
                 return False
-            left, error = found or ({}, error)
+            left, error = found
             if not self._has_written and self._is_too_many(len(self._bad)):
                 raise page_error(error)
             if self._has_written:
@@ -64,11 +64,12 @@ class BadRows(Generic[K, V]):
         return True
 
     async def _next(
-        self, suspects: dict[K, V], has_stopped: Callable[[], bool]
-    ) -> tuple[dict[K, V], BaseException] | tuple[()] | None:
-        """Find one bad row among ``suspects``; return the rows that were not tried and its error.
+        self, suspects: dict[K, V], error: BaseException, has_stopped: Callable[[], bool]
+    ) -> tuple[dict[K, V], BaseException] | None:
+        """Find one bad row among ``suspects``; return the rows that were not tried, and its error.
 
-        An empty tuple when all were written, ``None`` when the copy is ending.
+        Without a bad row, as when the store is back meanwhile, ``error`` is that of before. ``None`` when the
+        copy is ending.
         """
         aside: dict[K, V] = {}
         while suspects:
@@ -76,17 +77,17 @@ class BadRows(Generic[K, V]):
                 return None
             half = dict(islice(suspects.items(), (len(suspects) + 1) // 2))
             rest = {key: suspects[key] for key in suspects if key not in half}
-            error = await self._tried(half)
-            if error is None:
+            failure = await self._tried(half)
+            if failure is None:
                 suspects = rest
-            elif isinstance(error, TimeoutError):
-                raise page_error(error)
-            elif len(half) == 1 or isinstance(error, StalePageError):
-                self._bad |= dict.fromkeys(half, error_line(error))
-                return {**rest, **aside}, error
+            elif isinstance(failure, TimeoutError):
+                raise page_error(failure)
+            elif len(half) == 1 or isinstance(failure, StalePageError):
+                self._bad |= dict.fromkeys(half, error_line(failure))
+                return {**rest, **aside}, failure
             else:
                 suspects, aside = half, {**rest, **aside}
-        return ()
+        return aside, error
 
     async def _tried(self, rows: dict[K, V]) -> BaseException | None:
         error = await self._write(replace(self._page, rows=rows))

@@ -10,7 +10,7 @@ import pytest
 from async_backfill._jobs._errors import JobRefusedError, JobStateError
 from async_backfill._jobs._plan import Plan
 from async_backfill._jobs._records import LEGAL_JOB_CHANGES, JobStatus, Wanted
-from async_backfill._jobs._spec import JobSettings
+from async_backfill._jobs._spec import JobSettings, JobSpec, ThrottleLimits
 from async_backfill._jobs._state.approvals import approvals, approve, start
 from async_backfill._jobs._state.jobs import (
     change_status,
@@ -54,6 +54,17 @@ def test_any_other_field_of_a_plan_makes_another_hash(change):
     assert plan_of(**change).hash != plan_of().hash
 
 
+def test_each_field_of_a_plan_and_its_spec_is_one_that_was_tried():
+    def tried(test):
+        return {name for mark in test.pytestmark for given in mark.args[1] for name in given}
+
+    of_plan = tried(test_any_other_field_of_a_plan_makes_another_hash)
+    of_plan |= tried(test_what_was_measured_of_the_store_leaves_the_hash)
+    of_spec = {given[0] for given in test_any_other_field_of_a_spec_makes_another_hash.pytestmark[0].args[1]}
+    assert of_plan | {"spec"} == {field.name for field in dataclasses.fields(Plan)}
+    assert of_spec == {field.name for field in dataclasses.fields(JobSpec)}
+
+
 @pytest.mark.parametrize("change", [{"store_bytes": 5}, {"store_limit": 5}, {"present": 0.5}])
 def test_what_was_measured_of_the_store_leaves_the_hash(change):
     assert plan_of(**change).hash == plan_of().hash
@@ -64,7 +75,7 @@ def test_what_was_measured_of_the_store_leaves_the_hash(change):
     [
         *(("name", "other"), ("source", {"kind": "file"}), ("store", {}), ("guard", "none")),
         *(("policy", "all"), ("ttl", None), ("ttl_jitter", 0.0), ("settings", JobSettings(lanes=3))),
-        *(("shards", 1), ("max_dead", 1), ("four_eyes", True)),
+        *(("shards", 1), ("max_dead", 1), ("four_eyes", True), ("throttle", ThrottleLimits(patience=1.0))),
     ],
 )
 def test_any_other_field_of_a_spec_makes_another_hash(field, value):

@@ -104,6 +104,7 @@ async def test_a_difference_makes_gaps_and_a_finding_until_it_is_repaired(job):
     await job.verify(Request(sample=None, repair=True))
     assert await job.status() is JobStatus.DONE
     assert await job.read(findings) == []
+    assert job.facts.marks == {}
 
 
 async def test_keys_without_a_row_are_gaps_when_they_are_looked_for(job):
@@ -203,6 +204,17 @@ async def test_what_the_store_cannot_do_is_refused_before_the_status_changes(job
         await job.verify(Request(extra=True), ends_of(job.table, Plain()))
 
     assert await job.status() is JobStatus.RUNNING
+
+
+async def test_dead_rows_that_were_left_alone_or_are_gone_count_as_such(state):
+    job = await Job(state).run(dead=("k00005", "k00007", "k00009"))
+    await job.store.leases.acquire_many(["k00005"], bytes(24))
+    del job.table.data["k00007"]
+
+    retried = await retry_dead(state, 1, job.ends, by="ada")
+
+    assert (retried.written, retried.gone, list(retried.dead)) == (3, 1, [])
+    assert (await job.read(shards))[0].counts == JobCounts(read=20, kept=18, newer=1, leased=1)
 
 
 async def test_dead_rows_are_gaps_until_they_are_retried(state):

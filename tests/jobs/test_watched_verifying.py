@@ -146,6 +146,25 @@ async def test_a_verification_that_was_lost_is_interrupted_and_begins_again(job)
     assert current_time() - begin >= 14.0
 
 
+@pytest.mark.parametrize("is_paused", [False, True])
+async def test_a_job_that_was_done_is_done_again_after_a_verification_that_ended_early(job, is_paused):
+    assert (await job.work(request=ALL)).status is JobStatus.DONE
+
+    async with create_task_group() as tasks:
+        tasks.start_soon(lambda: verify(job.state, job.id, job.ends(), ALL, by="ada"))
+        await sleep(5.0)
+        if is_paused:
+            job.want(Wanted.PAUSE)
+            await sleep(2.0)
+        tasks.cancel_scope.cancel()
+    assert job.record.status is (JobStatus.PAUSED if is_paused else JobStatus.VERIFYING)
+
+    job.start()
+    record = await job.work("w2", request=ALL)
+    assert (record.status, record.reason) == (JobStatus.DONE, None)
+    assert job.facts.marks == {}
+
+
 async def test_a_lost_verification_is_cancelled_at_once(job):
     await verifying(job, 5.0)
     await sleep(31.0)

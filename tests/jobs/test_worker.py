@@ -177,20 +177,22 @@ async def test_a_job_that_does_not_run_is_refused(state):
         await job.work()
 
 
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("workers", [1, 2, 4])
 async def test_the_rate_is_kept_whatever_the_number_of_workers(state, workers):
-    job = Job(state, 8_000, cuts=15, settings=JobSettings(rate=1_000.0))
+    job = Job(state, 12_000, cuts=15, settings=JobSettings(rate=1_000.0))
+    read = []
 
     async with create_task_group() as tasks:
         for number in range(workers):
             tasks.start_soon(job.work, f"w{number}")
         await sleep(1.0)
-        before = job.count("read")
-        await sleep(4.0)
-        read = job.count("read") - before
+        for _ in range(81):
+            read.append(job.count("read"))
+            await sleep(0.1)
         job.want(Wanted.PAUSE)
 
-    assert abs(read / 4_000 - 1) <= 0.03
+    assert abs((read[80] - read[0]) / 8_000 - 1) <= 0.03
+    assert max(later - one for one, later in zip(read, read[10:], strict=False)) <= 1_050
 
 
 async def test_live_loads_come_first(state):

@@ -132,6 +132,33 @@ async def test_whatever_rows_are_bad_the_others_are_written_or_the_copy_stops(si
     assert adds_up(copied)
 
 
+@given(size=st.integers(1, 100), failures=st.integers(0, 12), bad=st.sets(st.integers(0, 99), max_size=2))
+async def test_a_store_that_is_back_while_bad_rows_are_looked_for_gets_all_others(size, failures, bad):
+    rows, left = {number: number for number in range(size)}, [ConnectionError("down")] * failures
+    bad &= rows.keys()
+
+    async def before(items):
+        if left:
+            raise left.pop()
+        if bad & items.keys():
+            raise ValueError("a poisoned row")
+
+    async def pages():
+        yield rows
+
+    store = Shelf(before)
+    try:
+        copied = await copy_rows(pages(), store, max_dead=5, attempts=1)
+    except CopyError as error:
+        copied = error.copied
+    else:
+        assert copied.read == size
+        assert set(store.rows) == rows.keys() - copied.bad.keys()
+        assert bad <= copied.bad.keys()
+        assert len(copied.bad) <= len(bad) + failures
+    assert adds_up(copied)
+
+
 class Again(LimitedSource):
     """The rows as they are now, a few at a time; ``b`` is gone, and ``c`` cannot be read."""
 

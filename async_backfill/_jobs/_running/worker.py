@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from anyio import CancelScope, create_task_group, current_time, get_cancelled_exc_class, move_on_after, sleep
 
-from async_backfill._common.error_text import error_line
 from async_backfill._jobs._calls import answer
 from async_backfill._jobs._errors import JobError, JobRefusedError
 from async_backfill._jobs._mark import LOST, Mark
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
     from async_backfill._jobs._state.transaction import JobState
 
 LEASE: Final = 30.0
-_LOGGER: Final = logging.getLogger("async_backfill.jobs")
 _MARGIN: Final = 5.0  # seconds by which clocks may differ under "stamp"
 _IDLE: Final = 0.25
 _LOOK: Final = 0.1
@@ -130,7 +127,7 @@ class _Worker:
             await self._verify(stop)
         job = (await self._desk.look()).job
         if job.status in {JobStatus.DONE, JobStatus.CANCELLED}:
-            await self._unmark(mark)
+            await mark.remove()
         return job
 
     async def _check(self, course: Course, look: Look) -> None:
@@ -218,9 +215,3 @@ class _Worker:
         except JobError:  # it has failed by that, or another worker has verified it meanwhile
             if (await desk.look()).job.status in {JobStatus.RUNNING, JobStatus.VERIFYING}:
                 raise
-
-    async def _unmark(self, mark: Mark) -> None:
-        try:
-            await answer(mark.remove, WRITE_TIMEOUT, "the mark of the job could not be removed")
-        except JobError as error:
-            _LOGGER.warning("%s", error_line(error))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from async_backfill._jobs._records import DeadRow, Finding
 
@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from async_backfill._jobs._state.transaction import Transaction
+
+Became: TypeAlias = Literal["kept", "newer", "leased"]
+"""What a row that is dead no more counts as."""
 
 
 def add_dead(tx: Transaction, job_id: int, shard: int, dead: Iterable[tuple[bytes, str]]) -> None:
@@ -31,15 +34,21 @@ def dead_rows(tx: Transaction, job_id: int) -> Sequence[DeadRow]:
     ]
 
 
-def take_dead(tx: Transaction, job_id: int, keys: Iterable[bytes]) -> int:
-    """Take note that dead rows were written after all: they count as kept. Return how many rows."""
+def take_dead(
+    tx: Transaction,
+    job_id: int,
+    keys: Iterable[bytes],
+    *,
+    counts: Became = "kept",
+) -> int:
+    """Take note that rows are dead no more: they count as what they are now. Return how many rows."""
     taken = 0
     for key in keys:
         for shard, rows in tx.rows(
             "DELETE FROM dead WHERE job = ? AND key = ? RETURNING shard, rows", job_id, key
         ):
             tx.rows(
-                "UPDATE shard SET dead = dead - ?, kept = kept + ? WHERE job = ? AND number = ?",
+                f"UPDATE shard SET dead = dead - ?, {counts} = {counts} + ? WHERE job = ? AND number = ?",  # noqa: S608
                 *(rows, rows, job_id, shard),
             )
             taken += rows

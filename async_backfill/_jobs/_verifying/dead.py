@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from async_backfill._jobs._ends import JobEnds
+    from async_backfill._jobs._state.dead import Became
     from async_backfill._jobs._state.transaction import JobState, Transaction
 
 
@@ -24,7 +25,7 @@ class Retried:
     """What became of the dead rows of a job.
 
     ``written``
-        rows that are dead no more: the store has them, or something later.
+        rows that are dead no more: the store has them, or something later, or a process is loading them.
     ``gone``
         of these, the rows that the source does not have any more.
     ``dead``
@@ -57,7 +58,8 @@ async def retry_dead(
             continue
         written += 1
         gone += len(done.gone)
-        await state.transact(partial(take_dead, job_id=job_id, keys=[packed]))
+        counts: Became = "kept" if done.kept else "leased" if done.leased else "newer"  # or gone
+        await state.transact(partial(take_dead, job_id=job_id, keys=[packed], counts=counts))
     facts = {"written": written, "gone": gone, "dead": len(dead)}
     await state.transact(partial(_log, job_id=job_id, by=by, facts=facts))
     return Retried(written=written, gone=gone, dead=dead)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _NOTHING_READ: Final = frozenset({JobStatus.PLANNED, JobStatus.APPROVED, JobStatus.CANCELLED})
 _READ: Final = frozenset({JobStatus.RUNNING, JobStatus.DONE, JobStatus.DONE_WITH_GAPS})
-_UNVERIFIED: Final = frozenset({JobStatus.RUNNING, JobStatus.VERIFYING})
+_OVER: Final = frozenset({JobStatus.DONE, JobStatus.CANCELLED})
 _STOPS: Final = MappingProxyType({Wanted.PAUSE: JobStatus.PAUSED, Wanted.CANCEL: JobStatus.CANCELLED})
 _EVICTS: Final = "the store evicted {:,} entries while it was compared: give it more memory, and go on"
 _LEASE: Final = 30.0
@@ -42,13 +42,12 @@ _LEASE: Final = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Begun:
-    """A job whose verification begins; ``was`` is its status before, ``kinds`` what the last one found."""
+    """A job whose verification begins; ``kinds`` is what the last one found."""
 
     job: JobRecord
     parts: Sequence[ShardRecord]
     dead: frozenset[bytes]
     now: float
-    was: JobStatus
     kinds: frozenset[str]
 
     @property
@@ -76,11 +75,15 @@ async def verify(
     :raises JobRefusedError: when the job has read nothing, or the store cannot do what was asked.
     :raises JobError: when an end does not answer; a job that was being verified has failed then.
     """
-    spec = (await state.transact(partial(find_job, job_id=job_id))).plan.spec
+    job = await state.transact(partial(find_job, job_id=job_id))
     if request.extra:  # both are refused before the status changes
         Extras(ends, apart=request.apart, seconds=request.seconds)
     if request.repair:
-        Rewriting(ends, spec, seconds=request.seconds)
+        Rewriting(ends, job.plan.spec, seconds=request.seconds)
+    mark = Mark(ends.store_facts, job)
+    if job.status is JobStatus.DONE:  # its mark was removed then
+        call = partial(mark.begin, has_pages=False)
+        await answer(call, request.seconds, "the store could not be read", attempts=3)
     begun = await state.transact(partial(_begin, job_id=job_id, by=by))
     if begun.decides and begun.kinds:
         request = replace(request, sample=None, extra=request.extra or "extra" in begun.kinds)
@@ -98,7 +101,8 @@ async def verify(
         raise
     verified, found = done
     end = partial(_end, job_id=job_id, by=by, parts=begun.parts, verified=verified, found=found)
-    await state.transact(end)
+    if await state.transact(end) in _OVER:
+        await mark.remove()
     return verified
 
 
@@ -113,7 +117,7 @@ def _begin(tx: Transaction, job_id: int, by: str) -> _Begun:
         keep_verifying(tx, job_id, lease=_LEASE)
     dead = frozenset(row.key for row in dead_rows(tx, job_id))
     kinds = frozenset(finding.kind for finding in findings(tx, job_id))
-    return _Begun(job=job, parts=parts, dead=dead, now=tx.now(), was=was, kinds=kinds)
+    return _Begun(job=job, parts=parts, dead=dead, now=tx.now(), kinds=kinds)
 
 
 async def _compared(
@@ -137,9 +141,9 @@ async def _compared(
 async def _evicted(ends: JobEnds[Any, Any], begun: _Begun, request: Request) -> int:
     mark = Mark(ends.store_facts, begun.job)
     evicted = await answer(mark.evicted, request.seconds, "the store could not be read", attempts=3)
-    if evicted is None and begun.was in _UNVERIFIED:  # the mark of a job that was done is removed
+    if evicted is None:
         raise JobError(LOST)
-    return evicted or 0
+    return evicted
 
 
 async def _never() -> None:
@@ -159,20 +163,20 @@ def _end(
     parts: Sequence[ShardRecord],
     verified: Verified,
     found: Sequence[tuple[bytes, str]],
-) -> None:
+) -> JobStatus:
     job, now = find_job(tx, job_id), tx.now()
     if verified.stopped is None:  # or what the last one found is still all that is known
         clear_findings(tx, job_id)
     add_findings(tx, job_id, [Finding(job=job_id, key=key, kind=kind, at=now) for key, kind in found])
     append(tx, job_id, by=by, what="verified", facts=asdict(verified))
     if job.status is not JobStatus.VERIFYING:
-        return
+        return job.status
     if verified.stopped is not None:
         # The word of a person comes first, before that of who ended the worker.
         status, reason = _STOPS.get(job.wanted, JobStatus(verified.stopped)), job.reason
     else:
         status, reason = verdict(verified, sum((shard.counts for shard in parts), JobCounts()))
-    change_status(tx, job_id, status, by=by, reason=reason)
+    return change_status(tx, job_id, status, by=by, reason=reason).status
 
 
 def _fail(tx: Transaction, job_id: int, by: str, reason: str) -> None:
