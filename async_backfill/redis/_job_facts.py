@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from async_backfill.redis.connection import RedisConnection
 
 _PARTS: Final = 64
+_QUESTIONS: Final = (("INFO", "memory"), ("INFO", "stats"), ("TIME",))
 
 
 class JobFacts(StoreFacts):
@@ -68,23 +69,25 @@ class JobFacts(StoreFacts):
         return replies
 
     async def _state_of(self, server: tuple[str, int] | None) -> StoreState:
-        memory, stats = [await self._info(server, section) for section in ("memory", "stats")]
-        seconds, microseconds = await self.connection.at(server, "TIME")
+        memory, stats, told = await self.connection.all_at(server, _QUESTIONS)
+        if isinstance(told, RedisReplyError):
+            raise told
+        used, counted = _said(memory), _said(stats)
         return StoreState(
-            used=_number(memory, b"used_memory"),
-            limit=_number(memory, b"maxmemory") or None,
-            evicted=_number(stats, b"evicted_keys"),
-            clock=int(seconds) + int(microseconds) / 1e6,
+            used=_number(used, b"used_memory"),
+            limit=_number(used, b"maxmemory") or None,
+            evicted=_number(counted, b"evicted_keys"),
+            clock=int(told[0]) + int(told[1]) / 1e6,
         )
 
-    async def _info(self, server: tuple[str, int] | None, section: str) -> dict[bytes, bytes]:
-        try:
-            told: bytes = await self.connection.at(server, "INFO", section)
-        except RedisReplyError as error:
-            if error.code != "NOPERM":
-                raise
-            return {}
-        return {name: said for name, _, said in (line.partition(b":") for line in told.splitlines())}
+
+def _said(reply: Reply) -> dict[bytes, bytes]:
+    """Return the fields of an answer to ``INFO``; none where the server's ACL forbids it."""
+    if isinstance(reply, RedisReplyError):
+        if reply.code != "NOPERM":
+            raise reply
+        return {}
+    return {name: said for name, _, said in (line.partition(b":") for line in reply.splitlines())}
 
 
 def _number(said: dict[bytes, bytes], name: bytes) -> int | None:

@@ -73,10 +73,9 @@ class Routes:
                     replies[place] = await self._follow(reply, packed[place], expected.of([place]))
         return replies
 
-    async def at(self, address: tuple[str, int] | None, packed: bytes) -> Reply:
-        """Send one command to the server at ``address`` and return its reply."""
-        (reply,) = await self._exchange(self._pool_at(address), packed, 1)
-        return reply
+    async def at(self, address: tuple[str, int] | None, packed: Sequence[bytes]) -> list[Reply]:
+        """Send commands to the server at ``address`` and return their replies; refusals are replies."""
+        return await self._exchange(self._pool_at(address), b"".join(packed), len(packed))
 
     @property
     def failovers(self) -> int:

@@ -123,10 +123,14 @@ class RedisConnection:
 
     async def at(self, address: tuple[str, int] | None, *command: Argument) -> Reply:
         """Send one command to the server at ``address`` and return its answer."""
-        reply = await self._routes.at(address, pack(command))
+        (reply,) = await self.all_at(address, [command])
         if isinstance(reply, RedisReplyError):
             raise reply
         return reply
+
+    async def all_at(self, address: tuple[str, int] | None, commands: Sequence[Command]) -> list[Reply]:
+        """Send ``commands`` to the server at ``address`` in one round trip; a refusal is an answer."""
+        return await self._routes.at(address, [pack(command) for command in commands])
 
     async def groups(self, keys: Sequence[bytes]) -> list[Sequence[int]]:
         """Return the places of ``keys`` that one command may have together: all, or in a cluster a slot's."""
