@@ -76,14 +76,15 @@ def test_a_key_takes_few_bytes_however_long_it_is_and_however_many_come_and_go()
         if number % 3:
             recent.discard(f"{number - 1}" * 100)
 
-    assert sum(map(sys.getsizeof, recent._arrays)) < 30 * 5_000
+    arrays = (recent._hashes, recent._chained, recent._heads, recent._newer, recent._older, recent._rests)
+    assert sum(map(sys.getsizeof, arrays)) < 23 * 5_000
 
 
 def test_keys_that_are_multiples_of_one_number_do_not_share_a_chain():
     recent = RecentKeys()
     for number in range(4_096):
         recent.add(number << 20, 4_096)
-    hashes, chained, _, _, heads = recent._arrays
+    hashes, chained, heads = recent._hashes, recent._chained, recent._heads
 
     longest = 0
     for head in heads:

@@ -29,9 +29,10 @@ async def ranked(keys: Iterable[K], heat: Callable[[K], Any]) -> list[K]:
     The keys are dealt out into shares by their heat, at bounds drawn from all of them, and each is sorted.
     What is no longer needed is let go of in steps as well: a million pairs at once would take long.
 
+    :param keys: iterated over in steps, so what it yields must not depend on what happens meanwhile.
     :param heat: returns the heat of a key at the moment at which it is looked at, or whatever it ranks by.
     """
-    rest = iter(tuple(keys))
+    rest = iter(keys)
     runs: deque[_Heats[K]] = deque()
     while run := [(heat(key), key) for key in islice(rest, STEP)]:
         runs.append(run)

@@ -173,7 +173,8 @@ class HottestFirst(Generic[K]):
         """Rank the hot keys, if they are few; return whether they are."""
         if len(self._hot) > STEP:
             return False
-        self._use(sorted(self._hot, key=self._worth_loading(self._first), reverse=True))
+        heats = self._hot.all_heats()
+        self._use(sorted(heats, key=self._worth_loading(self._first, heats.__getitem__), reverse=True))
         self._first = frozenset()
         return True
 
@@ -182,11 +183,10 @@ class HottestFirst(Generic[K]):
             # To its end, or with a short timeout it would begin anew for ever.
             with CancelScope(shield=True):
                 first, self._first = self._first, frozenset()
-                self._use(await ranked(self._hot, self._worth_loading(first)))
+                self._use(await ranked(self._hot, self._worth_loading(first, self._hot.heat)))
 
-    def _worth_loading(self, first: Collection[K]) -> Callable[[K], float]:
+    def _worth_loading(self, first: Collection[K], heat: Callable[[K], float]) -> Callable[[K], float]:
         """Return what to rank keys by: their heat, which counts more for those that were cached."""
-        heat = self._hot.heat
         return (lambda key: heat(key) * CACHED if key in first else heat(key)) if first else heat
 
     async def _skip_all_that_is_there(self) -> None:
