@@ -67,6 +67,26 @@ def test_sigterm_pauses_a_job_after_its_page_and_a_later_run_goes_on(jobs, folde
     assert (after["counts"]["kept"], after["repeated_pages"]) == (300, 0)
 
 
+def test_further_workers_share_the_shards_and_one_signal_pauses_all_of_them(jobs, folder):
+    job = jobs.approved(rate=40, batch=5, lanes=1)
+    with started([*RUN, "--workers", "2"], folder) as running:
+        wait_until(running, "SELECT count(DISTINCT owner) FROM shard WHERE status = 'running'", [(2,)])
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=120)
+    assert running.returncode == 4
+    assert "error" not in err
+    assert "job 1 products: paused" in out
+    assert change("jobs.sqlite", "SELECT count(*) FROM shard WHERE status = 'running'") == [(0,)]
+    jobs.said("set", job, "rate=none")
+    assert "300 kept" in jobs.said("run", job, "--workers", "2")
+
+
+def test_a_run_without_workers_is_refused(jobs):
+    job = jobs.approved()
+    code, _, err = jobs("run", job, "--workers", "0")
+    assert (code, err) == (2, "error: workers: must be 1 to 100, not 0\n")
+
+
 def test_a_second_ctrl_c_ends_a_run_at_once_and_loses_nothing(jobs, folder):
     job = jobs.approved()
     jobs.said("dry-run", job)  # makes the store

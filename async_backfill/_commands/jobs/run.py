@@ -7,20 +7,22 @@ import signal
 import socket
 import sys
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final
 
 from anyio import CancelScope, create_task_group, sleep
 from cyclopts import Parameter
 
+from async_backfill._commands.integers import integer
 from async_backfill._commands.jobs.answers import OK, OVER, PAUSED, Answer, answer_of, code_of
 from async_backfill._commands.jobs.approval import approval_asked_for, next_step
+from async_backfill._commands.jobs.further_workers import further_workers
 from async_backfill._commands.jobs.log import last_comparison
 from async_backfill._commands.jobs.numbers import JobNumber  # noqa: TC001 - cyclopts reads the annotation
 from async_backfill._commands.jobs.options import USUAL, Options
 from async_backfill._commands.jobs.stopping import Stopping
 from async_backfill._commands.jobs.view import View
 from async_backfill._commands.telling import silence
+from async_backfill.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 _LOOK: Final = 0.5
 _BY_SIGNAL: Final = 128
+_MOST_WORKERS: Final = 100
 _WORKED_ON: Final = frozenset({"running", "verifying", "interrupted", "pausing", "cancelling"})
 
 
@@ -36,6 +39,7 @@ async def run(
     job: JobNumber,
     /,
     *,
+    workers: Annotated[int, Parameter(converter=integer)] = 1,
     from_start: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     options: Options = USUAL,
 ) -> Answer:
@@ -47,13 +51,21 @@ async def run(
 
     Parameters
     ----------
+    workers:
+        Work with so many processes.
     from_start:
         Begin with the first rows again, as after the store has lost its memory.
     """
+    if not 1 <= workers <= _MOST_WORKERS:
+        raise ConfigurationError("workers", f"must be 1 to {_MOST_WORKERS}, not {workers}")
+
+    async def do(stopping: Stopping) -> None:
+        async with further_workers(workers - 1, job, options):
+            await jobs.run(job, by=options.who, from_start=from_start, stop=stopping.asked)
+
     async with options.jobs() as jobs:
-        work = partial(jobs.run, job, by=options.who, from_start=from_start)
         async with approval_asked_for(jobs, job, options):
-            stopping = await _watched(jobs, job, lambda stop: work(stop=stop.asked))
+            stopping = await _watched(jobs, job, do)
         return await _ended(jobs, job, stopping, options)
 
 
