@@ -47,8 +47,9 @@ class FreshStore(Generic[K, V]):
         clock: Clock,
         expired: Callable[[Sequence[K]], None] | None = None,
     ) -> None:
-        self._store = store
+        self.inner = store
         self._policy = policy
+        self.has_one_ttl = policy.ttl_of is None and not policy.early
         self._ttl = math.inf if policy.ttl is None else policy.ttl
         self._clock = clock
         self._expired = expired
@@ -67,12 +68,12 @@ class FreshStore(Generic[K, V]):
         )
 
     def __len__(self) -> int:
-        return len(self._store)
+        return len(self.inner)
 
     @property
     def capacity(self) -> int | None:
         """The largest number of entries, fresh or stale; ``None`` without a limit."""
-        return self._store.capacity
+        return self.inner.capacity
 
     @property
     def fresh_until(self) -> Mapping[K, float] | None:
@@ -83,18 +84,18 @@ class FreshStore(Generic[K, V]):
     def removals(self) -> int:
         """How many times entries were removed, for any reason."""
         self.sweep()
-        return self._store.removals
+        return self.inner.removals
 
     def peek(self, key: K, default: Absent = ABSENT, /) -> V | Absent:
         """Return the value of ``key`` if it is fresh, else ``default``."""
         if self._clock() < self._fresh_until.get(key, -math.inf):
-            return self._store.peek(key, default)
+            return self.inner.peek(key, default)
         return default
 
     def leftover(self, key: K) -> V | Absent:
         """Return the value of ``key`` if it may still be served, fresh or stale, else `ABSENT`."""
         if self._clock() < self._fresh_until.get(key, -math.inf) + self._policy.stale_for:
-            return self._store.peek(key, ABSENT)
+            return self.inner.peek(key, ABSENT)
         return ABSENT
 
     def is_fresh(self, key: K) -> bool:
@@ -140,7 +141,7 @@ class FreshStore(Generic[K, V]):
         until = self._leaving.next()
         # A store that held values before has some without a time. What a subtraction rounds is never late.
         soonest = math.inf if until is None else until - self._policy.stale_for - _ROUNDED
-        self._use_soonest(soonest if len(self._store) == len(self._fresh_until) else -math.inf)
+        self._use_soonest(soonest if len(self.inner) == len(self._fresh_until) else -math.inf)
         return None if until is None else max(0.0, until - self._clock())
 
     def set_many(
@@ -171,7 +172,7 @@ class FreshStore(Generic[K, V]):
             ttls = {key: self._ttl_of(key, value) for key, value in items.items()}
         usual = self._ttl if ttl is None else ttl
         self.sweep(len(items))
-        evicted = self._store.set_many(items, evict=evict) if put is None else put(items)
+        evicted = self.inner.set_many(items, evict=evict) if put is None else put(items)
         self._forget(evicted)
         now = self._clock()
         begun = now if since is None else since
@@ -180,21 +181,31 @@ class FreshStore(Generic[K, V]):
             together = {}
         for key in items:
             # One that did not fit, or was evicted by a later one of the same items, needs no times.
-            if self._store.peek(key, ABSENT) is not ABSENT:
+            if self.inner.peek(key, ABSENT) is not ABSENT:
                 most = lifetimes.get(key, math.inf)
                 since = begun if most == math.inf else now
                 self._date(key, since, min(ttls.get(key, usual), most), cost, together)
         return evicted
 
+    def set_one(self, key: K, value: V, since: float | None, put: Callable[[K, V], K | Absent]) -> K | Absent:
+        """Do what `set_many` does, for one key that has room, by ``put``; where all have the policy's ttl."""
+        begun = self._clock() if since is None else since
+        if begun >= self._soonest or not self._fresh_until:
+            self.sweep()
+        if (evicted := put(key, value)) is not ABSENT:
+            self._forget((evicted,))
+        self._date(key, begun, self._ttl, 0.0, None)
+        return evicted
+
     def delete_many(self, keys: Iterable[K], /) -> None:
         """Remove ``keys``; keys that the store does not hold are ignored."""
         gone = tuple(keys)
-        self._store.delete_many(gone)
+        self.inner.delete_many(gone)
         self._forget(gone)
 
     def clear(self) -> None:
         """Remove everything."""
-        self._store.clear()
+        self.inner.clear()
         self._fresh_until.clear()
         self._retry_at.clear()
         self._costs.clear()
@@ -203,11 +214,11 @@ class FreshStore(Generic[K, V]):
     def free_room(self) -> int | None:
         """Return how many keys can be added before one is evicted; ``None`` without a limit."""
         self.sweep()
-        return self._store.free_room()
+        return self.inner.free_room()
 
     def evict_oldest(self) -> K:
         """Remove and return the key that is next in the eviction order; `LookupError` when empty."""
-        key = self._store.evict_oldest()
+        key = self.inner.evict_oldest()
         self._forget((key,))
         return key
 
