@@ -189,12 +189,12 @@ class FreshStore(Generic[K, V]):
 
     def set_one(self, key: K, value: V, since: float | None, put: Callable[[K, V], K | Absent]) -> K | Absent:
         """Do what `set_many` does, for one key that has room, by ``put``; where all have the policy's ttl."""
-        begun = self._clock() if since is None else since
-        if begun >= self._soonest or not self._fresh_until:
+        now = self._clock()
+        if now >= self._soonest or not self._fresh_until:
             self.sweep()
         if (evicted := put(key, value)) is not ABSENT:
             self._forget((evicted,))
-        self._date(key, begun, self._ttl, 0.0, None)
+        self._date(key, now if since is None else since, self._ttl, 0.0, None)
         return evicted
 
     def delete_many(self, keys: Iterable[K], /) -> None:
