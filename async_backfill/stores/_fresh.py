@@ -61,7 +61,7 @@ class FreshStore(Generic[K, V]):
         self._costs: dict[K, float] = {}
         self._leaving: LeavingTimes[K] = LeavingTimes(self._fresh_until, policy.stale_for)
         self._soonest = -math.inf
-        self.tell_soonest: Callable[[float], object] = _nobody
+        self.tell_soonest: Callable[[float], object] | None = None
         """Called with a time before which all that is held is fresh: a hit need not look its own time up."""
         self.read = make_read(
             self._fresh_until, store.read, clock, early=policy.early, costs=self._costs, draw=self._draw
@@ -88,15 +88,13 @@ class FreshStore(Generic[K, V]):
 
     def peek(self, key: K, default: Absent = ABSENT, /) -> V | Absent:
         """Return the value of ``key`` if it is fresh, else ``default``."""
-        if self._clock() < self._fresh_until.get(key, -math.inf):
-            return self.inner.peek(key, default)
-        return default
+        is_fresh = self._clock() < self._fresh_until.get(key, -math.inf)
+        return self.inner.peek(key, default) if is_fresh else default
 
     def leftover(self, key: K) -> V | Absent:
         """Return the value of ``key`` if it may still be served, fresh or stale, else `ABSENT`."""
-        if self._clock() < self._fresh_until.get(key, -math.inf) + self._policy.stale_for:
-            return self.inner.peek(key, ABSENT)
-        return ABSENT
+        may_be_served = self._clock() < self._fresh_until.get(key, -math.inf) + self._policy.stale_for
+        return self.inner.peek(key, ABSENT) if may_be_served else ABSENT
 
     def is_fresh(self, key: K) -> bool:
         """Return whether the store holds ``key`` and it has not expired."""
@@ -105,10 +103,6 @@ class FreshStore(Generic[K, V]):
     def has_expired(self, key: K) -> bool:
         """Return whether the store still holds ``key``, but it is no longer fresh."""
         return key in self._fresh_until and not self.is_fresh(key)
-
-    def seconds_left(self, key: K) -> float:
-        """Return the seconds for which ``key`` stays fresh, 0.0 or more."""
-        return max(0.0, self.expires_in(key))
 
     def expires_in(self, key: K) -> float:
         """Return the seconds for which ``key`` stays fresh, negative once it is stale."""
@@ -176,9 +170,8 @@ class FreshStore(Generic[K, V]):
         self._forget(evicted)
         now = self._clock()
         begun = now if since is None else since
-        together: dict[float, float] | None = None
-        if self._policy.jitter is None and len(items) > 1 and not ttls:
-            together = {}
+        is_shared = self._policy.jitter is None and len(items) > 1 and not ttls
+        together: dict[float, float] | None = {} if is_shared else None
         for key in items:
             # One that did not fit, or was evicted by a later one of the same items, needs no times.
             if self.inner.peek(key, ABSENT) is not ABSENT:
@@ -247,14 +240,11 @@ class FreshStore(Generic[K, V]):
     def _use_soonest(self, soonest: float) -> None:
         if soonest != self._soonest:
             self._soonest = soonest
-            self.tell_soonest(soonest)
+            if self.tell_soonest is not None:
+                self.tell_soonest(soonest)
 
     def _forget(self, keys: Iterable[K]) -> None:
         for key in keys:
             self._fresh_until.pop(key, None)
             self._retry_at.pop(key, None)
             self._costs.pop(key, None)
-
-
-def _nobody(_: float) -> None:
-    """Tell nobody."""
