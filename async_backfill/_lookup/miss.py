@@ -74,7 +74,7 @@ class Misses(Generic[K, V]):
         self._heat = heat
         self._companions = companions
 
-    def begin(  # noqa: C901, PLR0911 - each call would show in the cost of a miss
+    def begin(  # noqa: PLR0911 - each call would show in the cost of a miss
         self, key: K
     ) -> V | Absent | Batch[K, V] | Later[V]:
         """Return the value of ``key``, which has no fresh one, or its absence, or what is to be awaited.
