@@ -9,7 +9,7 @@ from anyio import create_task_group, wait_all_tasks_blocked
 from hypothesis import given
 from hypothesis import strategies as st
 
-from async_backfill import BackfillCache, LoadPolicy
+from async_backfill import BackfillCache, LoadPolicy, MappingSource
 from async_backfill.testing import GatedSource
 from tests.callers import outcomes, run, start
 
@@ -101,3 +101,20 @@ async def test_in_a_burst_a_key_that_is_being_loaded_is_waited_for():
 
         assert [caller.outcome for caller in callers] == ["b", "c", "d"]
         assert source.calls == [("a",), ("b", "c"), ("d",)]
+
+
+async def test_in_a_burst_a_key_of_a_backfill_that_waits_is_loaded_before_the_others():
+    rows = {key: key for key in "abcyz"}
+    source = GatedSource(rows)
+    async with BackfillCache(source, scan=MappingSource(rows), load=LoadPolicy(concurrency=1)) as cache:
+        async with create_task_group() as tasks:
+            start(tasks, cache.get, "z")
+            await wait_all_tasks_blocked()
+            tasks.start_soon(cache.force_backfill)
+            await wait_all_tasks_blocked()
+            callers = [start(tasks, cache.get, key) for key in "ya"]
+            await wait_all_tasks_blocked()
+            source.open()
+
+        assert [caller.outcome for caller in callers] == ["y", "a"]
+        assert [sorted(keys) for keys in source.calls] == [["z"], ["a", "y"], ["b", "c"]]
