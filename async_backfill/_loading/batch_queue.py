@@ -53,11 +53,11 @@ class BatchQueue(Generic[K, V]):
         self._now = now
         self._keeps_context = keeps_context
         self.locks: KeyLocks[K, V] = KeyLocks()
-        self._max_batch = max_batch
+        self.max_batch = max_batch
         self.signal = signal
         self._workers = workers
         self.is_closed = False
-        self._filling: dict[LoadCause, Batch[K, V]] = {}
+        self.filling: dict[LoadCause, Batch[K, V]] = {}
         self.queued: QueuedBatches[K, V] = QueuedBatches()
 
     def join(self, key: K) -> tuple[Batch[K, V], bool]:
@@ -93,7 +93,7 @@ class BatchQueue(Generic[K, V]):
         left = 0
         while left < len(free):
             batch = self._fill(_MISS)
-            page = free[left : left + self._max_batch - len(batch.keys)]
+            page = free[left : left + self.max_batch - len(batch.keys)]
             size = len(batch.keys)
             try:
                 batch.keys.update(dict.fromkeys(page))
@@ -124,7 +124,7 @@ class BatchQueue(Generic[K, V]):
         """
         for key in keys:
             apart = self._keeps_along_apart
-            if not apart and (batch.state is not _QUEUED or len(batch.keys) >= self._max_batch):
+            if not apart and (batch.state is not _QUEUED or len(batch.keys) >= self.max_batch):
                 return
             if key not in self.locks:
                 if apart:
@@ -157,7 +157,7 @@ class BatchQueue(Generic[K, V]):
         self.require_open()
         wanted = iter([key for key in dict.fromkeys(keys) if key not in self.locks])
         joined: dict[Batch[K, V], K] = {}
-        while page := tuple(islice(wanted, self._max_batch)):
+        while page := tuple(islice(wanted, self.max_batch)):
             batch: Batch[K, V] = Batch(LoadCause.BACKFILL, self.signal, self._workers.lend)
             batch.keys.update(dict.fromkeys(page))
             self.locks.take_many(page, batch)
@@ -184,8 +184,8 @@ class BatchQueue(Generic[K, V]):
 
     def landed(self, batch: Batch[K, V]) -> None:
         """Forget ``batch``, which has landed: nobody fills it any more."""
-        if self._filling.get(batch.cause) is batch:
-            del self._filling[batch.cause]
+        if self.filling.get(batch.cause) is batch:
+            del self.filling[batch.cause]
 
     def drop(self, part: Batch[K, V]) -> bool:
         """Remove ``part``, which was given up, if it is queued; return whether it was."""
@@ -196,7 +196,7 @@ class BatchQueue(Generic[K, V]):
         # The one that is being filled stays queued for the next callers: while a source hangs and
         # callers come and go, dead batches must not pile up.
         batch.keys.clear()
-        if batch is not self._filling.get(batch.cause):
+        if batch is not self.filling.get(batch.cause):
             self.queued.remove(batch)
 
     def close(self) -> list[Batch[K, V]]:
@@ -224,8 +224,8 @@ class BatchQueue(Generic[K, V]):
 
     def _fill(self, cause: LoadCause) -> Batch[K, V]:
         """Return the batch that is being filled; a new one when it is full or has started."""
-        batch = self._filling.get(cause)
-        if batch is None or batch.state is not _QUEUED or len(batch.keys) >= self._max_batch:
+        batch = self.filling.get(cause)
+        if batch is None or batch.state is not _QUEUED or len(batch.keys) >= self.max_batch:
             batch = self._start(cause)
         if self._keeps_context and not batch.keys:
             batch.context = copy_context()
@@ -234,7 +234,7 @@ class BatchQueue(Generic[K, V]):
     def _start(self, cause: LoadCause) -> Batch[K, V]:
         batch: Batch[K, V] = Batch(cause, self.signal, self._workers.lend)
         batch.waiters = 1 if cause is LoadCause.REFRESH else 0
-        self._filling[cause] = batch
+        self.filling[cause] = batch
         self._queue(batch)
         return batch
 
@@ -245,12 +245,12 @@ class BatchQueue(Generic[K, V]):
         if self._patience is not None and batch.cause is _MISS:
             batch.due = self._now() + self._patience
         # A refresh that only waits for company must not keep the place that a live miss needs.
-        refresh = self._filling.get(LoadCause.REFRESH)
+        refresh = self.filling.get(LoadCause.REFRESH)
         if refresh is not None and refresh.full is not None:
             refresh.full.set()
 
     def _tell_if_full(self, batch: Batch[K, V]) -> None:
-        if batch.full is not None and len(batch.keys) >= self._max_batch:
+        if batch.full is not None and len(batch.keys) >= self.max_batch:
             batch.full.set()
 
     def _take_over(self, key: K, batch: Batch[K, V]) -> Batch[K, V]:

@@ -8,6 +8,7 @@ from async_backfill._loading.batch import Batch
 from async_backfill._loading.cycles import outer_batch, running_batch
 from async_backfill._loading.lone_load import NOT_NOW
 from async_backfill._lookup.answering import Later
+from async_backfill._lookup.boarding import make_board
 from async_backfill.contracts import K, V
 from async_backfill.outcomes import ABSENT, Absent, Failed, MissCause
 
@@ -64,6 +65,8 @@ class Misses(Generic[K, V]):
         self._has_more = companions is not None or counters.causes is not None
         self._loader = loader
         self._join, self._lone_load = loader.batch_queue.join, loader.lone_load
+        self._live = loader.batch_queue.queued.queues[0]
+        self._board = make_board(loader.batch_queue, counters)
         self._miss_watch = miss_watch
         self._watches = miss_watch.listens
         self._read, self._steps = paths.read, loader.eager_steps
@@ -71,7 +74,9 @@ class Misses(Generic[K, V]):
         self._heat = heat
         self._companions = companions
 
-    def begin(self, key: K) -> V | Absent | Batch[K, V] | Later[V]:
+    def begin(  # noqa: PLR0911 - each call would show in the cost of a miss
+        self, key: K
+    ) -> V | Absent | Batch[K, V] | Later[V]:
         """Return the value of ``key``, which has no fresh one, or its absence, or what is to be awaited.
 
         That is a batch, which counts the caller among its waiters, or `Later`.
@@ -93,6 +98,9 @@ class Misses(Generic[K, V]):
             return Later(self._answer(key, is_due=True))
         if self._heat is not None:
             self._heat.missed((key,))
+        # Where others have missed in this turn of the event loop, as most of a burst, one call is enough.
+        if self._live and (boarded := self._board(key)) is not None:
+            return boarded
         value: Any = NOT_NOW if self._lone_load is None else self._lone_load(key)
         if value is NOT_NOW:
             value, led = self._join(key)

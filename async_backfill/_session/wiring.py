@@ -41,7 +41,7 @@ def open_far(parts: Parts[K, V], spawn: Spawn) -> OpenTier[K, V] | None:
         parts.far_calls,
         ttl=settings.freshness.ttl,
         stale_for=settings.freshness.stale_for,
-        seconds_left=None if fresh is None else fresh.seconds_left,
+        seconds_left=None if fresh is None else lambda key: max(0.0, fresh.expires_in(key)),
         patience=settings.load.timeout,
         spawn=spawn,
     )

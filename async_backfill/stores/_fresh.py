@@ -47,8 +47,9 @@ class FreshStore(Generic[K, V]):
         clock: Clock,
         expired: Callable[[Sequence[K]], None] | None = None,
     ) -> None:
-        self._store = store
+        self.inner = store
         self._policy = policy
+        self.has_one_ttl = policy.ttl_of is None and not policy.early
         self._ttl = math.inf if policy.ttl is None else policy.ttl
         self._clock = clock
         self._expired = expired
@@ -60,19 +61,19 @@ class FreshStore(Generic[K, V]):
         self._costs: dict[K, float] = {}
         self._leaving: LeavingTimes[K] = LeavingTimes(self._fresh_until, policy.stale_for)
         self._soonest = -math.inf
-        self.tell_soonest: Callable[[float], object] = _nobody
+        self.tell_soonest: Callable[[float], object] | None = None
         """Called with a time before which all that is held is fresh: a hit need not look its own time up."""
         self.read = make_read(
             self._fresh_until, store.read, clock, early=policy.early, costs=self._costs, draw=self._draw
         )
 
     def __len__(self) -> int:
-        return len(self._store)
+        return len(self.inner)
 
     @property
     def capacity(self) -> int | None:
         """The largest number of entries, fresh or stale; ``None`` without a limit."""
-        return self._store.capacity
+        return self.inner.capacity
 
     @property
     def fresh_until(self) -> Mapping[K, float] | None:
@@ -83,19 +84,17 @@ class FreshStore(Generic[K, V]):
     def removals(self) -> int:
         """How many times entries were removed, for any reason."""
         self.sweep()
-        return self._store.removals
+        return self.inner.removals
 
     def peek(self, key: K, default: Absent = ABSENT, /) -> V | Absent:
         """Return the value of ``key`` if it is fresh, else ``default``."""
-        if self._clock() < self._fresh_until.get(key, -math.inf):
-            return self._store.peek(key, default)
-        return default
+        is_fresh = self._clock() < self._fresh_until.get(key, -math.inf)
+        return self.inner.peek(key, default) if is_fresh else default
 
     def leftover(self, key: K) -> V | Absent:
         """Return the value of ``key`` if it may still be served, fresh or stale, else `ABSENT`."""
-        if self._clock() < self._fresh_until.get(key, -math.inf) + self._policy.stale_for:
-            return self._store.peek(key, ABSENT)
-        return ABSENT
+        may_be_served = self._clock() < self._fresh_until.get(key, -math.inf) + self._policy.stale_for
+        return self.inner.peek(key, ABSENT) if may_be_served else ABSENT
 
     def is_fresh(self, key: K) -> bool:
         """Return whether the store holds ``key`` and it has not expired."""
@@ -104,10 +103,6 @@ class FreshStore(Generic[K, V]):
     def has_expired(self, key: K) -> bool:
         """Return whether the store still holds ``key``, but it is no longer fresh."""
         return key in self._fresh_until and not self.is_fresh(key)
-
-    def seconds_left(self, key: K) -> float:
-        """Return the seconds for which ``key`` stays fresh, 0.0 or more."""
-        return max(0.0, self.expires_in(key))
 
     def expires_in(self, key: K) -> float:
         """Return the seconds for which ``key`` stays fresh, negative once it is stale."""
@@ -140,7 +135,7 @@ class FreshStore(Generic[K, V]):
         until = self._leaving.next()
         # A store that held values before has some without a time. What a subtraction rounds is never late.
         soonest = math.inf if until is None else until - self._policy.stale_for - _ROUNDED
-        self._use_soonest(soonest if len(self._store) == len(self._fresh_until) else -math.inf)
+        self._use_soonest(soonest if len(self.inner) == len(self._fresh_until) else -math.inf)
         return None if until is None else max(0.0, until - self._clock())
 
     def set_many(
@@ -171,30 +166,39 @@ class FreshStore(Generic[K, V]):
             ttls = {key: self._ttl_of(key, value) for key, value in items.items()}
         usual = self._ttl if ttl is None else ttl
         self.sweep(len(items))
-        evicted = self._store.set_many(items, evict=evict) if put is None else put(items)
+        evicted = self.inner.set_many(items, evict=evict) if put is None else put(items)
         self._forget(evicted)
         now = self._clock()
         begun = now if since is None else since
-        together: dict[float, float] | None = None
-        if self._policy.jitter is None and len(items) > 1 and not ttls:
-            together = {}
+        is_shared = self._policy.jitter is None and len(items) > 1 and not ttls
+        together: dict[float, float] | None = {} if is_shared else None
         for key in items:
             # One that did not fit, or was evicted by a later one of the same items, needs no times.
-            if self._store.peek(key, ABSENT) is not ABSENT:
+            if self.inner.peek(key, ABSENT) is not ABSENT:
                 most = lifetimes.get(key, math.inf)
                 since = begun if most == math.inf else now
                 self._date(key, since, min(ttls.get(key, usual), most), cost, together)
         return evicted
 
+    def set_one(self, key: K, value: V, since: float | None, put: Callable[[K, V], K | Absent]) -> K | Absent:
+        """Do what `set_many` does, for one key that has room, by ``put``; where all have the policy's ttl."""
+        now = self._clock()
+        if now >= self._soonest or not self._fresh_until:
+            self.sweep()
+        if (evicted := put(key, value)) is not ABSENT:
+            self._forget((evicted,))
+        self._date(key, now if since is None else since, self._ttl, 0.0, None)
+        return evicted
+
     def delete_many(self, keys: Iterable[K], /) -> None:
         """Remove ``keys``; keys that the store does not hold are ignored."""
         gone = tuple(keys)
-        self._store.delete_many(gone)
+        self.inner.delete_many(gone)
         self._forget(gone)
 
     def clear(self) -> None:
         """Remove everything."""
-        self._store.clear()
+        self.inner.clear()
         self._fresh_until.clear()
         self._retry_at.clear()
         self._costs.clear()
@@ -203,11 +207,11 @@ class FreshStore(Generic[K, V]):
     def free_room(self) -> int | None:
         """Return how many keys can be added before one is evicted; ``None`` without a limit."""
         self.sweep()
-        return self._store.free_room()
+        return self.inner.free_room()
 
     def evict_oldest(self) -> K:
         """Remove and return the key that is next in the eviction order; `LookupError` when empty."""
-        key = self._store.evict_oldest()
+        key = self.inner.evict_oldest()
         self._forget((key,))
         return key
 
@@ -236,14 +240,11 @@ class FreshStore(Generic[K, V]):
     def _use_soonest(self, soonest: float) -> None:
         if soonest != self._soonest:
             self._soonest = soonest
-            self.tell_soonest(soonest)
+            if self.tell_soonest is not None:
+                self.tell_soonest(soonest)
 
     def _forget(self, keys: Iterable[K]) -> None:
         for key in keys:
             self._fresh_until.pop(key, None)
             self._retry_at.pop(key, None)
             self._costs.pop(key, None)
-
-
-def _nobody(_: float) -> None:
-    """Tell nobody."""
