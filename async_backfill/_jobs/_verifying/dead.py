@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from async_backfill._jobs._packing import unpack
 from async_backfill._jobs._rewriting import Rewriting
@@ -57,7 +57,10 @@ async def retry_dead(
             continue
         written += 1
         gone += len(done.gone)
-        counts = "kept" if done.kept else "leased" if done.leased else "newer"  # what is gone counts as newer
+        # What is gone counts as newer: the source has something later, which is nothing.
+        counts: Literal["kept", "newer", "leased"] = "newer"
+        if done.kept or done.leased:
+            counts = "kept" if done.kept else "leased"
         await state.transact(partial(take_dead, job_id=job_id, keys=[packed], counts=counts))
     facts = {"written": written, "gone": gone, "dead": len(dead)}
     await state.transact(partial(_log, job_id=job_id, by=by, facts=facts))
