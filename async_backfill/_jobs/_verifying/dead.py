@@ -58,7 +58,8 @@ async def retry_dead(
             continue
         written += 1
         gone += len(done.gone)
-        counts: Became = "kept" if done.kept else "leased" if done.leased else "newer"  # or gone
+        # What is gone counts as newer: the source has something later, which is nothing.
+        counts: Became = "kept" if done.kept else "leased" if done.leased else "newer"
         await state.transact(partial(take_dead, job_id=job_id, keys=[packed], counts=counts))
     facts = {"written": written, "gone": gone, "dead": len(dead)}
     await state.transact(partial(_log, job_id=job_id, by=by, facts=facts))
