@@ -206,8 +206,8 @@ class Jobs(Operator):
     ) -> Verified:
         """Compare what a job has read with the store; one that was read to its end is done then, or has gaps.
 
-        :param sample: the number of rows, an ``int``, or their share, a ``float``; ``None`` for all. All rows of
-            a job whose store has evicted entries since it began, or that had gaps, are compared in any case.
+        :param sample: the number of rows, an ``int``, or their share, a ``float``; ``None`` for all. Of
+            a job whose store has evicted entries since it began, or that had gaps, all are compared anyhow.
         :param extra: whether keys of the store without a row are looked for.
         :param repair: whether differences are mended: rows written again, keys without one removed.
         :param stop: when it is set, a job that is being verified is paused.
