@@ -15,6 +15,7 @@ from cyclopts import App, CycloptsError, UnusedCliTokensError
 from async_backfill._commands.epilogue import EPILOGUE
 from async_backfill._commands.history import history
 from async_backfill._commands.replay import replay
+from async_backfill._commands.serve import serve
 from async_backfill._commands.several import repeated
 from async_backfill._commands.termination import interrupted_by_sigterm
 from async_backfill._commands.tune import tune
@@ -32,7 +33,7 @@ BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
 TERMINATED: Final = 143
 
-_SUBCOMMANDS: Final = (history, tune)
+_SUBCOMMANDS: Final = (history, serve, tune)
 _LONGEST: Final = 400
 _WIDEST_CELL: Final = 1 << 26
 

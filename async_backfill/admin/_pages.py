@@ -1,0 +1,42 @@
+"""The templates: each text in them is escaped, by default and by the template alone."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from async_backfill.admin._words import figure, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PACKAGE: Final = "async_backfill.admin"
+TYPES: Final = MappingProxyType(
+    {"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
+)
+
+
+class Pages:
+    """Renders templates, and has the two files that a page needs."""
+
+    def __init__(self) -> None:
+        self._templates = Environment(
+            loader=PackageLoader(_PACKAGE),
+            autoescape=True,
+            undefined=StrictUndefined,
+            finalize=shown,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._templates.globals["figure"] = figure
+        self.files: Mapping[str, bytes] = {
+            name: (files(_PACKAGE) / "static" / name).read_bytes() for name in TYPES
+        }
+
+    def render(self, template: str, /, **facts: Any) -> str:
+        """Return a template of that name with ``facts``."""
+        return self._templates.get_template(f"{template}.html").render(facts)

@@ -1,0 +1,144 @@
+"""A browser without scripts: it asks an ASGI application, keeps cookies, and sends the forms of a page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from urllib.parse import urlencode, urlsplit
+
+import anyio
+
+HOST = "127.0.0.1:8765"
+
+
+class Elements(HTMLParser):
+    """All elements of a page, and the text in each ``data`` element and outside of them."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.elements = []
+        self.forms = {}
+        self.data = []
+        self.outside = []
+        self._form = None
+        self._inside = False
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        self.elements.append((tag, given))
+        if tag == "form":
+            self._form = self.forms.setdefault(given["action"], {})
+        elif tag in {"input", "select"} and self._form is not None and given.get("type") != "checkbox":
+            self._form[given["name"]] = given.get("value", "")
+        elif tag == "data":
+            self.data.append([given["data-of"], given["value"], ""])
+            self._inside = True
+
+    def handle_endtag(self, tag):
+        if tag == "form":
+            self._form = None
+        elif tag == "data":
+            self._inside = False
+
+    def handle_data(self, text):
+        if self._inside:
+            self.data[-1][2] += text
+        elif text.strip():
+            self.outside.append(text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    @property
+    def page(self):
+        return Elements(self.text)
+
+    @property
+    def said(self):
+        """What a page for an error says."""
+        return " ".join(self.page.outside)
+
+
+class Browser:
+    """Asks ``app``; ``headers`` are sent with each request, ``peer`` is the address it comes from."""
+
+    def __init__(self, app, *, host=HOST, peer="127.0.0.1", root="", headers=None):
+        self.app = app
+        self.host = host
+        self.peer = peer
+        self.root = root
+        self.headers = headers or {}
+        self.cookies = {}
+
+    async def get(self, path, **headers):
+        return await self.ask("GET", path, headers=headers)
+
+    async def post(self, path, fields, *, headers=None):
+        """Send a form as from a page of this host."""
+        given = {
+            "content-type": "application/x-www-form-urlencoded",
+            "origin": f"http://{self.host}",
+            "sec-fetch-site": "same-origin",
+        }
+        return await self.ask("POST", path, headers=given | (headers or {}), body=urlencode(fields).encode())
+
+    async def send(self, page_path, action, **fields):
+        """Open a page, fill in its form for ``action``, send it, and follow where that leads."""
+        forms = (await self.get(page_path)).page.forms
+        answer = await self.post(action, forms[self.root + action] | fields)
+        if answer.status != 303:
+            return answer
+        return await self.get(answer.headers["location"].removeprefix(self.root))
+
+    async def ask(self, method, path, *, headers=None, body=b""):
+        sent = []
+
+        async def receive():
+            if not sent:
+                sent.append(None)
+                return {"type": "http.request", "body": body, "more_body": False}
+            return await anyio.sleep_forever()
+
+        answers = []
+
+        async def send(message):
+            answers.append(message)
+
+        await self.app(self.scope(method, path, headers or {}), receive, send)
+        start = answers[0]
+        text = b"".join(answer.get("body", b"") for answer in answers[1:]).decode()
+        given = {name.decode(): value.decode() for name, value in start["headers"]}
+        if "set-cookie" in given:
+            name, _, value = given["set-cookie"].partition(";")[0].partition("=")
+            self.cookies[name] = value.strip('"')
+        return Answer(status=start["status"], headers=given, text=text)
+
+    def scope(self, method, path, headers):
+        parts = urlsplit(path)
+        given = {"host": self.host} | self.headers | headers
+        if self.cookies:
+            given["cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": self.root + parts.path,
+            "raw_path": (self.root + parts.path).encode(),
+            "root_path": self.root,
+            "query_string": parts.query.encode(),
+            "headers": [
+                (name.lower().encode("latin-1"), value.encode("latin-1"))
+                for name, values in given.items()
+                if values is not None
+                for value in (values if isinstance(values, list) else [values])
+            ],
+            "client": (self.peer, 50_000) if self.peer else None,
+            "server": ("127.0.0.1", 8765),
+        }

@@ -1,0 +1,30 @@
+"""Jobs in a state that takes no time, and a browser on their page."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("starlette", reason="the operator's page needs the extra admin")
+
+from async_backfill.admin import Access, Application
+from async_backfill.jobs import Jobs
+from tests.admin.browser import Browser
+from tests.jobs.working import state_in
+
+
+@pytest.fixture
+def state(tmp_path):
+    """A state in a file, in the thread of the event loop and by its clock."""
+    with state_in(tmp_path) as state:
+        yield state
+
+
+@pytest.fixture
+def jobs(state):
+    return Jobs(state)
+
+
+@pytest.fixture
+def browser(jobs):
+    """A browser on this machine, whose user is ada."""
+    return Browser(Application(jobs=jobs, access=Access(local_user="ada")))

@@ -1,0 +1,32 @@
+"""What an operator sees of jobs and does with them, in a browser without scripts."""
+
+from __future__ import annotations
+
+import pytest
+
+from async_backfill._jobs._state.jobs import add_job
+from async_backfill.jobs import JobSettings, JobStatus
+from tests.jobs.state_rows import plan_of
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_job_is_reviewed_approved_started_set_paused_and_ended(browser, jobs, state):
+    state.now(add_job, plan_of(), by="eve")
+    await browser.send("/jobs/1/review", "/jobs/1/approve", reason="new prices", hours="2", max_rows="2,000")
+    given = (await jobs.status(1)).approval
+    assert (given.by, given.reason, given.max_rows) == ("ada", "new prices", 2_000)
+
+    await browser.send("/jobs/1", "/jobs/1/resume")
+    assert (await jobs.status(1)).status == "interrupted"  # no worker is there yet
+
+    await browser.send("/jobs/1", "/jobs/1/set", rate="500", batch="200", lanes="3")
+    assert (await jobs.status(1)).settings == JobSettings(rate=500.0, batch=200, lanes=3)
+
+    await browser.send("/jobs/1", "/jobs/1/pause", reason="too slow")
+    assert (await jobs.status(1)).status is JobStatus.PAUSED
+
+    page = await browser.send("/jobs/1", "/jobs/1/cancel", for_good="yes")
+    assert (await jobs.status(1)).status is JobStatus.CANCELLED
+    assert page.status == 200
+    assert [line.by for line in await jobs.log(1)][1:] == ["ada"] * 8
