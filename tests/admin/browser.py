@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from urllib.parse import urlencode, urlsplit
@@ -142,3 +143,46 @@ class Browser:
             "client": (self.peer, 50_000) if self.peer else None,
             "server": ("127.0.0.1", 8765),
         }
+
+    @asynccontextmanager
+    async def follow(self, path, *, reads=True):
+        """Follow an address, for ``async with``; a browser that does not read holds the server up."""
+        followed = Followed()
+
+        async def receive():
+            await followed.hung_up.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message):
+            if message["type"] == "http.response.start":
+                followed.status = message["status"]
+                return
+            if not reads:
+                await anyio.sleep_forever()
+            followed.text += message["body"].decode()
+            followed.ended = not message["more_body"]
+
+        async def ask():
+            await self.app(self.scope("GET", path, {}), receive, send)
+            followed.ended = True
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask)
+            yield followed
+            group.cancel_scope.cancel()
+
+
+class Followed:
+    """What a browser was told by a stream of events."""
+
+    def __init__(self):
+        self.hung_up = anyio.Event()
+        self.status = None
+        self.text = ""
+        self.ended = False
+
+    def news(self):
+        """Return the parts told since the last call, with their HTML."""
+        events, self.text = self.text.split("\n\n"), ""
+        lines = [[line.removeprefix("data: ") for line in event.split("\n")] for event in events if event]
+        return {name: "\n".join(html) for name, *html in lines if name != "retry: 2000"}

@@ -6,10 +6,18 @@ import pytest
 
 pytest.importorskip("starlette", reason="the operator's page needs the extra admin")
 
+import looptime
+
 from async_backfill.admin import Access, Application
 from async_backfill.jobs import Jobs
 from tests.admin.browser import Browser
 from tests.jobs.working import state_in
+
+
+@pytest.fixture
+def anyio_backend():
+    """One backend in virtual time; what waits is tested on each, in test_live."""
+    return "asyncio", {"loop_factory": lambda: looptime.new_event_loop(start=0.0, end=None, noop_cycles=0)}
 
 
 @pytest.fixture
