@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 from starlette.routing import Mount, Route, Router
@@ -83,9 +83,14 @@ class Application:
         return Response(self._pages.files[name], media_type=TYPES[name], headers=headers)
 
 
-def routes(**settings: Any) -> Sequence[BaseRoute]:
-    """Return the routes of an `Application` with these settings, for an application of Starlette or FastAPI.
+def routes(
+    *,
+    jobs: Jobs | None = None,
+    access: Access | None = None,
+    job_folder: str | os.PathLike[str] | None = None,
+) -> Sequence[BaseRoute]:
+    """Return the routes of an `Application` with these settings, to mount in Starlette or FastAPI.
 
-    ``Mount("/admin", routes=routes(jobs=jobs, access=access))``
+    ``Mount("/operator", routes=routes(jobs=jobs, access=access))``
     """
-    return [Mount("", app=Application(**settings))]
+    return [Mount("", app=Application(jobs=jobs, access=access, job_folder=job_folder))]

@@ -66,7 +66,12 @@ class Answer:
 
 
 class Browser:
-    """Asks ``app``; ``headers`` are sent with each request, ``peer`` is the address it comes from."""
+    """Asks ``app``.
+
+    :param peer: the address from which its requests come.
+    :param root: where the page is mounted.
+    :param headers: are sent with each request.
+    """
 
     def __init__(self, app, *, host=HOST, peer="127.0.0.1", root="", headers=None):
         self.app = app
@@ -132,7 +137,7 @@ class Browser:
             "scheme": "http",
             "path": self.root + parts.path,
             "raw_path": (self.root + parts.path).encode(),
-            "root_path": self.root,
+            "root_path": "",
             "query_string": parts.query.encode(),
             "headers": [
                 (name.lower().encode("latin-1"), value.encode("latin-1"))
