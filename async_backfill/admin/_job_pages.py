@@ -72,7 +72,7 @@ class JobPages:
         """Follow one job."""
         await self._look(request)  # a job that is not there has no stream
         return self._desk.stream(
-            lambda: self._look(request), lambda shown: self._forms(request, visitor, shown)
+            lambda: self._look(request, is_followed=True), lambda shown: self._forms(request, visitor, shown)
         )
 
     async def review(self, request: Request, visitor: Visitor) -> Response:
@@ -123,9 +123,11 @@ class JobPages:
         base = request.scope.get("root_path", "")
         return RedirectResponse(f"{base}{path}?done={verb}", status_code=303)
 
-    async def _look(self, request: Request) -> Shown:
+    async def _look(self, request: Request, *, is_followed: bool = False) -> Shown:
         job_id, base = _job_id(request), request.scope.get("root_path", "")
-        return await self._desk.looks.look(("job", job_id, base), lambda: self._view.look(job_id, base))
+        return await self._desk.looks.look(
+            ("job", job_id, base), lambda: self._view.look(job_id, base), is_followed=is_followed
+        )
 
     def _forms(self, request: Request, visitor: Visitor, shown: Shown) -> dict[str, Any]:
         return {"job_forms": self._desk.render(request, visitor, "job_forms", job=shown.facts["job"])}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
     Rest: TypeAlias = Callable[["Shown"], Mapping[str, str]]
 
 EVERY: Final = 1.0
-"""Seconds for which a look at the state holds, for all pages that show the same."""
+"""Seconds for which a look holds, for all pages that show the same, and after which a stream asks again."""
 
 TROUBLE: Final = "trouble"
 """The part that says why nothing new is shown."""
 
 _MOST_STREAMS: Final = 500
-_MOST_KEPT: Final = 500
+_LONGEST_HOLD: Final = 10.0
+_SHARE: Final = 0.03
 _LONGEST_STREAM: Final = 300.0
 _PATIENCE: Final = 20.0
 _HEARTBEAT: Final = 15.0
@@ -52,29 +54,51 @@ class Shown:
     acts_on: Hashable
 
 
-class Looks:
-    """Looks at what is shown at most once a second for each page, however many watch it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    at: float
+    cost: float
+    shown: Shown
 
-    def __init__(self) -> None:
+
+class Looks:
+    """Looks at what is shown for all pages at once, and not so often that it takes much of the processor.
+
+    :param processor: seconds of the processor that this process has used.
+    """
+
+    def __init__(self, processor: Callable[[], float] = time.process_time) -> None:
+        self._processor = processor
         self._lock = Lock()
-        self._kept: dict[Hashable, tuple[float, Shown]] = {}
+        self._kept: dict[Hashable, _Kept] = {}
         self._changes = 0
 
-    async def look(self, name: Hashable, look: Look) -> Shown:
-        """Return what ``look`` returns, of the last second."""
+    async def look(self, name: Hashable, look: Look, *, is_followed: bool = False) -> Shown:
+        """Return what ``look`` returns, of the last second.
+
+        :param is_followed: whether it may be older, up to ten seconds, where looks at all that is followed
+            would take more than a thirtieth of the processor's time.
+        """
         async with self._lock:
             kept = self._kept.get(name)
-            if kept is not None and current_time() - kept[0] < EVERY:
-                return kept[1]
+            most = self._hold() if is_followed else EVERY
+            if kept is not None and current_time() - kept.at < most:
+                return kept.shown
             self._kept.pop(name, None)
-            changes, began = self._changes, current_time()
+            changes, began, used = self._changes, current_time(), self._processor()
             shown = await look()
             if changes != self._changes:  # it may be of the time before the change
                 return shown
-            self._kept[name] = (began, shown)
-            if len(self._kept) > _MOST_KEPT:
-                del self._kept[next(iter(self._kept))]
+            self._kept[name] = _Kept(at=began, cost=self._processor() - used, shown=shown)
             return shown
+
+    def _hold(self) -> float:
+        """Return for how many seconds a look holds for those that follow it."""
+        oldest = current_time() - 2 * _LONGEST_HOLD
+        while self._kept and next(iter(self._kept.values())).at < oldest:
+            del self._kept[next(iter(self._kept))]
+        cost = sum(kept.cost for kept in self._kept.values())
+        return min(max(EVERY, cost / _SHARE), _LONGEST_HOLD)
 
     def forget(self) -> None:
         """Look anew: something was changed here."""

@@ -45,11 +45,13 @@ class Overview:
     async def events(self, request: Request, visitor: Visitor) -> Response:
         """Follow what there is."""
         del visitor
-        return self._desk.stream(lambda: self._look(request), lambda _: {})
+        return self._desk.stream(lambda: self._look(request, is_followed=True), lambda _: {})
 
-    async def _look(self, request: Request) -> Shown:
+    async def _look(self, request: Request, *, is_followed: bool = False) -> Shown:
         base = request.scope.get("root_path", "")
-        return await self._desk.looks.look(("overview", base), lambda: self._look_anew(base))
+        return await self._desk.looks.look(
+            ("overview", base), lambda: self._look_anew(base), is_followed=is_followed
+        )
 
     async def _look_anew(self, base: str) -> Shown:
         parts: dict[str, str] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 
 import pytest
-from anyio import sleep
+from anyio import current_time, sleep
 
 from async_backfill._jobs._state.jobs import add_job
 from async_backfill.admin import Access, Application
@@ -146,3 +146,36 @@ async def test_after_a_change_nobody_is_shown_what_was_seen_before_it():
     assert (await looks.look("job", look)).facts == {"seen": 1}
     assert (await looks.look("job", look)).facts == {"seen": 2}
     assert (await looks.look("job", look)).facts == {"seen": 2}
+
+
+async def test_what_is_followed_takes_a_thirtieth_of_the_processor_at_most():
+    used, looked = [0.0], []
+    looks = Looks(lambda: used[0])
+
+    async def look():
+        used[0] += 0.06
+        looked.append(current_time())
+        return Shown(parts={}, facts={}, acts_on=())
+
+    for _ in range(100):
+        for name in ("one", "other"):
+            await looks.look(name, look, is_followed=True)
+        await sleep(0.5)
+
+    assert 20 < len(looked) <= 26  # in 50 seconds, each of the two every 4 seconds: 0.06 * 2 / 0.03
+
+
+async def test_a_page_that_is_opened_shows_the_last_second_whatever_that_costs():
+    used, looked = [0.0], []
+    looks = Looks(lambda: used[0])
+
+    async def look():
+        used[0] += 10.0
+        looked.append(current_time())
+        return Shown(parts={}, facts={}, acts_on=())
+
+    for _ in range(5):
+        await looks.look("one", look)
+        await sleep(1.1)
+
+    assert len(looked) == 5
