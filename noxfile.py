@@ -125,7 +125,7 @@ def chaos(session: nox.Session) -> None:
 
 @nox.session(venv_backend="venv")
 def bare(session: nox.Session) -> None:
-    """The main job, and the core's tests on asyncio, with the package and nothing optional."""
+    """The main job and the core's tests on asyncio with nothing optional, then a durable job with ``sql``."""
     session.install(".")
     installed = session.run("python", "-m", "pip", "list", "--format=freeze", silent=True) or ""
     brought = [name for name in _OF_EXTRAS if f"{name}==" in installed.lower()]
@@ -137,6 +137,8 @@ def bare(session: nox.Session) -> None:
     )
     session.install(*_TEST_TOOLS, *([] if sys.platform == "win32" else ["uvloop"]))
     session.run("python", "-m", "pytest", *_CORE_TESTS)
+    session.install(".[sql]")
+    session.run("python", "docs/examples/whole_job.py", env={"PYTHONSAFEPATH": "1"})
 
 
 @nox.session(venv_backend="venv")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import importlib.metadata
-import os
 import sys
 from contextlib import contextmanager
+from inspect import iscoroutinefunction
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,16 +14,18 @@ from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from async_backfill._commands.epilogue import EPILOGUE
 from async_backfill._commands.history import history
+from async_backfill._commands.jobs.app import jobs_app
+from async_backfill._commands.jobs.running import run_verb
 from async_backfill._commands.replay import replay
 from async_backfill._commands.serve import serve
 from async_backfill._commands.several import repeated
+from async_backfill._commands.telling import complain, print_with
 from async_backfill._commands.termination import interrupted_by_sigterm
 from async_backfill._commands.tune import tune
-from async_backfill._runner.wording import one_line
 from async_backfill.errors import AsyncBackfillError, ConfigurationError, MissingExtraError, ScenarioError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from async_backfill._commands.command import Command
 
@@ -34,7 +36,6 @@ INTERRUPTED: Final = 130
 TERMINATED: Final = 143
 
 _SUBCOMMANDS: Final = (history, serve, tune)
-_LONGEST: Final = 400
 _WIDEST_CELL: Final = 1 << 26
 
 
@@ -50,10 +51,11 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "python -m as
     with interrupted_by_sigterm() as termination, _wide_cells():
         try:
             return _run(arguments, program)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interruption:
+            left = str(interruption) or "nothing was written"
             if termination.has_come:
-                return _complain("terminated, nothing was written", TERMINATED)
-            return _complain("interrupted, nothing was written", INTERRUPTED)
+                return complain(f"terminated, {left}", TERMINATED)
+            return complain(f"interrupted, {left}", INTERRUPTED)
 
 
 @contextmanager
@@ -70,18 +72,21 @@ def _run(arguments: Sequence[str] | None, program: str) -> int:
     try:
         given = repeated(sys.argv[1:] if arguments is None else arguments)
         action, bound, _ = _app(program).parse_args(given, exit_on_error=False, print_error=False)
+        if iscoroutinefunction(action):
+            return run_verb(action, bound, f"{program} jobs")
         if action not in {replay, *_SUBCOMMANDS}:  # --help or --version
-            return _print(lambda: action(*bound.args, **bound.kwargs))
+            return print_with(lambda: action(*bound.args, **bound.kwargs), failed=RUN_FAILED)
         command: Command[Any] = action(*bound.args, **bound.kwargs)
         with command.progress_bar() as bar:
             result = command.run(bar.show)
     except (CycloptsError, AsyncBackfillError) as error:
-        return _complain(*_complaint(error))
+        return complain(*_complaint(error))
     except MemoryError:
-        return _complain("there is not enough memory, nothing was written", RUN_FAILED)
+        return complain("there is not enough memory, nothing was written", RUN_FAILED)
     if command.quiet:
         return OK
-    return _print(lambda: command.tell(result), f"; {command.written}" if command.written else "")
+    done = f"; {command.written}" if command.written else ""
+    return print_with(lambda: command.tell(result), done, failed=RUN_FAILED)
 
 
 def _complaint(error: Exception) -> tuple[str, int]:
@@ -108,36 +113,5 @@ def _app(program: str) -> App:
     app.default(replay)
     for subcommand in _SUBCOMMANDS:
         app.command(subcommand, help_epilogue="")
+    app.command(jobs_app())
     return app
-
-
-def _print(tell: Callable[[], object], done: str = "") -> int:
-    """Run ``tell``, which prints the result; return the exit code.
-
-    :param done: the end of the error message when printing fails.
-    """
-    if sys.stdout is None:  # closed by the parent process
-        return OK
-    try:
-        tell()
-        sys.stdout.flush()
-    except (BrokenPipeError, SystemExit):  # such as "| head"; rich exits when the reader is gone
-        _silence()
-    except OSError as error:
-        _silence()
-        return _complain(f"standard output: cannot be written: {error.strerror}{done}", RUN_FAILED)
-    return OK
-
-
-def _silence() -> None:
-    """Discard buffered output, which would fail again with a traceback when the interpreter ends."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
-    os.close(null)
-
-
-def _complain(problem: str, code: int) -> int:
-    line = one_line(problem)
-    if sys.stderr is not None:
-        print(f"error: {line if len(line) <= _LONGEST else f'{line[:_LONGEST]}...'}", file=sys.stderr)
-    return code

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from async_backfill._common.validation import real, whole
+from async_backfill._jobs._packing import unpack
+from async_backfill._jobs._ranges import check_settings
 from async_backfill._jobs._records import Wanted
 from async_backfill._jobs._report import report
 from async_backfill._jobs._state import approvals, dead, jobs, log, shards
-from async_backfill.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from async_backfill._jobs._records import Approval, DeadRow, JobRecord, LogLine
+    from async_backfill._jobs._records import JobApproval, JobRecord, LogLine
     from async_backfill._jobs._report import JobReport
     from async_backfill._jobs._state.transaction import JobState, Transaction
 
@@ -56,7 +55,7 @@ class Operator:
         reason: str,
         max_rows: int | None = None,
         seconds: float | None = None,
-    ) -> Approval:
+    ) -> JobApproval:
         """Allow that the plan of that hash runs, once.
 
         :param max_rows: the most rows that are read; the plan's and a fifth if left out.
@@ -112,14 +111,15 @@ class Operator:
         """
         given: dict[str, Any] = {}
         if rate is not None:
-            given["rate"] = None if rate == "none" else _rate(rate)
+            given["rate"] = None if rate == "none" else rate
         if batch is not None:
-            given["batch"] = batch if batch == "auto" else whole("batch", batch, least=1)
+            given["batch"] = batch
         if lanes is not None:
-            given["lanes"] = whole("lanes", lanes, least=1)
+            given["lanes"] = lanes
 
         def change(tx: Transaction) -> JobRecord:
             settings = replace(jobs.find_job(tx, job_id).settings, **given)
+            check_settings(settings)
             return jobs.set_settings(tx, job_id, settings, by=by)
 
         return await self._state.transact(change)
@@ -128,12 +128,24 @@ class Operator:
         """Ask all jobs that run to pause, and return their numbers."""
         return await self._state.transact(lambda tx: jobs.stop_all(tx, by=by, reason=reason))
 
-    async def dead(self, job_id: int, /) -> Sequence[DeadRow]:
-        """Return the rows that could not be copied although others of their page could."""
+    async def dead(self, job_id: int, /) -> Mapping[Any, str]:
+        """Return why rows could not be copied although others of their page could, by their keys."""
 
-        def read(tx: Transaction) -> Sequence[DeadRow]:
+        def read(tx: Transaction) -> Mapping[Any, str]:
             jobs.find_job(tx, job_id)
-            return dead.dead_rows(tx, job_id)
+            return {unpack(row.key): row.error for row in dead.dead_rows(tx, job_id)}
+
+        return await self._state.transact(read)
+
+    async def findings(self, job_id: int, /) -> Mapping[Any, str]:
+        """Return what the last verification found and left, by its keys: the first 10,000.
+
+        Each is ``"wrong"`` or ``"missing"`` in the store, or ``"extra"``: a key of the store without a row.
+        """
+
+        def read(tx: Transaction) -> Mapping[Any, str]:
+            jobs.find_job(tx, job_id)
+            return {unpack(found.key): found.kind for found in dead.findings(tx, job_id)}
 
         return await self._state.transact(read)
 
@@ -160,10 +172,3 @@ class Operator:
 
 def _report(tx: Transaction, job: JobRecord) -> JobReport:
     return report(job, shards.shards(tx, job.id), approvals.approvals(tx, job.id), now=tx.now())
-
-
-def _rate(value: float) -> float:
-    number = real("rate", value, least=0.0, most=math.inf)
-    if number == 0.0:
-        raise ConfigurationError("rate", "0.0 is not above 0: pause the job")
-    return number

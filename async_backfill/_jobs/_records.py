@@ -130,9 +130,11 @@ class JobRecord:
     ``settings``
         what an operator may change while it runs.
     ``seconds_running``
-        the seconds for which shards of it were worked on.
+        the seconds for which workers had its shards, those of waiting included.
     ``log_head``
         the hash of the last line of its log.
+    ``verified_until``
+        until when who verifies it is taken to live.
     """
 
     id: int
@@ -149,6 +151,7 @@ class JobRecord:
     ended: float | None
     seconds_running: float
     log_head: str
+    verified_until: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +159,7 @@ class ShardRecord:
     """One range of the rows of a job.
 
     ``low``, ``high``, ``cursor``
-        packed cursors of the source, see `JobEnds.pack`: the range is behind ``low`` until ``high``
+        packed cursors of the source: the range is behind ``low`` until ``high``
         (``None``: no bound), and all rows until ``cursor`` are dealt with.
     ``owner``, ``generation``, ``leased_until``
         who works on it, how often it was claimed, and until when nobody else may claim it.
@@ -188,7 +191,7 @@ class ShardRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Approval:
+class JobApproval:
     """The word of a person that a plan may run: bound to its hash, limited in rows and time, used once."""
 
     id: int

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from async_backfill._jobs._plan import Plan
-    from async_backfill._jobs._records import Approval, JobRecord, ShardRecord, Throttled
+    from async_backfill._jobs._records import JobApproval, JobRecord, ShardRecord, Throttled
     from async_backfill._jobs._spec import JobSettings
 
 ShownStatus: TypeAlias = JobStatus | Literal["interrupted", "pausing", "cancelling"]
@@ -46,8 +46,8 @@ class JobReport:
     """A job at one moment.
 
     ``status``
-        its status; ``"interrupted"`` when it runs and no worker lives, ``"pausing"`` or ``"cancelling"`` when
-        a worker lives that has not obeyed yet.
+        its status; ``"interrupted"`` when it runs or is verified and no worker lives, ``"pausing"`` or
+        ``"cancelling"`` when a worker lives that has not obeyed yet.
     ``rows_total``
         as planned.
     ``repeated_pages``
@@ -83,7 +83,7 @@ class JobReport:
     throttled: Throttled | None
     shards: Sequence[ShardReport]
     workers: Sequence[WorkerReport]
-    approval: Approval | None
+    approval: JobApproval | None
     planned_by: str
     created: float
     started: float | None
@@ -92,13 +92,15 @@ class JobReport:
 
 
 def report(
-    job: JobRecord, shards: Sequence[ShardRecord], approvals: Sequence[Approval], *, now: float
+    job: JobRecord, shards: Sequence[ShardRecord], approvals: Sequence[JobApproval], *, now: float
 ) -> JobReport:
     """Return what is to be shown of ``job`` at ``now``, by the clock of the state."""
     claimed = [shard for shard in shards if shard.status is ShardStatus.RUNNING and shard.owner is not None]
     live = [shard for shard in claimed if shard.leased_until > now]
     counts = sum((shard.counts for shard in shards), JobCounts())
     rate = counts.read / job.seconds_running * len(live) if job.seconds_running > 0.0 else 0.0
+    if job.settings.rate is not None:
+        rate = min(rate, job.settings.rate)
     left = job.plan.rows - counts.read
     leases: dict[str, list[float]] = {}
     for shard in claimed:
@@ -135,9 +137,10 @@ def report(
 
 
 def _shown(job: JobRecord, shards: Sequence[ShardRecord], now: float, *, is_live: bool) -> ShownStatus:
-    if job.status is not JobStatus.RUNNING:
+    is_verified = job.status is JobStatus.VERIFYING
+    if job.status is not JobStatus.RUNNING and not is_verified:
         return job.status
-    if is_live:
+    if is_live or (is_verified and job.verified_until > now):
         if job.wanted is Wanted.PAUSE:
             return "pausing"
         return "cancelling" if job.wanted is Wanted.CANCEL else job.status

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from async_backfill._common.error_text import key_text
-from async_backfill._jobs._packing import unpack
 from async_backfill.admin._live import Shown
 from async_backfill.jobs import ShardStatus, estimate
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
     from async_backfill.admin._pages import Pages
-    from async_backfill.jobs import DeadRow, JobReport, Jobs, LogLine
+    from async_backfill.jobs import JobReport, Jobs, LogLine
 
 _MOST_SHARDS: Final = 100
-_MOST_DEAD: Final = 100
+_MOST_KEYS: Final = 100
 _MOST_LINES: Final = 30
-_PARTS: Final = ("job_status", "job_figures", "job_workers", "job_shards", "job_dead", "job_log")
+_PARTS: Final = ("job_status", "job_figures", "job_workers", "job_shards", "job_dead", "job_found", "job_log")
 
 
 class JobView:
@@ -33,13 +33,17 @@ class JobView:
         """Return what the page of a job shows now."""
         job = await self._jobs.status(job_id)
         lines = await self._jobs.log(job_id)
-        dead = await self._jobs.dead(job_id) if job.counts.dead else ()
+        dead = await self._jobs.dead(job_id) if job.counts.dead else {}
+        found = await self._jobs.findings(job_id)
         facts: dict[str, Any] = {
             "base": base,
             "job": job,
             "shards": _shards_to_show(job),
             "shards_done": sum(shard.status is ShardStatus.DONE for shard in job.shards),
-            "dead": [(_key(row), row) for row in dead[:_MOST_DEAD]],
+            "dead": _first(dead),
+            "dead_count": len(dead),
+            "found": _first(found),
+            "found_count": len(found),
             "lines": lines[: -_MOST_LINES - 1 : -1],
             "line_count": len(lines),
             "bad_line": await self._jobs.check_log(job_id),
@@ -91,8 +95,5 @@ def _shards_to_show(job: JobReport) -> list[int]:
     return places[:_MOST_SHARDS]
 
 
-def _key(row: DeadRow) -> str:
-    try:
-        return key_text(unpack(row.key))
-    except Exception:  # noqa: BLE001 - a damaged state, or a key of other software
-        return key_text(row.key)
+def _first(by_key: Mapping[Any, str]) -> list[tuple[str, str]]:
+    return [(key_text(key), said) for key, said in islice(by_key.items(), _MOST_KEYS)]

@@ -101,7 +101,9 @@ async def test_a_wrong_token_is_refused(jobs, token):
     assert (await browser.get("/")).status == 401
 
 
-@pytest.mark.parametrize("change", [lambda text: text[:-1] + "0", lambda text: text[1:], lambda _: "x.y"])
+@pytest.mark.parametrize(
+    "change", [lambda text: text[:-1] + "01"[text[-1] == "0"], lambda text: text[1:], lambda _: "x.y"]
+)
 async def test_a_cookie_that_was_changed_is_none(jobs, change):
     browser, _ = await logged_in(jobs, ADA)
     browser.cookies = {name: change(value) for name, value in browser.cookies.items()}

@@ -42,7 +42,7 @@ def job_with(state, evil):
     state.now(approve, 1, plan_hash=plan.hash, by=text, reason=f".{text}")
     state.now(start, 1, by=text)
     shard = state.now(claim, 1, owner=text, lease=30.0)
-    dead = [(pack(text), text), (b"\xff<script>", text)]
+    dead = [(pack(text), text), (pack((text, 1)), text)]
     done = PageDone(cursor=b"#1", counts=JobCounts(read=3, kept=1, dead=2), seconds=1.0, batch=5, dead=dead)
     state.now(checkpoint, shard, done, lease=30.0)
     why = Throttled(reason=text, since=1e30, value=text, limit=text)

@@ -87,10 +87,13 @@ def test_the_readme_has_an_example_of_five_lines():
     assert len([line for line in first.code.splitlines() if line.strip()]) == 5
 
 
-def test_the_readme_has_a_set_up_command_for_the_main_job_and_one_for_the_tests():
-    job, tests = _setup_commands()
-    assert job.endswith("-m async_backfill --input data/sample_input.txt --output data/output_summary.json")
+def test_the_readme_sets_up_the_main_job_then_the_tests_then_a_durable_job():
+    replay, tests, durable = _setup_commands()
+    assert replay.endswith(
+        "-m async_backfill --input data/sample_input.txt --output data/output_summary.json"
+    )
     assert tests.endswith("-m pytest -n 2 --dist loadfile")
+    assert durable.endswith("-m docs.examples.whole_job")
 
 
 def test_the_files_that_the_main_command_names_are_there():

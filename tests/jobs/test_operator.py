@@ -6,10 +6,12 @@ import pytest
 
 from async_backfill._jobs._errors import JobRefusedError
 from async_backfill._jobs._operator import Operator
+from async_backfill._jobs._packing import pack
 from async_backfill._jobs._plan import Plan
-from async_backfill._jobs._records import JobCounts, JobStatus, Throttled
+from async_backfill._jobs._records import Finding, JobCounts, JobStatus, Throttled
 from async_backfill._jobs._spec import JobSettings, JobSpec
 from async_backfill._jobs._state.approvals import start
+from async_backfill._jobs._state.dead import add_findings
 from async_backfill._jobs._state.jobs import add_job
 from async_backfill._jobs._state.shards import PageDone, checkpoint, claim, renew
 from async_backfill._jobs._state.sqlite import SQLiteJobState
@@ -57,12 +59,12 @@ async def running(operator, state):
 
 async def test_a_job_shows_its_counts_rate_eta_and_who_works_on_it(operator, state):
     shard = await running(operator, state)
-    done = PageDone(cursor=b"a", counts=JobCounts(read=20, kept=19, newer=1), seconds=2.0, batch=20)
+    done = PageDone(cursor=b"a", counts=JobCounts(read=20, kept=19, newer=1), seconds=5.0, batch=20)
     await state.transact(lambda tx: checkpoint(tx, shard, done, lease=30.0))
     shown = await operator.status(1)
 
     assert (shown.status, shown.counts, shown.rows_total) == ("running", done.counts, 100)
-    assert (shown.pages, shown.rows_per_second, shown.eta_seconds) == (1, 10.0, 8.0)
+    assert (shown.pages, shown.rows_per_second, shown.eta_seconds) == (1, 4.0, 20.0)
     assert [(one.owner, one.shards, one.lease_seconds) for one in shown.workers] == [("w", 1, 30.0)]
     assert [one.status for one in shown.shards] == ["running", "ready"]
 
@@ -104,7 +106,7 @@ async def test_settings_that_are_left_out_stay(operator):
     assert (await operator.set(1, by="ada", rate="none")).settings == JobSettings(lanes=4)
 
 
-@pytest.mark.parametrize("wrong", [{"rate": 0.0}, {"batch": 0}, {"lanes": 0}])
+@pytest.mark.parametrize("wrong", [{"rate": 0.0}, {"batch": 0}, {"lanes": 0}, {"lanes": 10**6}])
 async def test_a_setting_that_is_not_allowed_is_refused_and_changes_nothing(operator, wrong):
     with pytest.raises(ConfigurationError, match=next(iter(wrong))):
         await operator.set(1, by="ada", **wrong)
@@ -120,8 +122,29 @@ async def test_panic_stops_the_jobs_that_run_and_names_them(operator, state):
     assert (await operator.status(1)).status == "pausing"
 
 
+async def test_panic_stops_a_job_whose_plan_is_damaged(operator, state):
+    await running(operator, state)
+    await state.transact(lambda tx: tx.rows("UPDATE job SET plan = ?", b"{}"))
+
+    assert await operator.panic(by="eve") == [1]
+    assert await state.transact(lambda tx: tx.rows("SELECT wanted FROM job")) == [("pause",)]
+
+
+async def test_keys_that_are_dead_or_differ_are_told_as_the_source_has_them(operator, state):
+    shard = await running(operator, state)
+    done = PageDone(
+        cursor=b"a", counts=JobCounts(read=1, dead=1), batch=1, dead=[(pack(("a", 7)), "no name")]
+    )
+    await state.transact(lambda tx: checkpoint(tx, shard, done, lease=30.0))
+    found = Finding(job=1, key=pack("b"), kind="wrong", at=0.0)
+    await state.transact(lambda tx: add_findings(tx, 1, [found]))
+
+    assert await operator.dead(1) == {("a", 7): "no name"}
+    assert await operator.findings(1) == {"b": "wrong"}
+
+
 async def test_a_job_that_is_gone_is_refused_by_each_question(operator):
-    for ask in (operator.status, operator.dead, operator.log, operator.check_log):
+    for ask in (operator.status, operator.dead, operator.findings, operator.log, operator.check_log):
         with pytest.raises(JobRefusedError):
             await ask(7)
 

@@ -58,8 +58,15 @@ def test_hours_may_go_over_midnight(minute):
     assert first_reason(LIMITS, Readings(minute=minute)) is None
 
 
+def test_hours_may_end_at_midnight():
+    limits = ThrottleLimits(hours="22:00-24:00")
+
+    assert first_reason(limits, Readings(minute=23 * 60 + 59)) is None
+    assert first_reason(limits, Readings(minute=0)) is not None
+
+
 @pytest.mark.parametrize(
-    "hours", ["", "22:00", "22-6", "24:00-06:00", "22:00-06:60", "06:00-06:00", "a:b-c:d"]
+    "hours", ["", "22:00", "22-6", "24:00-06:00", "22:00-06:60", "06:00-06:00", "00:00-24:00", "a:b-c:d"]
 )
 def test_hours_that_are_no_begin_and_end_are_refused(hours):
     with pytest.raises(ConfigurationError, match='such as "22:00-06:00"'):

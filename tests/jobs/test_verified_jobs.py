@@ -7,18 +7,20 @@ from functools import partial
 import pytest
 
 from async_backfill._jobs._errors import JobError, JobRefusedError
+from async_backfill._jobs._mark import Mark
 from async_backfill._jobs._packing import pack
 from async_backfill._jobs._planning.measuring import measure
-from async_backfill._jobs._records import JobCounts, JobStatus, Wanted
+from async_backfill._jobs._records import JobCounts, JobStatus
 from async_backfill._jobs._state.approvals import approve, start
 from async_backfill._jobs._state.dead import dead_rows, findings
-from async_backfill._jobs._state.jobs import add_job, change_status, find_job, want
+from async_backfill._jobs._state.jobs import add_job, find_job
 from async_backfill._jobs._state.log import first_bad_line, lines
 from async_backfill._jobs._state.shards import PageDone, checkpoint, claim, shards
 from async_backfill._jobs._state.sqlite import SQLiteJobState
 from async_backfill._jobs._verifying.dead import retry_dead
 from async_backfill._jobs._verifying.verify import verify
 from async_backfill._jobs._verifying.verifying import Request
+from async_backfill.contracts import StoreState
 from async_backfill.outcomes import Failed
 from async_backfill.testing import MemoryFarStore
 from tests.jobs.table import Facts, Table, ends_of, rows_of, spec_of
@@ -42,7 +44,7 @@ class Job:
         settings = {"plan_hash": plan.hash, "by": "ada", "reason": "a test", "max_rows": 99, "seconds": 1e6}
         await self.state.transact(partial(approve, job_id=1, **settings))
         await self.state.transact(partial(start, job_id=1, by="ada"))
-        await self.facts.mark("job:1", "1")
+        await Mark(self.facts, await self.read(find_job)).begin(has_pages=False)
         await self.store.set_many({key: row for key, row in self.table.data.items() if key not in dead})
         for number in range(shards):
             await self.state.transact(partial(self._copy, number=number, dead=dead))
@@ -133,7 +135,7 @@ async def test_a_store_that_is_emptied_behind_the_comparison_fails_the_job(job):
             return self.marks.pop(name, None)
 
     facts = EmptiedLater()
-    await facts.mark("job:1", "1")
+    facts.marks.update(job.facts.marks)
 
     with pytest.raises(JobError, match="the store lost its memory"):
         await job.verify(ends=ends_of(job.table, job.store, facts))
@@ -150,20 +152,30 @@ async def test_a_store_that_does_not_answer_fails_the_job(job):
     assert await job.status() is JobStatus.FAILED
 
 
-@pytest.mark.parametrize(
-    ("wanted", "status"), [(Wanted.PAUSE, JobStatus.PAUSED), (Wanted.CANCEL, JobStatus.CANCELLED)]
-)
-async def test_an_operator_ends_a_verification_after_a_page(job, wanted, status):
-    await job.state.transact(
-        partial(change_status, job_id=1, status=JobStatus.VERIFYING, by="ada", reason=None)
-    )
-    await job.state.transact(partial(want, job_id=1, wanted=wanted, by="bob", reason=None))
+async def test_a_sample_does_not_make_gaps_undone(job):
+    await job.store.delete_many(["k00030"])
+    await job.verify()
+    assert await job.status() is JobStatus.DONE_WITH_GAPS
 
-    found = await job.verify()
+    found = await job.verify(Request(sample=1))
 
-    assert found.stopped == str(status)
-    assert found.compared == 20
-    assert await job.status() is status
+    assert (found.is_all, found.missing) == (True, 1)
+    assert await job.status() is JobStatus.DONE_WITH_GAPS
+
+
+async def test_a_store_that_evicts_while_it_is_compared_fails_the_job(job):
+    class Evicting(Facts):
+        async def state(self):
+            self.used = (self.used or 0) + 1
+            return StoreState(evicted=self.used // 2)
+
+    facts = Evicting()
+    facts.marks.update(job.facts.marks)
+
+    with pytest.raises(JobError, match="evicted 1 entries while it was compared"):
+        await job.verify(ends=ends_of(job.table, job.store, facts))
+
+    assert await job.status() is JobStatus.FAILED
 
 
 async def test_a_job_that_still_runs_is_compared_so_far_and_keeps_its_status(state):

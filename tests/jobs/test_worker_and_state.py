@@ -8,11 +8,11 @@ import pytest
 from anyio import create_task_group, sleep
 
 from async_backfill._jobs._errors import JobRefusedError
+from async_backfill._jobs._mark import Mark
 from async_backfill._jobs._records import JobStatus, ShardStatus
 from async_backfill._jobs._running.course import Course
 from async_backfill._jobs._running.desk import Desk
 from async_backfill._jobs._running.held_shard import HeldShard
-from async_backfill._jobs._running.mark import Mark
 from async_backfill._jobs._running.meter import Meter
 from async_backfill._jobs._running.waiting import Lane
 from async_backfill._jobs._spec import JobSettings, ThrottleLimits

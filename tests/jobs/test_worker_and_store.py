@@ -7,6 +7,8 @@ from anyio import create_task_group, sleep, sleep_forever
 
 from async_backfill._jobs._records import JobStatus, Wanted
 from async_backfill._jobs._spec import JobSettings, ThrottleLimits
+from async_backfill._jobs._state.jobs import stop_all
+from async_backfill._jobs._verifying.verifying import Request
 from async_backfill.contracts import StoreState
 from tests.jobs.table import Facts
 from tests.jobs.working import Job, Shelf, slow
@@ -14,6 +16,7 @@ from tests.jobs.working import Job, Shelf, slow
 pytestmark = pytest.mark.anyio
 
 ONE_LANE = JobSettings(batch=100, lanes=1)
+PAGE = 0.5
 
 
 async def test_6_a_leased_key_is_left_alone_and_looked_at_again_at_the_end(state):
@@ -122,6 +125,63 @@ async def test_9_above_its_share_of_memory_no_page_begins(state):
     assert record.reason == "store memory: 95.0 % in use (limit: 90 %) for 60 s"
 
 
+async def test_9_what_was_evicted_at_any_time_is_looked_for_among_all_rows(state):
+    job = Job(state, table=slow(), cuts=0, settings=ONE_LANE)
+    evicted = [3]
+
+    class Full(Facts):
+        async def state(self):
+            return StoreState(used=10, limit=100, evicted=evicted[0])
+
+    job.facts = Full()
+    async with create_task_group() as tasks:
+        tasks.start_soon(job.work)
+        await sleep(2.2)
+        evicted[0] += 1
+        await job.store.delete_many(["k00007"])
+    assert job.record.status is JobStatus.PAUSED
+
+    job.start()
+    record = await job.work("w2", request=Request(sample=10, apart=0.1))
+
+    assert record.status is JobStatus.DONE_WITH_GAPS
+    assert record.reason == "of 2,000 rows compared 1 missing"
+
+
+async def test_20_a_pause_while_a_throttled_worker_finds_a_silent_store_is_obeyed_as_soon(state):
+    job, silent = Job(state, table=slow(), cuts=0, settings=JobSettings(batch=100, lanes=1, rate=10.0)), []
+
+    class Silent(Facts):
+        async def state(self):
+            return await (sleep_forever() if silent else super().state())
+
+    job.facts = Silent()
+    async with create_task_group() as tasks:
+        tasks.start_soon(job.work)
+        await sleep(5.0)
+        assert job.shards[0].throttled.reason == "rate"
+        silent.append(True)
+        await sleep(1.0)
+        job.want(Wanted.PAUSE)
+        await sleep(PAGE + 1.0)
+        assert job.record.status is JobStatus.PAUSED
+
+
+async def test_20_panic_while_a_write_hangs_stops_all_jobs_as_soon(state):
+    async def before(_):
+        await sleep_forever()
+
+    jobs = [Job(state, table=slow(), name=name).on(Shelf(before)) for name in ("one", "two")]
+
+    async with create_task_group() as tasks:
+        for number, job in enumerate(jobs):
+            tasks.start_soon(job.work, f"w{number}")
+        await sleep(2.0)
+        assert state.now(stop_all, by="bob", reason="panic") == [1, 2]
+        await sleep(PAGE + 1.0)
+        assert {job.record.status for job in jobs} == {JobStatus.PAUSED}
+
+
 async def test_20_a_pause_while_a_write_hangs_is_obeyed_within_the_deadline(state):
     hangs = []
 
@@ -137,7 +197,7 @@ async def test_20_a_pause_while_a_write_hangs_is_obeyed_within_the_deadline(stat
         hangs.append(True)
         await sleep(1.0)
         job.want(Wanted.PAUSE, "the store hangs")
-        await sleep(10.0)
+        await sleep(PAGE + 1.0)
         assert job.record.status is JobStatus.PAUSED
 
     hangs.clear()

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any, Final
 from anyio import Event, current_time
 
 from async_backfill._common.error_text import error_line
+from async_backfill._jobs._mark import LOST
 from async_backfill._jobs._records import JobStatus, ShardStatus, Wanted
 from async_backfill._jobs._running.guarding import PolicyGuard
-from async_backfill._jobs._running.mark import LOST
 from async_backfill._jobs._running.page_size import aim_of
 from async_backfill.warming._calls import in_time
 from async_backfill.warming._settings import checked
 
 if TYPE_CHECKING:
     from async_backfill._jobs._ends import JobEnds
+    from async_backfill._jobs._mark import Mark
     from async_backfill._jobs._records import JobRecord, Throttled
     from async_backfill._jobs._running.desk import Desk, Look, Told
-    from async_backfill._jobs._running.mark import Mark
     from async_backfill._jobs._running.meter import Meter
 
 WRITE_TIMEOUT: Final = 3.0

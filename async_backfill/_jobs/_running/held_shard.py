@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
-from anyio import create_task_group, current_time, sleep
+from anyio import create_task_group, current_time, move_on_after, sleep
 
+from async_backfill._jobs._running.course import WRITE_TIMEOUT
 from async_backfill._jobs._running.waiting import BEAT
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from async_backfill._jobs._running.waiting import Lane
     from async_backfill._jobs._state.shards import PageDone
 
+_A_PAGE: Final = 0.5
+
 
 class HeldShard:
     """A ``shard`` that a ``lane`` has claimed; each call that keeps it brings the operator's word as well."""
@@ -27,15 +31,21 @@ class HeldShard:
         self.is_lost = False
         self._course = course
         self._lane = lane
-        self._kept_at = current_time()
+        self._kept_at = self._counted_at = current_time()
+        self._page = _A_PAGE
 
     async def keep(self, done: PageDone) -> bool:
         """Write the checkpoint of what was ``done``; return whether the shard was still one's own."""
-        told = await self._course.desk.checkpoint(self.record, done)
+        now = current_time()
+        # All seconds count, those of waiting too: the speed that is shown is that of the rows.
+        counted = replace(done, seconds=now - self._counted_at)
+        told = await self._course.desk.checkpoint(self.record, counted)
         if told is None:
             self.is_lost = True
             return False
+        self._counted_at = now
         self._kept_at = self._course.progress_at = current_time()
+        self._page = min(WRITE_TIMEOUT, max(_A_PAGE, done.seconds))
         self._course.obey(told)
         return True
 
@@ -58,14 +68,23 @@ class HeldShard:
         return not self.is_lost
 
     async def during(self, step: Callable[[], Awaitable[None]]) -> None:
-        """Run ``step``, and keep the shard meanwhile; end it when another has taken the shard."""
+        """Run ``step``, and keep the shard meanwhile; end it when another has taken the shard.
+
+        Once the worker is to end, the step has the time of a page, or a write that hangs would hold it up. A
+        page that is written and not kept then is repeated, which the guard allows.
+        """
         async with create_task_group() as tasks:
             tasks.start_soon(self._beat, tasks.cancel_scope)
             await step()
             tasks.cancel_scope.cancel()
 
     async def _beat(self, scope: CancelScope) -> None:
-        while not self.is_lost:
-            await sleep(min(BEAT, self._course.desk.lease / 3))
-            await self.renew()
+        course = self._course
+        while not self.is_lost and course.end is None:
+            with move_on_after(min(BEAT, course.desk.lease / 3)):
+                await course.ended.wait()
+            if course.end is None:
+                await self.renew()
+        if not self.is_lost:
+            await sleep(self._page)
         scope.cancel()

@@ -75,11 +75,12 @@ def minutes_of(hours: str) -> tuple[int, int]:
     """
     begin, dash, end = hours.partition("-")
     try:
-        found = _minute(begin), _minute(end)
+        found = _minute(begin), 0 if end.strip() == "24:00" else _minute(end)
     except ValueError:
         found = None
     if found is None or not dash or found[0] == found[1]:
-        raise ConfigurationError("hours", f'{hours!r} is not a begin and an end such as "22:00-06:00"')
+        problem = f'{hours!r} is not a begin and an end such as "22:00-06:00"'
+        raise ConfigurationError("throttle.hours", problem)
     return found
 
 

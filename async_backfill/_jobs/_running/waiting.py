@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from anyio import current_time, sleep
+from anyio import current_time, move_on_after, sleep
 
 from async_backfill._jobs._records import Throttled
 from async_backfill._jobs._running.pace import Pace
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from async_backfill._jobs._running.course import Course
     from async_backfill._jobs._running.page_size import PageSize
 
-BEAT: Final = 1.0
+BEAT: Final = 0.5
 """The seconds after which a lane without a checkpoint looks what the operator wants."""
 
 _LOOK: Final = 0.5
@@ -84,7 +84,9 @@ class Lane:
             if current_time() - told >= _LOOK:
                 await renew()
                 told = current_time()
-                await course.look_at_store()
+                if course.end is None:
+                    with move_on_after(_LOOK):  # a store that is silent must not keep the operator waiting
+                        await course.look_at_store()
                 self._forget()
         return 0
 

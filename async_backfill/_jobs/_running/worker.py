@@ -12,10 +12,10 @@ from anyio import CancelScope, create_task_group, current_time, get_cancelled_ex
 from async_backfill._common.error_text import error_line
 from async_backfill._jobs._calls import answer
 from async_backfill._jobs._errors import JobError, JobRefusedError
+from async_backfill._jobs._mark import LOST, Mark
 from async_backfill._jobs._records import JobStatus
 from async_backfill._jobs._running.course import WRITE_TIMEOUT, Course
 from async_backfill._jobs._running.desk import Desk
-from async_backfill._jobs._running.mark import LOST, Mark
 from async_backfill._jobs._running.meter import Meter, minute_of_day, number_at
 from async_backfill._jobs._running.shard_copy import ShardCopy
 from async_backfill._jobs._running.waiting import Lane
@@ -113,7 +113,7 @@ class _Worker:
             said = look.job.reason or "start it first"
             raise JobRefusedError(f"job {look.job.id} is {look.job.status}, it does not run: {said}")
         if is_read:
-            await self._verify()
+            await self._verify(stop)
         job = (await self._desk.look()).job
         if job.status in {JobStatus.DONE, JobStatus.CANCELLED}:
             await self._unmark(mark)
@@ -197,10 +197,10 @@ class _Worker:
                 return
             await sleep(_LOOK)
 
-    async def _verify(self) -> None:
+    async def _verify(self, stop: Event | None) -> None:
         desk = self._desk
         try:
-            await verify(desk.state, desk.job_id, self._ends, self._request, by=desk.owner)
+            await verify(desk.state, desk.job_id, self._ends, self._request, by=desk.owner, stop=stop)
         except JobError:  # it has failed by that, or another worker has verified it meanwhile
             if (await desk.look()).job.status in {JobStatus.RUNNING, JobStatus.VERIFYING}:
                 raise

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from async_backfill._jobs._errors import JobRefusedError
 from async_backfill._jobs._plan import ROWS_BEYOND
-from async_backfill._jobs._records import Approval, JobRecord, JobStatus, Wanted
+from async_backfill._jobs._records import JobApproval, JobRecord, JobStatus, Wanted
 from async_backfill._jobs._state.jobs import find_job, move, require_name
 from async_backfill._jobs._state.log import append
 
@@ -51,7 +51,7 @@ def approve(
     reason: str,
     max_rows: int | None = None,
     seconds: float | None = None,
-) -> Approval:
+) -> JobApproval:
     """Allow that the plan of that hash runs; it takes the place of all approvals of the job before.
 
     :param max_rows: the most rows that are read; the plan's and a fifth if left out.
@@ -87,7 +87,7 @@ def approve(
     return _approval(*tx.rows(f"SELECT {_FIELDS} FROM approval WHERE id = ?", number)[0])  # noqa: S608
 
 
-def approvals(tx: Transaction, job_id: int) -> list[Approval]:
+def approvals(tx: Transaction, job_id: int) -> list[JobApproval]:
     """Return all approvals of a job; only the last one counts."""
     found = tx.rows(f"SELECT {_FIELDS} FROM approval WHERE job = ? ORDER BY id", job_id)  # noqa: S608
     return [_approval(*row) for row in found]
@@ -106,6 +106,26 @@ def revoke(tx: Transaction, job_id: int, *, by: str, reason: str | None) -> None
         move(tx, job, JobStatus.PLANNED, by=by, reason=reason)
 
 
+def require_startable(tx: Transaction, job_id: int, *, by: str) -> JobRecord:
+    """Return a job that may start, go on, or get one worker more; nothing is written.
+
+    :raises JobRefusedError: when it may not, or no approval holds.
+    """
+    require_name(by, "who starts")
+    job = find_job(tx, job_id)
+    if job.wanted is Wanted.CANCEL:
+        raise JobRefusedError(f"job {job_id} was told to cancel: plan a new one")
+    if job.status is JobStatus.VERIFYING:
+        return job
+    if job.status not in _MAY_BE_APPROVED:
+        raise JobRefusedError(f"job {job_id} is {job.status}: plan a new one")
+    given = approvals(tx, job_id)
+    why = _why_not(tx, job, given[-1] if given else None)
+    if why is not None:
+        raise JobRefusedError(f"job {job_id} needs approval: {why}")
+    return job
+
+
 def start(
     tx: Transaction, job_id: int, *, by: str, rows: int | None = None, schema: str | None = None
 ) -> JobRecord:
@@ -117,28 +137,16 @@ def start(
         or fewer than the plan says, or of another schema, does not start.
     :raises JobRefusedError: when no approval holds.
     """
-    require_name(by, "who starts")
-    job = find_job(tx, job_id)
-    if job.wanted is Wanted.CANCEL:
-        raise JobRefusedError(f"job {job_id} was told to cancel: plan a new one")
-    if job.status is JobStatus.VERIFYING:
-        return job
-    if job.status is not JobStatus.RUNNING and job.status not in _MAY_BE_APPROVED:
-        raise JobRefusedError(f"job {job_id} is {job.status}: plan a new one")
+    job = require_startable(tx, job_id, by=by)
+    if job.status is JobStatus.VERIFYING:  # nothing more is read
+        return _go_on(tx, job, by=by)
     _check_plan(job, rows, schema)
     given = approvals(tx, job_id)
-    why = _why_not(tx, job, given[-1] if given else None)
-    if why is not None:
-        raise JobRefusedError(f"job {job_id} needs approval: {why}")
     if given[-1].used is None:
         _spend(tx, given[-1].id)
-    tx.rows(
-        "UPDATE job SET wanted = ?, started = coalesce(started, ?) WHERE id = ?",
-        *(Wanted.RUN.value, tx.now(), job_id),
-    )
+    tx.rows("UPDATE job SET started = coalesce(started, ?) WHERE id = ?", tx.now(), job_id)
+    _go_on(tx, job, by=by)
     if job.status is JobStatus.RUNNING:
-        if job.wanted is not Wanted.RUN:
-            append(tx, job_id, by=by, what="wanted", facts={"wanted": Wanted.RUN, "reason": None})
         return find_job(tx, job_id)
     tx.rows(
         "UPDATE shard SET status = 'ready', attempts = 0, not_before = 0.0"
@@ -170,6 +178,14 @@ def spend_rows(tx: Transaction, job_id: int, rows: int) -> Allowance | None:
     return Allowance(rows_left=max(0, most - read), seconds_left=max(0.0, expires - tx.now()))
 
 
+def _go_on(tx: Transaction, job: JobRecord, *, by: str) -> JobRecord:
+    """Take a pause back that was asked for, and not obeyed yet; or that was obeyed."""
+    tx.rows("UPDATE job SET wanted = ? WHERE id = ?", Wanted.RUN.value, job.id)
+    if job.wanted is not Wanted.RUN and job.status in {JobStatus.RUNNING, JobStatus.VERIFYING}:
+        append(tx, job.id, by=by, what="wanted", facts={"wanted": Wanted.RUN, "reason": None})
+    return find_job(tx, job.id)
+
+
 def _check_plan(job: JobRecord, rows: int | None, schema: str | None) -> None:
     if rows is not None and not job.plan.holds_for(rows):
         raise JobRefusedError(
@@ -179,7 +195,7 @@ def _check_plan(job: JobRecord, rows: int | None, schema: str | None) -> None:
         raise JobRefusedError(f"the source of job {job.id} has other columns now: plan a new one")
 
 
-def _why_not(tx: Transaction, job: JobRecord, given: Approval | None) -> str | None:
+def _why_not(tx: Transaction, job: JobRecord, given: JobApproval | None) -> str | None:
     if given is None:
         return "nobody approved its plan"
     if given.plan_hash != job.plan_hash:
@@ -202,9 +218,9 @@ def _same(one: str, other: str) -> bool:
     return one.strip().casefold() == other.strip().casefold()
 
 
-def _approval(*row: Any) -> Approval:
+def _approval(*row: Any) -> JobApproval:
     number, job, digest, by, reason, most, expires, used, revoked = row
-    return Approval(
+    return JobApproval(
         id=number,
         job=job,
         plan_hash=digest,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FIRST_BATCH: Final = 1_000
 _FIELDS: Final = (
     "id, name, plan_hash, status, wanted, reason, settings, planned_by, created, started, ended,"
-    " seconds_running, log_head, plan"
+    " seconds_running, log_head, verified_until, plan"
 )
 _ACTIVE: Final = frozenset({JobStatus.APPROVED, JobStatus.RUNNING, JobStatus.PAUSED, JobStatus.VERIFYING})
 _ENDED: Final = frozenset({JobStatus.DONE, JobStatus.DONE_WITH_GAPS, JobStatus.FAILED, JobStatus.CANCELLED})
@@ -37,7 +37,7 @@ def add_job(tx: Transaction, plan: Plan, *, by: str) -> JobRecord:
     require_name(by, "who plans")
     ((job_id,),) = tx.rows("SELECT coalesce(max(id), 0) + 1 FROM job")
     tx.rows(
-        f"INSERT INTO job ({_FIELDS}) VALUES (?, ?, ?, ?, ?, NULL, ?, ?, ?, NULL, NULL, 0.0, '', ?)",  # noqa: S608
+        f"INSERT INTO job ({_FIELDS}) VALUES (?, ?, ?, ?, ?, NULL, ?, ?, ?, NULL, NULL, 0.0, '', 0.0, ?)",  # noqa: S608
         *(job_id, plan.spec.name, plan.hash, JobStatus.PLANNED.value, Wanted.RUN.value),
         *(settings_text(plan.spec.settings), by, tx.now(), plan.to_bytes()),
     )
@@ -126,10 +126,18 @@ def want(tx: Transaction, job_id: int, wanted: Wanted, *, by: str, reason: str |
     tx.rows("UPDATE job SET wanted = ?, reason = ? WHERE id = ?", wanted.value, reason, job_id)
     append(tx, job_id, by=by, what="wanted", facts={"wanted": wanted, "reason": reason})
     job = find_job(tx, job_id)
-    if wanted is Wanted.RUN or paused or job.status is JobStatus.VERIFYING or _is_worked_on(tx, job):
+    if wanted is Wanted.RUN or paused or _is_worked_on(tx, job):
         return job
     status = JobStatus.PAUSED if wanted is Wanted.PAUSE else JobStatus.CANCELLED
     return move(tx, job, status, by=by, reason=reason)
+
+
+def keep_verifying(tx: Transaction, job_id: int, *, lease: float) -> Wanted:
+    """Take note that who verifies a job lives, for ``lease`` seconds; return what a person wants of it."""
+    ((wanted,),) = tx.rows(
+        "UPDATE job SET verified_until = ? WHERE id = ? RETURNING wanted", tx.now() + lease, job_id
+    )
+    return Wanted(wanted)
 
 
 def set_settings(tx: Transaction, job_id: int, settings: JobSettings, *, by: str) -> JobRecord:
@@ -144,11 +152,27 @@ def set_settings(tx: Transaction, job_id: int, settings: JobSettings, *, by: str
     return find_job(tx, job_id)
 
 
+def ids_worked_on(tx: Transaction) -> Sequence[int]:
+    """Return the numbers of all jobs that run or are being verified."""
+    statuses = [status.value for status in sorted(_WORKED_ON)]
+    found = tx.rows("SELECT id FROM job WHERE status IN (?, ?) ORDER BY id", *statuses)
+    return [job_id for (job_id,) in found]
+
+
 def stop_all(tx: Transaction, *, by: str, reason: str | None) -> Sequence[int]:
-    """Ask all jobs that run to pause, and return their numbers."""
-    asked = [job.id for job in list_jobs(tx) if job.status in _WORKED_ON and job.wanted is not Wanted.CANCEL]
-    for job_id in asked:
-        want(tx, job_id, Wanted.PAUSE, by=by, reason=reason)
+    """Ask all jobs that run to pause, also one whose plan is damaged, and return their numbers."""
+    require_name(by, "who asks")
+    asked = []
+    for job_id in ids_worked_on(tx):
+        if tx.rows(
+            "UPDATE job SET wanted = ?, reason = ? WHERE id = ? AND wanted <> ? RETURNING id",
+            *(Wanted.PAUSE.value, reason, job_id, Wanted.CANCEL.value),
+        ):
+            asked.append(job_id)
+            try:
+                want(tx, job_id, Wanted.PAUSE, by=by, reason=reason)
+            except JobStateError:
+                append(tx, job_id, by=by, what="wanted", facts={"wanted": Wanted.PAUSE, "reason": reason})
     return asked
 
 
@@ -170,7 +194,7 @@ def require_name(by: str, who: str) -> None:
 
 def _is_worked_on(tx: Transaction, job: JobRecord) -> bool:
     if job.status is not JobStatus.RUNNING:
-        return False
+        return job.status is JobStatus.VERIFYING and job.verified_until > tx.now()
     return bool(
         tx.rows(
             "SELECT 1 FROM shard WHERE job = ? AND status = 'running' AND leased_until > ? LIMIT 1",
@@ -190,7 +214,7 @@ def _check_alone(tx: Transaction, job: JobRecord) -> None:
 
 
 def _record(*row: Any) -> JobRecord:
-    job_id, title, digest, status, wanted, reason, settings, *times, head, data = row
+    job_id, title, digest, status, wanted, reason, settings, *times, head, verified_until, data = row
     plan = None
     with suppress(msgspec.MsgspecError, ValueError, TypeError):
         plan = Plan.from_bytes(data)
@@ -212,4 +236,5 @@ def _record(*row: Any) -> JobRecord:
         ended=ended,
         seconds_running=seconds,
         log_head=head,
+        verified_until=verified_until,
     )

@@ -13,7 +13,7 @@ LAYOUT: Final = (
         id INTEGER PRIMARY KEY, name TEXT NOT NULL, plan_hash TEXT NOT NULL, status TEXT NOT NULL,
         wanted TEXT NOT NULL, reason TEXT, settings TEXT NOT NULL, planned_by TEXT NOT NULL,
         created REAL NOT NULL, started REAL, ended REAL, seconds_running REAL NOT NULL,
-        log_head TEXT NOT NULL, plan BLOB NOT NULL
+        log_head TEXT NOT NULL, verified_until REAL NOT NULL, plan BLOB NOT NULL
     )""",
     """CREATE UNIQUE INDEX one_active ON job (name)
         WHERE status IN ('approved', 'running', 'paused', 'verifying')""",

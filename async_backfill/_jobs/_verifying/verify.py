@@ -2,44 +2,77 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 from async_backfill._jobs._calls import answer
 from async_backfill._jobs._errors import JobError, JobRefusedError
+from async_backfill._jobs._mark import LOST, Mark
 from async_backfill._jobs._records import Finding, JobCounts, JobStatus, ShardStatus, Wanted
 from async_backfill._jobs._rewriting import Rewriting
-from async_backfill._jobs._state.dead import add_findings, clear_findings, dead_rows
-from async_backfill._jobs._state.jobs import change_status, find_job
+from async_backfill._jobs._state.dead import add_findings, clear_findings, dead_rows, findings
+from async_backfill._jobs._state.jobs import change_status, find_job, keep_verifying
 from async_backfill._jobs._state.log import append
 from async_backfill._jobs._state.shards import shards
 from async_backfill._jobs._verifying.extras import Extras
+from async_backfill._jobs._verifying.result import Verified
 from async_backfill._jobs._verifying.verdict import verdict
 from async_backfill._jobs._verifying.verifying import compare
+from async_backfill._jobs._verifying.watched import until_stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from anyio import Event
 
     from async_backfill._jobs._ends import JobEnds
     from async_backfill._jobs._records import JobRecord, ShardRecord
     from async_backfill._jobs._state.transaction import JobState, Transaction
-    from async_backfill._jobs._verifying.result import Verified
     from async_backfill._jobs._verifying.verifying import Request
 
-_NOTHING_READ = frozenset({JobStatus.PLANNED, JobStatus.APPROVED, JobStatus.CANCELLED})
-_READ = frozenset({JobStatus.RUNNING, JobStatus.DONE, JobStatus.DONE_WITH_GAPS})
-_UNVERIFIED = frozenset({JobStatus.RUNNING, JobStatus.VERIFYING})
-_LOST = "the store lost its memory: the job's mark is gone, and rows with it; go on from the start"
+_NOTHING_READ: Final = frozenset({JobStatus.PLANNED, JobStatus.APPROVED, JobStatus.CANCELLED})
+_READ: Final = frozenset({JobStatus.RUNNING, JobStatus.DONE, JobStatus.DONE_WITH_GAPS})
+_UNVERIFIED: Final = frozenset({JobStatus.RUNNING, JobStatus.VERIFYING})
+_STOPS: Final = MappingProxyType({Wanted.PAUSE: JobStatus.PAUSED, Wanted.CANCEL: JobStatus.CANCELLED})
+_EVICTS: Final = "the store evicted {:,} entries while it was compared: give it more memory, and go on"
+_LEASE: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Begun:
+    """A job whose verification begins; ``was`` is its status before, ``kinds`` what the last one found."""
+
+    job: JobRecord
+    parts: Sequence[ShardRecord]
+    dead: frozenset[bytes]
+    now: float
+    was: JobStatus
+    kinds: frozenset[str]
+
+    @property
+    def decides(self) -> bool:
+        """Whether the verification makes it done, or done with gaps."""
+        return self.job.status is JobStatus.VERIFYING
 
 
 async def verify(
-    state: JobState, job_id: int, ends: JobEnds[Any, Any], request: Request, *, by: str
+    state: JobState,
+    job_id: int,
+    ends: JobEnds[Any, Any],
+    request: Request,
+    *,
+    by: str,
+    stop: Event | None = None,
 ) -> Verified:
     """Verify a job, and keep what was found; it is done then, or done with gaps.
 
     A job that is paused, failed or still running keeps its status: what it has read so far is compared.
+    No sample makes a job done whose store has evicted entries since it began, or in which the verification
+    before found differences: then all rows are compared.
 
+    :param stop: when it is set, a job that is being verified is paused.
     :raises JobRefusedError: when the job has read nothing, or the store cannot do what was asked.
     :raises JobError: when an end does not answer; a job that was being verified has failed then.
     """
@@ -48,62 +81,75 @@ async def verify(
         Extras(ends, apart=request.apart, seconds=request.seconds)
     if request.repair:
         Rewriting(ends, spec, seconds=request.seconds)
-    job, parts, dead, now, was = await state.transact(partial(_begin, job_id=job_id, by=by))
-    decides = job.status is JobStatus.VERIFYING
-    end = partial(_end, job_id=job_id, by=by, parts=parts)
+    begun = await state.transact(partial(_begin, job_id=job_id, by=by))
+    if begun.decides and begun.kinds:
+        request = replace(request, sample=None, extra=request.extra or "extra" in begun.kinds)
+    comparing = partial(_compared, ends, begun, request)
     try:
-        if decides and was in _UNVERIFIED:
-            await _require_memory(ends, job, request)
-        verified, findings = await compare(
-            ends,
-            job,
-            parts,
-            request,
-            dead=dead,
-            now=now,
-            stopped=partial(_stopped, state, job_id, decides=decides),
-        )
-        if decides and was in _UNVERIFIED:  # or it was emptied behind the comparison
-            await _require_memory(ends, job, request)
+        if begun.decides:
+            done = await until_stopped(comparing, partial(_asked, state, job_id), stop)
+            if isinstance(done, str):
+                done = Verified(is_all=request.sample is None, stopped=done), ()
+        else:
+            done = await comparing(_never)
     except JobError as error:
-        if decides:
+        if begun.decides:
             await state.transact(partial(_fail, job_id=job_id, by=by, reason=str(error)))
         raise
-    await state.transact(partial(end, verified=verified, findings=findings))
+    verified, found = done
+    end = partial(_end, job_id=job_id, by=by, parts=begun.parts, verified=verified, found=found)
+    await state.transact(end)
     return verified
 
 
-def _begin(
-    tx: Transaction, job_id: int, by: str
-) -> tuple[JobRecord, Sequence[ShardRecord], frozenset[bytes], float, JobStatus]:
+def _begin(tx: Transaction, job_id: int, by: str) -> _Begun:
     job, parts = find_job(tx, job_id), shards(tx, job_id)
     was = job.status
     if was in _NOTHING_READ:
         raise JobRefusedError(f"job {job_id} is {was}: there is nothing to verify")
     if was in _READ and all(shard.status is ShardStatus.DONE for shard in parts):
         job = change_status(tx, job_id, JobStatus.VERIFYING, by=by, reason=None)
+    if job.status is JobStatus.VERIFYING:
+        keep_verifying(tx, job_id, lease=_LEASE)
     dead = frozenset(row.key for row in dead_rows(tx, job_id))
-    return job, parts, dead, tx.now(), was
+    kinds = frozenset(finding.kind for finding in findings(tx, job_id))
+    return _Begun(job=job, parts=parts, dead=dead, now=tx.now(), was=was, kinds=kinds)
 
 
-async def _require_memory(ends: JobEnds[Any, Any], job: JobRecord, request: Request) -> None:
-    """Check that the store still has the mark that the job's workers left.
+async def _compared(
+    ends: JobEnds[Any, Any], begun: _Begun, request: Request, stopped: Callable[[], Awaitable[str | None]]
+) -> tuple[Verified, Sequence[tuple[bytes, str]]]:
+    """Compare, and see to it that the store has its memory before and afterwards.
 
-    :raises JobError: when it has not: it was emptied, or another took its place.
+    :raises JobError: when it was emptied, another took its place, or it evicts.
     """
-    if ends.store_facts is None:
-        return
-    call = partial(ends.store_facts.marked, f"job:{job.id}")
-    if await answer(call, request.seconds, "the store could not be read", attempts=3) is None:
-        raise JobError(_LOST)
+    evicted = await _evicted(ends, begun, request) if begun.decides else 0
+    if evicted:
+        request = replace(request, sample=None)
+    done = await compare(
+        ends, begun.job, begun.parts, request, dead=begun.dead, now=begun.now, stopped=stopped
+    )
+    if begun.decides and (more := await _evicted(ends, begun, request) - evicted):
+        raise JobError(_EVICTS.format(abs(more)))
+    return done
 
 
-async def _stopped(state: JobState, job_id: int, *, decides: bool) -> str | None:
-    """Return what an operator asks of the job meanwhile; of another status it ends by itself."""
-    if not decides:
-        return None
-    wanted = (await state.transact(partial(find_job, job_id=job_id))).wanted
-    return {Wanted.PAUSE: "paused", Wanted.CANCEL: "cancelled"}.get(wanted)
+async def _evicted(ends: JobEnds[Any, Any], begun: _Begun, request: Request) -> int:
+    mark = Mark(ends.store_facts, begun.job)
+    evicted = await answer(mark.evicted, request.seconds, "the store could not be read", attempts=3)
+    if evicted is None and begun.was in _UNVERIFIED:  # the mark of a job that was done is removed
+        raise JobError(LOST)
+    return evicted or 0
+
+
+async def _never() -> None:
+    """Return that a verification of another status ends by itself."""
+
+
+async def _asked(state: JobState, job_id: int) -> str | None:
+    """Return what an operator asks of the job meanwhile, and keep it."""
+    wanted = await state.transact(partial(keep_verifying, job_id=job_id, lease=_LEASE))
+    return _STOPS.get(wanted)
 
 
 def _end(
@@ -112,16 +158,17 @@ def _end(
     by: str,
     parts: Sequence[ShardRecord],
     verified: Verified,
-    findings: Sequence[tuple[bytes, str]],
+    found: Sequence[tuple[bytes, str]],
 ) -> None:
-    clear_findings(tx, job_id)
-    now = tx.now()
-    add_findings(tx, job_id, [Finding(job=job_id, key=key, kind=kind, at=now) for key, kind in findings])
+    job, now = find_job(tx, job_id), tx.now()
+    if verified.stopped is None:  # or what the last one found is still all that is known
+        clear_findings(tx, job_id)
+    add_findings(tx, job_id, [Finding(job=job_id, key=key, kind=kind, at=now) for key, kind in found])
     append(tx, job_id, by=by, what="verified", facts=asdict(verified))
-    if find_job(tx, job_id).status is not JobStatus.VERIFYING:
+    if job.status is not JobStatus.VERIFYING:
         return
     if verified.stopped is not None:
-        status, reason = JobStatus(verified.stopped), None
+        status, reason = JobStatus(verified.stopped), job.reason
     else:
         status, reason = verdict(verified, sum((shard.counts for shard in parts), JobCounts()))
     change_status(tx, job_id, status, by=by, reason=reason)

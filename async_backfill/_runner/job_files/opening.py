@@ -30,7 +30,7 @@ _QUERY_TIMEOUT: Final = 30.0
 
 @asynccontextmanager
 async def open_ends(spec: JobSpec) -> AsyncIterator[JobEnds[Any, Any]]:
-    """Open the source and the store that ``spec`` describes, for ``async with``; it is an `OpenEnds`.
+    """Open the source and the store that ``spec`` describes, for ``async with``; it is an ``OpenEnds``.
 
     What stands as ``${NAME}`` is taken from the environment of this process. Its value is in no error that
     leaves the block: there it is ``${NAME}`` again; `JobEnds.hidden` does that for other texts.

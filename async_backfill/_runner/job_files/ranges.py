@@ -1,106 +1,38 @@
-"""Check what the types of a job's settings do not: ranges, hours, and what goes together."""
+"""Check what the types of a job file do not: the ranges of its settings, and what goes with its ends."""
 
 from __future__ import annotations
 
-import math
-import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from async_backfill._common.validation import positive_seconds, positive_seconds_or_none, real, seconds, whole
+from async_backfill._jobs._ranges import check_spec
 from async_backfill._runner.scenario.environment import check_url
 from async_backfill.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from async_backfill._jobs._spec import JobSettings, JobSpec, ThrottleLimits
-
-_LONGEST: Final = 100
-_MOST_SHARDS: Final = 10_000
-_MOST_LANES: Final = 1_000
-_MOST_ROWS: Final = 1_000_000
-_TIME: Final = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]"
-_HOURS: Final = re.compile(rf"{_TIME}-(?:{_TIME}|24:00)")
+    from async_backfill._jobs._spec import JobSpec
 
 
 def check_ranges(spec: JobSpec) -> None:
     """Raise `ConfigurationError` for the first setting that is out of range; it is named with its path."""
-    if not (0 < len(spec.name) <= _LONGEST and spec.name.isprintable()):
-        raise ConfigurationError(
-            "name", f"must be 1 to {_LONGEST} printable characters, not {spec.name!r:.50}"
-        )
-    positive_seconds_or_none("ttl", spec.ttl)
-    real("ttl_jitter", spec.ttl_jitter, least=0.0, most=1.0)
-    _most("shards", whole("shards", spec.shards, least=1), _MOST_SHARDS)
-    whole("max_dead", spec.max_dead, least=0)
-    check_settings(spec.settings)
-    _check_throttle(spec.throttle, is_sql=spec.source.get("kind") == "sql")
-    if spec.guard == "version" and spec.store.get("version") is None:
-        raise ConfigurationError("store.version", 'is missing: with guard = "version" it names a column')
-    _check_version(spec)
-
-
-def check_settings(settings: JobSettings) -> None:
-    """Raise `ConfigurationError` for the first of ``settings`` that is out of range."""
-    if settings.rate is not None and real("rate", settings.rate, least=0.0, most=math.inf) == 0.0:
-        raise ConfigurationError("rate", "0 rows a second would never end: leave it out for no limit")
-    if settings.batch != "auto":
-        if isinstance(settings.batch, str):
-            raise ConfigurationError("batch", f'must be "auto" or a whole number, not {settings.batch!r:.50}')
-        _most("batch", whole("batch", settings.batch, least=1), _MOST_ROWS)
-    _most("lanes", whole("lanes", settings.lanes, least=1), _MOST_LANES)
-
-
-def _check_throttle(limits: ThrottleLimits, *, is_sql: bool) -> None:
-    if limits.hours is not None and not _HOURS.fullmatch(limits.hours):
-        problem = f'must be a begin and an end such as "22:00-06:00", not {limits.hours!r:.50}'
-        raise ConfigurationError("throttle.hours", problem)
-    if limits.source_latency is not None:
-        real("throttle.source_latency", limits.source_latency, least=1.0, most=math.inf)
-    if limits.max_lag is not None:
-        seconds("throttle.max_lag", limits.max_lag)
-    _share("throttle.store_memory", limits.store_memory)
-    _share("throttle.error_rate", limits.error_rate)
-    if limits.store_latency is not None:
-        positive_seconds("throttle.store_latency", limits.store_latency)
-    seconds("throttle.patience", limits.patience)
-    asks = limits.load_query is not None or limits.load_url is not None
-    if asks and limits.max_load is None:
-        raise ConfigurationError("throttle.max_load", "is missing: the largest answer that is allowed")
-    if limits.max_load is not None:
-        if not asks:
-            raise ConfigurationError(
-                "throttle.max_load", "needs load_query or load_url, whose answer it limits"
-            )
-        real("throttle.max_load", limits.max_load, least=-math.inf, most=math.inf)
-    if limits.load_query is not None and not is_sql:
+    check_spec(spec)
+    limits = spec.throttle
+    if limits.load_query is not None and spec.source.get("kind") != "sql":
         raise ConfigurationError("throttle.load_query", "needs a source with a database to ask")
     if limits.load_url is not None:
-        _check_load_url(limits.load_url)
-
-
-def _check_load_url(url: str) -> None:
-    if not url.startswith(("http://", "https://")):
-        raise ConfigurationError("throttle.load_url", "must begin with http:// or https://")
-    try:
-        check_url(url)
-    except ConfigurationError as error:
-        raise ConfigurationError("throttle.load_url", error.problem) from error
+        try:
+            check_url(limits.load_url)
+        except ConfigurationError as error:
+            raise ConfigurationError("throttle.load_url", error.problem) from error
+    _check_version(spec)
 
 
 def _check_version(spec: JobSpec) -> None:
     column, values = spec.store.get("version"), spec.source.get("value")
+    if spec.guard == "version" and column is None:
+        raise ConfigurationError("store.version", 'is missing: with guard = "version" it names a column')
     if column is None:
         return
     if isinstance(values, str) or (values is None and spec.source.get("kind") == "sql"):
         raise ConfigurationError("store.version", "needs a source whose value has several columns")
     if values is not None and column not in values:
         raise ConfigurationError("store.version", f"{column!r:.50} is not one of the columns of source.value")
-
-
-def _share(setting: str, value: float) -> None:
-    if real(setting, value, least=0.0, most=1.0) == 0.0:
-        raise ConfigurationError(setting, "must be above 0.0: with 0.0 it would wait for ever")
-
-
-def _most(setting: str, number: int, most: int) -> None:
-    if number > most:
-        raise ConfigurationError(setting, f"must be at most {most}, not {number}")

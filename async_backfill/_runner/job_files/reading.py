@@ -25,7 +25,12 @@ _ENDS: Final = ("source", "store", "throttle")
 
 
 async def read_job(path: Path) -> tuple[JobSpec, str | None]:
-    """Return the job in the file at ``path``, as `job_of` does; its paths are beside it."""
+    """Return the job in the file at ``path``, and a line about the store if the file names none.
+
+    The ends are not opened, and no environment variable is read: ``${NAME}`` stays as it is.
+
+    :raises ScenarioError: for an unknown or missing name, a wrong type, a value out of range, a password.
+    """
     return job_of(await read_text(path, _MOST_TEXT), str(path), path.parent)
 
 

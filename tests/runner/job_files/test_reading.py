@@ -162,6 +162,7 @@ async def test_a_file_is_read_and_its_errors_name_it(tmp_path):
             '$.throttle.hours: must be a begin and an end such as "22:00-06:00"',
         ),
         ({"throttle": {"hours": "25:00-06:00"}}, "$.throttle.hours: must be a begin"),
+        ({"throttle": {"hours": "06:00-06:00"}}, "$.throttle.hours: '06:00-06:00' is not a begin"),
         ({"throttle": {"max_lag": -1}}, "$.throttle.max_lag: -1.0 is not 0.0 or more"),
         ({"throttle": {"max_lag": "x"}}, '$.throttle.max_lag: expected a number or null, got "x"'),
         ({"throttle": {"source_latency": 0.5}}, "$.throttle.source_latency: 0.5 is not 1.0 or more"),

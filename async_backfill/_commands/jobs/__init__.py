@@ -1,0 +1,1 @@
+"""The command ``jobs``: one verb, or a few that belong together, a file."""

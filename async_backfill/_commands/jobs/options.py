@@ -1,0 +1,83 @@
+"""The options that all verbs of ``jobs`` have, and the state that they name."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shlex
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from cyclopts import Parameter
+
+from async_backfill._runner.log_lines import log_lines
+from async_backfill.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from async_backfill.jobs import JobEnds, Jobs, JobSpec
+
+_STATE: Final = "jobs.sqlite"
+_VARIABLE: Final = "ASYNC_BACKFILL_STATE"
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The options of each verb."""
+
+    state: Annotated[str, Parameter(env_var=_VARIABLE)] = _STATE
+    """The file that keeps the jobs, on a disk of this machine."""
+
+    by: Annotated[str | None, Parameter(show_default=False)] = None
+    """Your name, as the log of the job will show it [your login name]."""
+
+    json: Annotated[bool, Parameter(negative=(), show_default=False)] = False
+    """Print one JSON object, for programs."""
+
+    program: Annotated[str, Parameter(parse=False)] = "python -m async_backfill jobs"
+
+    @property
+    def who(self) -> str:
+        """The name of the person who asks."""
+        if self.by is not None:
+            return self.by
+        try:
+            return getpass.getuser()
+        except (KeyError, OSError, ImportError) as error:
+            raise ConfigurationError("--by", "there is no login name here: say who you are") from error
+
+    @asynccontextmanager
+    async def jobs(self, *, create: bool = False) -> AsyncIterator[Jobs]:
+        """Open the state, for ``async with``; warnings of the library are lines on standard error meanwhile.
+
+        :param create: whether a file that is not there is made.
+        """
+        # Other commands do not need it, and it takes a third of a second to import.
+        from async_backfill.jobs import Jobs, open_ends  # noqa: PLC0415 - see above
+
+        @asynccontextmanager
+        async def opened(spec: JobSpec) -> AsyncIterator[JobEnds[Any, Any]]:
+            async with open_ends(spec) as ends:
+                with log_lines(ends.hidden):
+                    yield ends
+
+        async with Jobs(self.state, create=create, open_ends=opened) as jobs:
+            yield jobs
+
+    def command(self, *words: str) -> str:
+        """Return the command that a person types for the verb and arguments in ``words``, in this state."""
+        return " ".join([self.program, *map(shlex.quote, [*words, *self._named()])])
+
+    def approve_command(self, job: int, plan_hash: str) -> str:
+        """Return the command that approves a job."""
+        return self.command("approve", str(job), "--plan", plan_hash, "--reason", "WHY")
+
+    def _named(self) -> Sequence[str]:
+        usual = os.environ.get(_VARIABLE) or _STATE
+        return () if self.state == usual else ("--state", self.state)
+
+
+USUAL: Final = Options()

@@ -1,0 +1,159 @@
+"""The verbs ``run`` and ``work``: a worker in this process, which can be watched and stopped."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Final
+
+from anyio import CancelScope, create_task_group, sleep
+from cyclopts import Parameter
+
+from async_backfill._commands.jobs.answers import OK, PAUSED, Answer, answer_of, code_of
+from async_backfill._commands.jobs.approval import approval_asked_for, how_to_approve
+from async_backfill._commands.jobs.numbers import JobNumber  # noqa: TC001 - cyclopts reads the annotation
+from async_backfill._commands.jobs.options import USUAL, Options
+from async_backfill._commands.jobs.stopping import Stopping
+from async_backfill._commands.jobs.view import View
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from async_backfill.jobs import JobReport, Jobs
+
+_LOOK: Final = 0.5
+_BY_SIGNAL: Final = 128
+_WORKED_ON: Final = frozenset({"running", "verifying", "interrupted", "pausing", "cancelling"})
+
+
+async def run(
+    job: JobNumber,
+    /,
+    *,
+    from_start: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    options: Options = USUAL,
+) -> Answer:
+    """Run a job to its end, or go on with one that has stopped.
+
+    A sample of its rows is compared with the store at the end. Ctrl-C and
+    SIGTERM pause it after its pages, a second one ends the worker at once.
+    Exit codes: 0 done, 1 done with gaps, 3 failed or cancelled, 4 paused.
+
+    Parameters
+    ----------
+    from_start:
+        Begin with the first rows again, as after the store has lost its memory.
+    """
+    async with options.jobs() as jobs:
+        work = partial(jobs.run, job, by=options.who, from_start=from_start)
+        async with approval_asked_for(jobs, job, options):
+            stopping = await _watched(jobs, job, lambda stop: work(stop=stop.asked), options)
+        return await _ended(jobs, job, stopping, options)
+
+
+async def work(
+    job: JobNumber | None = None,
+    /,
+    *,
+    wait: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    options: Options = USUAL,
+) -> Answer:
+    """Be one more worker of a job that runs, or of all that do.
+
+    Ctrl-C and SIGTERM end it after its pages; a job that nobody else works on
+    is paused then.
+
+    Parameters
+    ----------
+    wait:
+        Wait for jobs to be started.
+    """
+    counted = 0
+
+    async def do(stopping: Stopping) -> None:
+        nonlocal counted
+        if job is None or not wait or await _runs(jobs, job, stopping):
+            counted = await jobs.work(job, wait=wait, stop=stopping.asked)
+
+    async with options.jobs() as jobs:
+        if job is not None:
+            async with approval_asked_for(jobs, job, options):
+                stopping = await _watched(jobs, job, do, options)
+            return await _ended(jobs, job, stopping, options)
+        stopping = await _watched(jobs, None, do, options)
+    code = PAUSED if stopping.asked.is_set() else OK
+    data = {"worked_on": counted}
+    return Answer(lines=[f"worked on {counted:,} jobs"], data=data, code=_code(stopping, code))
+
+
+async def _runs(jobs: Jobs, job: int, stopping: Stopping) -> bool:
+    """Wait until a job runs; return whether it does, and was not ended before."""
+    while not stopping.asked.is_set():
+        if (await jobs.status(job)).status in _WORKED_ON:
+            return True
+        await sleep(_LOOK)
+    return False
+
+
+async def _watched(
+    jobs: Jobs, job: int | None, work: Callable[[Stopping], Awaitable[object]], options: Options
+) -> Stopping:
+    """Run ``work`` until its end, or until a signal ends it, and show meanwhile how the jobs get on."""
+    stopping, error = Stopping(), None
+    async with create_task_group() as beside:
+        with CancelScope() as scope:
+            await beside.start(stopping.hear, scope)
+            beside.start_soon(_show, jobs, job)
+            if job is not None:
+                beside.start_soon(_end_verifying, jobs, job, stopping, options)
+            try:
+                await work(stopping)
+            except Exception as raised:  # noqa: BLE001 - handed on below, not as one of a group
+                error = raised
+        beside.cancel_scope.cancel()
+    if error is not None:
+        raise error
+    return stopping
+
+
+async def _show(jobs: Jobs, job: int | None) -> None:
+    from async_backfill.jobs import JobError  # noqa: PLC0415 - who has jobs has imported it
+
+    with View(sys.stderr) as view:
+        while True:
+            await sleep(view.interval)
+            with suppress(JobError):  # the worker says it, if it lasts
+                view.show(await _reports(jobs, job))
+
+
+async def _reports(jobs: Jobs, job: int | None) -> Sequence[JobReport]:
+    if job is not None:
+        return [await jobs.status(job)]
+    return [report for report in await jobs.list() if report.status in _WORKED_ON]
+
+
+async def _end_verifying(jobs: Jobs, job: int, stopping: Stopping, options: Options) -> None:
+    """Let a verification, which ends by a person's word only, hear of the first signal."""
+    from async_backfill.jobs import JobError  # noqa: PLC0415 - who has jobs has imported it
+
+    await stopping.asked.wait()
+    while True:
+        with suppress(JobError):
+            if (await jobs.status(job)).status == "verifying":
+                await jobs.pause(job, by=options.who, reason="stopped: its last worker was ended")
+        await sleep(_LOOK)
+
+
+async def _ended(jobs: Jobs, job: int, stopping: Stopping, options: Options) -> Answer:
+    report = await jobs.status(job)
+    code = _code(stopping, code_of(report))
+    more = how_to_approve(report, options)
+    if code != OK and not more and code_of(report) == PAUSED:
+        more = [f"go on with: {options.command('run', str(job))}"]
+    return answer_of(report, *more, code=code)
+
+
+def _code(stopping: Stopping, code: int) -> int:
+    return code if stopping.by is None else _BY_SIGNAL + int(signal.Signals(stopping.by))

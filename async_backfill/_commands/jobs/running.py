@@ -1,0 +1,57 @@
+"""Run a verb of ``jobs``: its answer on standard output, its error in one line, its exit code."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+
+from async_backfill._commands.jobs.answers import FAILED, REFUSED
+from async_backfill._commands.jobs.options import USUAL
+from async_backfill._commands.telling import complain, print_with
+from async_backfill._common.json_text import json_text
+from async_backfill._runner.wording import one_line
+from async_backfill.errors import AsyncBackfillError, ConfigurationError, MissingExtraError, ScenarioError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from inspect import BoundArguments
+
+    from async_backfill._commands.jobs.answers import Answer
+
+_LONGEST: Final = 1_000
+
+
+def run_verb(verb: Callable[..., Awaitable[Answer]], bound: BoundArguments, program: str) -> int:
+    """Run ``verb`` in an event loop of its own, print what it answers, and return its exit code.
+
+    :param program: the words that a person types before a verb.
+    """
+    options = replace(bound.kwargs.get("options", USUAL), program=program)
+    call: Any = partial(verb, *bound.args, **{**bound.kwargs, "options": options})
+    try:
+        answer: Answer = anyio.run(call)
+    except AsyncBackfillError as error:
+        return complain(str(error), _code(error), longest=_LONGEST)
+    except MemoryError:
+        return complain("there is not enough memory", FAILED)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("what was done before is kept") from None
+    return print_with(partial(_tell, answer, as_json=options.json), failed=FAILED, ok=answer.code)
+
+
+def _code(error: AsyncBackfillError) -> int:
+    from async_backfill.jobs import JobRefusedError, JobStateError  # noqa: PLC0415 - as in `Options.jobs`
+
+    refused = (JobRefusedError, JobStateError, ConfigurationError, ScenarioError, MissingExtraError)
+    return REFUSED if isinstance(error, refused) else FAILED
+
+
+def _tell(answer: Answer, *, as_json: bool) -> None:
+    if as_json:
+        print(json_text(answer.data, indent=2))
+        return
+    for line in answer.lines:
+        print(one_line(line))

@@ -1,0 +1,49 @@
+"""Ctrl-C and SIGTERM of who works on jobs: the first one asks for an end, the second one is an end."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Final
+
+from anyio import TASK_STATUS_IGNORED, Event, open_signal_receiver
+
+if TYPE_CHECKING:
+    from anyio import CancelScope
+    from anyio.abc import TaskStatus
+
+_TOLD: Final = (
+    "stopping after the pages that have begun: the job pauses then (exit 4); once more ends it at once"
+)
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stopping:
+    """Why a worker of this process ends.
+
+    ``asked``
+        is set by the first signal.
+    ``by``
+        the signal that ended it at once, if any.
+    """
+
+    def __init__(self) -> None:
+        self.asked = Event()
+        self.by: signal.Signals | None = None
+
+    async def hear(self, work: CancelScope, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """Wait for signals: the first one sets ``asked``, the second one cancels ``work``."""
+        if threading.current_thread() is not threading.main_thread() or sys.platform == "win32":
+            task_status.started()  # Ctrl-C raises KeyboardInterrupt there
+            return
+        with open_signal_receiver(*_SIGNALS) as signals:
+            task_status.started()
+            async for number in signals:
+                if self.asked.is_set():
+                    self.by = signal.Signals(number)
+                    work.cancel()
+                    return
+                if sys.stderr is not None:
+                    print(_TOLD, file=sys.stderr, flush=True)
+                self.asked.set()

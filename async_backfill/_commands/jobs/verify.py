@@ -1,0 +1,85 @@
+"""The verb ``verify``: compare what a job has read with the store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from cyclopts import Parameter
+
+from async_backfill._commands.jobs.answers import GAPS, OK, PAUSED, Answer
+from async_backfill._commands.jobs.numbers import JobNumber, share_or_rows
+from async_backfill._commands.jobs.options import USUAL, Options
+from async_backfill.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from async_backfill.jobs import Verified
+
+
+async def verify(
+    job: JobNumber,
+    /,
+    *,
+    sample: Annotated[float | None, Parameter(converter=share_or_rows, show_default=False)] = None,
+    all_: Annotated[bool, Parameter(name="--all", negative=(), show_default=False)] = False,
+    extra: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    repair: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    options: Options = USUAL,
+) -> Answer:
+    """Compare what a job has read with the store.
+
+    A difference is one that stays the same at a second look, 2 s later. Exit
+    code 1 if any is left.
+
+    Parameters
+    ----------
+    sample:
+        The share of the rows, such as 0.02, or their number, such as 500 [3000].
+    all_:
+        Compare all rows.
+    extra:
+        Look for keys of the store without a row, too.
+    repair:
+        Write rows that differ again, and remove keys without one.
+    """
+    if all_ and sample is not None:
+        raise ConfigurationError("--all", "is for all rows, --sample for some: give one of them")
+    request: dict[str, Any] = {"extra": extra, "repair": repair}
+    if all_ or sample is not None:
+        request["sample"] = sample
+    async with options.jobs() as jobs:
+        found = await jobs.verify(job, by=options.who, **request)
+        report = await jobs.status(job)
+    data = {
+        **msgspec.to_builtins(found),
+        "differences": found.differences,
+        "left": found.left,
+        "job": job,
+        "status": report.status,
+    }
+    status = f"job {job} {report.name}: {report.status.replace('_', ' ')}"
+    lines = [*_lines(found), f"{status}: {report.reason}" if report.reason else status]
+    has_gaps = found.left > 0 or report.status == "done_with_gaps"
+    code = PAUSED if found.stopped is not None else GAPS if has_gaps else OK
+    return Answer(lines=lines, data=data, code=code)
+
+
+def _lines(found: Verified) -> list[str]:
+    what = "all" if found.is_all else "a sample"
+    said = f"{found.compared:,} rows compared, {what}: {found.differences:,} differences"
+    if found.repaired:
+        said = f"{said}, {found.repaired:,} of them repaired"
+    if found.stopped is not None:
+        said = f"{said}; ended early: {found.stopped}"
+    kinds = [
+        (found.wrong, "differ from their copy"),
+        (found.missing, "are missing in the store"),
+        (found.extra or 0, "are keys of the store without a row"),
+        (found.unread, "could not be read again"),
+        (found.inserted, "came after the job had passed (no difference)"),
+        (found.expired, "may have expired (no difference)"),
+        (found.rejected, "cannot be kept by the store (no difference)"),
+        (found.dead, "are dead: see dead (no difference)"),
+        (found.changing, "changed at each look (no difference)"),
+    ]
+    return [said, *(f"{number:>12,} {words}" for number, words in kinds if number)]

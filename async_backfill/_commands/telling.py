@@ -1,0 +1,48 @@
+"""Print results to standard output, and complaints to standard error in one line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Final
+
+from async_backfill._runner.wording import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LONGEST: Final = 400
+
+
+def print_with(tell: Callable[[], object], done: str = "", *, failed: int, ok: int = 0) -> int:
+    """Run ``tell``, which prints the result; return the exit code.
+
+    :param done: the end of the error message when printing fails.
+    :param failed, ok: the exit code when it fails, and when it does not.
+    """
+    if sys.stdout is None:  # closed by the parent process
+        return ok
+    try:
+        tell()
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # such as "| head"; rich exits when the reader is gone
+        _silence()
+    except OSError as error:
+        _silence()
+        return complain(f"standard output: cannot be written: {error.strerror}{done}", failed)
+    return ok
+
+
+def complain(problem: str, code: int, *, longest: int = _LONGEST) -> int:
+    """Print ``problem`` as one line of an error, and return ``code``."""
+    line = one_line(problem)
+    if sys.stderr is not None:
+        print(f"error: {line if len(line) <= longest else f'{line[:longest]}...'}", file=sys.stderr)
+    return code
+
+
+def _silence() -> None:
+    """Discard buffered output, which would fail again with a traceback when the interpreter ends."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)

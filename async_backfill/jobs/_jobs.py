@@ -1,0 +1,232 @@
+"""The jobs of one state: what an operator asks for, and the work itself."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import secrets
+import socket
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from anyio import current_time, move_on_after, sleep_forever
+
+from async_backfill._common.error_text import error_line
+from async_backfill._common.validation import whole
+from async_backfill._jobs._operator import Operator
+from async_backfill._jobs._planning.changes import require_unchanged
+from async_backfill._jobs._planning.dry_run import dry_run
+from async_backfill._jobs._planning.measuring import measure
+from async_backfill._jobs._ranges import check_spec
+from async_backfill._jobs._records import JobStatus
+from async_backfill._jobs._running.worker import work
+from async_backfill._jobs._spec import JobSpec
+from async_backfill._jobs._state.approvals import require_startable
+from async_backfill._jobs._state.jobs import add_job, find_job, ids_worked_on, require_name
+from async_backfill._jobs._state.sqlite import SQLiteJobState
+from async_backfill._jobs._verifying.dead import retry_dead
+from async_backfill._jobs._verifying.verify import verify
+from async_backfill._jobs._verifying.verifying import SAMPLE, Request
+from async_backfill._runner.job_files.opening import open_ends
+from async_backfill._runner.job_files.reading import read_job
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from types import TracebackType
+    from typing import Self
+
+    from anyio import Event
+
+    from async_backfill._jobs._ends import JobEnds, OpenEnds
+    from async_backfill._jobs._planning.dry_run import DryRun
+    from async_backfill._jobs._records import JobRecord
+    from async_backfill._jobs._report import JobReport
+    from async_backfill._jobs._state.transaction import JobState
+    from async_backfill._jobs._verifying.dead import Retried
+    from async_backfill._jobs._verifying.result import Verified
+
+_DEFAULT_STATE: Final = "jobs.sqlite"
+_LOGGER: Final = logging.getLogger("async_backfill.jobs")
+_LOOK: Final = 1.0
+_ANEW: Final = 5.0
+
+
+class Jobs(Operator):
+    """The jobs in one state: plan, approve, run and verify them; use it in ``async with``.
+
+    Any number of processes may use one state at a time. Beside what each call says, it raises
+    `JobRefusedError` when there is no such job or what is asked may not be, `JobStateError` when the state
+    cannot be used, and another `JobError` when an end of the job does not answer.
+
+    :param state: a file of this machine, see `SQLiteJobState`, or a `JobState` that is open, and stays so.
+    :param create: whether a file that is not there is made.
+    :param open_ends: opens the source and the store of a spec, in any process that works on it. The usual one
+        understands the descriptions of job files.
+    """
+
+    def __init__(
+        self,
+        state: JobState | str | os.PathLike[str] = _DEFAULT_STATE,
+        *,
+        create: bool = True,
+        open_ends: OpenEnds = open_ends,
+    ) -> None:
+        file = SQLiteJobState(state, create=create) if isinstance(state, (str, os.PathLike)) else None
+        self._file = file
+        self._open_ends = open_ends
+        self._resources = AsyncExitStack()
+        super().__init__(state if file is None else file)  # type: ignore[arg-type] # no path, so a state
+
+    async def __aenter__(self) -> Self:
+        if self._file is not None:
+            await self._resources.enter_async_context(self._file)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._resources.aclose()
+
+    async def plan(self, job: JobSpec | str | os.PathLike[str], /, *, by: str) -> JobRecord:
+        """Measure the ends of a job, and keep its plan; nothing else is written.
+
+        :param job: a spec, or the path of a job file.
+        :raises ScenarioError: when the file is wrong, or an end that it describes cannot be opened.
+        :raises ConfigurationError: when a setting of the spec is wrong; names it.
+        """
+        require_name(by, "who plans")
+        spec = job if isinstance(job, JobSpec) else (await read_job(Path(job)))[0]
+        check_spec(spec)
+        async with self._open_ends(spec) as ends:
+            plan = await measure(spec, ends)
+        return await self._state.transact(partial(add_job, plan=plan, by=by))
+
+    async def dry_run(self, job_id: int, /, *, rows: int = 10_000) -> DryRun:
+        """Do with some rows, from all over the source, all that the job would do but for writing them.
+
+        :param rows: about how many.
+        """
+        most = whole("rows", rows, least=1)
+        async with self._ends(job_id) as (job, ends):
+            return await dry_run(job.plan, ends, most=most)
+
+    async def run(
+        self,
+        job_id: int,
+        /,
+        *,
+        by: str,
+        from_start: bool = False,
+        stop: Event | None = None,
+        is_busy: Callable[[], bool] = lambda: False,
+    ) -> JobReport:
+        """Start a job that was approved, or let one go on, work on it to its end, and verify a sample.
+
+        A job that others are running gets one worker more. How it ended is in the report: a job that fails
+        raises nothing. When the task is cancelled the job is ``"interrupted"``, until anybody works on it.
+
+        :param from_start: begin with its first rows again, as after the store has lost its memory.
+        :param stop: when it is set, the worker ends after its pages, and with the last one the job is paused.
+        :param is_busy: whether loads of this process's caches wait for the source: they come first.
+        :raises JobRefusedError: also when no approval holds, or the source is not as it was planned.
+        """
+        await self._state.transact(partial(require_startable, job_id=job_id, by=by))
+        async with self._ends(job_id) as (job, ends):
+            await _require_unchanged(job, ends)
+            await self.resume(job_id, by=by, from_start=from_start)
+            await work(self._state, job_id, ends, owner=_owner(), stop=stop, is_busy=is_busy)
+        return await self.status(job_id)
+
+    async def work(
+        self,
+        job_id: int | None = None,
+        /,
+        *,
+        wait: bool = False,
+        stop: Event | None = None,
+        is_busy: Callable[[], bool] = lambda: False,
+    ) -> int:
+        """Work on a job that others have started, or on each one that runs, one after the other.
+
+        Return on how many it was. Of several, one that cannot be worked on keeps nobody from the others: the
+        log says why, and its error is raised at the end.
+
+        :param wait: whether to go on with jobs that are started later, and to try those again that could not
+            be worked on, until ``stop`` is set.
+        :param stop: when it is set, the worker ends after its pages.
+        :param is_busy: as for `run`.
+        """
+        if job_id is not None:
+            await self._work(job_id, stop, is_busy)
+            return 1
+        count, failed, not_before = 0, dict[int, Exception](), dict[int, float]()
+        while stop is None or not stop.is_set():
+            running = await self._state.transact(ids_worked_on)
+            due = [each for each in running if not_before.get(each, 0.0) <= current_time()]
+            for each in due[:1]:
+                try:
+                    await self._work(each, stop, is_busy)
+                    count += 1
+                    failed.pop(each, None)
+                except Exception as error:  # noqa: BLE001 - an opener of ends may raise anything
+                    _LOGGER.warning("job %d cannot be worked on: %s", each, error_line(error))
+                    failed[each] = error
+                not_before[each] = current_time() + _ANEW if wait else math.inf
+            if not due and not wait:
+                break
+            if not due:
+                with move_on_after(_LOOK):
+                    await (sleep_forever() if stop is None else stop.wait())
+        if failed and not wait:
+            raise next(iter(failed.values()))
+        return count
+
+    async def verify(
+        self,
+        job_id: int,
+        /,
+        *,
+        by: str,
+        sample: float | None = SAMPLE,
+        extra: bool = False,
+        repair: bool = False,
+    ) -> Verified:
+        """Compare what a job has read with the store; one that was read to its end is done then, or has gaps.
+
+        :param sample: the number of rows, an ``int``, or their share, a ``float``; ``None`` for all.
+        :param extra: whether keys of the store without a row are looked for.
+        :param repair: whether differences are mended: rows written again, keys without one removed.
+        """
+        request = Request(sample=sample, extra=extra, repair=repair)
+        async with self._ends(job_id) as (_, ends):
+            return await verify(self._state, job_id, ends, request, by=by)
+
+    async def retry_dead(self, job_id: int, /, *, by: str) -> Retried:
+        """Read the rows again that could not be copied, and write those that can be now."""
+        async with self._ends(job_id) as (_, ends):
+            return await retry_dead(self._state, job_id, ends, by=by)
+
+    async def _work(self, job_id: int, stop: Event | None, is_busy: Callable[[], bool]) -> None:
+        async with self._ends(job_id) as (job, ends):
+            await _require_unchanged(job, ends)
+            await work(self._state, job_id, ends, owner=_owner(), stop=stop, is_busy=is_busy)
+
+    @asynccontextmanager
+    async def _ends(self, job_id: int) -> AsyncIterator[tuple[JobRecord, JobEnds[Any, Any]]]:
+        job = await self._state.transact(partial(find_job, job_id=job_id))
+        async with self._open_ends(job.plan.spec) as ends:
+            yield job, ends
+
+
+async def _require_unchanged(job: JobRecord, ends: JobEnds[Any, Any]) -> None:
+    """Check that what was planned is what would run; a job that is only to be verified reads no further."""
+    if job.status is not JobStatus.VERIFYING:
+        await require_unchanged(job.plan, ends)
+
+
+def _owner() -> str:
+    """Return the name of a worker that no other one has."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"

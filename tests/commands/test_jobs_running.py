@@ -1,0 +1,135 @@
+"""A job that runs from the command line: what is shown meanwhile, and how signals stop it."""
+
+from __future__ import annotations
+
+import io
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing
+from itertools import pairwise
+
+import pytest
+
+from async_backfill._commands.cli import main
+from async_backfill._commands.jobs import view
+from tests.command_line import ROOT, started
+from tests.commands.operating import Operator, change, products
+
+RUN = [sys.executable, "-m", "async_backfill", "jobs", "run", "1"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Each test works in a folder of its own, with a table in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ASYNC_BACKFILL_STATE", raising=False)
+    products()
+    return tmp_path
+
+
+@pytest.fixture
+def jobs(capsys):
+    return Operator(capsys)
+
+
+def wait_until(running, query, found):
+    """Wait until a query of the state finds something."""
+    while change("jobs.sqlite", query) != found:
+        assert running.poll() is None
+        time.sleep(0.02)
+
+
+def test_sigterm_pauses_a_job_after_its_page_and_a_later_run_goes_on(jobs, folder):
+    job = jobs.approved(rate=50, batch=10, lanes=1)
+    with started(RUN, folder) as running:
+        wait_until(running, "SELECT sum(pages) > 0 FROM shard", [(1,)])
+        running.send_signal(signal.SIGTERM)
+        out, err = running.communicate(timeout=120)
+    assert running.returncode == 4
+    assert "stopping after the pages that have begun: the job pauses then (exit 4)" in err
+    assert "Traceback" not in err
+    assert "job 1 products: paused" in out
+    assert out.endswith("go on with: python -m async_backfill jobs run 1\n")
+    status = jobs.data("status", job)
+    assert status["counts"]["read"] == 10 * status["pages"] < 300
+    jobs.said("set", job, "rate=none")
+    jobs.said("run", job)
+    after = jobs.data("status", job)
+    assert (after["counts"]["kept"], after["repeated_pages"]) == (300, 0)
+
+
+def test_a_second_ctrl_c_ends_a_run_at_once_and_loses_nothing(jobs, folder):
+    job = jobs.approved()
+    jobs.said("dry-run", job)  # makes the store
+    with closing(sqlite3.connect("cache.db")) as other, started(RUN, folder) as running:
+        other.execute("BEGIN IMMEDIATE")
+        wait_until(running, "SELECT status FROM job", [("running",)])
+        running.send_signal(signal.SIGINT)
+        assert running.stderr.readline().startswith("stopping after the pages that have begun")
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=120)
+    assert running.returncode == 130
+    assert "Traceback" not in err
+    assert "job 1 products: interrupted" in out
+    assert "300 kept" in jobs.said("run", job)
+
+
+def test_without_a_terminal_a_run_says_now_and_then_how_it_gets_on(jobs, monkeypatch):
+    monkeypatch.setattr(view, "_PLAIN", 0.01)
+    code, out, err = jobs("run", jobs.approved(rate=1000, batch=50, lanes=1))
+    lines = err.splitlines()
+    assert code == 0
+    assert out.startswith("job 1 products: done")
+    assert all(line.startswith("job 1 products ") for line in lines)
+    assert [line for line in lines if "of 300" in line and "waits since" in line and "rate: " in line]
+    assert all(line != other for line, other in pairwise(lines))
+
+
+def test_on_a_terminal_a_run_shows_a_bar_its_speed_and_why_it_waits(jobs, monkeypatch):
+    terminal = io.StringIO()
+    job = jobs.approved(rate=1000, batch=50, lanes=1)
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(view, "_LIVE", 0.01)
+    assert main(["jobs", "run", job]) == 0
+    for shown in ("1 products", "━", "of 300", "rows/s", "left", "shards 0 of 3", "workers 1", "waits since"):
+        assert shown in terminal.getvalue()
+
+
+def test_who_watches_a_job_is_told_when_it_is_over(jobs, monkeypatch, capsys):
+    monkeypatch.setattr(view, "_PLAIN", 0.05)
+    job = jobs.approved(rate=1000, batch=50)
+    worker = threading.Thread(target=main, args=(["jobs", "run", job],))
+    worker.start()
+    code = main(["jobs", "status", job, "--watch"])
+    worker.join()
+    printed = capsys.readouterr()
+    assert code == 0
+    assert printed.out.count("job 1 products: done") == 2
+    assert "job 1 products running: " in printed.err
+
+
+def test_a_worker_waits_until_its_job_runs(jobs):
+    job = jobs.approved()
+    worker = threading.Thread(target=main, args=(["jobs", "work", job, "--wait"],))
+    worker.start()
+    assert jobs("resume", job)[0] == 0
+    worker.join(timeout=120)
+    assert jobs.data("status", job)["status"] == "done"
+
+
+def test_other_commands_do_not_import_the_library_of_jobs():
+    program = (
+        "import sys; from async_backfill._commands.cli import main; main(['jobs', '--help']);"
+        " sys.exit(' '.join(name for name in sys.modules if name.startswith('async_backfill.jobs')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.stderr.strip() == ""
