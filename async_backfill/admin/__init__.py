@@ -1,4 +1,4 @@
-"""The operator's page: jobs, in a browser, for those who may look and those who may change something."""
+"""The operator's page: caches and jobs, in a browser, for who may look and who may change something."""
 
 from async_backfill._common.extras import needed_by
 

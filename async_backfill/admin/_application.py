@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 from starlette.routing import Mount, Route, Router
 
 from async_backfill._common.line_a_second import LineASecond
 from async_backfill.admin._access import Access
+from async_backfill.admin._cache_pages import CachePages
+from async_backfill.admin._cache_view import CachesView
 from async_backfill.admin._desk import Desk
 from async_backfill.admin._gate import Gate
 from async_backfill.admin._job_folder import JobFolder
 from async_backfill.admin._job_pages import JobPages
+from async_backfill.admin._job_view import JobsView
 from async_backfill.admin._overview import Overview
 from async_backfill.admin._pages import TYPES, Pages
 from async_backfill.admin._refusals import RefusedError, logger
@@ -22,20 +25,23 @@ from async_backfill.admin._shell import Shell
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from starlette.requests import Request
     from starlette.routing import BaseRoute
     from starlette.types import Receive, Scope, Send
 
+    from async_backfill._cache import BackfillCache
     from async_backfill.jobs import Jobs
 
 
 class Application:
-    """The operator's page of jobs; an ASGI application, to be served alone or mounted in another one.
+    """The operator's page of caches and jobs; an ASGI application, served alone or mounted.
 
     It opens nothing: what it shows must be open while it is served.
 
+    :param caches: the caches of this process, by the names under which they are shown; a mapping that changes
+        is looked at anew each time.
     :param jobs: an open `Jobs`; ``None`` when there are none to show.
     :param access: who may look, and who may change something; by default this machine alone.
     :param job_folder: a folder whose job files may be planned; without it a plan is made elsewhere.
@@ -44,6 +50,7 @@ class Application:
     def __init__(
         self,
         *,
+        caches: Mapping[str, BackfillCache[Any, Any]] | None = None,
         jobs: Jobs | None = None,
         access: Access | None = None,
         job_folder: str | os.PathLike[str] | None = None,
@@ -53,10 +60,14 @@ class Application:
         gate = Gate(access, Seals(access), pages, lines)
         self._pages = pages
         self._desk = Desk(gate, pages, has_login=access.has_tokens)
+        shown_caches = None if caches is None else CachesView(caches, pages)
+        shown_jobs = None if jobs is None else JobsView(jobs, pages)
         routes: list[BaseRoute] = [
             Route("/static/{file}", self._file, methods=["GET"]),
-            *Overview(jobs, self._desk).routes(),
+            *Overview(shown_caches, shown_jobs, self._desk).routes(),
         ]
+        if shown_caches is not None:
+            routes += CachePages(shown_caches, self._desk).routes()
         if jobs is not None:
             folder = None if job_folder is None else JobFolder(job_folder)
             routes += JobPages(jobs, self._desk, folder).routes()
@@ -85,12 +96,13 @@ class Application:
 
 def routes(
     *,
+    caches: Mapping[str, BackfillCache[Any, Any]] | None = None,
     jobs: Jobs | None = None,
     access: Access | None = None,
     job_folder: str | os.PathLike[str] | None = None,
 ) -> Sequence[BaseRoute]:
     """Return the routes of an `Application` with these settings, to mount in Starlette or FastAPI.
 
-    ``Mount("/operator", routes=routes(jobs=jobs, access=access))``
+    ``Mount("/operator", routes=routes(caches={"prices": cache}, jobs=jobs, access=access))``
     """
-    return [Mount("", app=Application(jobs=jobs, access=access, job_folder=job_folder))]
+    return [Mount("", app=Application(caches=caches, jobs=jobs, access=access, job_folder=job_folder))]

@@ -84,6 +84,8 @@ DONE: Final[Mapping[str, str]] = MappingProxyType(
         "set": "The settings are changed: workers use them after their page.",
         "panic": "All jobs that run were asked to pause.",
         "permits": "More backfills are approved.",
+        "snapshot": "A snapshot is saved.",
+        "stop-restoring": "No more of the snapshot is restored.",
     }
 )
 """What is said after each of them."""

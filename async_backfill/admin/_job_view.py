@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -75,11 +74,10 @@ class JobsView:
         self._jobs = jobs
         self._pages = pages
 
-    async def look(self, base: str) -> tuple[dict[str, str], dict[str, Any], Hashable]:
-        """Return the parts, the facts, and what the forms depend on."""
+    async def table(self, base: str) -> str:
+        """Return the table of all jobs, the last one planned first."""
         found = sorted(await self._jobs.list(), key=lambda job: -job.id)
-        render = partial(self._pages.render, base=base, jobs=found)
-        return {"jobs": render("jobs")}, {"jobs": found}, ()
+        return self._pages.render("jobs", base=base, jobs=found)
 
 
 def _acts_on(job: JobReport) -> Hashable:

@@ -6,26 +6,27 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Route
 
-from async_backfill.admin._job_view import JobsView
 from async_backfill.admin._live import Shown
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Sequence
 
     from starlette.requests import Request
     from starlette.responses import Response
 
     from async_backfill.admin._access import Visitor
+    from async_backfill.admin._cache_view import CachesView
     from async_backfill.admin._desk import Desk
-    from async_backfill.jobs import Jobs
+    from async_backfill.admin._job_view import JobsView
 
 
 class Overview:
-    """Shows all jobs."""
+    """Shows all caches and all jobs."""
 
-    def __init__(self, jobs: Jobs | None, desk: Desk) -> None:
+    def __init__(self, caches: CachesView | None, jobs: JobsView | None, desk: Desk) -> None:
         self._desk = desk
-        self._jobs = None if jobs is None else JobsView(jobs, desk.pages)
+        self._caches = caches
+        self._jobs = jobs
 
     def routes(self) -> Sequence[Route]:
         """Return the addresses, each with who may use it."""
@@ -38,9 +39,8 @@ class Overview:
     async def overview(self, request: Request, visitor: Visitor) -> Response:
         """Show what there is."""
         shown = await self._look(request)
-        return self._desk.show(
-            request, visitor, "overview", parts=shown.parts, has_jobs=self._jobs is not None, **shown.facts
-        )
+        has = {"has_caches": self._caches is not None, "has_jobs": self._jobs is not None}
+        return self._desk.show(request, visitor, "overview", parts=shown.parts, **has, **shown.facts)
 
     async def events(self, request: Request, visitor: Visitor) -> Response:
         """Follow what there is."""
@@ -56,10 +56,10 @@ class Overview:
     async def _look_anew(self, base: str) -> Shown:
         parts: dict[str, str] = {}
         facts: dict[str, Any] = {}
-        acts_on: list[Hashable] = []
-        if self._jobs is not None:
-            more, told, acts = await self._jobs.look(base)
+        if self._caches is not None:
+            more, told = self._caches.rows(base)
             parts.update(more)
             facts.update(told)
-            acts_on.append(acts)
-        return Shown(parts=parts, facts=facts, acts_on=tuple(acts_on))
+        if self._jobs is not None:
+            parts["jobs"] = await self._jobs.table(base)
+        return Shown(parts=parts, facts=facts, acts_on=())

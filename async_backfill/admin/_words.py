@@ -92,7 +92,10 @@ def figure(record: object, path: str, words: str = "count") -> Markup:
     """
     value: Any = record
     for step in path.split("."):
-        value = value[int(step)] if step.isdigit() else getattr(value, step)
+        if step.isdigit():
+            value = value[int(step)]
+        else:
+            value = value[step] if isinstance(value, (dict, MappingProxyType)) else getattr(value, step)
     said = NOTHING if value is None else _WORDS[words](value)
     exact = "" if value is None else escape(text(value))
     # The path is of a template; a thousand of these are made for a page, so nothing is formatted twice.
