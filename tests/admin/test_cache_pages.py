@@ -125,7 +125,7 @@ async def test_a_cache_is_followed(page, cache):
         assert "cache_figures" in followed.news()
 
 
-async def test_the_forms_of_a_cache_are_refused_without_their_token_and_to_who_may_only_look(cache):
+async def test_forms_of_a_cache_are_refused_without_a_token_and_to_who_may_only_look(cache):
     token = "b" * 20
     browser = Browser(Application(caches={"prices": cache}, access=Access(read_tokens={"bob": token})))
     await browser.send("/", "/login", token=token)

@@ -126,7 +126,7 @@ def test_a_job_is_driven_from_its_plan_to_its_verification(chromium, folder, col
         with started(folder, "jobs", "work", "--wait") as worker:
             status_is(page, "running")
             playwright.expect(page.locator("#job_workers tbody tr")).not_to_have_count(0)
-            page.wait_for_function("Number(document.querySelector('[data-of=\"counts.read\"]').value) > 400")
+            playwright.expect(page.locator("[data-of='counts.read']").first).to_have_text(re.compile(r"\d{3}"))
             check(page, errors)
             picture(page, f"operator-job-{colors}")
             page.get_by_role("button", name="Pause").click()
