@@ -19,7 +19,6 @@ from async_backfill._common.extras import needed_by
 from async_backfill._runner.display import ProgressBar
 from async_backfill._runner.wording import one_line
 from async_backfill.errors import AsyncBackfillError, ConfigurationError
-from async_backfill.jobs import Jobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,9 +67,10 @@ class ServeCommand:
         with _needed():
             from async_backfill.admin import Application  # noqa: PLC0415 - the extra is optional
             from async_backfill.admin._server import serve_alone  # noqa: PLC0415 - as above
+        from async_backfill.jobs import Jobs  # noqa: PLC0415 - it takes a third of a second to import
 
         async with Jobs(self.state) as jobs:
-            page = Application(jobs=jobs, access=self.access, job_folder=self.job_folder)
+            page = Application(jobs=jobs, access=self.access, job_folder=self.job_folder, state=self.state)
             if not self.quiet and sys.stdout is not None:
                 print(one_line(f"{self.state}: {_url(listener)} (Ctrl-C ends it)"), flush=True)
             await serve_alone(page, listener)

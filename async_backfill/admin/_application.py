@@ -44,6 +44,8 @@ class Application:
         is looked at anew each time.
     :param jobs: an open `Jobs`; ``None`` when there are none to show.
     :param access: who may look, and who may change something; by default this machine alone.
+    :param state: the file of the state of ``jobs``, for the commands that are shown; left out where it is the
+        usual one.
     :param job_folder: a folder whose job files may be planned; without it a plan is made elsewhere.
     """
 
@@ -53,10 +55,11 @@ class Application:
         caches: Mapping[str, BackfillCache[Any, Any]] | None = None,
         jobs: Jobs | None = None,
         access: Access | None = None,
+        state: str | None = None,
         job_folder: str | os.PathLike[str] | None = None,
     ) -> None:
         access = Access() if access is None else access
-        pages, lines = Pages(), LineASecond(logger(), time.monotonic)
+        pages, lines = Pages(state), LineASecond(logger(), time.monotonic)
         gate = Gate(access, Seals(access), pages, lines)
         self._pages = pages
         self._desk = Desk(gate, pages, has_login=access.has_tokens)
@@ -99,10 +102,12 @@ def routes(
     caches: Mapping[str, BackfillCache[Any, Any]] | None = None,
     jobs: Jobs | None = None,
     access: Access | None = None,
+    state: str | None = None,
     job_folder: str | os.PathLike[str] | None = None,
 ) -> Sequence[BaseRoute]:
     """Return the routes of an `Application` with these settings, to mount in Starlette or FastAPI.
 
     ``Mount("/operator", routes=routes(caches={"prices": cache}, jobs=jobs, access=access))``
     """
-    return [Mount("", app=Application(caches=caches, jobs=jobs, access=access, job_folder=job_folder))]
+    page = Application(caches=caches, jobs=jobs, access=access, state=state, job_folder=job_folder)
+    return [Mount("", app=page)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from importlib.resources import files
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -20,9 +21,13 @@ TYPES: Final = MappingProxyType(
 
 
 class Pages:
-    """Renders templates, and has the two files that a page needs."""
+    """Renders templates, and has the two files that a page needs.
 
-    def __init__(self) -> None:
+    :param state: the file that commands in a page name as the state; ``None`` for the usual one.
+    """
+
+    def __init__(self, state: str | None) -> None:
+        self._state = () if state is None else ("--state", state)
         self._templates = Environment(
             loader=PackageLoader(_PACKAGE),
             autoescape=True,
@@ -32,7 +37,7 @@ class Pages:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        self._templates.globals["figure"] = figure
+        self._templates.globals.update(figure=figure, command=self._command)
         self.files: Mapping[str, bytes] = {
             name: (files(_PACKAGE) / "static" / name).read_bytes() for name in TYPES
         }
@@ -40,3 +45,9 @@ class Pages:
     def render(self, template: str, /, **facts: Any) -> str:
         """Return a template of that name with ``facts``."""
         return self._templates.get_template(f"{template}.html").render(facts)
+
+    def _command(self, *words: object) -> str:
+        """Return the command that a person types for a verb of ``jobs``."""
+        return " ".join(
+            ["python -m async_backfill jobs", *map(shlex.quote, (*map(str, words), *self._state))]
+        )

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import html
+import re
+import shlex
+
 import pytest
 
 from async_backfill._jobs._state.jobs import add_job
+from async_backfill.admin import Access, Application
 from async_backfill.jobs import JobSettings, JobStatus
+from tests.admin.conftest import browser_on
 from tests.jobs.state_rows import plan_of
 
 pytestmark = pytest.mark.anyio
@@ -30,3 +36,17 @@ async def test_a_job_is_reviewed_approved_started_set_paused_and_ended(browser, 
     assert (await jobs.status(1)).status is JobStatus.CANCELLED
     assert page.status == 200
     assert [line.by for line in await jobs.log(1)][1:] == ["ada"] * 8
+
+
+async def test_a_command_that_is_shown_names_the_state_and_is_one_that_can_be_typed(jobs, state):
+    state.now(add_job, plan_of(), by="eve")
+    await jobs.approve(1, plan_hash=plan_of().hash, by="bob", reason="fine")
+    page = browser_on(
+        Application(jobs=jobs, access=Access(local_user="ada"), state="/srv/my jobs.sqlite; rm -rf")
+    )
+    shown = (await page.get("/jobs/1")).text
+    (command,) = re.findall(r"<code>(.*?)</code>", shown)
+
+    assert shlex.split(html.unescape(command)) == [
+        *("python", "-m", "async_backfill", "jobs", "run", "1", "--state", "/srv/my jobs.sqlite; rm -rf")
+    ]
