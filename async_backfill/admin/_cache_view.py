@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from async_backfill.admin._cache_course import Courses
 from async_backfill.admin._live import Shown
 from async_backfill.admin._refusals import RefusedError
 from async_backfill.records import BudgetState, CircuitState
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 _MOST_FOLLOWED: Final = 200
 _MOST_RECORDS: Final = 50
-_PARTS: Final = ("cache_status", "cache_figures", "cache_audit")
+_PARTS: Final = ("cache_status", "cache_course", "cache_figures", "cache_audit")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,7 @@ class CachesView:
     def __init__(self, caches: Mapping[str, BackfillCache[Any, Any]], pages: Pages) -> None:
         self._caches = caches
         self._pages = pages
+        self._courses = Courses()
 
     def rows(self, base: str) -> tuple[dict[str, str], dict[str, Any]]:
         """Return the parts of the list that are followed, and the facts for its page."""
@@ -68,6 +70,7 @@ class CachesView:
             "name": name,
             "address": address,
             "stats": stats,
+            "course": self._courses.note(address, stats),
             "records": cache.audit_log[: -_MOST_RECORDS - 1 : -1],
         }
         parts = {part: self._pages.render(part, **facts) for part in _PARTS}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from async_backfill.admin._words import figure, shown
+from async_backfill.admin._words import count, figure, seconds, share, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +37,7 @@ class Pages:
             lstrip_blocks=True,
             auto_reload=False,
         )
+        self._templates.filters.update(share=share, count=count, seconds=seconds)
         self._templates.globals.update(figure=figure, command=self._command)
         self.files: Mapping[str, bytes] = {
             name: (files(_PACKAGE) / "static" / name).read_bytes() for name in TYPES

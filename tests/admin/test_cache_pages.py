@@ -17,6 +17,7 @@ from async_backfill import (
     Status,
 )
 from async_backfill.admin import Access, Application
+from async_backfill.admin._cache_course import Courses
 from async_backfill.stores.snapshot_file import SnapshotFile
 from async_backfill.testing import MemoryFarStore
 from tests.admin.browser import Browser, Elements
@@ -162,3 +163,32 @@ async def test_of_many_caches_those_that_need_a_person_come_first():
         await sleep(0.5)
 
         assert set(followed.news()) == {"caches_told", "trouble"}
+
+
+async def test_the_hit_rate_is_drawn_over_time_while_somebody_looks(page, cache):
+    address = await address_of(page)
+    assert "<polyline" not in (await page.get(address)).text
+    async with page.follow(f"{address}/events") as followed:
+        for key in (0, 0, 0, 77):
+            await sleep(3)
+            await cache.get(key)
+        await sleep(6)
+        course = followed.news()["cache_course"]
+
+    assert "<polyline" in course
+    assert "highest 100.0 %" in course
+
+
+async def test_counters_are_kept_of_few_caches_and_of_few_minutes(cache):
+    courses = Courses()
+    for number in range(300):
+        await cache.get(0)
+        courses.note(str(number), cache.stats)
+    for _ in range(300):
+        await cache.get(0)
+        await sleep(5)
+        stretches = courses.note("299", cache.stats)
+
+    assert len(courses._samples) == 200
+    assert len(stretches) == 120
+    assert {one.hit_rate for one in stretches} == {1.0}
