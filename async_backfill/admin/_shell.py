@@ -82,6 +82,9 @@ class Shell:
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._access.serves(hosts[0]):
             raise RefusedError(421, _OTHER_HOST)
+        is_foreign = headers.get("sec-fetch-site") in {"cross-site", "same-site"}
+        if is_foreign and headers.get("sec-fetch-mode") != "navigate":
+            raise RefusedError(403, "This page is no part of another one: open it by itself.")
         if len(scope["path"]) > _LONGEST_PATH:
             raise RefusedError(414, "There is no page with such a long address.")
 

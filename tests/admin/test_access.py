@@ -65,6 +65,15 @@ async def test_the_names_of_this_machine_are_answered_with_any_port(jobs, host):
     assert (await browser_of(jobs, Access()).get("/", host=host)).status == 200
 
 
+@pytest.mark.parametrize("path", ["/", "/events", "/static/page.js", "/login"])
+async def test_a_foreign_page_can_link_to_it_and_can_use_nothing_of_it(jobs, path):
+    browser = browser_of(jobs, Access())
+    headers = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}
+
+    assert (await browser.get(path, **headers)).status == 403
+    assert (await browser.get("/", **headers | {"sec-fetch-mode": "navigate"})).status == 200
+
+
 async def test_with_tokens_nothing_is_shown_before_a_login(jobs, state):
     state.now(add_job, plan_of("secret job"), by="eve")
     browser = browser_of(jobs, TOKENS, host="ops.example", peer="203.0.113.9")

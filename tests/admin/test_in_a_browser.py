@@ -93,7 +93,7 @@ def status_is(page, word):
 
 def picture(page, name):
     if PICTURES:
-        page.screenshot(path=str(Path(PICTURES) / f"{name}.png"), full_page=True)
+        page.screenshot(path=str(Path(PICTURES) / f"{name}.png"), full_page=False)
 
 
 def check(page):
@@ -112,7 +112,7 @@ def check(page):
 def opened(chromium, url, **settings):
     """A page that breaks no rule of its own Content-Security-Policy."""
     errors = []
-    context = chromium.new_context(viewport={"width": 1100, "height": 800}, **settings)
+    context = chromium.new_context(viewport={"width": 1100, "height": 900}, **settings)
     page = context.new_page()
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
