@@ -76,6 +76,7 @@ class Application:
             routes += JobPages(jobs, self._desk, folder).routes()
         if access.has_tokens:
             routes += [
+                Route("/login", gate.to_login, methods=["GET"]),
                 Route("/login", gate.log_in, methods=["POST"]),
                 Route("/logout", gate.log_out, methods=["POST"]),
             ]

@@ -91,6 +91,10 @@ class Gate:
         )
         return answer
 
+    async def to_login(self, request: Request) -> Response:
+        """Lead who opens the address of the form to the first page, which shows the form."""
+        return self._go_on(request)
+
     async def log_out(self, request: Request) -> Response:
         """Let the browser forget its cookie."""
         await self._form(request, self._visitor(request))

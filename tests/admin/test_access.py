@@ -131,6 +131,13 @@ async def test_a_login_ends_when_its_token_is_taken_away(jobs):
     assert (await browser.get("/")).status == 401
 
 
+async def test_who_reloads_the_page_after_a_wrong_token_gets_the_form_again(jobs):
+    browser, _ = await logged_in(jobs, "wrong")
+    answer = await browser.get("/login")
+
+    assert (answer.status, answer.headers["location"]) == (303, "/")
+
+
 async def test_who_logs_out_is_out(jobs):
     browser, _ = await logged_in(jobs, ADA)
     form = (await browser.get("/")).page.forms["/logout"]

@@ -38,6 +38,13 @@ async def test_a_job_is_reviewed_approved_started_set_paused_and_ended(browser, 
     assert [line.by for line in await jobs.log(1)][1:] == ["ada"] * 8
 
 
+async def test_a_job_that_waits_for_approval_leads_to_its_review(browser, state):
+    state.now(add_job, plan_of(), by="eve")
+    links = [given.get("href") for _, given in (await browser.get("/")).page.elements]
+
+    assert "/jobs/1/review" in links
+
+
 async def test_a_command_that_is_shown_names_the_state_and_is_one_that_can_be_typed(jobs, state):
     state.now(add_job, plan_of(), by="eve")
     await jobs.approve(1, plan_hash=plan_of().hash, by="bob", reason="fine")

@@ -157,7 +157,7 @@ async def test_a_line_of_the_log_that_was_changed_is_named(operator, state):
     assert await operator.check_log(1) == 2
 
 
-async def test_a_job_shows_who_planned_it_when_and_the_approval_that_counts(operator, state):
+async def test_a_job_shows_who_planned_it_when_and_the_approval_that_counts(operator):
     assert (await operator.status(1)).approval is None
     for reason in ("migrated", "more rows"):
         given = await operator.approve(1, plan_hash=PLAN.hash, by="bob", reason=reason)
