@@ -10,9 +10,12 @@ def run(program: str = "async-backfill") -> None:
 
     :param program: the program's name in the help.
     """
-    # Each worker of `tune` imports this module too, and needs nothing of the command line.
-    from async_backfill._commands.cli import main  # noqa: PLC0415 - see above
-
+    try:
+        # Each worker of `tune` imports this module too, and needs nothing of the command line.
+        from async_backfill._commands.cli import main  # noqa: PLC0415 - see above
+    except KeyboardInterrupt:  # to import takes a moment
+        sys.stderr.write("error: interrupted, nothing was written\n")
+        sys.exit(130)
     sys.exit(main(program=program))
 
 

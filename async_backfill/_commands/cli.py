@@ -105,7 +105,7 @@ def _app(program: str) -> App:
     app = App(
         name=program,
         usage=f"Usage: {program} --input SCENARIO --output SUMMARY [OPTIONS]\n"
-        f"       {program} {'|'.join(command.__name__ for command in _SUBCOMMANDS)} --help\n",
+        f"       {program} {'|'.join(command.__name__ for command in _SUBCOMMANDS)}|jobs --help\n",
         help_format="plaintext",
         help_epilogue=EPILOGUE,
         version=lambda: importlib.metadata.version("async-backfill"),

@@ -10,6 +10,7 @@ from async_backfill._runner.wording import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TextIO
 
 _LONGEST: Final = 400
 
@@ -26,9 +27,9 @@ def print_with(tell: Callable[[], object], done: str = "", *, failed: int, ok: i
         tell()
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):  # such as "| head"; rich exits when the reader is gone
-        _silence()
+        silence(sys.stdout)
     except OSError as error:
-        _silence()
+        silence(sys.stdout)
         return complain(f"standard output: cannot be written: {error.strerror}{done}", failed)
     return ok
 
@@ -41,8 +42,8 @@ def complain(problem: str, code: int, *, longest: int = _LONGEST) -> int:
     return code
 
 
-def _silence() -> None:
+def silence(stream: TextIO) -> None:
     """Discard buffered output, which would fail again with a traceback when the interpreter ends."""
     null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
+    os.dup2(null, stream.fileno())
     os.close(null)

@@ -10,7 +10,7 @@ from anyio import CancelScope, sleep
 
 from async_backfill._common.attempt import attempt
 from async_backfill._common.error_text import error_line
-from async_backfill._jobs._errors import JobError
+from async_backfill._jobs._errors import JobError, JobRefusedError
 from async_backfill.errors import ConfigurationError
 from async_backfill.warming._calls import StoppedError, in_time
 from async_backfill.warming._reading_again import read_again
@@ -32,6 +32,7 @@ async def answer(call: Callable[[], Awaitable[T]], seconds: float, what: str, *,
     :param what: what could not be done, if it fails; the error begins with it.
     :raises JobError: when it fails each time; its cause is the error of the last time. A wrong setting, such
         as the name of a column that there is not, is tried once.
+    :raises JobRefusedError: when the call does.
     """
     error: BaseException | None = None
     for number in range(attempts):
@@ -43,6 +44,8 @@ async def answer(call: Callable[[], Awaitable[T]], seconds: float, what: str, *,
             raise stopped.cause from None
         if error is None:
             return cast("T", result)
+        if isinstance(error, JobRefusedError):  # it has answered
+            raise error
         if isinstance(error, ConfigurationError):
             break
     assert error is not None  # noqa: S101 - there is one attempt or more

@@ -38,7 +38,10 @@ class Operator:
         return await self._state.transact(read)
 
     async def list(self) -> Sequence[JobReport]:
-        """Return what is known of all jobs now, the first one planned first."""
+        """Return what is known of all jobs now, the first one planned first.
+
+        One whose plan was changed or damaged is left out, and the log says so.
+        """
 
         def read(tx: Transaction) -> Sequence[JobReport]:
             return [_report(tx, job) for job in jobs.list_jobs(tx)]
@@ -66,6 +69,15 @@ class Operator:
                 tx, job_id, plan_hash=plan_hash, by=by, reason=reason, max_rows=max_rows, seconds=seconds
             )
         )
+
+    async def approvals(self, job_id: int, /) -> Sequence[JobApproval]:
+        """Return all approvals of a job, the first one first; only the last one counts."""
+
+        def read(tx: Transaction) -> Sequence[JobApproval]:
+            jobs.find_job(tx, job_id)
+            return approvals.approvals(tx, job_id)
+
+        return await self._state.transact(read)
 
     async def revoke(self, job_id: int, /, *, by: str, reason: str | None = None) -> None:
         """Take the approval of a job back: workers begin no further page."""

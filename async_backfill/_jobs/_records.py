@@ -192,7 +192,10 @@ class ShardRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobApproval:
-    """The word of a person that a plan may run: bound to its hash, limited in rows and time, used once."""
+    """The word of a person that a plan may run: bound to its hash, limited in rows and time, used once.
+
+    ``rows`` were read on it; the first start has ``used`` it.
+    """
 
     id: int
     job: int
@@ -200,6 +203,7 @@ class JobApproval:
     by: str
     reason: str
     max_rows: int
+    rows: int
     expires: float
     used: float | None
     revoked: float | None

@@ -104,7 +104,8 @@ def report(
     left = job.plan.rows - counts.read
     leases: dict[str, list[float]] = {}
     for shard in claimed:
-        leases.setdefault(shard.owner or "", []).append(shard.leased_until - now)
+        worker, _, _ = (shard.owner or "").rpartition("/")  # behind it is the number of the lane
+        leases.setdefault(worker or shard.owner or "", []).append(shard.leased_until - now)
     waits = [shard.throttled for shard in live if shard.throttled is not None]
     return JobReport(
         id=job.id,

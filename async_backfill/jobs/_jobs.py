@@ -193,16 +193,18 @@ class Jobs(Operator):
         sample: float | None = SAMPLE,
         extra: bool = False,
         repair: bool = False,
+        stop: Event | None = None,
     ) -> Verified:
         """Compare what a job has read with the store; one that was read to its end is done then, or has gaps.
 
         :param sample: the number of rows, an ``int``, or their share, a ``float``; ``None`` for all.
         :param extra: whether keys of the store without a row are looked for.
         :param repair: whether differences are mended: rows written again, keys without one removed.
+        :param stop: when it is set, a job that is being verified is paused.
         """
         request = Request(sample=sample, extra=extra, repair=repair)
         async with self._ends(job_id) as (_, ends):
-            return await verify(self._state, job_id, ends, request, by=by)
+            return await verify(self._state, job_id, ends, request, by=by, stop=stop)
 
     async def retry_dead(self, job_id: int, /, *, by: str) -> Retried:
         """Read the rows again that could not be copied, and write those that can be now."""

@@ -128,7 +128,7 @@ class SQLiteStore(Sealing[K, V], VersionedStore[K, V], KeyListing[K], FileFacts,
 
     async def aclose(self) -> None:
         """Close the file; later calls raise `StoreError`. Calls that still run in a thread end first."""
-        await self._threads.run(self._connections.get().close)
+        await self._threads.run_last(self._connections.get().close)
 
     @property
     def rejected(self) -> Mapping[str, int]:

@@ -26,9 +26,9 @@ def change(file, statement, *values):
         return db.execute(statement, values).fetchall()
 
 
-def job_file(name="job.json", *, url="sqlite:///shop.db", **changed):
+def job_file(name="job.json", *, url="sqlite:///shop.db", table="products", **changed):
     """Write a job of the table into the embedded default store."""
-    source = {"kind": "sql", "url": url, "table": "products", "key": "id", "value": ["name", "price"]}
+    source = {"kind": "sql", "url": url, "table": table, "key": "id", "value": ["name", "price"]}
     Path(name).write_text(json.dumps({"name": "products", "shards": 3, "source": source, **changed}), "utf-8")
     return name
 

@@ -185,6 +185,19 @@ def test_the_usage_line_names_the_program_as_it_was_started(capsys, monkeypatch,
     assert capsys.readouterr().out.startswith(f"Usage: {' '.join([name, *command])} ")
 
 
+def test_ctrl_c_while_the_program_starts_is_one_line(capsys, monkeypatch):
+    class Interrupted:
+        def find_spec(self, name, *_):
+            if name == "async_backfill._commands.cli":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "async_backfill._commands.cli")
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+    with pytest.raises(SystemExit) as ended:
+        run()
+    assert (ended.value.code, capsys.readouterr().err) == (130, "error: interrupted, nothing was written\n")
+
+
 def test_the_help_names_both_ways_to_start_the_program(capsys):
     main(["--help"])
     assert "async-backfill is the same program as python -m async_backfill" in capsys.readouterr().out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import sqlite3
 import subprocess
@@ -102,6 +103,34 @@ def test_on_a_terminal_a_run_shows_a_bar_its_speed_and_why_it_waits(jobs, monkey
         assert shown in terminal.getvalue()
 
 
+def test_a_job_goes_on_when_nobody_reads_what_it_shows(jobs, monkeypatch):
+    monkeypatch.setattr(view, "_PLAIN", 0.01)
+    job = jobs.approved(rate=1000, batch=50, lanes=1)
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w", encoding="utf-8") as gone:
+        monkeypatch.setattr(sys, "stderr", gone)
+        assert main(["jobs", "run", job]) == 0
+
+
+def test_a_verification_at_the_end_of_a_run_pauses_as_well(jobs):
+    job = jobs.approved(rate=100)
+
+    def end_it():
+        while not change("jobs.sqlite", "SELECT 1 FROM job WHERE status = 'verifying'"):
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    other = threading.Thread(target=end_it)
+    other.start()
+    code, out, err = jobs("run", job)
+    other.join()
+    assert (code, err.count("stopping after the pages")) == (4, 1)
+    assert "job 1 products: paused" in out
+    jobs.said("set", job, "rate=none")
+    assert "300 rows, a sample: 0 differences" in jobs.said("run", job)
+
+
 def test_who_watches_a_job_is_told_when_it_is_over(jobs, monkeypatch, capsys):
     monkeypatch.setattr(view, "_PLAIN", 0.05)
     job = jobs.approved(rate=1000, batch=50)
@@ -122,6 +151,7 @@ def test_a_worker_waits_until_its_job_runs(jobs):
     assert jobs("resume", job)[0] == 0
     worker.join(timeout=120)
     assert jobs.data("status", job)["status"] == "done"
+    jobs.said("work", job, "--wait")  # there is nothing to wait for
 
 
 def test_other_commands_do_not_import_the_library_of_jobs():

@@ -33,6 +33,6 @@ async def test_any_course_of_a_job_ends_right(course, tmp_path_factory):
     await run_course(course, tmp_path_factory.mktemp("course"))
 
 
-@pytest.mark.parametrize("seed", [33, 54, 104, 325, 586, 933])
+@pytest.mark.parametrize("seed", [33, 54, 104, 325, 586, 933, 5210, 5228])
 async def test_a_course_of_before_ends_right(seed, tmp_path):
     await run_course(draw(seed), tmp_path)

@@ -97,7 +97,7 @@ async def test_a_job_that_is_done_is_not_run_again(jobs):
         await jobs.run(job_id, by="bob")
 
 
-@pytest.mark.parametrize("sample", [0, -1, 1.5, "all", True])
+@pytest.mark.parametrize("sample", [0, 0.0, -1, 1.5, "all", True])
 async def test_a_sample_that_is_none_is_refused(jobs, sample):
     job_id = await approved(jobs)
 

@@ -130,6 +130,14 @@ async def test_panic_stops_a_job_whose_plan_is_damaged(operator, state):
     assert await state.transact(lambda tx: tx.rows("SELECT wanted FROM job")) == [("pause",)]
 
 
+async def test_a_job_whose_plan_is_damaged_hides_no_other(operator, state, caplog):
+    await state.transact(lambda tx: add_job(tx, PLAN, by="ada"))
+    await state.transact(lambda tx: tx.rows("UPDATE job SET plan = ? WHERE id = 1", b"{}"))
+
+    assert [report.id for report in await operator.list()] == [2]
+    assert caplog.messages == ["the plan of job 1 was changed or damaged: plan a new job"]
+
+
 async def test_keys_that_are_dead_or_differ_are_told_as_the_source_has_them(operator, state):
     shard = await running(operator, state)
     done = PageDone(
@@ -144,9 +152,22 @@ async def test_keys_that_are_dead_or_differ_are_told_as_the_source_has_them(oper
 
 
 async def test_a_job_that_is_gone_is_refused_by_each_question(operator):
-    for ask in (operator.status, operator.dead, operator.findings, operator.log, operator.check_log):
+    for name in ("status", "approvals", "dead", "findings", "log", "check_log"):
         with pytest.raises(JobRefusedError):
-            await ask(7)
+            await getattr(operator, name)(7)
+
+
+async def test_approvals_say_who_gave_them_and_how_many_rows_were_read_on_them(operator, state):
+    shard = await running(operator, state)
+    done = PageDone(cursor=b"a", counts=JobCounts(read=7, kept=7), batch=7)
+    await state.transact(lambda tx: checkpoint(tx, shard, done, lease=30.0))
+    await operator.approve(1, plan_hash=PLAN.hash, by="eve", reason="more", max_rows=5)
+
+    given = await operator.approvals(1)
+    assert [(one.by, one.reason, one.max_rows, one.rows) for one in given] == [
+        ("bob", "migrated", 120, 7),
+        ("eve", "more", 5, 0),
+    ]
 
 
 async def test_a_line_of_the_log_that_was_changed_is_named(operator, state):

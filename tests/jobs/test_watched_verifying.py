@@ -119,6 +119,18 @@ async def test_a_worker_that_is_ended_pauses_the_verification(job):
     assert job.record.status is JobStatus.PAUSED
 
 
+async def test_a_worker_that_is_ended_after_somebody_asked_to_cancel_cancels(job):
+    stop = Event()
+
+    async with create_task_group() as tasks:
+        tasks.start_soon(lambda: job.work(request=ALL, stop=stop))
+        await sleep(5.1)
+        job.want(Wanted.CANCEL)
+        stop.set()
+
+    assert job.record.status is JobStatus.CANCELLED
+
+
 async def test_a_verification_that_was_lost_is_interrupted_and_begins_again(job):
     await verifying(job, 5.0)
     assert job.record.status is JobStatus.VERIFYING

@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 from anyio import create_task_group, sleep
 
+from async_backfill._jobs._packing import pack
 from async_backfill._jobs._records import JobStatus, ShardStatus
 from async_backfill._jobs._spec import JobSettings, ThrottleLimits
+from async_backfill._jobs._state.shards import checkpoint, claim, release
 from async_backfill.errors import ConfigurationError
-from tests.jobs.table import Table, rows_of
+from tests.jobs.state_rows import page
+from tests.jobs.table import Table, ends_of, rows_of
 from tests.jobs.working import Broken, Job, slow
 
 pytestmark = pytest.mark.anyio
@@ -68,6 +71,32 @@ async def test_11_at_the_least_size_the_shard_fails_and_the_others_go_on(state):
     assert record.status is JobStatus.FAILED
     assert "1 of 4 shards failed, such as 1: TimeoutError: statement timeout" in record.reason
     assert [shard.status for shard in job.shards].count(ShardStatus.DONE) == 3
+
+
+async def some_time(_, rows):
+    await sleep(rows / 10_000)
+
+
+async def test_a_shard_begins_with_the_page_size_that_was_right_for_the_one_before(state):
+    table = Broken(rows_of(6_000), some_time)
+    job = Job(state, table=table, cuts=2, settings=JobSettings(lanes=1))
+
+    assert (await job.work()).status is JobStatus.DONE
+    assert table.sizes.count(1_000) == 3  # all of the first shard
+    assert await job.wrong() == []
+
+
+async def test_a_shard_that_was_begun_before_goes_on_with_a_page_size_of_its_own(state):
+    table = Broken(rows_of(6_000), some_time)
+    job = Job(state, table=table, cuts=1, settings=JobSettings(lanes=1))
+    taken = [state.now(claim, job.id, owner="w0", lease=10.0) for _ in range(2)]
+    state.now(checkpoint, taken[1], page(500, cursor=pack("k03500")), lease=10.0)
+    for shard in taken:
+        state.now(release, shard)
+
+    await job.work(ends=ends_of(table, job.store))
+    assert table.sizes[0] == 1_000
+    assert 500 in table.sizes
 
 
 class WrongPasswordError(Exception):

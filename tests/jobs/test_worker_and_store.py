@@ -148,7 +148,7 @@ async def test_9_what_was_evicted_at_any_time_is_looked_for_among_all_rows(state
     assert record.reason == "of 2,000 rows compared 1 missing"
 
 
-async def test_20_a_pause_while_a_throttled_worker_finds_a_silent_store_is_obeyed_as_soon(state):
+async def test_20_a_pause_is_obeyed_as_soon_while_a_waiting_worker_meets_a_silent_store(state):
     job, silent = Job(state, table=slow(), cuts=0, settings=JobSettings(batch=100, lanes=1, rate=10.0)), []
 
     class Silent(Facts):
@@ -167,7 +167,7 @@ async def test_20_a_pause_while_a_throttled_worker_finds_a_silent_store_is_obeye
         assert job.record.status is JobStatus.PAUSED
 
 
-async def test_20_panic_while_a_write_hangs_stops_all_jobs_as_soon(state):
+async def test_20_panic_while_writes_hang_stops_all_jobs_as_soon(state):
     async def before(_):
         await sleep_forever()
 

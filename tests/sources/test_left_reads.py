@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import os
 import subprocess
 import sys
 import threading
+import weakref
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 import pytest
-from anyio import create_task_group, move_on_after, sleep, to_thread
+from anyio import create_task_group, fail_after, move_on_after, sleep, to_thread
 
 from async_backfill import LoadError, ScenarioError
 from async_backfill._common.left_reads import LeftReads
@@ -165,6 +168,93 @@ async def test_a_result_that_nobody_waits_for_any_more_is_discarded(rows):
             scope.cancel()
     released.set()
     assert await to_thread.run_sync(discarded.wait, 60)
+
+
+def threads_of(reads):
+    return [thread for thread in threading.enumerate() if getattr(thread, "_may_end", None) == reads._may_end]
+
+
+async def none_of(reads):
+    with fail_after(60):
+        while threads_of(reads):  # noqa: ASYNC110 - threads tell no event
+            await sleep(0.005)
+
+
+async def test_one_thread_serves_reads_that_come_one_after_another(rows):
+    reads = LeftReads(rows)
+    assert len({await reads.run(threading.get_ident) for _ in range(20)}) == 1
+    assert len(threads_of(reads)) == 1
+    reads.close()
+    await none_of(reads)
+
+
+async def test_reads_at_once_have_threads_of_their_own_and_all_end_when_the_last_was_read(rows):
+    reads, both = LeftReads(rows), threading.Barrier(2)
+    async with create_task_group() as tasks:
+        for _ in range(2):
+            tasks.start_soon(reads.run, lambda: both.wait(60))
+    assert len(threads_of(reads)) == 2
+    await reads.run_last(lambda: None)
+    await none_of(reads)
+    assert await reads.run(lambda: "read") == "read"
+    reads.close()
+
+
+async def test_a_thread_without_reads_ends_by_itself_and_no_read_is_lost_to_that(rows, monkeypatch):
+    monkeypatch.setattr("async_backfill._common.left_reads._IDLE", 0.001)
+    reads = LeftReads(rows)
+    for number in range(100):
+        with fail_after(60):
+            assert await reads.run(lambda number=number: number) == number
+        await sleep(0.001 * (number % 3))
+    await none_of(reads)
+
+
+async def test_a_read_that_comes_when_its_thread_is_about_to_end_is_read(rows, monkeypatch):
+    monkeypatch.setattr("async_backfill._common.left_reads._IDLE", 0.001)
+    reads, begun, released = LeftReads(rows), threading.Event(), threading.Event()
+    may_end = reads._may_end
+
+    def at_last(thread):
+        begun.set()
+        assert released.wait(60)
+        return may_end(thread)
+
+    monkeypatch.setattr(reads, "_may_end", at_last)
+    first = await reads.run(threading.get_ident)
+    assert await to_thread.run_sync(begun.wait, 60)
+    async with create_task_group() as tasks:
+        again = []
+
+        async def read():
+            again.append(await reads.run(threading.get_ident))
+
+        tasks.start_soon(read)
+        await sleep(0.01)
+        released.set()
+    assert again == [first]
+
+
+async def test_a_thread_keeps_no_result_while_it_waits_for_the_next_read(rows):
+    class Result:
+        pass
+
+    reads = LeftReads(rows)
+    kept = weakref.ref(await reads.run(Result))
+    with fail_after(60):
+        while kept() is not None:
+            gc.collect()
+            await sleep(0.005)
+    assert threads_of(reads)
+    reads.close()
+
+
+async def test_a_read_sees_the_context_of_who_waits_for_it(rows):
+    reads, setting = LeftReads(rows), ContextVar("setting")
+    for value in ("one", "two"):
+        setting.set(value)
+        assert await reads.run(setting.get) == value
+    reads.close()
 
 
 async def test_a_pipe_is_refused_and_never_waited_for(tmp_path):

@@ -17,7 +17,7 @@ from async_backfill._commands.jobs.words import moment
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from async_backfill.jobs import JobReport, Jobs
+    from async_backfill.jobs import JobRecord, JobReport, Jobs
 
 _NEEDED: Final = "needs approval"
 
@@ -87,12 +87,21 @@ async def approval_asked_for(jobs: Jobs, job: int, options: Options) -> AsyncIte
         raise JobRefusedError(f"{error}; approve it with: {_command(report, options)}") from error
 
 
-def how_to_approve(report: JobReport, options: Options) -> list[str]:
-    """Return how a job that has paused for lack of approval gets one; nothing for others."""
-    if report.status != "paused" or report.reason is None or _NEEDED not in report.reason:
+def next_step(report: JobRecord | JobReport, options: Options) -> list[str]:
+    """Return the command that brings a job further; nothing for one that is worked on, or over."""
+    if report.status == "planned":
+        return ["nothing runs before somebody approves it:", _command(report, options)]
+    if report.status == "paused" and report.reason is not None and _NEEDED in report.reason:
+        return [f"approve it with: {_command(report, options)}"]
+    said = {
+        "approved": "start it with",
+        "paused": "go on with",
+        "interrupted": "nobody works on it, go on with",
+    }
+    if report.status not in said:
         return []
-    return [f"approve it with: {_command(report, options)}"]
+    return [f"{said[report.status]}: {options.command('run', str(report.id))}"]
 
 
-def _command(report: JobReport, options: Options) -> str:
+def _command(report: JobRecord | JobReport, options: Options) -> str:
     return options.approve_command(report.id, report.plan_hash)

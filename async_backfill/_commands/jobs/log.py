@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -13,6 +14,8 @@ from async_backfill._commands.jobs.options import USUAL, Options
 from async_backfill._commands.jobs.words import moment
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from async_backfill.jobs import LogLine
 
 
@@ -48,6 +51,16 @@ def _line(line: LogLine) -> str:
     return f"{line.number:>3}  {moment(line.at)}  {line.by}  {line.what}  {_facts(line.facts)}".rstrip()
 
 
+def last_comparison(lines: Sequence[LogLine]) -> list[str]:
+    """Return what the last verification in a log found; nothing when there was none."""
+    found = [msgspec.json.decode(line.facts) for line in lines if line.what == "verified"][-1:]
+    return [
+        f"compared    {facts['compared']:,} rows{'' if facts['is_all'] else ', a sample'}: "
+        f"{facts['wrong'] + facts['missing'] + (facts['extra'] or 0) + facts['unread']:,} differences"
+        for facts in found
+    ]
+
+
 def _facts(text: str) -> str:
     """Return what is said in the facts of a line, without what is not set, or 0."""
     try:
@@ -60,6 +73,8 @@ def _facts(text: str) -> str:
 
 
 def _fact(value: Any) -> str:
+    if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value):
+        return f"{value[:12]}..."
     if isinstance(value, dict):
         return "(" + ", ".join(f"{name} {_fact(each)}" for name, each in value.items() if each) + ")"
     return str(value)

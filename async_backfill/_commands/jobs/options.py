@@ -7,6 +7,7 @@ import os
 import shlex
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import Parameter
@@ -15,7 +16,7 @@ from async_backfill._runner.log_lines import log_lines
 from async_backfill.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from async_backfill.jobs import JobEnds, Jobs, JobSpec
 
@@ -58,14 +59,20 @@ class Options:
         # Other commands do not need it, and it takes a third of a second to import.
         from async_backfill.jobs import Jobs, open_ends  # noqa: PLC0415 - see above
 
+        hidden: list[Callable[[str], str]] = []  # of the ends that are open
+
         @asynccontextmanager
         async def opened(spec: JobSpec) -> AsyncIterator[JobEnds[Any, Any]]:
             async with open_ends(spec) as ends:
-                with log_lines(ends.hidden):
+                hidden.append(ends.hidden)
+                try:
                     yield ends
+                finally:
+                    hidden.remove(ends.hidden)
 
-        async with Jobs(self.state, create=create, open_ends=opened) as jobs:
-            yield jobs
+        with log_lines(lambda text: reduce(lambda said, hide: hide(said), hidden, text)):
+            async with Jobs(self.state, create=create, open_ends=opened) as jobs:
+                yield jobs
 
     def command(self, *words: str) -> str:
         """Return the command that a person types for the verb and arguments in ``words``, in this state."""

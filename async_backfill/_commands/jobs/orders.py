@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from async_backfill._commands.jobs.answers import Answer, answer_of
-from async_backfill._commands.jobs.approval import approval_asked_for
+from async_backfill._commands.jobs.approval import approval_asked_for, next_step
 from async_backfill._commands.jobs.numbers import JobNumber, settings_of
 from async_backfill._commands.jobs.options import USUAL, Options
-from async_backfill._jobs._ranges import check_settings
 
 
 async def pause(job: JobNumber, /, *, reason: str | None = None, options: Options = USUAL) -> Answer:
@@ -47,8 +45,7 @@ async def resume(
         async with approval_asked_for(jobs, job, options):
             await jobs.resume(job, by=options.who, from_start=from_start)
         report = await jobs.status(job)
-    idle = [] if report.workers else [f"nobody works on it yet: {options.command('run', str(job))}"]
-    return answer_of(report, *idle)
+    return answer_of(report, *next_step(report, options))
 
 
 async def cancel(job: JobNumber, /, *, reason: str | None = None, options: Options = USUAL) -> Answer:
@@ -76,9 +73,6 @@ async def set_(job: JobNumber, /, *settings: str, options: Options = USUAL) -> A
     """
     given = settings_of(settings)
     async with options.jobs() as jobs:
-        now = (await jobs.status(job)).settings
-        changed: dict[str, Any] = {name: None if value == "none" else value for name, value in given.items()}
-        check_settings(replace(now, **changed))
         await jobs.set(job, by=options.who, **given)
         return answer_of(await jobs.status(job))
 

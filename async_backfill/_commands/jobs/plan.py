@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from async_backfill._commands.integers import integer
 from async_backfill._commands.jobs.answers import Answer, data_of
+from async_backfill._commands.jobs.approval import next_step
 from async_backfill._commands.jobs.numbers import JobNumber  # noqa: TC001 - cyclopts reads the annotation
 from async_backfill._commands.jobs.options import USUAL, Options
 from async_backfill._commands.jobs.words import columns, duration, place, size
@@ -17,7 +18,7 @@ from async_backfill.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from async_backfill.jobs import DryRun, JobRecord
+    from async_backfill.jobs import DryRun, JobRecord, JobReport
 
 
 async def plan(file: str, /, *, options: Options = USUAL) -> Answer:
@@ -32,10 +33,7 @@ async def plan(file: str, /, *, options: Options = USUAL) -> Answer:
     """
     async with options.jobs(create=True) as jobs:
         job = await jobs.plan(file, by=options.who)
-    command = options.approve_command(job.id, job.plan_hash)
-    return Answer(
-        lines=[*_plan_lines(job), "nothing runs before somebody approves it:", command], data=data_of(job)
-    )
+    return Answer(lines=[*plan_lines(job), *next_step(job, options)], data=data_of(job))
 
 
 async def dry_run(
@@ -59,7 +57,8 @@ async def dry_run(
     return Answer(lines=_dry_lines(job, tried), data=msgspec.to_builtins(tried))
 
 
-def _plan_lines(job: JobRecord) -> Sequence[str]:
+def plan_lines(job: JobRecord | JobReport) -> Sequence[str]:
+    """Return what a job will do, and what that costs."""
     from async_backfill.jobs import estimate  # noqa: PLC0415 - who has a job has imported it
 
     plan, spec, cost = job.plan, job.plan.spec, estimate(job.plan)

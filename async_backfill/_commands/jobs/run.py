@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 import sys
 from contextlib import suppress
 from functools import partial
@@ -11,12 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 from anyio import CancelScope, create_task_group, sleep
 from cyclopts import Parameter
 
-from async_backfill._commands.jobs.answers import OK, PAUSED, Answer, answer_of, code_of
-from async_backfill._commands.jobs.approval import approval_asked_for, how_to_approve
+from async_backfill._commands.jobs.answers import OK, OVER, PAUSED, Answer, answer_of, code_of
+from async_backfill._commands.jobs.approval import approval_asked_for, next_step
+from async_backfill._commands.jobs.log import last_comparison
 from async_backfill._commands.jobs.numbers import JobNumber  # noqa: TC001 - cyclopts reads the annotation
 from async_backfill._commands.jobs.options import USUAL, Options
 from async_backfill._commands.jobs.stopping import Stopping
 from async_backfill._commands.jobs.view import View
+from async_backfill._commands.telling import silence
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -49,7 +53,7 @@ async def run(
     async with options.jobs() as jobs:
         work = partial(jobs.run, job, by=options.who, from_start=from_start)
         async with approval_asked_for(jobs, job, options):
-            stopping = await _watched(jobs, job, lambda stop: work(stop=stop.asked), options)
+            stopping = await _watched(jobs, job, lambda stop: work(stop=stop.asked))
         return await _ended(jobs, job, stopping, options)
 
 
@@ -80,26 +84,24 @@ async def work(
     async with options.jobs() as jobs:
         if job is not None:
             async with approval_asked_for(jobs, job, options):
-                stopping = await _watched(jobs, job, do, options)
+                stopping = await _watched(jobs, job, do)
             return await _ended(jobs, job, stopping, options)
-        stopping = await _watched(jobs, None, do, options)
+        stopping = await _watched(jobs, None, do)
     code = PAUSED if stopping.asked.is_set() else OK
     data = {"worked_on": counted}
     return Answer(lines=[f"worked on {counted:,} jobs"], data=data, code=_code(stopping, code))
 
 
 async def _runs(jobs: Jobs, job: int, stopping: Stopping) -> bool:
-    """Wait until a job runs; return whether it does, and was not ended before."""
-    while not stopping.asked.is_set():
-        if (await jobs.status(job)).status in _WORKED_ON:
+    """Wait until a job runs; return whether it does, and was not over or stopped before."""
+    while not stopping.asked.is_set() and (status := (await jobs.status(job)).status) not in OVER:
+        if status in _WORKED_ON:
             return True
         await sleep(_LOOK)
     return False
 
 
-async def _watched(
-    jobs: Jobs, job: int | None, work: Callable[[Stopping], Awaitable[object]], options: Options
-) -> Stopping:
+async def _watched(jobs: Jobs, job: int | None, work: Callable[[Stopping], Awaitable[object]]) -> Stopping:
     """Run ``work`` until its end, or until a signal ends it, and show meanwhile how the jobs get on."""
     stopping, error = Stopping(), None
     async with create_task_group() as beside:
@@ -107,7 +109,7 @@ async def _watched(
             await beside.start(stopping.hear, scope)
             beside.start_soon(_show, jobs, job)
             if job is not None:
-                beside.start_soon(_end_verifying, jobs, job, stopping, options)
+                beside.start_soon(_end_verifying, jobs, job, stopping)
             try:
                 await work(stopping)
             except Exception as raised:  # noqa: BLE001 - handed on below, not as one of a group
@@ -121,11 +123,14 @@ async def _watched(
 async def _show(jobs: Jobs, job: int | None) -> None:
     from async_backfill.jobs import JobError  # noqa: PLC0415 - who has jobs has imported it
 
-    with View(sys.stderr) as view:
-        while True:
-            await sleep(view.interval)
-            with suppress(JobError):  # the worker says it, if it lasts
-                view.show(await _reports(jobs, job))
+    try:
+        with View(sys.stderr) as view:
+            while True:
+                await sleep(view.interval)
+                with suppress(JobError):  # the worker says it, if it lasts
+                    view.show(await _reports(jobs, job))
+    except (OSError, SystemExit):  # rich exits when nobody reads any more; the job goes on
+        silence(sys.stderr)
 
 
 async def _reports(jobs: Jobs, job: int | None) -> Sequence[JobReport]:
@@ -134,24 +139,25 @@ async def _reports(jobs: Jobs, job: int | None) -> Sequence[JobReport]:
     return [report for report in await jobs.list() if report.status in _WORKED_ON]
 
 
-async def _end_verifying(jobs: Jobs, job: int, stopping: Stopping, options: Options) -> None:
+async def _end_verifying(jobs: Jobs, job: int, stopping: Stopping) -> None:
     """Let a verification, which ends by a person's word only, hear of the first signal."""
     from async_backfill.jobs import JobError  # noqa: PLC0415 - who has jobs has imported it
 
+    by = f"{socket.gethostname()}:{os.getpid()}"  # as a worker is named in the log
     await stopping.asked.wait()
     while True:
         with suppress(JobError):
             if (await jobs.status(job)).status == "verifying":
-                await jobs.pause(job, by=options.who, reason="stopped: its last worker was ended")
+                await jobs.pause(job, by=by, reason="stopped: its last worker was ended")
         await sleep(_LOOK)
 
 
 async def _ended(jobs: Jobs, job: int, stopping: Stopping, options: Options) -> Answer:
     report = await jobs.status(job)
     code = _code(stopping, code_of(report))
-    more = how_to_approve(report, options)
-    if code != OK and not more and code_of(report) == PAUSED:
-        more = [f"go on with: {options.command('run', str(job))}"]
+    more = next_step(report, options)
+    if report.status in {"done", "done_with_gaps"}:
+        more = last_comparison(await jobs.log(job))
     return answer_of(report, *more, code=code)
 
 

@@ -46,7 +46,8 @@ def _code(error: AsyncBackfillError) -> int:
     from async_backfill.jobs import JobRefusedError, JobStateError  # noqa: PLC0415 - as in `Options.jobs`
 
     refused = (JobRefusedError, JobStateError, ConfigurationError, ScenarioError, MissingExtraError)
-    return REFUSED if isinstance(error, refused) else FAILED
+    is_setting = isinstance(error.__cause__, ConfigurationError)  # such as a column that there is not
+    return REFUSED if isinstance(error, refused) or is_setting else FAILED
 
 
 def _tell(answer: Answer, *, as_json: bool) -> None:

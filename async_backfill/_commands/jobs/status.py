@@ -9,9 +9,10 @@ from anyio import sleep
 from cyclopts import Parameter
 
 from async_backfill._commands.jobs.answers import OVER, Answer, answer_of, code_of, data_of
-from async_backfill._commands.jobs.approval import how_to_approve
+from async_backfill._commands.jobs.approval import next_step
 from async_backfill._commands.jobs.numbers import JobNumber  # noqa: TC001 - cyclopts reads the annotation
 from async_backfill._commands.jobs.options import USUAL, Options
+from async_backfill._commands.jobs.plan import plan_lines
 from async_backfill._commands.jobs.view import View
 from async_backfill._commands.jobs.words import share_read
 
@@ -36,13 +37,21 @@ async def status(
     async with options.jobs() as jobs:
         report = await jobs.status(job)
         if not watch:
-            return answer_of(report, *how_to_approve(report, options))
+            return _answer(report, options)
         with View(sys.stderr) as view:
             while report.status not in OVER:
                 view.show([report])
                 await sleep(view.interval)
                 report = await jobs.status(job)
     return answer_of(report, code=code_of(report))
+
+
+def _answer(report: JobReport, options: Options) -> Answer:
+    """Return what a person needs who decides what to do next: of a job that was only planned, its plan."""
+    step = next_step(report, options)
+    if report.status == "planned":
+        return Answer(lines=[*plan_lines(report), *step], data=data_of(report))
+    return answer_of(report, *step)
 
 
 async def ls(*, options: Options = USUAL) -> Answer:

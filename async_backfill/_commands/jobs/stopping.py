@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from anyio import TASK_STATUS_IGNORED, Event, open_signal_receiver
@@ -44,6 +45,7 @@ class Stopping:
                     self.by = signal.Signals(number)
                     work.cancel()
                     return
-                if sys.stderr is not None:
-                    print(_TOLD, file=sys.stderr, flush=True)
                 self.asked.set()
+                with suppress(OSError):  # when nobody looks any more
+                    if sys.stderr is not None:
+                        print(_TOLD, file=sys.stderr, flush=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 from cyclopts import Parameter
@@ -10,10 +10,13 @@ from cyclopts import Parameter
 from async_backfill._commands.jobs.answers import GAPS, OK, PAUSED, Answer
 from async_backfill._commands.jobs.numbers import JobNumber, share_or_rows
 from async_backfill._commands.jobs.options import USUAL, Options
+from async_backfill._common.error_text import key_text
 from async_backfill.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from async_backfill.jobs import Verified
+
+_MOST_SHOWN: Final = 20
 
 
 async def verify(
@@ -50,15 +53,20 @@ async def verify(
     async with options.jobs() as jobs:
         found = await jobs.verify(job, by=options.who, **request)
         report = await jobs.status(job)
+        keys = {key_text(key): kind for key, kind in (await jobs.findings(job)).items()}
     data = {
         **msgspec.to_builtins(found),
         "differences": found.differences,
         "left": found.left,
+        "findings": [{"key": key, "kind": kind} for key, kind in keys.items()],
         "job": job,
         "status": report.status,
     }
     status = f"job {job} {report.name}: {report.status.replace('_', ' ')}"
-    lines = [*_lines(found), f"{status}: {report.reason}" if report.reason else status]
+    shown = [f"  {key}: {kind}" for key, kind in list(keys.items())[:_MOST_SHOWN]]
+    if len(keys) > _MOST_SHOWN:
+        shown.append(f"  and {len(keys) - _MOST_SHOWN:,} others: --json names the first 10,000")
+    lines = [*_lines(found), *shown, f"{status}: {report.reason}" if report.reason else status]
     has_gaps = found.left > 0 or report.status == "done_with_gaps"
     code = PAUSED if found.stopped is not None else GAPS if has_gaps else OK
     return Answer(lines=lines, data=data, code=code)

@@ -14,7 +14,6 @@ from async_backfill._jobs._running.faults import is_hopeless, is_timeout
 from async_backfill._jobs._running.guarding import OldPageError
 from async_backfill._jobs._running.held_shard import HeldShard
 from async_backfill._jobs._running.leased_keys import LeasedKeys
-from async_backfill._jobs._running.page_size import LEAST, PageSize
 from async_backfill._jobs._running.reader import Reader, ReadError
 from async_backfill._jobs._running.tallies import counted
 from async_backfill._jobs._running.throttles import Reason
@@ -46,8 +45,7 @@ class ShardCopy:
         self._lane = lane
         self._shard = shard
         self._held = HeldShard(course, lane, shard)
-        batch = course.settings.batch
-        self._size = PageSize(rows=shard.batch if batch == "auto" else max(LEAST, batch))
+        self._size = lane.first_size(shard)
         self._shrunk = False
         self._reader: Reader[Any, Any] = Reader(
             course.ends.rows,
@@ -207,7 +205,7 @@ class ShardCopy:
     ) -> bool:
         """Write the checkpoint of ``page``, and obey; return whether the shard is still one's own."""
         rows = len(page.rows) + len(page.failed)
-        self._size = self._size.after_page(rows, seconds, self._course.aim)
+        self._size = self._lane.size = self._size.after_page(rows, seconds, self._course.aim)
         self._leased.add(tally)
         counts, dead = counted(tally, hidden=self._course.ends.hidden)
         done = PageDone(

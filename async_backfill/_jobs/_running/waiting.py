@@ -8,14 +8,14 @@ from anyio import current_time, move_on_after, sleep
 
 from async_backfill._jobs._records import Throttled
 from async_backfill._jobs._running.pace import Pace
-from async_backfill._jobs._running.page_size import most_at
+from async_backfill._jobs._running.page_size import LEAST, PageSize, most_at
 from async_backfill._jobs._running.throttles import Reason, first_reason
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from async_backfill._jobs._records import ShardRecord
     from async_backfill._jobs._running.course import Course
-    from async_backfill._jobs._running.page_size import PageSize
 
 BEAT: Final = 0.5
 """The seconds after which a lane without a checkpoint looks what the operator wants."""
@@ -35,7 +35,17 @@ class Lane:
         self._wall = wall
         self._pace = Pace()
         self._since: tuple[str, float, float] | None = None
+        self.size: PageSize | None = None
+        """The size that was right for the last shard, when it is found by itself."""
         self.throttled: Throttled | None = None
+
+    def first_size(self, shard: ShardRecord) -> PageSize:
+        """Return the size to begin with: where nobody has begun, that of the shard before."""
+        batch = self._course.settings.batch
+        if batch != "auto":
+            return PageSize(rows=max(LEAST, batch))
+        is_new = shard.attempts <= 1 and not shard.pages
+        return self.size if self.size is not None and is_new else PageSize(rows=shard.batch)
 
     def rows(self, size: PageSize, *, shrunk: bool) -> int:
         """Return the rows of the next page, at most those that the approval leaves; 0 is none now."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from async_backfill._jobs._state.transaction import Transaction
 
 _USUAL_SECONDS: Final = 12 * 3600.0
-_FIELDS: Final = "id, job, plan_hash, by, reason, max_rows, expires, used, revoked"
+_FIELDS: Final = "id, job, plan_hash, by, reason, max_rows, expires, used, revoked, rows"
 _MAY_BE_APPROVED: Final = frozenset(
     {
         JobStatus.PLANNED,
@@ -75,7 +75,7 @@ def approve(
         raise JobRefusedError(f"an approval of {max_rows} rows for {seconds} s allows nothing, or all")
     ((number,),) = tx.rows("SELECT coalesce(max(id), 0) + 1 FROM approval")
     tx.rows(
-        f"INSERT INTO approval ({_FIELDS}, rows) VALUES (?, ?, ?, ?, ?, ?, ?, NULL, NULL, 0)",  # noqa: S608
+        f"INSERT INTO approval ({_FIELDS}) VALUES (?, ?, ?, ?, ?, ?, ?, NULL, NULL, 0)",  # noqa: S608
         *(number, job_id, plan_hash, by, reason, max_rows, tx.now() + seconds),
     )
     facts = {"plan": plan_hash, "reason": reason, "rows": max_rows, "seconds": seconds}
@@ -204,8 +204,7 @@ def _why_not(tx: Transaction, job: JobRecord, given: JobApproval | None) -> str 
         return f"the approval of {given.by} was taken back"
     if given.expires <= tx.now():
         return f"the approval of {given.by} has expired"
-    ((rows,),) = tx.rows("SELECT rows FROM approval WHERE id = ?", given.id)
-    if rows >= given.max_rows:
+    if given.rows >= given.max_rows:
         return f"the {given.max_rows} rows that {given.by} allowed were read"
     return None
 
@@ -219,7 +218,7 @@ def _same(one: str, other: str) -> bool:
 
 
 def _approval(*row: Any) -> JobApproval:
-    number, job, digest, by, reason, most, expires, used, revoked = row
+    number, job, digest, by, reason, most, expires, used, revoked, rows = row
     return JobApproval(
         id=number,
         job=job,
@@ -227,6 +226,7 @@ def _approval(*row: Any) -> JobApproval:
         by=by,
         reason=reason,
         max_rows=most,
+        rows=rows,
         expires=expires,
         used=used,
         revoked=revoked,

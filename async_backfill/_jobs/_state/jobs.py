@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from itertools import pairwise
 from types import MappingProxyType
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from async_backfill._jobs._state.transaction import Transaction
 
 FIRST_BATCH: Final = 1_000
+_LOGGER: Final = logging.getLogger("async_backfill.jobs")
 _FIELDS: Final = (
     "id, name, plan_hash, status, wanted, reason, settings, planned_by, created, started, ended,"
     " seconds_running, log_head, verified_until, plan"
@@ -74,8 +76,14 @@ def find_job(tx: Transaction, job_id: int) -> JobRecord:
 
 
 def list_jobs(tx: Transaction) -> Sequence[JobRecord]:
-    """Return all jobs, the first one planned first."""
-    return [_record(*row) for row in tx.rows(f"SELECT {_FIELDS} FROM job ORDER BY id")]  # noqa: S608
+    """Return all jobs, the first one planned first; of one whose plan is damaged the log says so."""
+    found: list[JobRecord] = []
+    for row in tx.rows(f"SELECT {_FIELDS} FROM job ORDER BY id"):  # noqa: S608
+        try:
+            found.append(_record(*row))
+        except JobStateError as error:  # it hides no other
+            _LOGGER.warning("%s", error)
+    return found
 
 
 def change_status(

@@ -59,7 +59,7 @@ class SQLiteJobState:
     ) -> None:
         file, self._file = self._file, None
         if file is not None:
-            await self._reads.run(file.get().close)
+            await self._reads.run_last(file.get().close)
 
     async def transact(self, work: Callable[[Transaction], T], /) -> T:
         """Run ``work`` in one transaction, alone, in a thread, and commit; roll back what it raises.

@@ -168,7 +168,8 @@ def _end(
     if job.status is not JobStatus.VERIFYING:
         return
     if verified.stopped is not None:
-        status, reason = JobStatus(verified.stopped), job.reason
+        # The word of a person comes first, before that of who ended the worker.
+        status, reason = _STOPS.get(job.wanted, JobStatus(verified.stopped)), job.reason
     else:
         status, reason = verdict(verified, sum((shard.counts for shard in parts), JobCounts()))
     change_status(tx, job_id, status, by=by, reason=reason)

@@ -10,6 +10,7 @@ from async_backfill._jobs._rewriting import Rewriting
 from async_backfill._jobs._verifying.comparison import Comparison
 from async_backfill._jobs._verifying.extras import Extras
 from async_backfill._jobs._verifying.walk import Walk
+from async_backfill.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -47,7 +48,8 @@ class Request:
 
     def __post_init__(self) -> None:
         if isinstance(self.sample, float):
-            real("sample", self.sample, least=0.0, most=1.0)
+            if real("sample", self.sample, least=0.0, most=1.0) == 0.0:
+                raise ConfigurationError("sample", "0.0 compares nothing: give a share above it, or a number")
         elif self.sample is not None:
             whole("sample", self.sample, least=1)
 

@@ -113,6 +113,7 @@ class IndexedSource(FileFacts, Generic[K, V]):
         """Close the source and remove its temporary file, if there is one. Loads in progress may fail."""
         indexed, self._indexed = self._indexed, None
         if indexed is not None:
+            self._reads.close()
             await _close(indexed)
 
     async def __aenter__(self) -> Self:

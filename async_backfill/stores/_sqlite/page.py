@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Generic
+from typing import TYPE_CHECKING, Any, Final, Generic, cast
 
 from async_backfill._envelopes.envelope import Sealed
 from async_backfill.contracts import K, Kept
@@ -39,14 +39,21 @@ class Page(Generic[K]):
         self,
         items: Mapping[K, Any],
         keys: Collection[K],
-        names: Sequence[bytes],
+        names: list[bytes],
         envelopes: Sequence[bytes | None],
         read_at: float,
         until: Callable[[float], float | None],
     ) -> None:
-        reads: dict[float, Read] = {}
         self._rejected: dict[K, str] = dict.fromkeys(items, _REFUSED) if len(names) < len(items) else {}
         self._keys, self._names = keys, names
+        self.reads: Sequence[Read]
+        is_whole = len(names) == len(items) > 0 and None not in envelopes
+        if is_whole and Sealed not in set(map(type, items.values())):
+            # What a copy writes, page after page: all of it was read at once, and can be kept.
+            whole = cast("list[bytes]", envelopes)
+            self.reads = (Read(read_at=read_at, until=until(read_at), names=names, envelopes=whole),)
+            return
+        reads: dict[float, Read] = {}
         for key, name, envelope in zip(keys, names, envelopes, strict=True):
             item = items[key]
             begin = item.read_at if type(item) is Sealed and item.read_at is not None else read_at
@@ -60,9 +67,10 @@ class Page(Generic[K]):
                 self._rejected.pop(key, None)
                 read.names.append(name)
                 read.envelopes.append(envelope)
-        self.reads: Sequence[Read] = tuple(reads.values())
+        self.reads = tuple(reads.values())
 
     def told(self, kept: int, newer: Collection[bytes]) -> Kept[K]:
         """Return what became of each key when ``kept`` were kept, and the names of ``newer`` were not."""
-        left = [key for key, name in zip(self._keys, self._names, strict=True) if name in newer]
+        names = zip(self._keys, self._names, strict=True) if newer else ()
+        left = [key for key, name in names if name in newer]
         return Kept(kept=kept, newer=left, rejected=self._rejected)

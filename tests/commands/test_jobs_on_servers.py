@@ -1,0 +1,64 @@
+"""A job from the command line between PostgreSQL and Valkey."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from urllib.parse import urlsplit
+
+import pytest
+from anyio import to_thread
+
+from async_backfill._commands.cli import main
+from async_backfill.redis.connection import connect
+from async_backfill.redis.store import RedisStore
+from tests.commands.operating import job_file
+from tests.sources.sql_tables import rows_in
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend():
+    """In real time: servers take some."""
+    return "asyncio"
+
+
+async def test_a_job_fills_valkey_from_postgresql(postgres_url, valkey_url, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ASYNC_BACKFILL_STATE", raising=False)
+    monkeypatch.setenv("NAMESPACE_KEY", "s3cret of the store")
+    password = urlsplit(postgres_url).password or ""
+    monkeypatch.setenv("DB_PASSWORD", password)
+    url = postgres_url.replace(f":{password}@", ":${DB_PASSWORD}@")
+    namespace = f"jobs-{uuid.uuid4().hex}"
+
+    async def jobs(*words):
+        code = await to_thread.run_sync(main, ["jobs", *words, "--by", "ada"])
+        out, err = capsys.readouterr()
+        assert "s3cret" not in out + err
+        assert err == ""
+        return code, out
+
+    async with rows_in(postgres_url, [(f"k{number}", "new", number) for number in range(500)]) as (_, table):
+        store = {
+            "kind": "redis",
+            "url": valkey_url,
+            "namespace": namespace,
+            "signing_key": "${NAMESPACE_KEY}",
+        }
+        job_file(url=url, table=table, store=store)
+        code, out = await jobs("plan", "job.json", "--json")
+        plan = json.loads(out)
+        assert code == 0
+        assert plan["estimate"]["store_after"] > plan["plan"]["store_bytes"] > 0
+        given = ("--plan", plan["plan_hash"], "--reason", "a new server")
+        assert (await jobs("approve", "1", *given))[0] == 0
+        code, out = await jobs("run", "1")
+        assert (code, "500 kept" in out) == (0, True)
+        code, out = await jobs("verify", "1", "--all", "--extra", "--json")
+        assert (code, json.loads(out)["compared"], json.loads(out)["differences"]) == (0, 500, 0)
+    async with connect(valkey_url) as redis:
+        cache = RedisStore(redis, namespace=namespace, signing_key=b"s3cret of the store")
+        found = await cache.get_many(["k7"])
+    assert found["k7"].value == {"name": "new", "price": 7}
