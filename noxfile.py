@@ -17,7 +17,17 @@ import nox
 nox.options.default_venv_backend = "none"
 nox.options.sessions = ["lint", "types", "floors", "manual", "tests", "docs", "bare"]
 nox.options.error_on_missing_interpreters = True
-_OF_EXTRAS = ("aiohttp", "aiosqlite", "asyncpg", "hiredis", "pyarrow", "redis", "sqlalchemy", "stamina")
+_OF_EXTRAS = (
+    "aiohttp",
+    "aiosqlite",
+    "asyncpg",
+    "hiredis",
+    "pyarrow",
+    "redis",
+    "sqlalchemy",
+    "stamina",
+    "starlette",
+)
 _TEST_TOOLS = ("hypothesis", "looptime", "pytest", "pytest-asyncio", "stamina", "trio")
 _CORE_TESTS = (
     "tests/cache",
@@ -30,7 +40,15 @@ _CORE_TESTS = (
 )
 _OF_FILES = ("tests/docs", "tests/test_floors.py", "tests/runner/test_golden.py")
 _OF_LIBRARIES = (
-    *("tests/backfill", "tests/commands", "tests/contract", "tests/faults", "tests/redis", "tests/runner"),
+    *(
+        "tests/admin",
+        "tests/backfill",
+        "tests/commands",
+        "tests/contract",
+        "tests/faults",
+        "tests/redis",
+        "tests/runner",
+    ),
     *("tests/sources", "tests/loading", "-k", "not uvloop"),
 )
 

@@ -23,6 +23,8 @@ async_backfill
   LoadPolicy LoadTimeoutError MappingSource MemoryStore MissCause MissingExtraError Readiness
   ReadinessPolicy ReadinessState ScenarioError SimulatedSource SnapshotError StalePageError Stats Status
   StoreError WeighedStore cached each
+async_backfill.admin
+  Access Application Visitor routes
 async_backfill.backfill
 async_backfill.backfill.audit_file
   AuditFile
@@ -168,7 +170,7 @@ def test_a_module_defines_nothing_public_that_it_does_not_export():
     assert hidden == []
 
 
-def test_the_top_level_has_at_most_15_entries_without_an_underscore():
+def test_the_top_level_has_at_most_16_entries_without_an_underscore():
     (folder,) = async_backfill.__path__
     entries = [
         entry.name
@@ -176,4 +178,4 @@ def test_the_top_level_has_at_most_15_entries_without_an_underscore():
         if not entry.name.startswith("_") and entry.name != "py.typed"  # for type checkers, not for readers
     ]
 
-    assert len(entries) <= 15, entries
+    assert len(entries) <= 16, entries

@@ -17,6 +17,7 @@ from async_backfill._commands.history import history
 from async_backfill._commands.jobs.app import jobs_app
 from async_backfill._commands.jobs.running import run_verb
 from async_backfill._commands.replay import replay
+from async_backfill._commands.serve import serve
 from async_backfill._commands.several import repeated
 from async_backfill._commands.telling import complain, print_with
 from async_backfill._commands.termination import interrupted_by_sigterm
@@ -34,7 +35,7 @@ BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
 TERMINATED: Final = 143
 
-_SUBCOMMANDS: Final = (history, tune)
+_SUBCOMMANDS: Final = (history, serve, tune)
 _WIDEST_CELL: Final = 1 << 26
 
 

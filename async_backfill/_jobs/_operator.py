@@ -33,7 +33,7 @@ class Operator:
         """Return what is known of a job now."""
 
         def read(tx: Transaction) -> JobReport:
-            return report(jobs.find_job(tx, job_id), shards.shards(tx, job_id), now=tx.now())
+            return _report(tx, jobs.find_job(tx, job_id))
 
         return await self._state.transact(read)
 
@@ -44,7 +44,7 @@ class Operator:
         """
 
         def read(tx: Transaction) -> Sequence[JobReport]:
-            return [report(job, shards.shards(tx, job.id), now=tx.now()) for job in jobs.list_jobs(tx)]
+            return [_report(tx, job) for job in jobs.list_jobs(tx)]
 
         return await self._state.transact(read)
 
@@ -180,3 +180,7 @@ class Operator:
 
     async def _want(self, job_id: int, wanted: Wanted, by: str, reason: str | None) -> JobRecord:
         return await self._state.transact(lambda tx: jobs.want(tx, job_id, wanted, by=by, reason=reason))
+
+
+def _report(tx: Transaction, job: JobRecord) -> JobReport:
+    return report(job, shards.shards(tx, job.id), approvals.approvals(tx, job.id), now=tx.now())

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from async_backfill._jobs._plan import Plan
-    from async_backfill._jobs._records import JobRecord, ShardRecord, Throttled
+    from async_backfill._jobs._records import JobApproval, JobRecord, ShardRecord, Throttled
     from async_backfill._jobs._spec import JobSettings
 
 ShownStatus: TypeAlias = JobStatus | Literal["interrupted", "pausing", "cancelling"]
@@ -58,6 +58,12 @@ class JobReport:
         until the planned rows are read at that speed; ``None`` when nobody works, or none is left.
     ``throttled``
         why the workers wait, the reason that has held longest; ``None`` when they do not.
+    ``approval``
+        the last one, the only one that counts; ``None`` when nobody has approved anything yet.
+    ``created``, ``started``, ``ended``
+        seconds since the epoch.
+    ``log_head``
+        the hash of the last line of its log.
     """
 
     id: int
@@ -77,9 +83,17 @@ class JobReport:
     throttled: Throttled | None
     shards: Sequence[ShardReport]
     workers: Sequence[WorkerReport]
+    approval: JobApproval | None
+    planned_by: str
+    created: float
+    started: float | None
+    ended: float | None
+    log_head: str
 
 
-def report(job: JobRecord, shards: Sequence[ShardRecord], *, now: float) -> JobReport:
+def report(
+    job: JobRecord, shards: Sequence[ShardRecord], approvals: Sequence[JobApproval], *, now: float
+) -> JobReport:
     """Return what is to be shown of ``job`` at ``now``, by the clock of the state."""
     claimed = [shard for shard in shards if shard.status is ShardStatus.RUNNING and shard.owner is not None]
     live = [shard for shard in claimed if shard.leased_until > now]
@@ -114,6 +128,12 @@ def report(job: JobRecord, shards: Sequence[ShardRecord], *, now: float) -> JobR
             WorkerReport(owner=owner, shards=len(seconds), lease_seconds=max(seconds))
             for owner, seconds in sorted(leases.items())
         ],
+        approval=approvals[-1] if approvals else None,
+        planned_by=job.planned_by,
+        created=job.created,
+        started=job.started,
+        ended=job.ended,
+        log_head=job.log_head,
     )
 
 

@@ -9,8 +9,19 @@ import sys
 
 from async_backfill import MissingExtraError
 
-LIBRARIES = ("aiohttp", "backports", "compression", "hiredis", "pyarrow", "redis", "sqlalchemy", "stamina")
+LIBRARIES = (
+    "aiohttp",
+    "backports",
+    "compression",
+    "hiredis",
+    "pyarrow",
+    "redis",
+    "sqlalchemy",
+    "stamina",
+    "starlette",
+)
 MODULES = {
+    "async_backfill.admin": "admin",
     "async_backfill.redis": "redis",
     "async_backfill.redis.connection": "redis",
     "async_backfill.redis.store": "redis",

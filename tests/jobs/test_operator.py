@@ -176,3 +176,14 @@ async def test_a_line_of_the_log_that_was_changed_is_named(operator, state):
     await state.transact(lambda tx: tx.rows("UPDATE log SET by = 'mallory' WHERE number = 2"))
 
     assert await operator.check_log(1) == 2
+
+
+async def test_a_job_shows_who_planned_it_when_and_the_approval_that_counts(operator):
+    assert (await operator.status(1)).approval is None
+    for reason in ("migrated", "more rows"):
+        given = await operator.approve(1, plan_hash=PLAN.hash, by="bob", reason=reason)
+    shown = await operator.status(1)
+
+    assert shown.approval == given
+    assert (shown.planned_by, shown.created, shown.started) == ("ada", 1000.0, None)
+    assert shown.log_head == (await operator.log(1))[-1].hash

@@ -1,0 +1,1 @@
+"""What the operator's page costs: opened once, and followed by a hundred browsers."""
