@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 from async_backfill._jobs._packing import pack
@@ -95,8 +97,8 @@ async def test_an_error_is_one_line_and_no_traceback(browser, jobs, monkeypatch,
         raise error(evil)
 
     monkeypatch.setattr(type(jobs), "list", fail)
+    caplog.set_level(logging.CRITICAL + 1, "async_backfill.admin")  # a report of a test is UTF-8
     answer = await browser.get("/")
-    caplog.clear()
 
     assert answer.status == {JobStateError: 503, JournalError: 502}.get(error, 500)
     check(answer)
