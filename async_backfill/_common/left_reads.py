@@ -191,7 +191,8 @@ class _ReadThread(Thread):
         """Read, tell the event loop, and wait for the next read."""
         while (one := self._next()) is not None:
             self.one = one
-            one.run()
+            if not one.is_left:  # many that are cancelled at once are over before they begin
+                one.run()
             if self._ended(self, one):
                 one.drop()
             else:

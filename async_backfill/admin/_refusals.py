@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from starlette.exceptions import HTTPException
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
     from async_backfill._common.line_a_second import LineASecond
 
 _OURS: Final = "Something went wrong here. The log of the server says what; nothing is shown of it."
-_WORDS: Final = {
-    404: "There is no such page.",
-    405: "That is not done in this way: go back and use the form.",
-}
+_WORDS: Final = MappingProxyType(
+    {
+        404: "There is no such page.",
+        405: "That is not done in this way: go back and use the form.",
+    }
+)
 _logger: Final = logging.getLogger("async_backfill.admin")
 
 

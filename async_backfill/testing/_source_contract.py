@@ -5,19 +5,21 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final, Generic
 
-from anyio import fail_after
+from anyio import fail_after, sleep
 
 from async_backfill.contracts import K, Source, V
+from async_backfill.errors import LoadError
 from async_backfill.testing._calls import PATIENCE, give_up, moments, together
 from async_backfill.testing._claims import same
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from async_backfill.outcomes import Failed
 
 _MANY: Final = 20
 _SOME: Final = 5
+_PAUSE: Final = 0.01
 
 
 class SourceContract(Generic[K, V]):
@@ -108,11 +110,23 @@ class SourceContract(Generic[K, V]):
         load = partial(self._load, source, self._some())
         for moment in await moments(load):
             await together(*(partial(give_up, load, moment) for _ in range(_MANY)))
+            await self._until_usable(load)
         await self._check(source, tuple(self.known), "the load after many cancelled ones has all values")
 
     def _some(self) -> Sequence[K]:
         """Return a few keys, enough for a load that is repeated many times."""
         return tuple(self.known)[:_SOME]
+
+    async def _until_usable(self, load: Callable[[], Awaitable[object]]) -> None:
+        """Wait until a load succeeds: a source may refuse loads while many cancelled ones have not ended."""
+        with fail_after(PATIENCE):
+            while True:
+                try:
+                    await load()
+                except LoadError:
+                    await sleep(_PAUSE)
+                else:
+                    return
 
     async def _check(self, source: Source[K, V], keys: Sequence[K], promise: str) -> None:
         expected = {key: self.known[key] for key in keys if key in self.known}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from async_backfill._jobs._running.page_size import LEAST, MOST, PageSize, aim_of, most_at
@@ -51,6 +51,7 @@ def test_no_page_is_larger_than_a_twentieth_of_the_rows_of_a_second():
     st.integers(LEAST, MOST),
     st.lists(st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 1e6)), max_size=50),
 )
+@example(LEAST, [(1.0, 5e-324)])
 def test_a_page_has_a_hundred_to_twenty_thousand_rows_whatever_comes(rows, pages):
     size = PageSize(rows=rows)
     for share, seconds in pages:

@@ -54,7 +54,8 @@ async def execute(engine, statement, parameters=None):
     async with engine.begin() as connection:
         result = await connection.execute(sa.text(statement), parameters)
         answer = result.all() if result.returns_rows else []
-        await tell_of_changes(connection)
+        if statement.startswith("INSERT"):
+            await tell_of_changes(connection)
     return answer
 
 

@@ -29,9 +29,9 @@ class PageSize:
         It grows by a fifth at most, and shrinks at once. A page that was not half full tells nothing: what
         a call costs at all would count as that of its rows.
         """
-        if 2 * rows < self.rows or seconds <= 0.0:
+        last = seconds / rows if rows else 0.0
+        if 2 * rows < self.rows or last <= 0.0:
             return self
-        last = seconds / rows
         mean = last if self.mean is None else _WEIGHT * last + (1.0 - _WEIGHT) * self.mean
         return PageSize(rows=_within(min(aim / mean, self.rows * _GROWTH)), mean=mean)
 
