@@ -10,7 +10,7 @@ from anyio import create_task_group, sleep
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from async_backfill._jobs._errors import JobError
+from async_backfill._jobs._errors import JobError, JobRefusedError
 from async_backfill._jobs._records import JobCounts, Wanted
 from async_backfill._jobs._spec import JobSettings
 from async_backfill.contracts import Kept
@@ -77,6 +77,10 @@ async def test_counts_add_up_at_any_moment_and_are_those_of_the_store(  # noqa: 
             assert counts.kept <= Counter(shelf.answers.values())["kept"] + len(newer | leased)
             moments.append(counts)
 
+        async def work():
+            with suppress(JobRefusedError):  # it is over
+                await job.work()
+
         async def watch():
             while True:
                 await sleep(0.07)
@@ -85,7 +89,7 @@ async def test_counts_add_up_at_any_moment_and_are_those_of_the_store(  # noqa: 
         async with create_task_group() as tasks:
             tasks.start_soon(watch)
             for pause in pauses:
-                tasks.start_soon(job.work)
+                tasks.start_soon(work)
                 await sleep(pause)
                 if newer:
                     await shelf.inner.set_many(dict.fromkeys(newer, "newer"))
@@ -94,8 +98,7 @@ async def test_counts_add_up_at_any_moment_and_are_those_of_the_store(  # noqa: 
                 await sleep(20.0)
                 with suppress(JobError):
                     job.start()
-            with suppress(JobError):
-                await job.work()
+            await work()
             tasks.cancel_scope.cancel()
         look()
         answers = Counter(shelf.answers.values())

@@ -87,12 +87,17 @@ async def all_pages(source, limit, after_page=None):
             await after_page(page.keys)
 
 
-async def running(engine, mark):
-    """Return the statements that contain ``mark`` and run in the server now, besides this one."""
+async def running(engine, mark, *, asleep=False):
+    """Return the statements that contain ``mark`` and run in the server now, besides this one.
+
+    :param asleep: only those that have come as far as to sleep; others may still be prepared.
+    """
     return await execute(
         engine,
         "SELECT query FROM pg_stat_activity"
-        " WHERE query LIKE :mark AND state = 'active' AND pid <> pg_backend_pid()",
+        " WHERE query LIKE :mark AND state = 'active' AND pid <> pg_backend_pid()"
+        + " AND wait_event = 'PgSleep'"
+        * asleep,
         {"mark": f"%{mark}%"},
     )
 

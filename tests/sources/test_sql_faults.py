@@ -56,7 +56,7 @@ async def test_a_cancelled_load_does_not_go_on_in_the_server(server_url):
     async with open_database(server_url) as engine:
         async with create_task_group() as tasks:
             tasks.start_soon(sleeping(engine, mark).load_many, ["a"])
-            await until(lambda: running(engine, mark))
+            await until(lambda: running(engine, mark, asleep=True))
             tasks.cancel_scope.cancel()
 
         async def is_gone():
