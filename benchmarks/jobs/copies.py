@@ -7,19 +7,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from async_backfill.jobs import JobEnds, Jobs, JobSpec, SQLiteJobState
+from async_backfill.jobs import JobEnds, Jobs, JobSpec, JobStatus, JobStatusChanged, SQLiteJobState
 from async_backfill.warming import copy_rows
 from benchmarks.backfill.table import TTL
 from benchmarks.backfill.usage import peak_memory
-from benchmarks.jobs.forgetful import Forgetful, Watched
+from benchmarks.jobs.forgetful import Forgetful
 from benchmarks.jobs.places import ends_at
 from benchmarks.jobs.used import Used
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from typing import Any
 
-    from async_backfill.jobs import JobState
+    from async_backfill.jobs import AnyJobEvent, JobState
     from benchmarks.jobs.places import Place
 
 Contender: TypeAlias = Literal["unguarded", "guarded", "job", "job, no state"]
@@ -67,14 +67,19 @@ async def _copied(place: Place, guard: Literal["stamp", "none"]) -> Timed:
 async def _worked_on(place: Place, *, keeps: bool) -> Timed:
     async with SQLiteJobState(Path(place.folder) / _STATE) as file:
         state: JobState = file if keeps else Forgetful(file)
-        watched = Watched(state, place)
-        async with planned(watched, place) as (jobs, number):
+        read: list[Used] = []
+
+        def see(event: AnyJobEvent) -> None:
+            if isinstance(event, JobStatusChanged) and event.status is JobStatus.VERIFYING:
+                read.append(Used.until_now(place))
+
+        async with planned(state, place, see) as (jobs, number):
             before = Used.until_now(place)
             report = await jobs.run(number, by="benchmark")
             verified = Used.until_now(place) - before
     return Timed(
         rows=report.counts.kept if keeps else place.rows,
-        used=verified if watched.when_read is None else watched.when_read - before,
+        used=read[0] - before,
         verified=verified,
         pages=report.pages,
         status=report.status,
@@ -82,7 +87,9 @@ async def _worked_on(place: Place, *, keeps: bool) -> Timed:
 
 
 @asynccontextmanager
-async def planned(state: JobState, place: Place) -> AsyncIterator[tuple[Jobs, int]]:
+async def planned(
+    state: JobState, place: Place, *observers: Callable[[AnyJobEvent], None]
+) -> AsyncIterator[tuple[Jobs, int]]:
     """Plan and approve a job for ``async with``; yield its number."""
 
     @asynccontextmanager
@@ -91,7 +98,7 @@ async def planned(state: JobState, place: Place) -> AsyncIterator[tuple[Jobs, in
             yield JobEnds(rows=source, source=source, source_facts=source, store=store, store_facts=store)
 
     spec = JobSpec(name="benchmark", source={"kind": "sql"}, store={"kind": "any"}, ttl=TTL)
-    async with Jobs(state, open_ends=open_ends) as jobs:
+    async with Jobs(state, open_ends=open_ends, observers=observers) as jobs:
         job = await jobs.plan(spec, by="benchmark")
         await jobs.approve(job.id, plan_hash=job.plan_hash, by="benchmark", reason="to measure it")
         yield jobs, job.id

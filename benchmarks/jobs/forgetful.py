@@ -1,38 +1,19 @@
-"""States of jobs that measure: one sees when the copying ended, one keeps no checkpoint."""
+"""A state of jobs that keeps no checkpoint, to show what they cost."""
 
 from __future__ import annotations
 
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from async_backfill._jobs._records import ShardStatus
 from async_backfill._jobs._running.desk import Told
-from async_backfill._jobs._verifying import verify
-from benchmarks.jobs.used import Used
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from async_backfill.jobs import JobState, Transaction
-    from benchmarks.jobs.places import Place
 
 T = TypeVar("T")
-
-
-class Watched:
-    """A state that notes what was used when the copying ended and the comparison began; a `JobState`."""
-
-    def __init__(self, state: JobState, place: Place) -> None:
-        self._state = state
-        self._place = place
-        self.when_read: Used | None = None
-
-    async def transact(self, work: Callable[[Transaction], T], /) -> T:
-        """Run ``work`` in one transaction of the state."""
-        if isinstance(work, partial) and work.func is verify._begin:  # noqa: SLF001 - nothing else tells it
-            self.when_read = Used.until_now(self._place)
-        return await self._state.transact(work)
 
 
 class Forgetful:
