@@ -1,4 +1,4 @@
-"""A16: one row that the store cannot take: log2(page) + 1 calls to find it, one for the others, all written."""
+"""A16: one row that the store cannot take: log2(page) + 1 calls find it, one more writes the others."""
 
 from __future__ import annotations
 
