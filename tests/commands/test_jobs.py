@@ -7,21 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.operating import PROGRAM, Operator, change, job_file, products
+from tests.commands.operating import PROGRAM, change, job_file
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    """Each test works in a folder of its own, with a table in it."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("ASYNC_BACKFILL_STATE", raising=False)
-    products()
-    return tmp_path
-
-
-@pytest.fixture
-def jobs(capsys):
-    return Operator(capsys)
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def too_large(jobs, key):

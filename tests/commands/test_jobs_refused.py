@@ -15,23 +15,16 @@ from async_backfill._commands.cli import main
 from async_backfill._common import sqlite_file
 from async_backfill._jobs._state import file
 from tests.command_line import ROOT
-from tests.commands.operating import Operator, change, job_file, products
+from tests.commands.operating import change, job_file, products
 
 HASH = "0" * 64
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    """Each test works in a folder of its own, with a table in it."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("ASYNC_BACKFILL_STATE", raising=False)
-    products(10)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 @pytest.fixture
-def jobs(capsys):
-    return Operator(capsys)
+def rows():
+    return 10
 
 
 @pytest.fixture(scope="module")

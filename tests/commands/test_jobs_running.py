@@ -22,23 +22,11 @@ from async_backfill._commands.jobs import view
 from async_backfill._commands.jobs.view import View
 from async_backfill.jobs import JobCounts, Jobs, Throttled, WorkerReport
 from tests.command_line import ROOT, started
-from tests.commands.operating import Operator, change, products
+from tests.commands.operating import change
 
 RUN = [sys.executable, "-m", "async_backfill", "jobs", "run", "1"]
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    """Each test works in a folder of its own, with a table in it."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("ASYNC_BACKFILL_STATE", raising=False)
-    products()
-    return tmp_path
-
-
-@pytest.fixture
-def jobs(capsys):
-    return Operator(capsys)
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def wait_until(running, query, found):
