@@ -37,7 +37,7 @@ def wait_until(running, query, found):
 
 
 def test_sigterm_pauses_a_job_after_its_page_and_a_later_run_goes_on(jobs, folder):
-    job = jobs.approved(rate=50, batch=10, lanes=1)
+    job = jobs.approved(rate=10, batch=10, lanes=1)
     with started(RUN, folder) as running:
         wait_until(running, "SELECT sum(pages) > 0 FROM shard", [(1,)])
         running.send_signal(signal.SIGTERM)
@@ -56,7 +56,7 @@ def test_sigterm_pauses_a_job_after_its_page_and_a_later_run_goes_on(jobs, folde
 
 
 def test_further_workers_share_the_shards_and_one_signal_pauses_all_of_them(jobs, folder):
-    job = jobs.approved(rate=40, batch=5, lanes=1)
+    job = jobs.approved(rate=4, batch=5, lanes=1)  # so slow that all come before it is done
     with started([*RUN, "--workers", "2"], folder) as running:
         wait_until(running, "SELECT count(DISTINCT owner) FROM shard WHERE status = 'running'", [(2,)])
         running.send_signal(signal.SIGINT)
@@ -173,7 +173,7 @@ def test_a_verification_at_the_end_of_a_run_pauses_as_well(jobs):
 
 def test_who_watches_a_job_is_told_when_it_is_over(jobs, monkeypatch, capsys):
     monkeypatch.setattr(view, "_PLAIN", 0.05)
-    job = jobs.approved(rate=1000, batch=50)
+    job = jobs.approved(rate=100, batch=50)
     worker = threading.Thread(target=main, args=(["jobs", "run", job],))
     worker.start()
     code = main(["jobs", "status", job, "--watch"])
