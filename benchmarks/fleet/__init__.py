@@ -1,0 +1,1 @@
+"""What one fleet asks of its source and its far tier (L2) as it grows, in virtual time."""
