@@ -22,6 +22,8 @@ _OF_EXTRAS = (
     "aiosqlite",
     "asyncpg",
     "hiredis",
+    "opentelemetry",
+    "prometheus_client",
     "pyarrow",
     "redis",
     "sqlalchemy",
