@@ -22,7 +22,7 @@ _OF_EXTRAS = (
     "aiosqlite",
     "asyncpg",
     "hiredis",
-    "opentelemetry",
+    "opentelemetry-api",
     "prometheus_client",
     "pyarrow",
     "redis",
