@@ -34,7 +34,7 @@ class MeasuredCaches(CacheMeter):
 
     def __init__(self) -> None:
         self._caches: dict[str, ReferenceType[HasStats]] = {}
-        self._recorders: dict[tuple[Timing, str, str], Record] = {}
+        self._recorders: dict[tuple[str, str, str], Record] = {}
         self._counted: dict[tuple[str, str, tuple[str, ...]], float] = {}
 
     def watch(self, name: str | None, cache: HasStats, /) -> Record:
@@ -51,17 +51,17 @@ class MeasuredCaches(CacheMeter):
         for place in [place for place in self._counted if place[0] == name]:
             del self._counted[place]
         for cause in LoadCause:
-            self._recorders[LOAD, name, cause.value] = self._recorder(LOAD, name, cause.value)
+            self._recorders[LOAD.name, name, cause.value] = self._recorder(LOAD, name, cause.value)
         for status in LEGAL_CHANGES[Status.STARTED]:
-            self._recorders[BACKFILL, name, status.value] = self._recorder(BACKFILL, name, status.value)
+            self._recorders[BACKFILL.name, name, status.value] = self._recorder(BACKFILL, name, status.value)
         return self._recorder(WAIT, name)
 
     def __call__(self, event: Event, /) -> None:
         """Record the seconds of a load or of a backfill."""
         if isinstance(event, LoadFinished):
-            self._recorders[LOAD, event.cache or "", event.cause.value](event.seconds)
+            self._recorders[LOAD.name, event.cache or "", event.cause.value](event.seconds)
         elif isinstance(event, BackfillAudited) and event.seconds is not None:
-            self._recorders[BACKFILL, event.cache or "", event.record.status.value](event.seconds)
+            self._recorders[BACKFILL.name, event.cache or "", event.record.status.value](event.seconds)
 
     @abstractmethod
     def _recorder(self, timing: Timing, *labels: str) -> Record:
