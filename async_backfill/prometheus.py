@@ -1,4 +1,4 @@
-"""Metrics of caches and jobs for Prometheus, by the library `prometheus_client`; needs the extra ``prometheus``."""
+"""Metrics of caches and jobs for Prometheus; needs the extra ``prometheus``."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from async_backfill._common.extras import needed_by
 from async_backfill._metrics.measured import MeasuredCaches
+from async_backfill._metrics.measured_jobs import MeasuredJobs
 from async_backfill._metrics.of_caches import CACHE, FACTS, TIMINGS
+from async_backfill._metrics.of_jobs import FACTS as JOB_FACTS
+from async_backfill._metrics.of_jobs import JOB, PAGE, READABLE, THROTTLED
 from async_backfill.errors import ConfigurationError
 
 with needed_by("async_backfill.prometheus", "prometheus", "prometheus_client"):
-    from prometheus_client import REGISTRY, Histogram
+    from prometheus_client import REGISTRY, Counter, Histogram
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 if TYPE_CHECKING:
@@ -28,9 +31,9 @@ T = TypeVar("T")
 class CacheMetrics(MeasuredCaches):
     """Metrics of all caches that have this among their observers; ``async_backfill_...{cache="name"}``.
 
-    ``metrics = CacheMetrics()``, then ``BackfillCache(..., name="products", observers=[metrics])``. One serves
-    any number of caches, each with a name of its own, also of those that are made later. A hit costs no more
-    than without; whoever collects reads the `Stats` of each cache, in constant time.
+    ``metrics = CacheMetrics()``, then ``BackfillCache(..., name="products", observers=[metrics])``. One
+    serves any number of caches, each with a name of its own, also those that are made later. A hit costs no
+    more than without; whoever collects reads the `Stats` of each cache, in constant time.
 
     :param registry: where they are registered; by default that of `prometheus_client`.
     :raises ConfigurationError: when ``registry`` has metrics of caches already.
@@ -54,6 +57,43 @@ class CacheMetrics(MeasuredCaches):
 
     def _recorder(self, timing: Timing, *labels: str) -> Callable[[float], object]:
         return self._histograms[timing].labels(*labels).observe
+
+
+class JobMetrics(MeasuredJobs):
+    """Metrics of the jobs of one state; ``async_backfill_job_...{job_name="name"}``.
+
+    ``Jobs(..., observers=[metrics])`` tells it how long pages and waits of the workers in this process took.
+    All else it reads from the state, of the jobs of all processes, by `look` or in the block of `following`.
+
+    :param registry: where they are registered; by default that of `prometheus_client`.
+    :raises ConfigurationError: when ``registry`` has metrics of jobs already.
+    """
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        super().__init__()
+        self._pages = _histograms([PAGE], JOB)
+        self._throttled = Counter(THROTTLED.series, THROTTLED.text, (JOB, *THROTTLED.labels), registry=None)
+        _register(registry, self, "JobMetrics")
+
+    def describe(self) -> Iterator[Metric]:
+        """Return the metrics without values."""
+        yield from (_family(fact, JOB, ()) for fact in JOB_FACTS)
+        yield GaugeMetricFamily(READABLE.family, READABLE.text)
+        yield from _described(self._pages)
+        yield from self._throttled.describe()
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the metrics as they are now."""
+        yield from (_family(fact, JOB, self._values(fact)) for fact in JOB_FACTS)
+        yield GaugeMetricFamily(READABLE.family, READABLE.text, value=float(self._is_readable))
+        yield from _collected(self._pages)
+        yield from self._throttled.collect()
+
+    def _page(self, job: str, seconds: float) -> None:
+        self._pages[PAGE].labels(job).observe(seconds)
+
+    def _waited(self, job: str, reason: str, seconds: float) -> None:
+        self._throttled.labels(job, reason).inc(seconds)
 
 
 def _histograms(timings: Iterable[Timing], owner: str) -> dict[Timing, Histogram]:

@@ -1,4 +1,4 @@
-"""Misses whose callers' waits are measured: only where somebody asks for that, as it costs a coroutine each."""
+"""Misses whose waits are measured: only where somebody asks for that, as it costs a coroutine each."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ class MeasuredCaches(CacheMeter):
                 yield (name, *labels), self._grown(fact, name, labels, value)
 
     def _grown(self, fact: Fact[Stats], name: str, labels: tuple[str, ...], value: float) -> float:
-        """Return ``value``, for a counter not less than before: it may be read in another thread, half counted.
+        """Return ``value``, for a counter not less than before: another thread may read what is half counted.
 
         Who collects would take a number that goes down for a restart, and count all of it again.
         """

@@ -105,7 +105,7 @@ def _far_calls(far: FarStats) -> dict[tuple[str, ...], float]:
 
 FACTS: Final[tuple[Fact[Stats], ...]] = (
     _some("lookups", "counter", "{lookup}", ("result",), _lookups,
-          "Lookups: answered by a fresh value (hit), by a stale one while it is refreshed (stale), or else a miss."),
+          "Lookups: answered by a fresh value (hit), by a stale one (stale), or not at once (miss)."),
     _some("misses", "counter", "{lookup}", ("cause",), _causes,
           "Misses by why the key was not in memory, as known before its load; needs probation."),
     _one("misses.led", "counter", "{lookup}", lambda stats: stats.led,
