@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from anyio import create_task_group, current_time, sleep
 
-from async_backfill._common.error_text import error_line
 from async_backfill._common.line_a_second import LineASecond
 from async_backfill._common.validation import positive_seconds
 from async_backfill._jobs._errors import JobError
@@ -69,7 +68,7 @@ class MeasuredJobs:
             reports = await jobs.list()
         except JobError as error:
             self._is_readable = False
-            self._log.warning("the metrics of jobs are not up to date: %s", error_line(error))
+            self._log.warning("the metrics of jobs are not up to date: %s", error)
             return
         self._is_readable = True
         shown: dict[str, JobReport] = {}
