@@ -57,7 +57,7 @@ def collected(reader):
 
 
 def scraped(registry):
-    """Return what Prometheus is told itself, but for buckets, and for histograms in which there is nothing."""
+    """Return what Prometheus is told itself, but for buckets, and histograms in which there is nothing."""
     found = samples(registry)
     empty = {
         (key[0].removesuffix("_count") + ending, *key[1:])
