@@ -49,3 +49,27 @@ def test_the_page_lists_each_label_and_the_values_that_are_known():
 def test_each_metric_is_told_in_one_sentence():
     assert [metric.text for metric in (*OF_CACHES, *OF_JOBS) if not metric.text.endswith(".")] == []
     assert len({metric.series for metric in (*OF_CACHES, *OF_JOBS)}) == len(OF_CACHES) + len(OF_JOBS)
+
+
+RUNBOOK = (MANUAL / "runbook.md").read_text("utf-8")
+
+
+def test_the_runbook_has_a_part_for_each_alert_and_names_only_metrics_that_there_are():
+    alerts = re.findall(r"alert: (\w+)", (MANUAL / "monitoring/alerts.yaml").read_text("utf-8"))
+    parts = RUNBOOK.split("\n## ")[1:]
+    named = set(re.findall(r"`(async_backfill_\w+)", RUNBOOK))
+    families = {name for metric in (*OF_CACHES, *OF_JOBS) for name in (metric.series, metric.family)}
+
+    assert [alert for alert in alerts if not any(f"Alert `{alert}`" in part for part in parts)] == []
+    assert named - families == set()
+
+
+def test_what_the_runbook_quotes_of_the_log_is_in_the_table_of_log_lines():
+    lines = (MANUAL / "events_and_logs.md").read_text("utf-8")
+    table = re.sub(r"\{circuit\}", "source", lines) + re.sub(r"\{circuit\}", "far tier", lines)
+    logged = [line for line in re.sub(r"\n(?=\S)", " ", RUNBOOK).splitlines() if "Log: " in line]
+    quoted = [text for line in logged for text in re.findall(r"\*([^*]+)\*", line.partition("Log: ")[2])]
+    known = re.sub(r"\{\w+\}|…", "…", table)
+
+    assert [text for text in quoted if text not in known and not text.startswith("job …")] == []
+    assert len(quoted) > 10
