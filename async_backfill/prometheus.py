@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from async_backfill._common.extras import needed_by
 from async_backfill._metrics.measured import MeasuredCaches
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CacheMetrics", "JobMetrics"]
 
-T = TypeVar("T")
-
 
 class CacheMetrics(MeasuredCaches):
     """Metrics of all caches that have this among their observers; ``async_backfill_...{cache="name"}``.
@@ -35,7 +33,7 @@ class CacheMetrics(MeasuredCaches):
     serves any number of caches, each with a name of its own, also those that are made later. A hit costs no
     more than without; whoever collects reads the `Stats` of each cache, in constant time.
 
-    :param registry: where they are registered; by default that of `prometheus_client`.
+    :param registry: where they are registered; by default that of ``prometheus_client``.
     :raises ConfigurationError: when ``registry`` has metrics of caches already.
     """
 
@@ -65,7 +63,7 @@ class JobMetrics(MeasuredJobs):
     ``Jobs(..., observers=[metrics])`` tells it how long pages and waits of the workers in this process took.
     All else it reads from the state, of the jobs of all processes, by `look` or in the block of `following`.
 
-    :param registry: where they are registered; by default that of `prometheus_client`.
+    :param registry: where they are registered; by default that of ``prometheus_client``.
     :raises ConfigurationError: when ``registry`` has metrics of jobs already.
     """
 
