@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from async_backfill.outcomes import MissCause
+    from async_backfill.outcomes import LoadCause, MissCause
     from async_backfill.records import BudgetState, CircuitState, JournalReading, SnapshotStats
 
-__all__ = ["FarStats", "Stats"]
+__all__ = ["CacheMeter", "FarStats", "HasStats", "Stats"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +29,8 @@ class FarStats:
         leases that could not be given back, in several tries: those who want such a key wait for a while.
     ``circuit``
         whether the far tier is called.
+    ``calls``, ``calls_failed``
+        calls by what was asked for, such as ``"get"`` or ``"set"``, and those that failed or timed out.
     """
 
     hits: int
@@ -38,6 +40,8 @@ class FarStats:
     unwritten: int
     unreleased: int
     circuit: CircuitState
+    calls: Mapping[str, int] = field(default_factory=dict)
+    calls_failed: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,25 +61,37 @@ class Stats:
     ``miss_causes``
         misses by cause, if causes are recorded (``BackfillPolicy.probation``), else empty; a miss that
         has not ended counts under the cause that is known so far.
+    ``first_causes``
+        the same by the cause that was known before the load, so that no number goes down; without the misses
+        that were known to be absent.
     ``source_calls``, ``source_keys``
         ``load_many`` calls that have ended, and the keys that they delivered.
+    ``calls``, ``calls_failed``
+        ``source_calls`` by their cause, and those of them that failed for all their keys.
     ``miss_keys``, ``refresh_keys``, ``backfill_keys``
         ``source_keys`` by the cause of their load.
     ``backfills``, ``backfills_failed``
         backfills that have started, and those of them that failed.
+    ``backfills_completed``, ``backfills_cancelled``
+        those that came to their end, and those that ended because the cache closed.
     ``backfills_skipped``, ``backfills_denied``
         backfills that did not start because there were no keys or no free room, or no permit.
     ``scans``, ``scans_failed``, ``scanned_keys``
         pages of its keys that the source was asked for by backfills, those of them that failed, and the keys
         on them.
-    ``evictions``
-        keys that were evicted to make room.
+    ``backfill_keys_read``
+        of ``backfill_keys`` those that were read before they were removed; ``None`` without
+        ``BackfillPolicy.probation``, when nobody knows.
+    ``evictions``, ``expirations``
+        keys that were evicted to make room, and keys that were removed because they had expired.
     ``unkept``
         loaded values that the store could not keep, because it raised, or what weighs them or times them did.
     ``unremembered``
         loads of keys that do not exist and are too long, over 4 KiB, for that to be remembered.
     ``size``, ``in_flight``
         keys in the store, and keys being loaded.
+    ``weight``
+        what the keys and values weigh together; ``None`` unless the store is a `WeighedStore`.
     ``abandoned``
         source calls that run on although their timeout is over (`LoadPolicy.timeout`) and nobody waits for
         them; none while the cache is closed.
@@ -84,6 +100,9 @@ class Stats:
         must approve more.
     ``circuit``
         whether the source is called; ``None`` without ``LoadPolicy.circuit`` and while the cache is closed.
+    ``readiness``
+        the `ReadinessState`; ``None`` before anybody has asked whether the cache is ready, and while it is
+        closed.
     ``audit_dropped``
         audit records that are no longer held in memory.
     ``far``
@@ -130,3 +149,37 @@ class Stats:
     unremembered: int = 0
     journal: JournalReading | None = None
     snapshot: SnapshotStats | None = None
+    first_causes: Mapping[MissCause, int] = field(default_factory=dict)
+    calls: Mapping[LoadCause, int] = field(default_factory=dict)
+    calls_failed: Mapping[LoadCause, int] = field(default_factory=dict)
+    backfills_completed: int = 0
+    backfills_cancelled: int = 0
+    backfill_keys_read: int | None = None
+    expirations: int = 0
+    weight: int | None = None
+    readiness: str | None = None
+
+
+class HasStats(Protocol):
+    """What has the statistics of a cache: a `BackfillCache`."""
+
+    @property
+    def stats(self) -> Stats:
+        """Its counters at this moment."""
+        ...
+
+
+class CacheMeter(Protocol):
+    """An observer that also reads the statistics of the caches that it observes; inherit from it to say so.
+
+    A cache that has it among its ``observers`` calls `watch` when it is made.
+    """
+
+    def watch(self, name: str | None, cache: HasStats, /) -> Callable[[float], object]:
+        """Take note of ``cache``, which has this name, and should not be kept alive by that.
+
+        Return what is called with the seconds that a caller has waited whose key was not fresh in memory.
+
+        :raises ConfigurationError: when it cannot be told from others.
+        """
+        ...

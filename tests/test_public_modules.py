@@ -57,10 +57,14 @@ async_backfill.jobs
   JobStatus JobStatusChanged JobThrottled Jobs LogLine OpenEnds Plan PolicyName Retried SQLiteJobState
   ShardReport ShardStatus ShownStatus ThrottleLimits Throttled Transaction Verified Wanted WorkerReport
   estimate open_ends read_job
+async_backfill.otel
+  CacheMetrics JobMetrics
 async_backfill.outcomes
   ABSENT ELSEWHERE Absent Elsewhere Failed LoadCause MissCause
 async_backfill.policies
   SELECTIONS BackfillPolicy CircuitPolicy ContextName FreshnessPolicy HistoryPolicy LoadPolicy SelectionName
+async_backfill.prometheus
+  CacheMetrics JobMetrics
 async_backfill.records
   LEGAL_CHANGES AuditRecord BackfillCause BudgetState CircuitState JournalReading Provenance RestoreState
   SnapshotStats Status
@@ -106,7 +110,7 @@ async_backfill.sources.sql
 async_backfill.sources.typed
   TypedKey TypedScan TypedSource
 async_backfill.stats
-  FarStats Stats
+  CacheMeter FarStats HasStats Stats
 async_backfill.stores
 async_backfill.stores.codecs
   FunctionCodec PydanticCodec Zstd
@@ -170,7 +174,7 @@ def test_a_module_defines_nothing_public_that_it_does_not_export():
     assert hidden == []
 
 
-def test_the_top_level_has_at_most_16_entries_without_an_underscore():
+def test_the_top_level_has_at_most_19_entries_without_an_underscore():
     (folder,) = async_backfill.__path__
     entries = [
         entry.name
@@ -178,4 +182,4 @@ def test_the_top_level_has_at_most_16_entries_without_an_underscore():
         if not entry.name.startswith("_") and entry.name != "py.typed"  # for type checkers, not for readers
     ]
 
-    assert len(entries) <= 16, entries
+    assert len(entries) <= 19, entries

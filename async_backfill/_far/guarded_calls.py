@@ -47,6 +47,8 @@ class GuardedCalls:
         self._circuit = Circuit(circuit, clock, circuit_changed)
         self._notify = notify
         self._tasks: CallTasks | None = None
+        self._calls: dict[str, int] = {}
+        self._calls_failed: dict[str, int] = {}
         self.hits = 0
         self.misses = 0
         self.failures = 0
@@ -76,6 +78,8 @@ class GuardedCalls:
             unwritten=self.unwritten,
             unreleased=self.unreleased,
             circuit=self.state,
+            calls=dict(self._calls),
+            calls_failed=dict(self._calls_failed),
         )
 
     async def call(self, what: str, call: Callable[[], Awaitable[T]], *, within: float | None = None) -> T:
@@ -102,6 +106,7 @@ class GuardedCalls:
                 failed = ended.stopped or ended.error is not None
         finally:
             self._circuit.record(probe=probe, failed=failed)
+        self._calls[what] = self._calls.get(what, 0) + 1
         if ended.error is None and not ended.stopped:
             return ended.result  # type: ignore[return-value] # without an error there is a result
         if isinstance(ended.error, (KeyboardInterrupt, SystemExit)):
@@ -112,6 +117,7 @@ class GuardedCalls:
             problem = error_line(ended.error)
         error = StoreError(f"{what}: {problem}")
         error.__cause__ = ended.error
+        self._calls_failed[what] = self._calls_failed.get(what, 0) + 1
         self.failed(error)
         raise error
 

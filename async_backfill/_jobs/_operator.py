@@ -183,4 +183,5 @@ class Operator:
 
 
 def _report(tx: Transaction, job: JobRecord) -> JobReport:
-    return report(job, shards.shards(tx, job.id), approvals.approvals(tx, job.id), now=tx.now())
+    facts = shards.shards(tx, job.id), approvals.approvals(tx, job.id), dead.count_findings(tx, job.id)
+    return report(job, *facts, now=tx.now())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from async_backfill._jobs._records import JobCounts, JobStatus, ShardStatus, Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from async_backfill._jobs._plan import Plan
     from async_backfill._jobs._records import JobApproval, JobRecord, ShardRecord, Throttled
@@ -58,6 +58,8 @@ class JobReport:
         until the planned rows are read at that speed; ``None`` when nobody works, or none is left.
     ``throttled``
         why the workers wait, the reason that has held longest; ``None`` when they do not.
+    ``findings``
+        how many differences the last verification found and left, by their kind, of 10,000 at the most.
     ``approval``
         the last one, the only one that counts; ``None`` when nobody has approved anything yet.
     ``created``, ``started``, ``ended``
@@ -89,10 +91,16 @@ class JobReport:
     started: float | None
     ended: float | None
     log_head: str
+    findings: Mapping[str, int] = field(default_factory=dict)
 
 
 def report(
-    job: JobRecord, shards: Sequence[ShardRecord], approvals: Sequence[JobApproval], *, now: float
+    job: JobRecord,
+    shards: Sequence[ShardRecord],
+    approvals: Sequence[JobApproval],
+    findings: Mapping[str, int],
+    *,
+    now: float,
 ) -> JobReport:
     """Return what is to be shown of ``job`` at ``now``, by the clock of the state."""
     claimed = [shard for shard in shards if shard.status is ShardStatus.RUNNING and shard.owner is not None]
@@ -134,6 +142,7 @@ def report(
         started=job.started,
         ended=job.ended,
         log_head=job.log_head,
+        findings=findings,
     )
 
 

@@ -39,6 +39,7 @@ class Leaving(Generic[K]):
 
     def expired(self, keys: Sequence[K]) -> None:
         """Take note that ``keys`` were removed because they had expired."""
+        self._counters.expirations += len(keys)
         self.departed(keys, MissCause.EXPIRED)
         if self._notify is not None:
             self._notify(KeysExpired(keys=tuple(keys)))

@@ -59,7 +59,7 @@ class Engine(Generic[K, V]):
         self._recovery = recovery = make_recovery(parts)
         self.backfiller = make_backfiller(parts, self.loader, selection, recovery, spawn)
         trigger = parts.trigger if self._hottest is None else RecoveryTrigger(parts.trigger, recovery)
-        self.misses, self.many_misses = make_misses(parts, self.loader, self.backfiller, trigger, opened_in)
+        self.misses, self.answer_many = make_misses(parts, self.loader, self.backfiller, trigger, opened_in)
         self.warming = make_warming(parts, self.backfiller, selection, recovery, spawn)
         sink, name = parts.settings.audit_sink, parts.settings.name
         self.writer = None

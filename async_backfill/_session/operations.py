@@ -14,6 +14,7 @@ from async_backfill._session.opening import Opening
 from async_backfill._session.parts import build_parts
 from async_backfill.contracts import K, V
 from async_backfill.errors import CacheClosedError, ConfigurationError
+from async_backfill.stores.weighed import WeighedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +41,7 @@ class Operations(Generic[K, V]):
         self._opening: Opening[K, V] | None = None
         self._closed_because = CLOSED
         self._peek: Callable[[K, Absent], V | Absent] = self._refuse_to_peek
+        self._parts.reports.made(self)
 
     async def __aenter__(self) -> Self:
         before = self._opening
@@ -187,6 +189,9 @@ class Operations(Generic[K, V]):
             scan=parts.scan,
             journal=parts.reports.journal,
             snapshot=None if parts.snapshots is None else parts.snapshots.stats(),
+            backfill_keys_read=None if parts.usefulness is None else parts.usefulness.read,
+            weight=store.weight if isinstance(store := parts.settings.store, WeighedStore) else None,
+            readiness=None if opening is None else opening.engine.warming.state,
         )
 
     @property

@@ -165,7 +165,7 @@ class Reads(Operations[K, V]):
     ) -> tuple[dict[K, V], dict[K, None], dict[K, Exception]]:
         failures: dict[K, Exception] = {}
         if missing:
-            loaded, failures = await self._open().many_misses.answer(missing)
+            loaded, failures = await self._open().answer_many(missing)
             found.update(loaded)
         values = {key: value for key, value in found.items() if value is not ABSENT}
         return values, {key: None for key, value in found.items() if value is ABSENT}, failures

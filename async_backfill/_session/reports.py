@@ -19,6 +19,7 @@ from async_backfill.events import (
     ReadinessChanged,
 )
 from async_backfill.records import LEGAL_CHANGES, Status
+from async_backfill.stats import CacheMeter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from async_backfill.errors import StoreError
     from async_backfill.events import Event
     from async_backfill.records import AuditRecord, CircuitState, JournalReading
+    from async_backfill.stats import HasStats
 
 _LOGGER: Final = logging.getLogger("async_backfill")
 _NOTHING_HOT: Final = "no keys were known to be hot when the cache was empty"
@@ -42,6 +44,8 @@ class Reports:
 
     ``notify``
         calls every observer with an event; ``None`` without observers, so that no event is made.
+    ``waited``
+        is told how many seconds a caller has waited; ``None`` where nobody asks.
     ``writer``
         writes audit records to the sink while the cache is open; ``None`` otherwise.
     ``journal``
@@ -50,6 +54,7 @@ class Reports:
 
     def __init__(self, settings: Settings[Any, Any], counters: Counters) -> None:
         self._name, self._clock = settings.name, settings.clock
+        self._told = settings.observers
         self._observers: Observers[Event] = Observers(settings.observers, _LOGGER, settings.clock)
         self._lines = Lines(
             settings.clock, "" if settings.name is None else "%(cache)s: ", cache=settings.name
@@ -57,6 +62,7 @@ class Reports:
         self._counters = counters
         self._begun: dict[int | None, float] = {}
         self.notify: Callable[[Event], None] | None = self._notify if settings.observers else None
+        self.waited: Callable[[float], None] | None = None
         self.writer: AuditWriter | None = None
         self.journal: JournalReading | None = None
 
@@ -65,6 +71,12 @@ class Reports:
         if (line := line_of(event)) is not None:
             self._lines.say(line, event)
         self._notify(event)
+
+    def made(self, cache: HasStats) -> None:
+        """Show ``cache``, whose facts these are, to those observers that read its statistics."""
+        meters: list[CacheMeter] = [it for it in self._told if CacheMeter in type(it).__mro__]  # type: ignore[misc] # declared
+        if told := tuple(meter.watch(self._name, cache) for meter in meters):
+            self.waited = Observers(told, _LOGGER, self._clock).tell
 
     def journal_read(self, reading: JournalReading) -> None:
         """Keep and pass on what came of reading the journal."""

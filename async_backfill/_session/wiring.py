@@ -15,6 +15,7 @@ from async_backfill._lookup.miss_watch import MissWatch
 from async_backfill._lookup.misses import ManyMisses
 from async_backfill._lookup.revalidation import Revalidation
 from async_backfill._lookup.slow_paths import SlowPaths
+from async_backfill._lookup.timed_misses import TimedMisses, timed_answer
 from async_backfill.outcomes import LoadCause
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from async_backfill._loading.batch import Batch
     from async_backfill._loading.timed_call import Ended
+    from async_backfill._lookup.answering import Answering
+    from async_backfill._lookup.timed_misses import AnswerMany
     from async_backfill._session.opened_in import OpenedIn
     from async_backfill._session.parts import Parts
     from async_backfill.backfill._backfiller import Backfiller
@@ -63,6 +66,9 @@ def make_loader(parts: Parts[K, V], far: OpenTier[K, V] | None, spawn: Spawn) ->
     def report(call: Ended[K, V]) -> None:
         delivered, batch = call.delivered, call.batch
         counters.source_calls += 1
+        if batch.cause is not LoadCause.MISS:
+            counters.other_calls[batch.cause] += 1
+        counters.failed_calls[batch.cause] += call.failed
         counters.keys[batch.cause] += len(delivered)
         if batch.along:
             guessed = sum(key in batch.along for key in delivered)
@@ -92,8 +98,8 @@ def make_misses(
     backfiller: Backfiller[K] | None,
     trigger: Trigger,
     opened_in: OpenedIn,
-) -> tuple[Misses[K, V], ManyMisses[K, V]]:
-    """Return what answers a miss of one key, and the misses of several keys at once."""
+) -> tuple[Answering[K, V], AnswerMany[K, V]]:
+    """Return what answers a miss of one key, and the misses of several keys; both timed where asked for."""
     settings, near = parts.settings, parts.near
     known = None
     if near.fresh is not None or near.absent is not None:
@@ -122,15 +128,16 @@ def make_misses(
         return keys if keys and parts.usefulness.gate.lets_through() else ()
 
     along = None if parts.successors is None else companions
-    return (
-        Misses(
-            paths,
-            loader,
-            miss_watch=watch,
-            counters=parts.counters,
-            heat=parts.heat,
-            companions=along,
-            opened_in=opened_in,
-        ),
-        ManyMisses(paths, loader, miss_watch=watch, counters=parts.counters, companions=along),
+    one: Misses[K, V] = Misses(
+        paths,
+        loader,
+        miss_watch=watch,
+        counters=parts.counters,
+        heat=parts.heat,
+        companions=along,
+        opened_in=opened_in,
     )
+    many = ManyMisses(paths, loader, miss_watch=watch, counters=parts.counters, companions=along)
+    if (waited := parts.reports.waited) is None:
+        return one, many.answer
+    return TimedMisses(one, settings.clock, waited), timed_answer(many.answer, settings.clock, waited)

@@ -20,6 +20,7 @@ ADAPTERS: Final = (
     "ours:Sieve",
     "ours:S3Fifo",
     "ours_decorated:Decorated",
+    "ours_measured:Measured",
     "aio_cache:Cached",
     "aio_cache:CachedStampede",
     "aio_dataloader:Loader",

@@ -14,6 +14,8 @@ LIBRARIES = (
     "backports",
     "compression",
     "hiredis",
+    "opentelemetry",
+    "prometheus_client",
     "pyarrow",
     "redis",
     "sqlalchemy",
@@ -22,6 +24,8 @@ LIBRARIES = (
 )
 MODULES = {
     "async_backfill.admin": "admin",
+    "async_backfill.otel": "otel",
+    "async_backfill.prometheus": "prometheus",
     "async_backfill.redis": "redis",
     "async_backfill.redis.connection": "redis",
     "async_backfill.redis.store": "redis",

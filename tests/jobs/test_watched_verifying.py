@@ -134,13 +134,17 @@ async def test_a_worker_that_is_ended_after_somebody_asked_to_cancel_cancels(job
 async def test_a_verification_that_was_lost_is_interrupted_and_begins_again(job):
     await verifying(job, 5.0)
     assert job.record.status is JobStatus.VERIFYING
-    assert report(job.record, job.shards, (), now=job.state.now(lambda tx: tx.now())).status == "verifying"
+    assert (
+        report(job.record, job.shards, (), {}, now=job.state.now(lambda tx: tx.now())).status == "verifying"
+    )
     job.want(Wanted.PAUSE, "lunch")
-    assert report(job.record, job.shards, (), now=job.state.now(lambda tx: tx.now())).status == "pausing"
+    assert report(job.record, job.shards, (), {}, now=job.state.now(lambda tx: tx.now())).status == "pausing"
     job.start()
 
     await sleep(31.0)
-    assert report(job.record, job.shards, (), now=job.state.now(lambda tx: tx.now())).status == "interrupted"
+    assert (
+        report(job.record, job.shards, (), {}, now=job.state.now(lambda tx: tx.now())).status == "interrupted"
+    )
     begin = current_time()
     assert (await job.work("w2", request=ALL)).status is JobStatus.DONE
     assert current_time() - begin >= 14.0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from async_backfill._jobs._records import DeadRow, Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from async_backfill._jobs._state.transaction import Transaction
 
@@ -69,6 +69,12 @@ def findings(tx: Transaction, job_id: int) -> Sequence[Finding]:
     """Return the differences that the last verification found."""
     found = tx.rows("SELECT job, key, kind, at FROM finding WHERE job = ? ORDER BY kind, key", job_id)
     return [Finding(job=job, key=key, kind=kind, at=at) for job, key, kind, at in found]
+
+
+def count_findings(tx: Transaction, job_id: int) -> Mapping[str, int]:
+    """Return how many differences the last verification found, by their kind."""
+    found = tx.rows("SELECT kind, count(*) FROM finding WHERE job = ? GROUP BY kind ORDER BY kind", job_id)
+    return dict(found)
 
 
 def clear_findings(tx: Transaction, job_id: int) -> None:

@@ -22,6 +22,9 @@ _WITHOUT_CAPACITY: Final = 100_000
 class Usefulness(Generic[K]):
     """The receipts of backfills, the gate for successors, and the ghost list; kept while the cache is closed.
 
+    ``read``
+        how many keys were read of those that nobody had asked for.
+
     :param capacity: of the cache; the ghost list has four times as many keys.
     :param window: lookups after which a receipt is written at the latest.
     :param audit: the audit log that receipts are written to.
@@ -32,6 +35,7 @@ class Usefulness(Generic[K]):
         self, *, capacity: int | None, window: int, audit: AuditLog, lookups: Callable[[], int]
     ) -> None:
         self._audit = audit
+        self.read = 0
         self._lookups = lookups
         self.departures: Departures[K] = Departures(
             _WITHOUT_CAPACITY if capacity is None else _DEPARTURES * capacity
@@ -41,6 +45,7 @@ class Usefulness(Generic[K]):
 
     def resolved(self, key: K, read: bool) -> None:  # noqa: FBT001 - the store calls it by position
         """Record that ``key``, loaded by a backfill or as a successor, was read, or removed unread."""
+        self.read += read
         if not self.receipts.resolved(key, read=read):
             self.gate.resolved(read=read)
 

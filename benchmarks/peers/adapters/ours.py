@@ -8,8 +8,10 @@ from async_backfill import BackfillCache, BackfillPolicy, FreshnessPolicy
 from benchmarks.peers.peer import Peer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
+    from async_backfill.events import Observer
     from async_backfill.stores._eviction.orders import Eviction
     from benchmarks.peers.sources import Source
 
@@ -34,7 +36,13 @@ class Fifo(Peer):
             eviction=self.eviction,
             freshness=FreshnessPolicy(ttl=self.ttl),
             backfill=self.backfill,
+            observers=self.observers(),
+            name=self.title,
         )
+
+    def observers(self) -> Sequence[Observer]:
+        """Return who is told of events: usually nobody."""
+        return ()
 
     async def __aenter__(self) -> Self:
         cache = await self.cache.__aenter__()
