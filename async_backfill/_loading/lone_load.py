@@ -70,6 +70,7 @@ def make_lone_load(  # noqa: C901, PLR0915 - see above
     in_context, of_caller = calls.context, calls.in_context_of_caller
     may_take_one, take = steps.may_take_one, steps.take
     borrow, give_back, assign, lend = workers.borrow, workers.give_back, workers.assign, workers.lend
+    trace = calls.begin_lone
     locks, holders, signal = queue.locks, queue.locks.holders, queue.signal
     live, refreshes, backfills = queue.queued.queues
     miss, being_loaded, landed = LoadCause.MISS, BatchState.LOADING, BatchState.LANDED
@@ -95,6 +96,8 @@ def make_lone_load(  # noqa: C901, PLR0915 - see above
         if sees_batch:
             batch.since = clock()
         context, asked = copy_context() if of_caller else in_context.copy(), (key,)
+        if trace is not None:
+            trace(batch, context)
         found: Any = take(answers_of(source, asked, ref(batch)), worker.task, context)
         if type(found) is not dict:  # it goes on, or has failed
             batch.begun, batch.scope = found, worker.scope

@@ -1,0 +1,174 @@
+"""The span of a load: who asks for it, when it begins, and what came of it.
+
+A load is a batch with all parts that split off from it: they have one span, which ends when the last of them
+has landed. None of this is in the way of a cache without tracing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, Generic
+
+from async_backfill._common.callers import Callers
+from async_backfill._common.spans import current
+from async_backfill._loading.failures import GivenUpError
+from async_backfill.contracts import K, V
+from async_backfill.outcomes import Failed
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from contextvars import Context
+
+    from async_backfill._loading.batch import Batch
+    from async_backfill._loading.lone_load import KeepOne
+    from async_backfill.contracts import OpenSpan, Tracer
+
+_LOAD: Final = "load"
+
+
+class LoadTrace:
+    """The callers of a load, its span once it has begun, and what its batches brought so far.
+
+    ``open``
+        how many of its batches have not landed.
+    ``has_called``
+        whether the source has been called for it.
+    """
+
+    __slots__ = ("callers", "cancelled", "copies", "error", "failed", "found", "has_called", "open", "span")
+
+    def __init__(self) -> None:
+        self.callers = Callers()
+        self.span: OpenSpan | None = None
+        self.open = 1
+        self.has_called = False
+        self.found = self.failed = self.copies = 0
+        self.cancelled = False
+        self.error: BaseException | None = None
+
+    def shared(self) -> LoadTrace:
+        """Return this for one more batch, a part of the load."""
+        self.open += 1
+        return self
+
+    def landed(self, found: Mapping[K, V | Failed], error: BaseException | None, copies: int) -> None:
+        """Take note of what came of one of its batches; the span ends with the last."""
+        failures = [answer.error for answer in found.values() if isinstance(answer, Failed)]
+        self.found += len(found) - len(failures)
+        self.failed += len(failures)
+        self.copies += copies
+        if isinstance(error, GivenUpError):
+            self.cancelled, error = True, None
+        elif error is None and failures and len(failures) == len(found):
+            error = failures[0]
+        self.error = self.error or error
+        self.open -= 1
+        if not self.open:
+            self._end()
+
+    def _end(self) -> None:
+        span, error, self.error = self.span, self.error, None
+        if span is None:
+            return
+        facts: dict[str, object] = {"found": self.found}
+        if self.copies:
+            facts["found_in_far_tier"] = self.copies
+        if self.failed:
+            facts["failed"] = self.failed
+        if self.cancelled:
+            facts["cancelled"] = True
+        if self.callers.left_out:
+            facts["callers_not_linked"] = self.callers.left_out
+        span.end(facts, error)
+
+
+class LoadTraces(Generic[K, V]):
+    """Makes the spans of the loads of the cache ``name``, with ``tracer``."""
+
+    def __init__(self, tracer: Tracer, name: str | None) -> None:
+        self.tracer = tracer
+        self._name = name
+
+    def note(self, batch: Batch[K, V], *, waits: bool = True) -> None:
+        """Take note that the running context is that of a caller of ``batch``, who may wait for it."""
+        caller = self.tracer.caller()
+        if caller is None or batch.is_landed:
+            return
+        trace = batch.trace
+        if trace is None:
+            trace = batch.trace = LoadTrace()
+        if trace.callers.add(caller, waits=waits) and trace.span is not None:
+            trace.span.link(caller)
+
+    def begin(self, batch: Batch[K, V]) -> OpenSpan | None:
+        """Return the span of the load that ``batch`` belongs to, which begins now or has begun."""
+        trace = batch.trace
+        if trace is None:
+            if batch.is_landed:
+                return None
+            trace = LoadTrace()
+        if trace.span is None:
+            facts = {"cache": self._name, "cause": batch.cause.value, "keys": batch.keys}
+            callers = trace.callers
+            trace.span = self.tracer.begin(_LOAD, facts, callers=callers.waiting(), links=callers.watching())
+            batch.trace = None if trace.span is None else trace
+        return trace.span
+
+    def begin_lone(self, batch: Batch[K, V], context: Context) -> None:
+        """Begin the load of ``batch``, whose only caller runs now, for a source call in ``context``."""
+        self.note(batch)
+        span = self.begin(batch)
+        if span is not None:
+            context.run(span.enter)
+
+    def call(self, batch: Batch[K, V], keys: object) -> OpenSpan | None:
+        """Begin the span of a source call of its own, below that of the load."""
+        if batch.trace is None or batch.trace.span is None:
+            return None
+        with current(batch.trace.span):
+            above = self.tracer.caller()
+            callers = () if above is None else (above,)
+            return self.tracer.begin("source call", {"cache": self._name, "keys": keys}, callers=callers)
+
+    def landing(
+        self, landed: Callable[[Batch[K, V], list[K]], None]
+    ) -> Callable[[Batch[K, V], list[K]], None]:
+        """Return ``landed``, which is called with each batch that has landed, inside the span of the load."""
+
+        def traced(batch: Batch[K, V], keys: list[K]) -> None:
+            trace = batch.trace
+            if trace is None:
+                landed(batch, keys)
+                return
+            error = batch.error
+            if trace.span is None and error is not None and not isinstance(error, GivenUpError):
+                self.begin(batch)  # its callers are told, so is the trace
+            try:
+                with current(trace.span):
+                    landed(batch, keys)
+            finally:
+                trace.landed(batch.found, error, len(batch.copies))
+
+        return traced
+
+    def keeping(self, keep_one: KeepOne[K, V] | None) -> KeepOne[K, V] | None:
+        """Return ``keep_one`` with the end of the span behind it."""
+        if keep_one is None:
+            return None
+        keep = keep_one.keep
+
+        def traced(batch: Batch[K, V], key: K, value: V) -> None:
+            trace = batch.trace
+            try:
+                keep(batch, key, value)
+            finally:
+                if trace is not None:
+                    trace.landed({key: value}, None, 0)
+
+        return replace(keep_one, keep=traced)
+
+
+async def in_trace(batch: Batch[K, V], work: Callable[[], Awaitable[None]]) -> None:
+    """Await ``work()`` inside the span of the load that ``batch`` belongs to, if there is one."""
+    with current(None if batch.trace is None else batch.trace.span):
+        await work()
