@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from async_backfill.contracts import OpenSpan, Tracer
 
@@ -25,25 +25,19 @@ def current(span: OpenSpan | None) -> Iterator[None]:
 
 
 @contextmanager
-def spanning(
-    tracer: Tracer | None, name: str, facts: Mapping[str, object], *, links: Collection[object] | None = None
-) -> Iterator[dict[str, object]]:
-    """Make a span of what is inside ``with``, below the current one; yields facts of its end, to be filled.
-
-    :param links: with a value it is below none, and linked to these.
-    """
-    told: dict[str, object] = {}
-    span = None
-    if tracer is not None:
-        callers = [] if links is not None or (caller := tracer.caller()) is None else [caller]
-        span = tracer.begin(name, facts, callers=callers, links=links or ())
-    if span is None:
-        yield told
+def spanning(tracer: Tracer | None, name: str, facts: Mapping[str, object]) -> Iterator[None]:
+    """Make a span of what is inside ``with``, below the current one, if there is a ``tracer``."""
+    if tracer is None:
+        yield
         return
+    caller = tracer.caller()
+    span = tracer.begin(name, facts, callers=() if caller is None else (caller,))
     try:
         with current(span):
-            yield told
+            yield
     except BaseException as error:
-        span.end(told, error)
+        if span is not None:
+            span.end({}, error)
         raise
-    span.end(told)
+    if span is not None:
+        span.end({})
