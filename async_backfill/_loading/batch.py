@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from anyio import CancelScope
 
-    from async_backfill._loading.load_traces import LoadTrace
+    from async_backfill._loading.load_trace import LoadTrace
     from async_backfill._loading.signals import Signal
 
 _NOTHING: Final[Any] = frozenset()
