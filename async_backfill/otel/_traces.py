@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
+import math
 import time
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -40,7 +41,8 @@ class Tracing:
         self._provider = tracer_provider
         self._shows_keys = keys
         self._tracer: trace.Tracer | None = None
-        self._look_at = 0.0
+        self._look_at = -math.inf
+        self._clock = time.monotonic
         self._log = LineASecond(_LOGGER, time.monotonic)
 
     def caller(self) -> Span | None:
@@ -89,7 +91,7 @@ class Tracing:
 
     def _find(self) -> trace.Tracer | None:
         """Return the tracer of a provider that collects spans, if there is one by now."""
-        now = time.monotonic()
+        now = self._clock()
         if now < self._look_at:
             return None
         self._look_at = now + _LOOK

@@ -5,12 +5,14 @@ from __future__ import annotations
 import anyio
 import pytest
 from anyio import CancelScope, create_task_group, sleep
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from async_backfill import AsyncBackfillError, BackfillCache, FarTier, FreshnessPolicy, LoadPolicy
 from tests.far.shared import Leases, Shared
 from tests.traces.spans import Spans, id_of
+
+pytestmark = pytest.mark.anyio
 
 times = st.integers(0, 8).map(lambda tenths: tenths / 10)
 calls = st.lists(
@@ -72,16 +74,15 @@ async def course(calls, *, far, seconds, split, closes_after):
 
 
 @pytest.mark.parametrize("far", [False, True], ids=["source alone", "far tier"])
-@settings(max_examples=40)
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(
     calls=calls,
     seconds=st.sampled_from([0.0, 0.1, 0.7]),
     split=st.booleans(),
     closes_after=st.sampled_from([0.2, 5.0]),
 )
-def test_each_span_ends_and_each_load_belongs_to_who_asked(anyio_backend, far, calls, **how):
-    name, options = anyio_backend
-    spans = anyio.run(lambda: course(calls, far=far, **how), backend=name, backend_options=options)
+async def test_each_span_ends_and_each_load_belongs_to_who_asked(far, calls, **how):
+    spans = await course(calls, far=far, **how)
     requests = {id_of(span) for span in spans.named("request")}
     ours = {id_of(span): span for span in spans.ended}
 
