@@ -6,7 +6,6 @@ has landed. None of this is in the way of a cache without tracing.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Generic
 
 from async_backfill._common.spans import current
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from async_backfill._loading.batch import Batch
-    from async_backfill._loading.lone_load import KeepOne
     from async_backfill.contracts import OpenSpan, Tracer
 
 _LOAD: Final = "load"
@@ -30,12 +28,12 @@ class LoadTraces(Generic[K, V]):
 
     def __init__(self, tracer: Tracer, name: str | None) -> None:
         self.tracer = tracer
+        self._collects = tracer.collects
         self._name = name
 
     def note(self, batch: Batch[K, V], *, waits: bool = True) -> None:
         """Take note that the running context is that of a caller of ``batch``, who may wait for it."""
-        caller = self.tracer.caller()
-        if caller is None or batch.is_landed:
+        if not self._collects() or (caller := self.tracer.caller()) is None or batch.is_landed:
             return
         trace = batch.trace
         if trace is None:
@@ -47,7 +45,7 @@ class LoadTraces(Generic[K, V]):
         """Return the span of the load that ``batch`` belongs to, which begins now or has begun."""
         trace = batch.trace
         if trace is None:
-            if batch.is_landed:
+            if batch.is_landed or not self._collects():
                 return None
             trace = LoadTrace()
         if trace.span is None:
@@ -59,10 +57,10 @@ class LoadTraces(Generic[K, V]):
 
     def begin_lone(self, batch: Batch[K, V], context: Context) -> None:
         """Begin the load of ``batch``, whose only caller runs now, for a source call in ``context``."""
-        self.note(batch)
-        span = self.begin(batch)
-        if span is not None:
-            context.run(span.enter)
+        if self._collects():
+            self.note(batch)
+            if (span := self.begin(batch)) is not None:
+                context.run(span.enter)
 
     def call(self, batch: Batch[K, V], keys: object) -> OpenSpan | None:
         """Begin the span of a source call of its own, below that of the load."""
@@ -93,22 +91,6 @@ class LoadTraces(Generic[K, V]):
                 trace.landed(batch.found, error, len(batch.copies))
 
         return traced
-
-    def keeping(self, keep_one: KeepOne[K, V] | None) -> KeepOne[K, V] | None:
-        """Return ``keep_one`` with the end of the span behind it."""
-        if keep_one is None:
-            return None
-        keep = keep_one.keep
-
-        def traced(batch: Batch[K, V], key: K, value: V) -> None:
-            trace = batch.trace
-            try:
-                keep(batch, key, value)
-            finally:
-                if trace is not None:
-                    trace.landed({key: value}, None, 0)
-
-        return replace(keep_one, keep=traced)
 
 
 async def in_trace(batch: Batch[K, V], work: Callable[[], Awaitable[None]]) -> None:

@@ -49,7 +49,8 @@ class Loader(Generic[K, V]):
     :param circuit_changed: see `Circuit`.
     """
 
-    _queue_type, _calls_type = BatchQueue, BatchCalls
+    _new_queue: Callable[..., BatchQueue[K, V]] = BatchQueue
+    _new_calls: Callable[..., BatchCalls[K, V]] = BatchCalls
 
     def __init__(  # noqa: PLR0913 - each is a part of its own; the cache puts them together once
         self,
@@ -81,7 +82,7 @@ class Loader(Generic[K, V]):
         # What is before the source may take more keys at once, and splits its batches.
         self._max_batch = limits.max_batch if before is None else policy.max_batch
         self._linger = policy.linger if self._max_batch > 1 else 0.0
-        self.batch_queue: BatchQueue[K, V] = self._queue_type(
+        self.batch_queue: BatchQueue[K, V] = self._new_queue(
             max_batch=self._max_batch,
             signal=self._signal,
             workers=self._workers,
@@ -99,7 +100,7 @@ class Loader(Generic[K, V]):
             now=self._now,
             clock=clock,
         )
-        self._source_calls = calls = self._calls_type(
+        self._source_calls = calls = self._new_calls(
             source,
             policy,
             max_batch=limits.max_batch,

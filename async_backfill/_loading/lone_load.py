@@ -77,7 +77,7 @@ def make_lone_load(  # noqa: C901, PLR0915 - see above
     keep = None if keep_one is None else keep_one.keep
     sees_batch = keep_one is None or keep_one.sees_batch
 
-    def load(key: K) -> Any:  # noqa: C901, PLR0912 - as above
+    def load(key: K) -> Any:  # noqa: C901, PLR0912, PLR0915 - as above
         if key in holders or live or refreshes or backfills or queue.is_closed or not may_take_one():
             return NOT_NOW
         worker = borrow()
@@ -123,6 +123,8 @@ def make_lone_load(  # noqa: C901, PLR0915 - see above
                 try:
                     keep(batch, key, value)
                 finally:
+                    if trace is not None and batch.trace is not None:
+                        batch.trace.landed(found, None, 0)
                     try:
                         if holders.get(key) is batch:
                             del holders[key]

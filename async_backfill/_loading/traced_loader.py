@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic
 
 from async_backfill._common.spans import current
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from async_backfill._loading.batch import Batch
     from async_backfill._loading.batch_calls import Answer, BatchLoader
     from async_backfill._loading.load_traces import LoadTraces
-    from async_backfill._loading.lone_load import KeepOne
     from async_backfill._loading.timed_call import Ended
     from async_backfill.contracts import OpenSpan
     from async_backfill.records import CircuitState
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 class TracedQueue(BatchQueue[K, V]):
     """A queue that takes note of the span of each caller."""
 
-    traces: LoadTraces[K, V]
+    def __init__(self, traces: LoadTraces[K, V], **settings: Any) -> None:
+        super().__init__(**settings)
+        self.traces = traces
+        self.note = traces.note
 
     def join(self, key: K) -> tuple[Batch[K, V], bool]:
         """See `BatchQueue.join`."""
@@ -83,20 +86,15 @@ class TracedBatchCalls(BatchCalls[K, V]):
     The first has no span of its own, because it is as long as the load; those of a search for a bad key have
     one, and so has each behind a far tier.
 
-    ``is_behind``
-        whether something is asked before the source.
+    :param is_behind: whether something is asked before the source.
     """
 
-    traces: LoadTraces[K, V]
-    is_behind = False
-
-    def __init__(self, *args: Any, **settings: Any) -> None:
+    def __init__(self, traces: LoadTraces[K, V], *args: Any, is_behind: bool, **settings: Any) -> None:
         super().__init__(*args, **settings)
+        self._is_behind = is_behind
+        self.traces = traces
+        self.begin_lone = traces.begin_lone
         self._spans: dict[Batch[K, V], OpenSpan] = {}
-
-    def begin_lone(self, batch: Batch[K, V], context: Context) -> None:
-        """See `LoadTraces.begin_lone`."""
-        self.traces.begin_lone(batch, context)
 
     def abandoned(self, batch: Batch[K, V]) -> None:
         """See `BatchCalls.abandoned`."""
@@ -117,7 +115,7 @@ class TracedBatchCalls(BatchCalls[K, V]):
         self, batch: Batch[K, V], keys: Sequence[K], scope: CancelScope
     ) -> Coroutine[Any, Any, Ended[K, V]]:
         trace = batch.trace
-        if trace is None or not (self.is_behind or trace.has_called):
+        if trace is None or not (self._is_behind or trace.has_called):
             if trace is not None:
                 trace.has_called = True
             return super()._ask(batch, keys, scope)
@@ -160,23 +158,17 @@ class TracedLoads(Generic[K, V]):
 class TracedLoader(Loader[K, V]):
     """A loader whose loads are spans, made by ``traces``; see `Loader`."""
 
-    _queue_type = TracedQueue
-    _calls_type = TracedBatchCalls
-    batch_queue: TracedQueue[K, V]
-    _source_calls: TracedBatchCalls[K, V]
-
     def __init__(
         self,
         *args: Any,
         traces: LoadTraces[K, V],
         landed: Callable[[Batch[K, V], list[K]], None],
-        keep_one: KeepOne[K, V] | None = None,
         **parts: Any,
     ) -> None:
-        super().__init__(*args, landed=traces.landing(landed), keep_one=traces.keeping(keep_one), **parts)
-        self._traces = self.batch_queue.traces = self._source_calls.traces = traces
-        self._source_calls.is_behind = self.calling is not self._source_calls
-        self.batch_queue.note = traces.note
+        self._traces = traces
+        self._new_queue = partial(TracedQueue, traces)
+        self._new_calls = partial(TracedBatchCalls, traces, is_behind=parts.get("before") is not None)
+        super().__init__(*args, landed=traces.landing(landed), **parts)
         self.calling = TracedLoads(self.calling, traces)
 
     async def wait(self, awaited: Mapping[Batch[K, V], K]) -> None:

@@ -34,6 +34,10 @@ class Tracer(Protocol):
     Nothing here raises.
     """
 
+    def collects(self) -> bool:
+        """Return whether anybody collects spans now; asked at each load, so it must be quick."""
+        ...
+
     def caller(self) -> Hashable | None:
         """Return what stands for the current span; ``None`` where there is none, or nobody collects spans."""
         ...

@@ -45,9 +45,13 @@ class Tracing:
         self._clock = time.monotonic
         self._log = LineASecond(_LOGGER, time.monotonic)
 
+    def collects(self) -> bool:
+        """Return whether there is a provider that collects spans."""
+        return self._tracer is not None or (self._clock() >= self._look_at and self._find() is not None)
+
     def caller(self) -> Span | None:
         """Return the current span; ``None`` where there is none, or nobody collects spans."""
-        if self._tracer is None and self._find() is None:
+        if not self.collects():
             return None
         span = get_current_span()
         return span if span.get_span_context().is_valid else None
@@ -91,8 +95,7 @@ class Tracing:
 
     def _find(self) -> trace.Tracer | None:
         """Return the tracer of a provider that collects spans, if there is one by now."""
-        now = self._clock()
-        if now < self._look_at:
+        if (now := self._clock()) < self._look_at:
             return None
         self._look_at = now + _LOOK
         provider = trace.get_tracer_provider() if self._provider is None else self._provider
