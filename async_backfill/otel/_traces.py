@@ -64,7 +64,7 @@ class Tracing:
         *,
         callers: Collection[Any] = (),
         links: Collection[Any] = (),
-    ) -> SpanOfTracing | None:
+    ) -> _OpenSpan | None:
         """Begin a span; ``None`` where nobody collects spans.
 
         It is a child of the first of ``callers``, if they all belong to one trace, and linked to the others.
@@ -80,7 +80,7 @@ class Tracing:
             span = tracer.start_span(
                 name if whose is None else f"{name} {whose}",
                 Context() if parent is None else set_span_in_context(parent, Context()),
-                attributes=self._attributes(facts),
+                attributes=_attributes(facts, shows_keys=self._shows_keys),
                 links=[Link(other.get_span_context()) for other in linked],
             )
             if not span.get_span_context().is_valid:
@@ -91,7 +91,7 @@ class Tracing:
         except Exception as error:  # noqa: BLE001 - of a sampler or a processor, and no load may fail for it
             self._log.warning("a span could not begin", error=error)
             return None
-        return SpanOfTracing(span, self)
+        return _OpenSpan(span, self._log, shows_keys=self._shows_keys)
 
     def _find(self) -> trace.Tracer | None:
         """Return the tracer of a provider that collects spans, if there is one by now."""
@@ -107,69 +107,62 @@ class Tracing:
         self._tracer = tracer
         return tracer
 
-    def _attributes(self, facts: Mapping[str, object]) -> dict[str, Any]:
-        attributes: dict[str, Any] = {}
-        for name, fact in facts.items():
-            if name == "keys" and isinstance(fact, Collection):
-                attributes[f"{_PREFIX}keys"] = len(fact)
-                if self._shows_keys:
-                    attributes[f"{_PREFIX}key_list"] = _shown(fact)
-            elif fact is not None:
-                attributes[_PREFIX + name] = fact
-        return attributes
 
-    def ended(self, span: Span, facts: Mapping[str, object], error: BaseException | None) -> None:
-        """End ``span``."""
-        try:
-            if span.is_recording():
-                span.set_attributes(self._attributes(facts))
-                if error is not None:
-                    self._failed(span, error)
-            span.end()
-        except Exception as raised:  # noqa: BLE001 - as above
-            self._log.warning("a span could not end", error=raised)
-
-    def _failed(self, span: Span, error: BaseException) -> None:
-        kind = type(error)
-        name = (
-            kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-        )
-        span.set_attribute("error.type", name)
-        if self._shows_keys:
-            span.record_exception(error)
-        span.set_status(Status(StatusCode.ERROR, str(error) if self._shows_keys else name))
-
-
-class SpanOfTracing:
+class _OpenSpan:
     """A span that has begun; implements `async_backfill.contracts.OpenSpan`."""
 
-    __slots__ = ("_has_ended", "_span", "_tracing")
+    __slots__ = ("_has_ended", "_log", "_shows_keys", "_span")
 
-    def __init__(self, span: Span, tracing: Tracing) -> None:
+    def __init__(self, span: Span, log: LineASecond, *, shows_keys: bool) -> None:
         self._span = span
-        self._tracing = tracing
+        self._log = log
+        self._shows_keys = shows_keys
         self._has_ended = False
 
     def enter(self) -> object:
-        """Make it the current span of the context that runs."""
         return attach(set_span_in_context(self._span))
 
     def leave(self, token: Any, /) -> None:
-        """Make that the current span which was it before."""
         if get_current_span() is self._span:  # else the event loop ends, and closes what did not
             detach(token)
 
     def link(self, caller: Any, /) -> None:
-        """Link it to the span of a caller who has joined since it began, and that one to it."""
-        if self._span.is_recording() and not self._has_ended:
+        if self._span.is_recording():
             self._span.add_link(caller.get_span_context())
             _link(caller, self._span)
 
     def end(self, facts: Mapping[str, object], error: BaseException | None = None, /) -> None:
-        """End it, with what came of it."""
-        if not self._has_ended:
-            self._has_ended = True
-            self._tracing.ended(self._span, facts, error)
+        if self._has_ended:
+            return
+        self._has_ended = True
+        try:
+            if self._span.is_recording():
+                self._span.set_attributes(_attributes(facts, shows_keys=self._shows_keys))
+                if error is not None:
+                    self._failed(error)
+            self._span.end()
+        except Exception as raised:  # noqa: BLE001 - as above
+            self._log.warning("a span could not end", error=raised)
+
+    def _failed(self, error: BaseException) -> None:
+        kind = type(error)
+        name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+        self._span.set_attribute("error.type", name)
+        if self._shows_keys:
+            self._span.record_exception(error)
+        self._span.set_status(Status(StatusCode.ERROR, str(error) if self._shows_keys else name))
+
+
+def _attributes(facts: Mapping[str, object], *, shows_keys: bool) -> dict[str, Any]:
+    attributes: dict[str, Any] = {}
+    for name, fact in facts.items():
+        if name == "keys" and isinstance(fact, Collection):
+            attributes[f"{_PREFIX}keys"] = len(fact)
+            if shows_keys:
+                attributes[f"{_PREFIX}key_list"] = _shown(fact)
+        elif fact is not None:
+            attributes[_PREFIX + name] = fact
+    return attributes
 
 
 def _link(caller: Span, span: Span) -> None:

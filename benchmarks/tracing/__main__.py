@@ -1,4 +1,4 @@
-"""``python -m benchmarks.traces``: what tracing costs, without a provider of spans and with one."""
+"""``python -m benchmarks.tracing``: what tracing costs, without a provider of spans and with one."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def benchmark(*, quick: bool = False, output_dir: Path | None = None) -> None:
     quick:
         A few rounds, to see that everything works.
     output_dir:
-        Where to write traces.json [benchmarks/results; with --quick nowhere].
+        Where to write tracing.json [benchmarks/results; with --quick nowhere].
     """
     if output_dir is None and not quick:
         output_dir = _RESULTS
@@ -54,7 +54,7 @@ def benchmark(*, quick: bool = False, output_dir: Path | None = None) -> None:
         output_dir.mkdir(parents=True, exist_ok=True)
         machine = f"{platform.machine()}, Python {platform.python_version()}"
         text = json.dumps({"machine": machine, "ratios": results}, indent=1)
-        (output_dir / "traces.json").write_text(f"{text}\n", encoding="utf-8")
+        (output_dir / "tracing.json").write_text(f"{text}\n", encoding="utf-8")
 
 
 async def _ratios(work: Work, rounds: int) -> dict[str, float]:
@@ -120,4 +120,4 @@ async def _many(cache: BackfillCache[int, int], keys: int) -> None:
 
 
 if __name__ == "__main__":
-    App(name="python -m benchmarks.traces", default_command=benchmark, version_flags=())()
+    App(name="python -m benchmarks.tracing", default_command=benchmark, version_flags=())()
