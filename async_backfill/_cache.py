@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Scan,
         Seconds,
         Source,
+        Tracer,
         Trigger,
     )
     from async_backfill.events import Observer
@@ -76,6 +77,8 @@ class BackfillCache(Reads[K, V]):
     :param audit_keep: audit records held in memory, 1 or more.
     :param observers: functions that are called with each `async_backfill.events.Event`; what one raises
         is logged and goes no further.
+    :param tracing: makes spans of loads, backfills and calls of the far tier, such as
+        `async_backfill.otel.Tracing`.
     :param clock: seconds that never go back, for measuring loads.
     :param wall_clock: seconds since the epoch, for the audit log.
     :param name: the name of the cache in its events, its log lines, its audit log, and its journal: one that
@@ -110,6 +113,7 @@ class BackfillCache(Reads[K, V]):
         audit_sink: AuditSink | None = None,
         audit_keep: int = 1000,
         observers: Iterable[Observer] = (),
+        tracing: Tracer | None = None,
         clock: Clock = time.monotonic,
         wall_clock: Clock = time.time,
         name: str | None = None,
@@ -139,6 +143,7 @@ class BackfillCache(Reads[K, V]):
                 audit_sink=audit_sink,
                 audit_keep=audit_keep,
                 observers=tuple(observers),
+                tracing=tracing,
                 clock=clock,
                 wall_clock=wall_clock,
                 name=name,

@@ -40,8 +40,9 @@ async_backfill.contracts
   AccessCheck Answers Approval AuditSink BoundedStore CallLimits Clock Compression EvictionOrder
   ExclusiveJournal FarCopy
   FarStore GuardedStore Heats Invalidations Journal K K_co Kept KeyListing KeyType Leases LimitedSource
-  NeedsAsyncio OrderState Page Permits ResumableOrder Room RowPage Rows Scan Sealing Seconds Selection Source
-  SourceFacts Spawn Store StoreFacts StoreState Trigger V V_co V_contra ValueCodec VersionedStore
+  NeedsAsyncio OpenSpan OrderState Page Permits ResumableOrder Room RowPage Rows Scan Sealing Seconds
+  Selection Source SourceFacts Spawn Store StoreFacts StoreState Tracer Trigger V V_co V_contra ValueCodec
+  VersionedStore
 async_backfill.errors
   AsyncBackfillError CacheClosedError CircuitOpenError ConfigurationError JournalError
   KeyNotFoundError KeyRefusedError LoadCycleError LoadError LoadTimeoutError MissingExtraError
@@ -58,7 +59,7 @@ async_backfill.jobs
   ShardReport ShardStatus ShownStatus ThrottleLimits Throttled Transaction Verified Wanted WorkerReport
   estimate open_ends read_job
 async_backfill.otel
-  CacheMetrics JobMetrics
+  CacheMetrics JobMetrics Tracing
 async_backfill.outcomes
   ABSENT ELSEWHERE Absent Elsewhere Failed LoadCause MissCause
 async_backfill.policies

@@ -8,7 +8,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from async_backfill.backfill.readiness import ReadinessPolicy
-    from async_backfill.contracts import AuditSink, BoundedStore, Clock, Journal, Permits, Scan, Trigger
+    from async_backfill.contracts import (
+        AuditSink,
+        BoundedStore,
+        Clock,
+        Journal,
+        Permits,
+        Scan,
+        Tracer,
+        Trigger,
+    )
     from async_backfill.events import Observer
     from async_backfill.far_tier import FarTier
     from async_backfill.policies import BackfillPolicy, FreshnessPolicy, HistoryPolicy, LoadPolicy
@@ -40,6 +49,7 @@ class CacheSettings(TypedDict, total=False):
     audit_sink: AuditSink | None
     audit_keep: int
     observers: Iterable[Observer]
+    tracing: Tracer | None
     clock: Clock
     wall_clock: Clock
     name: str | None

@@ -11,6 +11,7 @@ from async_backfill._common.error_text import error_line
 from async_backfill._far.claims import Claim
 from async_backfill._far.leasing import Acquired
 from async_backfill._far.stale_copies import StaleCopies
+from async_backfill._loading.load_traces import in_trace
 from async_backfill.contracts import K, V
 from async_backfill.errors import StoreError
 from async_backfill.outcomes import Absent, Failed
@@ -105,7 +106,8 @@ class LeaseWaits(Generic[K, V]):
 
     def start(self, part: Batch[K, V]) -> None:
         """Wait for the keys of ``part`` in a task of its own."""
-        self._spawn(partial(self._run, _Wait(part, current_time(), self.usual)))
+        run = partial(self._run, _Wait(part, current_time(), self.usual))
+        self._spawn(run if part.trace is None else partial(in_trace, part, run))
 
     async def _run(self, wait: _Wait[K, V]) -> None:
         try:

@@ -15,6 +15,8 @@ from async_backfill._far.leasing import Leasing
 from async_backfill._far.read_through import ReadThrough
 from async_backfill._far.reads import FarReads
 from async_backfill._far.releases import Releases
+from async_backfill._far.traced_calls import TracedCalls
+from async_backfill._far.traced_writes import TracedWrites
 from async_backfill._far.writes import FarWrites
 from async_backfill.contracts import K, V
 from async_backfill.errors import StoreError
@@ -72,7 +74,11 @@ class OpenTier(Generic[K, V]):
         self._leasing: Leasing[K, V] | None = None
         if tier.leases is not None:
             self._leasing = Leasing(tier.leases, calls, self._releases)
-        self.writes: FarWrites[K, V] = FarWrites(tier, calls, ttl=kept, releases=self._releases, spawn=spawn)
+        self.writes: FarWrites[K, V]
+        if isinstance(calls, TracedCalls):
+            self.writes = TracedWrites(tier, calls, ttl=kept, releases=self._releases, spawn=spawn)
+        else:
+            self.writes = FarWrites(tier, calls, ttl=kept, releases=self._releases, spawn=spawn)
 
     def before(self, source_calls: BatchCalls[K, V], parts: BatchParts[K, V]) -> ReadThrough[K, V]:
         """Return what loads batches: from the far tier first, the rest from the source."""

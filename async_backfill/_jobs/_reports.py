@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from async_backfill._jobs._events import AnyJobEvent, JobObserver
+    from async_backfill._jobs._records import JobRecord
     from async_backfill._jobs._state.transaction import JobState, Transaction
+    from async_backfill.contracts import Tracer
 
 T = TypeVar("T")
 
@@ -30,9 +32,12 @@ class JobReports:
 
     ``notify``
         calls every observer with an event; ``None`` without observers, so that no event is made.
+    ``tracer``
+        makes spans of what is done; ``None`` makes none.
     """
 
-    def __init__(self, observers: Iterable[JobObserver] = ()) -> None:
+    def __init__(self, observers: Iterable[JobObserver] = (), tracer: Tracer | None = None) -> None:
+        self.tracer = tracer
         told = tuple(observers)
         self._observers: Observers[AnyJobEvent] = Observers(told, LOGGER, current_time)
         self._lines: dict[int, Lines] = {}
@@ -85,6 +90,11 @@ class _NotedTransaction:
         if statement is ADD_LINE:
             self.lines.append(LogLine(**dict(zip(LogLine.__slots__, values, strict=True))))
         return self._tx.rows(statement, *values)
+
+
+def facts_of(job: JobRecord) -> dict[str, object]:
+    """Return whose span it is that begins."""
+    return {"job": job.plan.spec.name, "job_id": job.id}
 
 
 def _change(tx: Transaction, line: LogLine) -> JobStatusChanged | None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from anyio import CancelScope
 
+    from async_backfill._loading.load_trace import LoadTrace
     from async_backfill._loading.signals import Signal
 
 _NOTHING: Final[Any] = frozenset()
@@ -64,6 +65,8 @@ class Batch(Generic[K, V]):
     ``needs``
         the batches that this load waits for, each with the key it needs: the edges of the graph in
         which a load cycle is found, each under a name of its own.
+    ``trace``
+        the span of the load that it belongs to; ``None`` where none is made.
     ``lend``
         called with 1 when the load starts to wait for another one, with -1 when it goes on.
 
@@ -85,6 +88,7 @@ class Batch(Generic[K, V]):
     since: float | None = None
     moved: dict[K, Batch[K, V]] | None = None
     copies: Mapping[K, float] = _NO_COPIES
+    trace: LoadTrace | None = None
     found: Mapping[K, V | Failed] = MappingProxyType({})
 
     def __init__(self, cause: LoadCause, signal: Callable[[], Signal], lend: Callable[[int], None]) -> None:

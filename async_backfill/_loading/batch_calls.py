@@ -117,6 +117,9 @@ class BatchCalls(Generic[K, V]):
             return first
         return await self._split(batch, keys, first, first.error, scope)
 
+    begin_lone: Callable[[Batch[K, V], Context], None] | None = None
+    """Called with a lone load, and the context of its source call; ``None`` where nobody listens."""
+
     @property
     def may_begin(self) -> bool:
         """Whether a call may begin at once: not with a circuit breaker, which must be asked first."""

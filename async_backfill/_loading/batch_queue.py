@@ -59,6 +59,7 @@ class BatchQueue(Generic[K, V]):
         self.is_closed = False
         self.filling: dict[LoadCause, Batch[K, V]] = {}
         self.queued: QueuedBatches[K, V] = QueuedBatches()
+        self.note: Callable[[Batch[K, V]], None] | None = None  # called with what a caller joins elsewhere
 
     def join(self, key: K) -> tuple[Batch[K, V], bool]:
         """Join the batch that holds the lock of ``key``, or take the lock and queue the key.

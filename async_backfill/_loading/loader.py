@@ -49,6 +49,9 @@ class Loader(Generic[K, V]):
     :param circuit_changed: see `Circuit`.
     """
 
+    _new_queue: Callable[..., BatchQueue[K, V]] = BatchQueue
+    _new_calls: Callable[..., BatchCalls[K, V]] = BatchCalls
+
     def __init__(  # noqa: PLR0913 - each is a part of its own; the cache puts them together once
         self,
         source: Source[K, V],
@@ -64,8 +67,7 @@ class Loader(Generic[K, V]):
     ) -> None:
         self._policy = policy
         self._signal, self._now = signals(), loop_time()
-        self._landed = landed
-        self._report = report
+        self._landed, self._report = landed, report
         self._loading: dict[Batch[K, V], None] = {}  # in the order they began
         self._limits = limits = limits_of(source, policy)
         self._bulk = BulkPlaces(limits.bulk)
@@ -80,7 +82,7 @@ class Loader(Generic[K, V]):
         # What is before the source may take more keys at once, and splits its batches.
         self._max_batch = limits.max_batch if before is None else policy.max_batch
         self._linger = policy.linger if self._max_batch > 1 else 0.0
-        self.batch_queue: BatchQueue[K, V] = BatchQueue(
+        self.batch_queue: BatchQueue[K, V] = self._new_queue(
             max_batch=self._max_batch,
             signal=self._signal,
             workers=self._workers,
@@ -98,7 +100,7 @@ class Loader(Generic[K, V]):
             now=self._now,
             clock=clock,
         )
-        self._source_calls = BatchCalls(
+        self._source_calls = calls = self._new_calls(
             source,
             policy,
             max_batch=limits.max_batch,
@@ -106,9 +108,7 @@ class Loader(Generic[K, V]):
             overdue=self.overdue,
             circuit_changed=circuit_changed,
         )
-        self.calling: BatchLoader[K, V] = (
-            self._source_calls if before is None else before(self._source_calls, parts)
-        )
+        self.calling: BatchLoader[K, V] = calls if before is None else before(calls, parts)
         self.eager_steps = eager_steps()
         self.lone_load = self._make_lone_load(keep_one)
 

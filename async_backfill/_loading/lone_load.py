@@ -70,13 +70,14 @@ def make_lone_load(  # noqa: C901, PLR0915 - see above
     in_context, of_caller = calls.context, calls.in_context_of_caller
     may_take_one, take = steps.may_take_one, steps.take
     borrow, give_back, assign, lend = workers.borrow, workers.give_back, workers.assign, workers.lend
+    trace = calls.begin_lone
     locks, holders, signal = queue.locks, queue.locks.holders, queue.signal
     live, refreshes, backfills = queue.queued.queues
     miss, being_loaded, landed = LoadCause.MISS, BatchState.LOADING, BatchState.LANDED
     keep = None if keep_one is None else keep_one.keep
     sees_batch = keep_one is None or keep_one.sees_batch
 
-    def load(key: K) -> Any:  # noqa: C901, PLR0912 - as above
+    def load(key: K) -> Any:  # noqa: C901, PLR0912, PLR0915 - as above
         if key in holders or live or refreshes or backfills or queue.is_closed or not may_take_one():
             return NOT_NOW
         worker = borrow()
@@ -95,6 +96,8 @@ def make_lone_load(  # noqa: C901, PLR0915 - see above
         if sees_batch:
             batch.since = clock()
         context, asked = copy_context() if of_caller else in_context.copy(), (key,)
+        if trace is not None:
+            trace(batch, context)
         found: Any = take(answers_of(source, asked, ref(batch)), worker.task, context)
         if type(found) is not dict:  # it goes on, or has failed
             batch.begun, batch.scope = found, worker.scope
@@ -120,6 +123,8 @@ def make_lone_load(  # noqa: C901, PLR0915 - see above
                 try:
                     keep(batch, key, value)
                 finally:
+                    if trace is not None and batch.trace is not None:
+                        batch.trace.landed(found, None, 0)
                     try:
                         if holders.get(key) is batch:
                             del holders[key]

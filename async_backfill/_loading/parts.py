@@ -46,6 +46,7 @@ class BatchParts(Generic[K, V]):
         part.state = BatchState.LOADING
         part.context = batch.context
         part.waiters = 1 if batch.cause is LoadCause.REFRESH else 0  # a refresh belongs to the cache
+        part.trace = None if batch.trace is None else batch.trace.shared()
         part.keys = dict.fromkeys(keys)
         holders = self._batch_queue.locks.holders
         for key in part.keys:

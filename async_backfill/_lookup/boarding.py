@@ -49,4 +49,14 @@ def make_board(queue: BatchQueue[K, V], counters: Counters) -> Board[K, V]:
         batch.waiters += 1
         return batch
 
-    return board
+    note = queue.note
+    if note is None:
+        return board
+
+    def noted(key: K) -> Batch[K, V] | None:
+        batch = board(key)
+        if batch is not None:
+            note(batch)
+        return batch
+
+    return noted

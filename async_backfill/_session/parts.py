@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from socket import gethostname
 from typing import TYPE_CHECKING, Final, Generic
 
 from async_backfill._common.weak_calls import weakly
 from async_backfill._far.guarded_calls import GuardedCalls
+from async_backfill._far.traced_calls import TracedCalls
 from async_backfill._lookup.counters import Counters
 from async_backfill._lookup.hit import make_hit_path
 from async_backfill._lookup.near_tier import NearTier
@@ -31,6 +33,8 @@ from async_backfill.stores.memory import MemoryStore
 from async_backfill.stores.weighed import WeighedStore
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from async_backfill._lookup.hit_path import HitPath
     from async_backfill._session.settings import Settings
     from async_backfill._session.snapshots.snapshots import Snapshots
@@ -186,7 +190,10 @@ def _far_calls(settings: Settings[K, V], reports: Reports) -> GuardedCalls | Non
     far = settings.far
     if far is None:
         return None
-    return GuardedCalls(
+    kind: Callable[..., GuardedCalls] = GuardedCalls
+    if settings.tracing is not None:
+        kind = partial(TracedCalls, settings.tracing, settings.name)
+    return kind(
         timeout=far.timeout,
         circuit=far.circuit,
         clock=settings.clock,

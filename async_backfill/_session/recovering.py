@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,11 +16,12 @@ from async_backfill.backfill._history.recovery import FIRST_STEP, Recovery, Step
 from async_backfill.backfill._history.selection import HottestFirst
 from async_backfill.backfill._receipts.receipts import Receipts
 from async_backfill.backfill._source_order import SourceOrder
+from async_backfill.backfill._traced_backfiller import TracedBackfiller
 from async_backfill.outcomes import ABSENT
 from async_backfill.records import CircuitState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from async_backfill._loading.loader import Loader
     from async_backfill._session.parts import Parts
@@ -105,7 +107,7 @@ def make_backfiller(
     """Return what runs backfills of the keys of ``selection``; ``None`` without one."""
     if selection is None:
         return None
-    from_history = _batch_from_history(parts)
+    settings, from_history = parts.settings, _batch_from_history(parts)
 
     def limit() -> int:
         """Return how many keys a backfill may load right now: none while the source is not called."""
@@ -120,7 +122,10 @@ def make_backfiller(
         room = store.capacity if parts.settings.backfill.evicts else store.free_room()
         return most if room is None else min(most, room)
 
-    return Backfiller(
+    kind: Callable[..., Backfiller[K]] = Backfiller
+    if settings.tracing is not None:
+        kind = partial(TracedBackfiller, settings.tracing, settings.name)
+    return kind(
         selection=selection,
         load=loader,
         budget=parts.budget,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Permits,
         Scan,
         Source,
+        Tracer,
         Trigger,
     )
     from async_backfill.events import Observer
@@ -63,6 +64,7 @@ class Settings(Generic[K, V]):
     audit_sink: AuditSink | None
     audit_keep: int
     observers: tuple[Observer, ...]
+    tracing: Tracer | None
     clock: Clock
     wall_clock: Clock
 

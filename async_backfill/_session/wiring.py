@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from async_backfill._far.call_tasks import CallTasks
 from async_backfill._far.open_tier import OpenTier
+from async_backfill._loading.load_traces import LoadTraces
 from async_backfill._loading.loader import Loader
 from async_backfill._loading.signals import signals
+from async_backfill._loading.traced_loader import TracedLoader
 from async_backfill._lookup.lone_value import make_keep_one
 from async_backfill._lookup.miss import Misses
 from async_backfill._lookup.miss_watch import MissWatch
@@ -19,7 +22,7 @@ from async_backfill._lookup.timed_misses import TimedMisses, timed_answer
 from async_backfill.outcomes import LoadCause
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from async_backfill._loading.batch import Batch
     from async_backfill._loading.timed_call import Ended
@@ -79,7 +82,10 @@ def make_loader(parts: Parts[K, V], far: OpenTier[K, V] | None, spawn: Spawn) ->
         elif reports.notify is not None:
             reports.notify(call.event())
 
-    return Loader(
+    kind: Callable[..., Loader[K, V]] = Loader
+    if (tracer := parts.settings.tracing) is not None:
+        kind = partial(TracedLoader, traces=LoadTraces(tracer, parts.settings.name))
+    return kind(
         parts.settings.source,
         policy=parts.settings.load,
         landed=near.keep if far is None else landed,

@@ -11,22 +11,25 @@ from async_backfill.outcomes import ELSEWHERE, Failed
 from async_backfill.records import BackfillCause, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Hashable, Mapping
 
-    from async_backfill.contracts import K
+    from async_backfill.contracts import K, OpenSpan
     from async_backfill.records import AuditRecord
 
 
 class Episode:
     """One offer of a backfill that was taken up; ``done`` is set when it has ended, however it ended.
 
-    ``asked`` counts the keys that were asked for so far.
+    ``asked`` counts the keys that were asked for so far; ``caller`` is whose miss has started it, and
+    ``span`` that of its backfill, where spans are made.
     """
 
-    __slots__ = ("asked", "by", "cause", "done", "reason", "record", "scope")
+    __slots__ = ("asked", "by", "caller", "cause", "done", "reason", "record", "scope", "span")
 
     def __init__(self, cause: BackfillCause, by: str | None, reason: str | None) -> None:
         self.asked = 0
+        self.caller: Hashable | None = None
+        self.span: OpenSpan | None = None
         self.cause = cause
         self.by = by
         self.reason = reason

@@ -31,6 +31,7 @@ from async_backfill.contracts._stores import (
     Room,
     Store,
 )
+from async_backfill.contracts._tracing import OpenSpan, Tracer
 from async_backfill.contracts._types import Clock, K, K_co, NeedsAsyncio, Seconds, Spawn, V, V_co, V_contra
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "Leases",
     "LimitedSource",
     "NeedsAsyncio",
+    "OpenSpan",
     "OrderState",
     "Page",
     "Permits",
@@ -75,6 +77,7 @@ __all__ = [
     "Store",
     "StoreFacts",
     "StoreState",
+    "Tracer",
     "Trigger",
     "V",
     "V_co",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from anyio import current_time, move_on_after, sleep_forever
 
 from async_backfill._common.error_text import error_line
+from async_backfill._common.spans import spanning
 from async_backfill._common.validation import whole
 from async_backfill._jobs._operator import Operator
 from async_backfill._jobs._planning.changes import require_unchanged
@@ -22,7 +23,7 @@ from async_backfill._jobs._planning.dry_run import dry_run
 from async_backfill._jobs._planning.measuring import measure
 from async_backfill._jobs._ranges import check_spec
 from async_backfill._jobs._records import JobStatus
-from async_backfill._jobs._reports import JobReports, ToldState
+from async_backfill._jobs._reports import JobReports, ToldState, facts_of
 from async_backfill._jobs._running.worker import work
 from async_backfill._jobs._spec import JobSpec
 from async_backfill._jobs._state.approvals import require_startable
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from async_backfill._jobs._state.transaction import JobState
     from async_backfill._jobs._verifying.dead import Retried
     from async_backfill._jobs._verifying.result import Verified
+    from async_backfill.contracts import Tracer
 
 _DEFAULT_STATE: Final = "jobs.sqlite"
 _LOGGER: Final = logging.getLogger("async_backfill.jobs")
@@ -69,6 +71,7 @@ class Jobs(Operator):
         understands the descriptions of job files.
     :param observers: functions that are called with each event of a job in this process; what one raises is
         logged and goes no further.
+    :param tracing: makes spans of pages, plans and verifications, such as `async_backfill.otel.Tracing`.
     """
 
     def __init__(
@@ -78,12 +81,13 @@ class Jobs(Operator):
         create: bool = True,
         open_ends: OpenEnds = open_ends,
         observers: Iterable[JobObserver] = (),
+        tracing: Tracer | None = None,
     ) -> None:
         file = SQLiteJobState(state, create=create) if isinstance(state, (str, os.PathLike)) else None
         self._file = file
         self._open_ends = open_ends
         self._resources = AsyncExitStack()
-        self._reports = JobReports(observers)
+        self._reports = JobReports(observers, tracing)
         opened: JobState = state if file is None else file  # type: ignore[assignment] # no path, so a state
         super().__init__(ToldState(opened, self._reports))
 
@@ -107,8 +111,9 @@ class Jobs(Operator):
         require_name(by, "who plans")
         spec = job if isinstance(job, JobSpec) else (await read_job(Path(job)))[0]
         check_spec(spec)
-        async with self._open_ends(spec) as ends:
-            plan = await measure(spec, ends)
+        with spanning(self._reports.tracer, "job plan", {"job": spec.name}):
+            async with self._open_ends(spec) as ends:
+                plan = await measure(spec, ends)
         return await self._state.transact(partial(add_job, plan=plan, by=by))
 
     async def dry_run(self, job_id: int, /, *, rows: int = 10_000) -> DryRun:
@@ -117,7 +122,7 @@ class Jobs(Operator):
         :param rows: about how many.
         """
         most = whole("rows", rows, least=1)
-        async with self._ends(job_id) as (job, ends):
+        async with self._ends(job_id, "job dry run") as (job, ends):
             return await dry_run(job.plan, ends, most=most)
 
     async def run(
@@ -213,12 +218,12 @@ class Jobs(Operator):
         :param stop: when it is set, a job that is being verified is paused.
         """
         request = Request(sample=sample, extra=extra, repair=repair)
-        async with self._ends(job_id) as (_, ends):
+        async with self._ends(job_id, "job verify") as (_, ends):
             return await verify(self._state, job_id, ends, request, by=by, stop=stop)
 
     async def retry_dead(self, job_id: int, /, *, by: str) -> Retried:
         """Read the rows again that could not be copied, and write those that can be now."""
-        async with self._ends(job_id) as (_, ends):
+        async with self._ends(job_id, "job retry") as (_, ends):
             return await retry_dead(self._state, job_id, ends, by=by)
 
     async def _work(self, job_id: int, stop: Event | None, is_busy: Callable[[], bool]) -> None:
@@ -233,10 +238,13 @@ class Jobs(Operator):
         await work(self._state, job_id, ends, owner=owner, stop=stop, is_busy=is_busy, reports=reports)
 
     @asynccontextmanager
-    async def _ends(self, job_id: int) -> AsyncIterator[tuple[JobRecord, JobEnds[Any, Any]]]:
+    async def _ends(
+        self, job_id: int, span: str | None = None
+    ) -> AsyncIterator[tuple[JobRecord, JobEnds[Any, Any]]]:
         job = await self._state.transact(partial(find_job, job_id=job_id))
-        async with self._open_ends(job.plan.spec) as ends:
-            yield job, ends
+        with spanning(self._reports.tracer if span else None, span or "", facts_of(job)):
+            async with self._open_ends(job.plan.spec) as ends:
+                yield job, ends
 
 
 async def _require_unchanged(job: JobRecord, ends: JobEnds[Any, Any]) -> None:

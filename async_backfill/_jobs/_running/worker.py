@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from anyio import CancelScope, create_task_group, current_time, get_cancelled_exc_class, move_on_after, sleep
 
+from async_backfill._common.spans import spanning
 from async_backfill._jobs._calls import answer
 from async_backfill._jobs._errors import JobError, JobRefusedError
 from async_backfill._jobs._mark import LOST, Mark
 from async_backfill._jobs._records import JobStatus
-from async_backfill._jobs._reports import JobReports
+from async_backfill._jobs._reports import JobReports, facts_of
 from async_backfill._jobs._running.course import WRITE_TIMEOUT, Course
 from async_backfill._jobs._running.desk import Desk
 from async_backfill._jobs._running.meter import Meter, minute_of_day, number_at
 from async_backfill._jobs._running.shard_copy import ShardCopy
+from async_backfill._jobs._running.traced_copy import TracedShardCopy
 from async_backfill._jobs._running.waiting import Lane
 from async_backfill._jobs._verifying.verify import verify
 from async_backfill._jobs._verifying.verifying import Request
@@ -124,7 +126,8 @@ class _Worker:
             said = look.job.reason or "start it first"
             raise JobRefusedError(f"job {look.job.id} is {look.job.status}, it does not run: {said}")
         if is_read:
-            await self._verify(stop)
+            with spanning(self._reports.tracer, "job verify", facts_of(look.job)):
+                await self._verify(stop)
         job = (await self._desk.look()).job
         if job.status in {JobStatus.DONE, JobStatus.CANCELLED}:
             await mark.remove()
@@ -180,7 +183,11 @@ class _Worker:
                     with move_on_after(_IDLE):
                         await course.ended.wait()
                     continue
-                copy = ShardCopy(course, lane, shard)
+                tracer = self._reports.tracer
+                if tracer is None:
+                    copy = ShardCopy(course, lane, shard)
+                else:
+                    copy = TracedShardCopy(tracer, course, lane, shard)
                 try:
                     await copy.run()
                 except get_cancelled_exc_class():

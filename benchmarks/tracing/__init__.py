@@ -1,0 +1,1 @@
+"""What spans cost: without a provider of spans, and with one."""
