@@ -52,7 +52,7 @@ _OF_LIBRARIES = (
         "tests/redis",
         "tests/runner",
     ),
-    *("tests/sources", "tests/loading", "-k", "not uvloop"),
+    *("tests/sources", "tests/loading", "tests/traces", "-k", "not uvloop"),
 )
 
 nox.needs_version = ">=2025.10.14"

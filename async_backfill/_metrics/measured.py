@@ -11,7 +11,6 @@ from async_backfill._metrics.of_caches import BACKFILL, LOAD, WAIT
 from async_backfill.errors import ConfigurationError
 from async_backfill.events import BackfillAudited, LoadFinished
 from async_backfill.outcomes import LoadCause
-from async_backfill.records import LEGAL_CHANGES, Status
 from async_backfill.stats import CacheMeter
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ class MeasuredCaches(CacheMeter):
 
     def __init__(self) -> None:
         self._caches: dict[str, ReferenceType[HasStats]] = {}
-        self._recorders: dict[tuple[str, str, str], Record] = {}
+        self._recorders: dict[tuple[str, ...], Record] = {}
         self._counted: dict[tuple[str, str, tuple[str, ...]], float] = {}
 
     def watch(self, name: str | None, cache: HasStats, /) -> Record:
@@ -52,8 +51,7 @@ class MeasuredCaches(CacheMeter):
             del self._counted[place]
         for cause in LoadCause:
             self._recorders[LOAD.name, name, cause.value] = self._recorder(LOAD, name, cause.value)
-        for status in LEGAL_CHANGES[Status.STARTED]:
-            self._recorders[BACKFILL.name, name, status.value] = self._recorder(BACKFILL, name, status.value)
+        self._recorders[BACKFILL.name, name] = self._recorder(BACKFILL, name)
         return self._recorder(WAIT, name)
 
     def __call__(self, event: Event, /) -> None:
@@ -61,7 +59,7 @@ class MeasuredCaches(CacheMeter):
         if isinstance(event, LoadFinished):
             self._recorders[LOAD.name, event.cache or "", event.cause.value](event.seconds)
         elif isinstance(event, BackfillAudited) and event.seconds is not None:
-            self._recorders[BACKFILL.name, event.cache or "", event.record.status.value](event.seconds)
+            self._recorders[BACKFILL.name, event.cache or ""](event.seconds)
 
     @abstractmethod
     def _recorder(self, timing: Timing, *labels: str) -> Record:

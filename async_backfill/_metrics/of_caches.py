@@ -181,8 +181,7 @@ WAIT: Final = Timing(
 )
 BACKFILL: Final = Timing(
     name="backfill.duration",
-    labels=("status",),
-    buckets=(*_SECONDS, 60.0, 300.0),
-    text="Seconds that backfills took, by how they ended.",
+    buckets=(0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0),
+    text="Seconds that backfills took that have ended, however they did.",
 )
 TIMINGS: Final = (LOAD, WAIT, BACKFILL)
