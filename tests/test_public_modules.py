@@ -37,17 +37,20 @@ async_backfill.backfill.readiness
 async_backfill.backfill.trigger
   MissRateTrigger
 async_backfill.contracts
-  AccessCheck Answers Approval AuditSink BoundedStore CallLimits Clock Compression EvictionOrder
+  AccessCheck Answers Approval AuditSink BoundedStore CallLimits Clock Compression ControlChannel ControlOrder
+  ControlVerb EvictionOrder
   ExclusiveJournal FarCopy
   FarStore GuardedStore Heats Invalidations Journal K K_co Kept KeyListing KeyType Leases LimitedSource
   NeedsAsyncio OrderState Page Permits ResumableOrder Room RowPage Rows Scan Sealing Seconds Selection Source
   SourceFacts Spawn Store StoreFacts StoreState Trigger V V_co V_contra ValueCodec VersionedStore
+async_backfill.control
+  Control ControlChannel ControlOrder ControlStatus ControlVerb Explanation RunningBackfill
 async_backfill.errors
   AsyncBackfillError CacheClosedError CircuitOpenError ConfigurationError JournalError
   KeyNotFoundError KeyRefusedError LoadCycleError LoadError LoadTimeoutError MissingExtraError
   ScenarioError SnapshotError StalePageError StoreError
 async_backfill.events
-  BackfillAudited BudgetChanged CacheEvent CircuitChanged Event FarStoreFailed JournalRead KeysEvicted
+  BackfillAudited BudgetChanged CacheEvent CircuitChanged ControlChanged Event FarStoreFailed JournalRead KeysEvicted
   KeysExpired KeysInvalidated KeysPut LoadFinished Observer ReadinessChanged SnapshotChanged
 async_backfill.far_tier
   FarTier
@@ -170,7 +173,7 @@ def test_a_module_defines_nothing_public_that_it_does_not_export():
     assert hidden == []
 
 
-def test_the_top_level_has_at_most_16_entries_without_an_underscore():
+def test_the_top_level_has_at_most_19_entries_without_an_underscore():
     (folder,) = async_backfill.__path__
     entries = [
         entry.name
@@ -178,4 +181,4 @@ def test_the_top_level_has_at_most_16_entries_without_an_underscore():
         if not entry.name.startswith("_") and entry.name != "py.typed"  # for type checkers, not for readers
     ]
 
-    assert len(entries) <= 16, entries
+    assert len(entries) <= 19, entries

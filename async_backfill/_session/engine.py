@@ -12,6 +12,7 @@ from async_backfill._common.weak_calls import weakly
 from async_backfill._loading.batch import BatchState
 from async_backfill._loading.cycles import running_batch
 from async_backfill._session.access import checking_parts, tell_missing_rights
+from async_backfill._session.control.orders import Orders
 from async_backfill._session.journal import OpenJournal
 from async_backfill._session.recovering import make_backfiller, make_recovery, make_selection, make_warming
 from async_backfill._session.sweeping import sweep_until_cancelled
@@ -21,7 +22,6 @@ from async_backfill.backfill._audit.writer import AuditWriter
 from async_backfill.backfill._history.recovery import RecoveryTrigger
 from async_backfill.backfill._history.selection import HottestFirst
 from async_backfill.contracts import K, V
-from async_backfill.records import Status
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -29,9 +29,8 @@ if TYPE_CHECKING:
     from async_backfill._session.opened_in import OpenedIn
     from async_backfill._session.parts import Parts
     from async_backfill.backfill._fleet_budget import FleetBudget
-    from async_backfill.contracts import Approval, Spawn
+    from async_backfill.contracts import Spawn
     from async_backfill.outcomes import Absent, Failed
-    from async_backfill.records import AuditRecord
 
 _FAR_LOGGER: Final = logging.getLogger("async_backfill.far")
 _OPENING: Final = 5.0
@@ -58,9 +57,18 @@ class Engine(Generic[K, V]):
         self._hottest = selection if isinstance(selection, HottestFirst) else None
         self._recovery = recovery = make_recovery(parts)
         self.backfiller = make_backfiller(parts, self.loader, selection, recovery, spawn)
+        parts.standing.running = None if self.backfiller is None else self.backfiller.running
         trigger = parts.trigger if self._hottest is None else RecoveryTrigger(parts.trigger, recovery)
         self.misses, self.many_misses = make_misses(parts, self.loader, self.backfiller, trigger, opened_in)
         self.warming = make_warming(parts, self.backfiller, selection, recovery, spawn)
+        self.orders: Orders[K, V] = Orders(
+            parts,
+            backfiller=self.backfiller,
+            warming=self.warming,
+            recovery=recovery,
+            writes=self.writes,
+            turn=self._turn,
+        )
         sink, name = parts.settings.audit_sink, parts.settings.name
         self.writer = None
         if sink is not None:
@@ -91,12 +99,31 @@ class Engine(Generic[K, V]):
             await self._journal.open()
         if parts.snapshots is not None:
             await parts.snapshots.open(self.loader, self.far, self._spawn)
-        if parts.settings.readiness.warm_on_open:
+        self._begin()
+
+    def _begin(self) -> None:
+        """Serve, unless the cache is off; then begin to warm it, if that is wanted."""
+        if self._parts.standing.is_off:
+            self._turn(True)
+        if self._parts.settings.readiness.warm_on_open:
             self.warming.begin()
+
+    def _turn(self, off: bool) -> None:  # noqa: FBT001 - all that it is about
+        """Keep nothing while the cache is ``off``, and answer from the source; begin anew when it is not."""
+        near = self._parts.near
+        near.is_off = off
+        self.misses.turn(off=off)
+        if self.far is not None:
+            self.far.turn(off=off)
+        if off:  # who comes now must not get what a load from before finds in the far tier
+            self.writes.cleared()
+            self.loader.locks.revoke_all()
+            near.clear()
+        self._flushed()
 
     async def _join_fleet(self, fleet: FleetBudget) -> None:
         fleet.spawn = self._spawn
-        fleet.heard = weakly(self._heard)
+        fleet.heard = weakly(self.orders.heard)
         self._spawn(fleet.watch)
         ended = await bounded(fleet.refresh, _OPENING, self._spawn)
         if ended.stopped:
@@ -124,7 +151,7 @@ class Engine(Generic[K, V]):
 
     async def _write_audit(self) -> None:
         if self.backfiller is not None:
-            await self.backfiller.quiet()
+            await self.backfiller.running.quiet()
         if self.writer is not None:
             await self.writer.flush()
 
@@ -133,25 +160,6 @@ class Engine(Generic[K, V]):
         ended = await bounded(write, within, self._spawn, shield=True)
         if ended.error is not None and not ended.stopped:
             raise ended.error
-
-    def _heard(self, approval: Approval) -> None:
-        self.approved(approval.by, approval.reason)
-
-    def approved(self, by: str, reason: str) -> AuditRecord:
-        """Take note that more backfills were approved, here or elsewhere: wake what is at rest."""
-        parts = self._parts
-        if parts.usefulness is not None:
-            parts.usefulness.receipts.wake()
-        self._recovery.approved()
-        self.warming.approved()
-        return parts.audit.add(
-            Status.APPROVED,
-            lookup=parts.counters.lookups,
-            keys=0,
-            permits_left=parts.budget.permits_left,
-            by=by,
-            reason=reason,
-        )
 
     async def refresh(self, key: K) -> V | Absent | Failed:
         """Load ``key`` from the source, with a call that begins now or later; return what came of it."""
@@ -187,12 +195,12 @@ class Engine(Generic[K, V]):
         far = self.far
         while (
             self.loader.busy
-            or (self.backfiller is not None and self.backfiller.busy)
+            or (self.backfiller is not None and self.backfiller.running)
             or (far is not None and far.writes.busy)
         ):
             await self.loader.quiet()
             if self.backfiller is not None:
-                await self.backfiller.quiet()
+                await self.backfiller.running.quiet()
             if far is not None:
                 await far.writes.quiet()
         if self.writer is not None:

@@ -13,6 +13,7 @@ from async_backfill._lookup.counters import Counters
 from async_backfill._lookup.hit import make_hit_path
 from async_backfill._lookup.near_tier import NearTier
 from async_backfill._lookup.noted_tier import NotedTier
+from async_backfill._session.control.standing import Standing
 from async_backfill._session.reports import Reports
 from async_backfill.backfill._audit.log import AuditLog
 from async_backfill.backfill._counted_scan import CountedScan
@@ -59,6 +60,8 @@ class Parts(Generic[K, V]):
         the budget, where a fleet shares it; ``None`` where this process has its own.
     ``snapshots``
         restores and saves the snapshot; ``None`` without one.
+    ``standing``
+        what people have ordered.
     """
 
     settings: Settings[K, V]
@@ -79,6 +82,7 @@ class Parts(Generic[K, V]):
     budget: BackfillBudget | FleetBudget
     fleet: FleetBudget | None
     snapshots: Snapshots[K, V] | None
+    standing: Standing
 
 
 def build_parts(settings: Settings[K, V]) -> Parts[K, V]:
@@ -167,6 +171,7 @@ def build_parts(settings: Settings[K, V]) -> Parts[K, V]:
         budget=budget,
         fleet=fleet,
         snapshots=_snapshots(settings, near, store, reports),
+        standing=Standing(threshold=settings.miss_threshold, batch=settings.backfill_batch),
     )
 
 

@@ -56,7 +56,7 @@ def make_loader(parts: Parts[K, V], far: OpenTier[K, V] | None, spawn: Spawn) ->
         near.keep(batch, keys)
         if far is not None:
             try:
-                far.landed(batch, keys)
+                far.landed(batch, () if near.is_off else keys)
             except Exception:  # the code of a key raised: it costs a copy, never the cache
                 _LOGGER.exception("what a load of %s keys brought is not written to the far tier", len(keys))
 
@@ -94,7 +94,7 @@ def make_misses(
     opened_in: OpenedIn,
 ) -> tuple[Misses[K, V], ManyMisses[K, V]]:
     """Return what answers a miss of one key, and the misses of several keys at once."""
-    settings, near = parts.settings, parts.near
+    settings, near, standing = parts.settings, parts.near, parts.standing
     known = None
     if near.fresh is not None or near.absent is not None:
         known = Revalidation(
@@ -119,7 +119,9 @@ def make_misses(
         if parts.successors is None or parts.usefulness is None:
             return ()
         keys = parts.successors.missed(key)
-        return keys if keys and parts.usefulness.gate.lets_through() else ()
+        if not keys or standing.why_no_backfill() is not None:
+            return ()
+        return keys if parts.usefulness.gate.lets_through() else ()
 
     along = None if parts.successors is None else companions
     return (
