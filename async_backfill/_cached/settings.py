@@ -8,7 +8,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from async_backfill.backfill.readiness import ReadinessPolicy
-    from async_backfill.contracts import AuditSink, BoundedStore, Clock, Journal, Permits, Scan, Trigger
+    from async_backfill.contracts import (
+        AuditSink,
+        BoundedStore,
+        Clock,
+        ControlChannel,
+        Journal,
+        Permits,
+        Scan,
+        Trigger,
+    )
     from async_backfill.events import Observer
     from async_backfill.far_tier import FarTier
     from async_backfill.policies import BackfillPolicy, FreshnessPolicy, HistoryPolicy, LoadPolicy
@@ -26,6 +35,7 @@ class CacheSettings(TypedDict, total=False):
     backfill_batch: int | None
     max_backfills: int | None
     permits: Permits | None
+    control: ControlChannel | None
     load: LoadPolicy | None
     freshness: FreshnessPolicy | None
     backfill: BackfillPolicy | None

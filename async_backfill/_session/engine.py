@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Final, Generic
+from typing import TYPE_CHECKING, Any, Final, Generic
 
 from async_backfill._common.bounded_call import bounded
 from async_backfill._common.log_lines import CacheLog
@@ -12,6 +12,7 @@ from async_backfill._common.weak_calls import weakly
 from async_backfill._loading.batch import BatchState
 from async_backfill._loading.cycles import running_batch
 from async_backfill._session.access import checking_parts, tell_missing_rights
+from async_backfill._session.control.fleet import FleetOrders
 from async_backfill._session.control.orders import Orders
 from async_backfill._session.journal import OpenJournal
 from async_backfill._session.recovering import make_backfiller, make_recovery, make_selection, make_warming
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from async_backfill._session.opened_in import OpenedIn
     from async_backfill._session.parts import Parts
     from async_backfill.backfill._fleet_budget import FleetBudget
-    from async_backfill.contracts import Spawn
+    from async_backfill.contracts import ControlOrder, Spawn
     from async_backfill.outcomes import Absent, Failed
 
 _FAR_LOGGER: Final = logging.getLogger("async_backfill.far")
@@ -68,7 +69,17 @@ class Engine(Generic[K, V]):
             recovery=recovery,
             writes=self.writes,
             turn=self._turn,
+            forget=self._forget,
         )
+        self._fleet_orders: FleetOrders[K, V] | None = None
+        if parts.settings.control is not None:
+            self._fleet_orders = FleetOrders(
+                parts.settings.control,
+                self.orders,
+                parts.standing,
+                clock=parts.settings.clock,
+                spawn=spawn,
+            )
         sink, name = parts.settings.audit_sink, parts.settings.name
         self.writer = None
         if sink is not None:
@@ -99,12 +110,21 @@ class Engine(Generic[K, V]):
             await self._journal.open()
         if parts.snapshots is not None:
             await parts.snapshots.open(self.loader, self.far, self._spawn)
-        self._begin()
+        await self._begin()
 
-    def _begin(self) -> None:
+    async def give(self, order: ControlOrder) -> Any:
+        """Carry ``order`` out, here and in the fleet; return what its verb returns."""
+        is_of_permits = self._parts.fleet is not None and order.verb in {"approve", "revoke"}
+        if self._fleet_orders is None or is_of_permits:  # permits that are shared tell the others
+            return await self.orders.carry_out(order)
+        return await self._fleet_orders.give(order)
+
+    async def _begin(self) -> None:
         """Serve, unless the cache is off; then begin to warm it, if that is wanted."""
         if self._parts.standing.is_off:
             self._turn(True)
+        if self._fleet_orders is not None:
+            await self._fleet_orders.join()
         if self._parts.settings.readiness.warm_on_open:
             self.warming.begin()
 

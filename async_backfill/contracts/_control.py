@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +13,10 @@ ControlVerb: TypeAlias = Literal[
     "pause", "resume", "cancel", "approve", "revoke", "off", "on", "invalidate", "retune"
 ]
 """What a person may order a running cache to do; see `async_backfill.control.Control`."""
+
+_DECIDES: Final[Mapping[str, str]] = MappingProxyType(
+    {"pause": "backfills", "resume": "backfills", "off": "cache", "on": "cache"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +44,19 @@ class ControlOrder:
     version: int = 0
     id: str = ""
 
+    @property
+    def decides(self) -> tuple[str, ...]:
+        """What it decides until another order does: ``"backfills"``, ``"cache"``, settings, or nothing."""
+        if self.verb == "retune":
+            return tuple(self.details)
+        whole = _DECIDES.get(self.verb)
+        return () if whole is None else (whole,)
+
 
 class ControlChannel(Protocol):
     """Brings orders to all caches of a fleet, in one order for all of them.
 
-    The latest of ``pause`` and ``resume``, the latest of ``off`` and ``on``, and the latest ``retune`` of
-    each setting *stand*: a process that starts later obeys them.
+    The latest order that *decides* something stands: a process that starts later obeys it.
     """
 
     async def send(self, order: ControlOrder, /) -> int:

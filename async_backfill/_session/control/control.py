@@ -10,6 +10,7 @@ from async_backfill._session.control.explaining import explain
 from async_backfill._session.control.orders import checked
 from async_backfill._session.control.values import ControlStatus, RunningBackfill
 from async_backfill.contracts import ControlOrder, K, V
+from async_backfill.errors import ConfigurationError
 from async_backfill.records import BudgetState, Status
 
 if TYPE_CHECKING:
@@ -28,10 +29,12 @@ class Control(Generic[K, V]):
     """Orders to a running cache; each says ``by`` whom it is and for what ``reason``.
 
     Each goes into the audit log, to the observers (`async_backfill.events.ControlChanged`) and into the log.
-    What stands, stands until another order, also when the cache is closed and opened again.
+    What stands, stands until another order, also when the cache is closed and opened again. With the setting
+    ``control`` each order reaches all caches of a fleet, and what stands holds for those that open later.
 
     :raises ConfigurationError: when ``by`` or ``reason`` is empty.
     :raises CacheClosedError: when the cache is not open.
+    :raises StoreError: when the channel of the fleet did not take it; it was carried out in this process.
     """
 
     def __init__(self, parts: Parts[K, V], engine: Callable[[], Engine[K, V]]) -> None:
@@ -51,6 +54,9 @@ class Control(Generic[K, V]):
             permits_left=parts.budget.permits_left,
             needs_approval=parts.budget.state is BudgetState.NEEDS_APPROVAL,
             running=self._running(),
+            is_shared=parts.settings.control is not None,
+            channel_error=standing.channel_error,
+            channel_failures=standing.channel_failures,
             orders=MappingProxyType(dict(standing.orders)),
         )
 
@@ -79,7 +85,7 @@ class Control(Generic[K, V]):
         :raises ConfigurationError: when ``n`` is below 1, or there is no ``max_backfills``.
         :raises StoreError: when the permits of a fleet cannot be reached.
         """
-        self._engine()
+        self._require_limit()
         record: AuditRecord = await self._order("approve", by, reason, permits=whole("n", n, least=1))
         return record
 
@@ -89,7 +95,7 @@ class Control(Generic[K, V]):
         :raises ConfigurationError: when ``n`` is below 1, or there is no ``max_backfills``.
         :raises StoreError: when the permits of a fleet cannot be reached.
         """
-        self._engine()
+        self._require_limit()
         taken: int = await self._order("revoke", by, reason, permits=whole_or_none("n", n, least=1))
         return taken
 
@@ -146,7 +152,13 @@ class Control(Generic[K, V]):
             details=MappingProxyType(details),
             key=key,
         )
-        return await engine.orders.carry_out(order)
+        return await engine.give(order)
+
+    def _require_limit(self) -> None:
+        self._engine()
+        if self._parts.budget.permits_left is None:
+            problem = "is None: there is no limit, so there are no permits; pause stops all backfills"
+            raise ConfigurationError("max_backfills", problem)
 
     def _running(self) -> RunningBackfill | None:
         for episode in self._parts.standing.running or ():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Generic
+from typing import TYPE_CHECKING, Any, Final, Generic, cast
 
 from async_backfill._common.validation import real, whole
 from async_backfill._session.control.details import details_of
@@ -35,6 +35,7 @@ class Orders(Generic[K, V]):
     """Carries out orders; each is audited, told to observers, and logged.
 
     :param turn: turns the cache off, or on again.
+    :param forget: forgets keys that another process has changed; ``None`` means every key.
     """
 
     def __init__(
@@ -46,7 +47,9 @@ class Orders(Generic[K, V]):
         recovery: Recovery,
         writes: Writes[K, V],
         turn: Callable[[bool], None],
+        forget: Callable[[Sequence[K] | None], None],
     ) -> None:
+        self.forget = forget
         self._parts = parts
         self._backfiller = backfiller
         self._warming = warming
@@ -56,39 +59,43 @@ class Orders(Generic[K, V]):
 
     async def carry_out(self, order: ControlOrder, *, elsewhere: bool = False) -> Any:
         """Do what ``order`` says; return what the verb returns."""
-        standing = self._parts.standing
-        result: Any = None
-        details = order.details
-        match order.verb:
-            case "pause" | "resume":
-                standing.is_paused = order.verb == "pause"
-            case "off" | "on":
-                self._turn(order)
-            case "retune":
-                self._retune(details)
-            case "approve":
-                await self._parts.budget.grant(details["permits"], by=order.by, reason=order.reason)
-            case "revoke":
-                result = await self._parts.budget.withdraw(
-                    details["permits"], by=order.by, reason=order.reason
-                )
-                order = replace(order, details=MappingProxyType({"permits": result}))
-        standing.orders[order.verb] = order
-        cancelled: Sequence[Episode] = ()
-        if order.verb in {"off", "cancel"} and self._backfiller is not None:
-            cancelled = self._backfiller.running.cancel(order.by, order.reason)
-            result = bool(cancelled)
-        elif order.verb in {"resume", "on"}:
-            self._warming.approved()
+        budget, result = self._parts.budget, cast("Any", None)
+        if order.verb == "revoke":
+            result = await budget.withdraw(order.details["permits"], by=order.by, reason=order.reason)
+            order = replace(order, details=MappingProxyType({"permits": result}))
+        elif order.verb == "approve":
+            await budget.grant(order.details["permits"], by=order.by, reason=order.reason)
+        cancelled = self.decide(order)
         if order.verb == "approve":
-            result = self._approved(order.by, order.reason, details["permits"])
+            result = self._approved(order.by, order.reason, order.details["permits"])
         else:
             self._audit(order.verb, details_of(order), by=order.by, reason=order.reason)
         self._parts.reports.tell(ControlChanged(order=order, elsewhere=elsewhere))
         if order.verb == "invalidate":
-            await self._writes.invalidate_many((order.key,))
+            if elsewhere:  # who gave the order has removed it from the far tier
+                self.forget((order.key,))
+            else:
+                await self._writes.invalidate_many((order.key,))
         await ended(cancelled)
-        return result
+        return bool(cancelled) if order.verb == "cancel" else result
+
+    def decide(self, order: ControlOrder) -> Sequence[Episode]:
+        """Let what ``order`` decides stand, unless a later one decides it; return the backfills it ends."""
+        standing = self._parts.standing
+        decided = standing.decided_by(order)
+        standing.note(order)
+        if order.verb == "retune":
+            self._retune({name: order.details[name] for name in decided})
+        elif "backfills" in decided:
+            standing.is_paused = order.verb == "pause"
+        elif "cache" in decided:
+            self._turn(is_off=order.verb == "off")
+        if decided and order.verb in {"resume", "on"}:
+            self._warming.approved()
+        is_over = order.verb == "cancel" or (standing.is_off and "cache" in decided)
+        if self._backfiller is None or not is_over:
+            return ()
+        return self._backfiller.running.cancel(order.by, order.reason)
 
     def heard(self, approval: Approval) -> None:
         """Take note that another process has approved backfills, or taken permits back."""
@@ -114,15 +121,14 @@ class Orders(Generic[K, V]):
         lookups, left = self._parts.counters.lookups, self._parts.budget.permits_left
         return {"lookup": lookups, "permits_left": left, "by": by, "reason": reason}
 
-    def _turn(self, order: ControlOrder) -> None:
-        is_off = order.verb == "off"
-        self._parts.standing.orders[order.verb] = order
+    def _turn(self, *, is_off: bool) -> None:
         if is_off is not self._parts.standing.is_off:
             self._parts.standing.is_off = is_off
             self._turn_cache(is_off)
 
     def _retune(self, details: Mapping[str, Any]) -> None:
         parts, standing = self._parts, self._parts.standing
+        details = checked(parts, **details) if details else details
         if "threshold" in details:
             share = details["threshold"]
             for trigger in parts.by_rate:

@@ -52,6 +52,11 @@ class ControlStatus:
         more.
     ``running``
         the backfill that runs, the oldest if there are several; ``None`` when none does.
+    ``is_shared``
+        whether orders reach a fleet of processes.
+    ``channel_error``, ``channel_failures``
+        why the channel of the fleet could not be reached the last time, in one line, ``None`` when it could;
+        and how often it could not.
     ``orders``
         the latest order of each verb, with who gave it, why and when.
     """
@@ -64,6 +69,9 @@ class ControlStatus:
     permits_left: int | None = None
     needs_approval: bool = False
     running: RunningBackfill | None = None
+    is_shared: bool = False
+    channel_error: str | None = None
+    channel_failures: int = 0
     orders: Mapping[ControlVerb, ControlOrder] = field(default_factory=lambda: MappingProxyType({}))
 
 
