@@ -103,6 +103,10 @@ class NearTier(Generic[K, V]):
         """Return whether ``key`` has a fresh value or is known to be absent."""
         return self.store.peek(key, ABSENT) is not ABSENT or (self.absent is not None and key in self.absent)
 
+    def is_unread(self, key: K) -> bool:
+        """Return whether ``key`` was loaded by a backfill, and nobody has read it yet."""
+        return self._probation is not None and self._probation.is_unread(key)
+
     def promote(self, key: K) -> V | Absent:
         """Return the value of ``key`` if a backfill loaded it and nobody has read it yet, else `ABSENT`."""
         if self._probation is None or self.store.peek(key, ABSENT) is ABSENT:

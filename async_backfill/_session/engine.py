@@ -49,7 +49,7 @@ class Engine(Generic[K, V]):
 
     def __init__(self, parts: Parts[K, V], spawn: Spawn, opened_in: OpenedIn) -> None:
         self._parts = parts
-        self._spawn = spawn
+        self.spawn = spawn
         self._journal: OpenJournal[K] | None = None
         self.far = open_far(parts, spawn)
         self.loader = make_loader(parts, self.far, spawn)
@@ -92,11 +92,11 @@ class Engine(Generic[K, V]):
         """
         parts = self._parts
         if parts.near.fresh is not None:
-            self._spawn(partial(sweep_until_cancelled, parts.near.fresh))
+            self.spawn(partial(sweep_until_cancelled, parts.near.fresh))
         if self.far is not None:
             self.far.listen(weakly(self._forget))
         if checking := checking_parts(parts.settings):
-            self._spawn(partial(tell_missing_rights, checking))
+            self.spawn(partial(tell_missing_rights, checking))
         if parts.fleet is not None:
             await self._join_fleet(parts.fleet)
         if parts.usefulness is not None:
@@ -105,11 +105,11 @@ class Engine(Generic[K, V]):
             self._recovery.reopened(has_history=parts.heat.has_history)
         if parts.settings.journal is not None and parts.heat is not None:
             self._journal = OpenJournal(
-                parts, parts.settings.journal, parts.heat, self._recovery, self._hottest, self._spawn
+                parts, parts.settings.journal, parts.heat, self._recovery, self._hottest, self.spawn
             )
             await self._journal.open()
         if parts.snapshots is not None:
-            await parts.snapshots.open(self.loader, self.far, self._spawn)
+            await parts.snapshots.open(self.loader, self.far, self.spawn)
         await self._begin()
 
     async def give(self, order: ControlOrder) -> Any:
@@ -142,10 +142,10 @@ class Engine(Generic[K, V]):
         self._flushed()
 
     async def _join_fleet(self, fleet: FleetBudget) -> None:
-        fleet.spawn = self._spawn
+        fleet.spawn = self.spawn
         fleet.heard = weakly(self.orders.heard)
-        self._spawn(fleet.watch)
-        ended = await bounded(fleet.refresh, _OPENING, self._spawn)
+        self.spawn(fleet.watch)
+        ended = await bounded(fleet.refresh, _OPENING, self.spawn)
         if ended.stopped:
             log = CacheLog(_FAR_LOGGER, self._parts.settings.name)
             log.warning("no backfill is started: the permits took longer than %s s", _OPENING)
@@ -177,7 +177,7 @@ class Engine(Generic[K, V]):
 
     async def _last_write(self, write: Callable[[], Awaitable[None]], within: float = _LAST_WRITE) -> None:
         """Await ``write()`` for so many seconds at the most, whoever is cancelled meanwhile."""
-        ended = await bounded(write, within, self._spawn, shield=True)
+        ended = await bounded(write, within, self.spawn, shield=True)
         if ended.error is not None and not ended.stopped:
             raise ended.error
 
@@ -224,7 +224,7 @@ class Engine(Generic[K, V]):
             if far is not None:
                 await far.writes.quiet()
         if self.writer is not None:
-            await bounded(self.writer.flush, _LAST_WRITE, self._spawn)
+            await bounded(self.writer.flush, _LAST_WRITE, self.spawn)
 
     def _forget(self, keys: Sequence[K] | None) -> None:
         """Forget what another process changed: ``keys``, or everything."""

@@ -54,6 +54,8 @@ def make_loader(parts: Parts[K, V], far: OpenTier[K, V] | None, spawn: Spawn) ->
 
     def landed(batch: Batch[K, V], keys: list[K]) -> None:
         near.keep(batch, keys)
+        if batch.copies and reports.recent is not None:
+            reports.recent.arrived("far tier", tuple(batch.copies))
         if far is not None:
             try:
                 far.landed(batch, () if near.is_off else keys)
