@@ -132,9 +132,9 @@ class RedisControl(NeedsAsyncio, AccessCheck, Generic[K]):
         standing, orders = self._standing.decode(), self._orders.decode()
         await rights.of([("EVALSHA", "0" * 40, 1, self._standing)], self._standing)
         await rights.of([("HGETALL", self._standing), ("LRANGE", self._orders, 0, 0)], self._standing)
-        calls = [["HINCRBY", standing, "version", "x"], ["HSET", standing, "x"]]
+        calls = [["HINCRBY", standing, "version", "x"], ["HSET", standing, "x", "x", "x"]]
         await rights.of_script([json.dumps(call) for call in calls], self._standing)
-        calls = [["RPUSH", orders], ["LTRIM", orders, "x", "x"], ["PUBLISH", self._channel.decode()]]
+        calls = [["LTRIM", orders, "x", "x"], ["PUBLISH", self._channel.decode() + "!", ""]]
         await rights.of_script([json.dumps(call) for call in calls], self._orders)
         await rights.of_channel(self._channel)
         return rights.lines("the orders")

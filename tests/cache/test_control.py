@@ -19,8 +19,10 @@ from async_backfill import (
     FreshnessPolicy,
     HistoryPolicy,
     MappingSource,
+    ReadinessState,
     Status,
 )
+from async_backfill.contracts import Heats
 from async_backfill.events import ControlChanged
 from async_backfill.testing import GatedSource, MemoryFarStore
 from tests.callers import PENDING, run, start
@@ -547,3 +549,28 @@ async def test_an_explanation_says_whether_a_key_is_loading_and_how_hot_it_is():
         await cache.invalidate(1)
         told = await cache.control.explain(1)
         assert (told.where, told.left_because) == ("nowhere", "invalidated")
+
+
+async def test_a_cache_that_is_warmed_gives_up_while_paused_and_goes_on_when_resumed():
+    policy = BackfillPolicy(selection="history", min_lookups=9999)
+    hot = Heats(keys=dict.fromkeys(range(20), 5.0), hit_rate=0.9)
+
+    class Remembered:
+        async def load(self):
+            return hot
+
+        async def save(self, _):
+            pass
+
+    source = Calls()
+    async with BackfillCache(
+        source, scan=MappingSource(ROWS), backfill=policy, journal=Remembered(), capacity=50
+    ) as cache:
+        await cache.control.pause(**BY_ADA)
+        await cache.ready()
+        assert cache.readiness.state is ReadinessState.GAVE_UP
+        assert "backfills were paused by ada: the source suffers" in cache.readiness.reason
+        assert source.calls == []
+        await cache.control.resume(**BY_ADA)
+        await sleep(10.0)
+        assert (cache.readiness.state, len(cache)) == (ReadinessState.READY, 20)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 from anyio import create_task_group, current_time, sleep, sleep_forever
 from hypothesis import given, settings
@@ -261,3 +264,21 @@ async def test_a_cancel_ends_the_backfills_of_every_process():
         await sleep(0.1)
         for cache in caches:
             assert Status.CANCELLED in [record.status for record in cache.audit_log]
+
+
+async def test_a_cache_with_a_channel_that_is_dropped_while_open_is_let_go():
+    channel = MemoryControl()
+    caches = [cache_of(channel)]
+    await caches[0].__aenter__()
+    await sleep(1.0)
+    held = weakref.ref(caches[0]._parts.near)  # what its tasks must not keep
+    with pytest.warns(ResourceWarning, match="was dropped"):
+        await _dropped(caches)
+    assert held() is None
+
+
+async def _dropped(caches):
+    caches.clear()
+    gc.collect()
+    await sleep(1.0)
+    gc.collect()
