@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         AuditSink,
         BoundedStore,
         Clock,
+        ControlChannel,
         Journal,
         Permits,
         Scan,
@@ -60,6 +61,7 @@ class BackfillCache(Reads[K, V]):
     :param max_backfills: automatic backfills before a person must approve more, 0 or more;
         ``None`` for no limit.
     :param permits: hands out the permits of a whole fleet, in place of ``max_backfills``.
+    :param control: brings the orders of `control` to a whole fleet, in place of this process alone.
     :param load: how the source is called.
     :param freshness: how long values stay good, and what happens after that; by default for ever.
     :param backfill: when and how a backfill runs.
@@ -99,6 +101,7 @@ class BackfillCache(Reads[K, V]):
         backfill_batch: int | None = None,
         max_backfills: int | None = None,
         permits: Permits | None = None,
+        control: ControlChannel | None = None,
         load: LoadPolicy | None = None,
         freshness: FreshnessPolicy | None = None,
         backfill: BackfillPolicy | None = None,
@@ -129,6 +132,7 @@ class BackfillCache(Reads[K, V]):
                 backfill_batch=backfill_batch,
                 max_backfills=max_backfills,
                 permits=permits,
+                control=control,
                 load=load or LoadPolicy(),
                 freshness=freshness or FreshnessPolicy(),
                 backfill=backfill or BackfillPolicy(),

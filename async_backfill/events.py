@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from async_backfill.contracts import ControlOrder
 from async_backfill.errors import StoreError
 from async_backfill.outcomes import LoadCause
 from async_backfill.records import AuditRecord, BudgetState, CircuitState, JournalReading, SnapshotStats
@@ -15,6 +16,7 @@ __all__ = [
     "BudgetChanged",
     "CacheEvent",
     "CircuitChanged",
+    "ControlChanged",
     "Event",
     "FarStoreFailed",
     "JournalRead",
@@ -142,6 +144,20 @@ class CircuitChanged(CacheEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ControlChanged(CacheEvent):
+    """A person's order to the running cache was carried out; see `async_backfill.control.Control`.
+
+    ``order``
+        what was ordered, by whom, and why.
+    ``elsewhere``
+        whether it was given in another process of the fleet.
+    """
+
+    order: ControlOrder
+    elsewhere: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadinessChanged(CacheEvent):
     """The cache began to warm, is ready, or gave up.
 
@@ -183,6 +199,7 @@ Event: TypeAlias = (
     | BackfillAudited
     | BudgetChanged
     | CircuitChanged
+    | ControlChanged
     | ReadinessChanged
     | FarStoreFailed
     | JournalRead

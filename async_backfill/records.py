@@ -36,6 +36,8 @@ class Status(enum.StrEnum):
     CANCELLED = "cancelled"
     APPROVED = "approved"
     RECEIPT = "receipt"
+    CONTROL = "control"
+    """A person's order to the running cache: see ``verb`` of the record."""
 
 
 class BudgetState(enum.StrEnum):
@@ -87,9 +89,7 @@ LEGAL_CHANGES: Final[Mapping[Status | None, frozenset[Status]]] = MappingProxyTy
     {
         # An offer ends at once when no key or no permit is left; a scan that fails has spent its
         # permit without ever loading.
-        None: frozenset(
-            {Status.SKIPPED, Status.DENIED, Status.STARTED, Status.FAILED, Status.APPROVED, Status.RECEIPT}
-        ),
+        None: frozenset(Status) - {Status.COMPLETED, Status.CANCELLED},
         # A load succeeds, fails, or is cancelled when the cache closes.
         Status.STARTED: frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED}),
         # These are final: the next backfill is another one, with a number of its own.
@@ -100,6 +100,7 @@ LEGAL_CHANGES: Final[Mapping[Status | None, frozenset[Status]]] = MappingProxyTy
         Status.CANCELLED: frozenset(),
         Status.APPROVED: frozenset(),
         Status.RECEIPT: frozenset(),
+        Status.CONTROL: frozenset(),
     }
 )
 """The statuses that may follow each status of a backfill; ``None`` means "no record yet"."""
@@ -131,13 +132,15 @@ class AuditRecord:
     ``permits_left``
         automatic backfills that may still start; ``None`` where there is no limit.
     ``by``, ``reason``
-        the person who approved or forced it, and why.
+        the person who approved, forced, cancelled or ordered it, and why.
     ``error``
         what failed, in one line.
     ``read``, ``calls``
         in a receipt: how many of the ``loaded`` keys were read before they were removed, and how many
         source calls were made for them. Without the backfill each of these keys would have been a
         call of its own.
+    ``verb``, ``details``
+        in the record of an order: which, and what of, as in ``"retune"`` and ``"rate=100.0"``.
     """
 
     number: int
@@ -160,6 +163,8 @@ class AuditRecord:
     repeats: int = 1
     process: str | None = None
     cache: str | None = None
+    verb: str | None = None
+    details: str | None = None
 
     def as_dict(self) -> dict[str, object]:
         """Return the record in plain JSON types, with ``time`` as ISO 8601 in UTC, without unset fields."""

@@ -37,19 +37,22 @@ async_backfill.backfill.readiness
 async_backfill.backfill.trigger
   MissRateTrigger
 async_backfill.contracts
-  AccessCheck Answers Approval AuditSink BoundedStore CallLimits Clock Compression EvictionOrder
+  AccessCheck Answers Approval AuditSink BoundedStore CallLimits Clock Compression ControlChannel ControlOrder
+  ControlVerb EvictionOrder
   ExclusiveJournal FarCopy
   FarStore GuardedStore Heats Invalidations Journal K K_co Kept KeyListing KeyType Leases LimitedSource
   NeedsAsyncio OpenSpan OrderState Page Permits ResumableOrder Room RowPage Rows Scan Sealing Seconds
   Selection Source SourceFacts Spawn Store StoreFacts StoreState Tracer Trigger V V_co V_contra ValueCodec
   VersionedStore
+async_backfill.control
+  Control ControlChannel ControlOrder ControlStatus ControlVerb Explanation RunningBackfill
 async_backfill.errors
   AsyncBackfillError CacheClosedError CircuitOpenError ConfigurationError JournalError
   KeyNotFoundError KeyRefusedError LoadCycleError LoadError LoadTimeoutError MissingExtraError
   ScenarioError SnapshotError StalePageError StoreError
 async_backfill.events
-  BackfillAudited BudgetChanged CacheEvent CircuitChanged Event FarStoreFailed JournalRead KeysEvicted
-  KeysExpired KeysInvalidated KeysPut LoadFinished Observer ReadinessChanged SnapshotChanged
+  BackfillAudited BudgetChanged CacheEvent CircuitChanged ControlChanged Event FarStoreFailed JournalRead
+  KeysEvicted KeysExpired KeysInvalidated KeysPut LoadFinished Observer ReadinessChanged SnapshotChanged
 async_backfill.far_tier
   FarTier
 async_backfill.jobs
@@ -70,14 +73,16 @@ async_backfill.records
   LEGAL_CHANGES AuditRecord BackfillCause BudgetState CircuitState JournalReading Provenance RestoreState
   SnapshotStats Status
 async_backfill.redis
-  FunctionCodec PydanticCodec RedisConnection RedisError RedisInvalidations RedisJournal RedisLeases
-  RedisPermits RedisReplyError RedisStore RedisUnavailableError Zstd connect
+  FunctionCodec PydanticCodec RedisConnection RedisControl RedisError RedisInvalidations RedisJournal
+  RedisLeases RedisPermits RedisReplyError RedisStore RedisUnavailableError Zstd connect
 async_backfill.redis.codecs
   FunctionCodec PydanticCodec
 async_backfill.redis.compression
   Zstd
 async_backfill.redis.connection
   RedisConnection connect
+async_backfill.redis.control
+  RedisControl
 async_backfill.redis.errors
   RedisError RedisReplyError RedisUnavailableError
 async_backfill.redis.invalidations
@@ -125,9 +130,9 @@ async_backfill.stores.weighed
   WeighedStore
 async_backfill.testing
   ChangingRowsContract FarStoreContract GatedSource GuardedLeasesContract GuardedStoreContract
-  InvalidationsContract KeyListingContract KeysetScanContract LeasesContract ManualClock MemoryFarStore
-  MemoryPermits NetworkLink PartialFailureContract PermitsContract RowsContract ScanContract SealingContract
-  SourceContract SourceFactsContract StoreContract StoreFactsContract VersionedStoreContract
+  InvalidationsContract KeyListingContract KeysetScanContract LeasesContract ManualClock MemoryControl
+  MemoryFarStore MemoryPermits NetworkLink PartialFailureContract PermitsContract RowsContract ScanContract
+  SealingContract SourceContract SourceFactsContract StoreContract StoreFactsContract VersionedStoreContract
 async_backfill.warming
   CopyError CopyProgress copy_rows
 """

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         AuditSink,
         BoundedStore,
         Clock,
+        ControlChannel,
         Journal,
         Permits,
         Scan,
@@ -35,6 +36,7 @@ class CacheSettings(TypedDict, total=False):
     backfill_batch: int | None
     max_backfills: int | None
     permits: Permits | None
+    control: ControlChannel | None
     load: LoadPolicy | None
     freshness: FreshnessPolicy | None
     backfill: BackfillPolicy | None

@@ -131,6 +131,10 @@ class OpenTier(Generic[K, V]):
             if not isinstance(value, Failed) and not self.writes.is_unsettled(key)
         }
 
+    def turn(self, *, off: bool) -> None:
+        """Read nothing while the cache is ``off``; what callers change is removed from it as ever."""
+        self._reads.is_off = off
+
     async def pass_over(self, key: K) -> None:
         """See to it that the next load of ``key`` asks the source, and that what it finds is written.
 

@@ -48,6 +48,9 @@ class Look(Generic[K, V]):
 class FarReads(Generic[K, V]):
     """Reads ``store`` through ``calls``; a failure finds nothing.
 
+    ``is_off``
+        whether it reads nothing for now, as if each read failed.
+
     :param ttl: seconds for which a copy is fresh; ``None`` for ever.
     :param stale_for: seconds after that in which it answers a live miss whose load fails.
     :param seconds_left: returns how long a key stays fresh in memory; ``None`` when nothing expires.
@@ -67,11 +70,13 @@ class FarReads(Generic[K, V]):
         self._ttl = math.inf if ttl is None else ttl
         self._stale_for = stale_for
         self._seconds_left = seconds_left
+        self.is_off = False
 
     async def look(self, keys: Sequence[K], cause: LoadCause) -> Look[K, V]:
         """Read ``keys``; a refresh takes only a copy that is clearly younger than that in memory."""
         look: Look[K, V] = Look(rest=keys)
-        if not keys:
+        if not keys or self.is_off:
+            look.failed = self.is_off
             return look
         try:
             copies = await self._calls.call("get", lambda: self._store.get_many(keys))

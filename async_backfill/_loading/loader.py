@@ -25,11 +25,13 @@ if TYPE_CHECKING:
 
     from anyio import CancelScope
 
+    from async_backfill._common.bulk_course import BulkCourse
     from async_backfill._loading.batch_calls import Answer, BatchLoader
+    from async_backfill._loading.bulk import BulkAnswers
     from async_backfill._loading.key_locks import KeyLocks
     from async_backfill._loading.lone_load import KeepOne, LoneLoad
     from async_backfill.contracts import Clock, Source, Spawn
-    from async_backfill.outcomes import Elsewhere, Failed
+    from async_backfill.outcomes import Failed
     from async_backfill.policies import LoadPolicy
     from async_backfill.records import CircuitState
 
@@ -135,15 +137,9 @@ class Loader(Generic[K, V]):
         """Wait until all batches of ``awaited`` have landed; see `wait_for`."""
         await wait_for(awaited, self.give_up)
 
-    async def load_many(self, keys: Sequence[K], /) -> Mapping[K, V | Failed | Elsewhere]:
-        """Load ``keys`` with a lower priority than live misses; so a loader is a `Source` itself.
-
-        The answer is `ELSEWHERE` for a key that is already in flight, or that a live caller takes over
-        while this load is queued.
-
-        :raises LoadError: when a source call failed as a whole, after all of them have ended.
-        """
-        return await load_bulk(keys, self.batch_queue, self.wait)
+    async def load_many(self, keys: Sequence[K], course: BulkCourse | None = None, /) -> BulkAnswers[K, V]:
+        """Load ``keys`` below live misses, as `load_bulk` does; so a loader is a `Source` itself."""
+        return await load_bulk(keys, self.batch_queue, self.wait, course)
 
     def stop(self) -> None:
         """End every batch with `CacheClosedError` and refuse new keys."""

@@ -116,6 +116,10 @@ class Misses(Generic[K, V]):
         batch.waiters += 1
         return batch
 
+    def turn(self, *, off: bool) -> None:
+        """Answer while the cache is ``off``: the value of a load that ends at once must not be kept."""
+        self._lone_load = None if off else self._loader.lone_load
+
     def leave(self, batch: Batch[K, V]) -> None:
         """Take note that a caller who waited for ``batch`` does so no longer."""
         batch.waiters -= 1

@@ -36,6 +36,8 @@ class NearTier(Generic[K, V]):
         what a hit calls, or where it counts itself, for the eviction order; ``None`` without need.
     ``fresh``, ``absent``
         expiry and remembered absence; ``None`` where nothing expires and no absence is remembered.
+    ``is_off``
+        whether nothing is kept for now; who sets it clears the tier.
     ``is_plain``
         whether a value is all that is kept of a load.
 
@@ -90,6 +92,7 @@ class NearTier(Generic[K, V]):
         self.is_plain = self.fresh is None and self.absent is None and usefulness is None
         self._counters = counters
         self._unkept = Unkept(counters, clock)
+        self.is_off = False
 
     @property
     def has_unread_keys(self) -> bool:
@@ -99,6 +102,10 @@ class NearTier(Generic[K, V]):
     def knows(self, key: K) -> bool:
         """Return whether ``key`` has a fresh value or is known to be absent."""
         return self.store.peek(key, ABSENT) is not ABSENT or (self.absent is not None and key in self.absent)
+
+    def is_unread(self, key: K) -> bool:
+        """Return whether ``key`` was loaded by a backfill, and nobody has read it yet."""
+        return self._probation is not None and self._probation.is_unread(key)
 
     def promote(self, key: K) -> V | Absent:
         """Return the value of ``key`` if a backfill loaded it and nobody has read it yet, else `ABSENT`."""
@@ -172,6 +179,8 @@ class NearTier(Generic[K, V]):
 
         It never raises: the callers have their values, and a value that is not kept is a later miss.
         """
+        if self.is_off:
+            return
         if batch.error is not None:
             if self.fresh is not None:
                 self.fresh.refresh_failed(keys)

@@ -60,7 +60,7 @@ class NotedTier(NearTier[K, V]):
 
     def keep(self, batch: Batch[K, V], keys: Sequence[K]) -> None:
         """Keep the outcomes of ``keys`` from ``batch``."""
-        if batch.error is None:
+        if batch.error is None and not self.is_off:
             values = batch.values(keys)
             self.notes.loaded(values.keys())  # before those are noted that they evict, maybe each other
             if len(values) < len(keys):

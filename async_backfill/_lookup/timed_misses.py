@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from typing import TypeAlias
 
-    from async_backfill._lookup.answering import Answering
+    from async_backfill._lookup.miss import Misses
     from async_backfill.contracts import Clock
     from async_backfill.outcomes import Absent
 
@@ -25,7 +25,7 @@ class TimedMisses(Generic[K, V]):
     :param waited: called with the seconds.
     """
 
-    def __init__(self, misses: Answering[K, V], clock: Clock, waited: Callable[[float], object]) -> None:
+    def __init__(self, misses: Misses[K, V], clock: Clock, waited: Callable[[float], object]) -> None:
         self._misses = misses
         self._clock = clock
         self._waited = waited
@@ -53,6 +53,10 @@ class TimedMisses(Generic[K, V]):
     def ended(self, key: K, batch: Batch[K, V], /) -> V | Absent | Later[V]:
         """Return the value of ``key``, or its absence, now that ``batch`` has landed, or `Later`."""
         return self._misses.ended(key, batch)
+
+    def turn(self, *, off: bool) -> None:
+        """Answer while the cache is ``off``."""
+        self._misses.turn(off=off)
 
     async def _landed(self, key: K, batch: Batch[K, V], since: float) -> V | Absent:
         try:

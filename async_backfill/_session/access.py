@@ -21,7 +21,7 @@ _LOGGER: Final = logging.getLogger("async_backfill.far")
 def checking_parts(settings: Settings[Any, Any]) -> list[AccessCheck]:
     """Return those of the shared parts whose class inherits from `AccessCheck`."""
     far = settings.far
-    shared: list[Any] = [settings.permits, settings.journal]
+    shared: list[Any] = [settings.permits, settings.control, settings.journal]
     if far is not None:
         shared = [far.store, far.leases, far.invalidations, *shared]
     return [part for part in shared if AccessCheck in type(part).__mro__]

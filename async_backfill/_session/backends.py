@@ -28,6 +28,7 @@ def _parts(settings: Settings[Any, Any]) -> Iterator[tuple[str, object]]:
     yield "source", settings.source
     yield "scan", settings.scan
     yield "permits", settings.permits
+    yield "control", settings.control
     yield "journal", settings.journal
     yield "audit_sink", settings.audit_sink
     if settings.far is not None:

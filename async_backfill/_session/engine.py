@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Final, Generic
+from typing import TYPE_CHECKING, Any, Final, Generic
 
 from async_backfill._common.bounded_call import bounded
 from async_backfill._common.log_lines import CacheLog
@@ -12,6 +12,8 @@ from async_backfill._common.weak_calls import weakly
 from async_backfill._loading.batch import BatchState
 from async_backfill._loading.cycles import running_batch
 from async_backfill._session.access import checking_parts, tell_missing_rights
+from async_backfill._session.control.fleet import FleetOrders
+from async_backfill._session.control.orders import Orders
 from async_backfill._session.journal import OpenJournal
 from async_backfill._session.recovering import make_backfiller, make_recovery, make_selection, make_warming
 from async_backfill._session.sweeping import sweep_until_cancelled
@@ -21,7 +23,6 @@ from async_backfill.backfill._audit.writer import AuditWriter
 from async_backfill.backfill._history.recovery import RecoveryTrigger
 from async_backfill.backfill._history.selection import HottestFirst
 from async_backfill.contracts import K, V
-from async_backfill.records import Status
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -29,9 +30,8 @@ if TYPE_CHECKING:
     from async_backfill._session.opened_in import OpenedIn
     from async_backfill._session.parts import Parts
     from async_backfill.backfill._fleet_budget import FleetBudget
-    from async_backfill.contracts import Approval, Spawn
+    from async_backfill.contracts import ControlOrder, Spawn
     from async_backfill.outcomes import Absent, Failed
-    from async_backfill.records import AuditRecord
 
 _FAR_LOGGER: Final = logging.getLogger("async_backfill.far")
 _OPENING: Final = 5.0
@@ -49,7 +49,7 @@ class Engine(Generic[K, V]):
 
     def __init__(self, parts: Parts[K, V], spawn: Spawn, opened_in: OpenedIn) -> None:
         self._parts = parts
-        self._spawn = spawn
+        self.spawn = spawn
         self._journal: OpenJournal[K] | None = None
         self.far = open_far(parts, spawn)
         self.loader = make_loader(parts, self.far, spawn)
@@ -58,9 +58,28 @@ class Engine(Generic[K, V]):
         self._hottest = selection if isinstance(selection, HottestFirst) else None
         self._recovery = recovery = make_recovery(parts)
         self.backfiller = make_backfiller(parts, self.loader, selection, recovery, spawn)
+        parts.standing.running = None if self.backfiller is None else self.backfiller.running
         trigger = parts.trigger if self._hottest is None else RecoveryTrigger(parts.trigger, recovery)
         self.misses, self.answer_many = make_misses(parts, self.loader, self.backfiller, trigger, opened_in)
         self.warming = make_warming(parts, self.backfiller, selection, recovery, spawn)
+        self.orders: Orders[K, V] = Orders(
+            parts,
+            backfiller=self.backfiller,
+            warming=self.warming,
+            recovery=recovery,
+            writes=self.writes,
+            turn=self._turn,
+            forget=self._forget,
+        )
+        self._fleet_orders: FleetOrders[K, V] | None = None
+        if parts.settings.control is not None:
+            self._fleet_orders = FleetOrders(
+                parts.settings.control,
+                self.orders,
+                parts.standing,
+                clock=parts.settings.clock,
+                spawn=spawn,
+            )
         sink, name = parts.settings.audit_sink, parts.settings.name
         self.writer = None
         if sink is not None:
@@ -73,11 +92,11 @@ class Engine(Generic[K, V]):
         """
         parts = self._parts
         if parts.near.fresh is not None:
-            self._spawn(partial(sweep_until_cancelled, parts.near.fresh))
+            self.spawn(partial(sweep_until_cancelled, parts.near.fresh))
         if self.far is not None:
             self.far.listen(weakly(self._forget))
         if checking := checking_parts(parts.settings):
-            self._spawn(partial(tell_missing_rights, checking))
+            self.spawn(partial(tell_missing_rights, checking))
         if parts.fleet is not None:
             await self._join_fleet(parts.fleet)
         if parts.usefulness is not None:
@@ -86,19 +105,47 @@ class Engine(Generic[K, V]):
             self._recovery.reopened(has_history=parts.heat.has_history)
         if parts.settings.journal is not None and parts.heat is not None:
             self._journal = OpenJournal(
-                parts, parts.settings.journal, parts.heat, self._recovery, self._hottest, self._spawn
+                parts, parts.settings.journal, parts.heat, self._recovery, self._hottest, self.spawn
             )
             await self._journal.open()
         if parts.snapshots is not None:
-            await parts.snapshots.open(self.loader, self.far, self._spawn)
-        if parts.settings.readiness.warm_on_open:
+            await parts.snapshots.open(self.loader, self.far, self.spawn)
+        await self._begin()
+
+    async def give(self, order: ControlOrder) -> Any:
+        """Carry ``order`` out, here and in the fleet; return what its verb returns."""
+        is_of_permits = self._parts.fleet is not None and order.verb in {"approve", "revoke"}
+        if self._fleet_orders is None or is_of_permits:  # permits that are shared tell the others
+            return await self.orders.carry_out(order)
+        return await self._fleet_orders.give(order)
+
+    async def _begin(self) -> None:
+        """Serve, unless the cache is off; then begin to warm it, if that is wanted."""
+        if self._parts.standing.is_off:
+            self._turn(True)
+        if self._fleet_orders is not None:
+            await self._fleet_orders.join()
+        if self._parts.settings.readiness.warm_on_open:
             self.warming.begin()
 
+    def _turn(self, off: bool) -> None:  # noqa: FBT001 - all that it is about
+        """Keep nothing while the cache is ``off``, and answer from the source; begin anew when it is not."""
+        near = self._parts.near
+        near.is_off = off
+        self.misses.turn(off=off)
+        if self.far is not None:
+            self.far.turn(off=off)
+        if off:  # who comes now must not get what a load from before finds in the far tier
+            self.writes.cleared()
+            self.loader.locks.revoke_all()
+            near.clear()
+        self._flushed()
+
     async def _join_fleet(self, fleet: FleetBudget) -> None:
-        fleet.spawn = self._spawn
-        fleet.heard = weakly(self._heard)
-        self._spawn(fleet.watch)
-        ended = await bounded(fleet.refresh, _OPENING, self._spawn)
+        fleet.spawn = self.spawn
+        fleet.heard = weakly(self.orders.heard)
+        self.spawn(fleet.watch)
+        ended = await bounded(fleet.refresh, _OPENING, self.spawn)
         if ended.stopped:
             log = CacheLog(_FAR_LOGGER, self._parts.settings.name)
             log.warning("no backfill is started: the permits took longer than %s s", _OPENING)
@@ -124,34 +171,15 @@ class Engine(Generic[K, V]):
 
     async def _write_audit(self) -> None:
         if self.backfiller is not None:
-            await self.backfiller.quiet()
+            await self.backfiller.running.quiet()
         if self.writer is not None:
             await self.writer.flush()
 
     async def _last_write(self, write: Callable[[], Awaitable[None]], within: float = _LAST_WRITE) -> None:
         """Await ``write()`` for so many seconds at the most, whoever is cancelled meanwhile."""
-        ended = await bounded(write, within, self._spawn, shield=True)
+        ended = await bounded(write, within, self.spawn, shield=True)
         if ended.error is not None and not ended.stopped:
             raise ended.error
-
-    def _heard(self, approval: Approval) -> None:
-        self.approved(approval.by, approval.reason)
-
-    def approved(self, by: str, reason: str) -> AuditRecord:
-        """Take note that more backfills were approved, here or elsewhere: wake what is at rest."""
-        parts = self._parts
-        if parts.usefulness is not None:
-            parts.usefulness.receipts.wake()
-        self._recovery.approved()
-        self.warming.approved()
-        return parts.audit.add(
-            Status.APPROVED,
-            lookup=parts.counters.lookups,
-            keys=0,
-            permits_left=parts.budget.permits_left,
-            by=by,
-            reason=reason,
-        )
 
     async def refresh(self, key: K) -> V | Absent | Failed:
         """Load ``key`` from the source, with a call that begins now or later; return what came of it."""
@@ -187,16 +215,16 @@ class Engine(Generic[K, V]):
         far = self.far
         while (
             self.loader.busy
-            or (self.backfiller is not None and self.backfiller.busy)
+            or (self.backfiller is not None and self.backfiller.running)
             or (far is not None and far.writes.busy)
         ):
             await self.loader.quiet()
             if self.backfiller is not None:
-                await self.backfiller.quiet()
+                await self.backfiller.running.quiet()
             if far is not None:
                 await far.writes.quiet()
         if self.writer is not None:
-            await bounded(self.writer.flush, _LAST_WRITE, self._spawn)
+            await bounded(self.writer.flush, _LAST_WRITE, self.spawn)
 
     def _forget(self, keys: Sequence[K] | None) -> None:
         """Forget what another process changed: ``keys``, or everything."""

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 from async_backfill._common.error_text import error_line
 from async_backfill._common.log_lines import Line
 from async_backfill._loading.failures import ClosingError, GivenUpError
+from async_backfill._session.control.details import details_of
 from async_backfill.backfill.readiness import ReadinessState
 from async_backfill.events import (
     BackfillAudited,
     BudgetChanged,
     CircuitChanged,
+    ControlChanged,
     FarStoreFailed,
     JournalRead,
     KeysInvalidated,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 _CACHE: Final = logging.getLogger("async_backfill")
 _BACKFILL: Final = logging.getLogger("async_backfill.backfill")
+_CONTROL: Final = logging.getLogger("async_backfill.control")
 _CIRCUIT: Final = logging.getLogger("async_backfill.circuit")
 _FAR: Final = logging.getLogger("async_backfill.far")
 _JOURNAL: Final = logging.getLogger("async_backfill.journal")
@@ -98,6 +101,25 @@ _NEEDS_APPROVAL: Final[Line[BudgetChanged]] = Line(
     level=_WARNING,
     text="the last permit was spent, and no backfill starts any more: approve_backfills allows more",
     fields=lambda event: {"permits_left": event.permits_left},
+)
+
+
+def _order(event: ControlChanged) -> Mapping[str, object]:
+    order, details = event.order, details_of(event.order)
+    return {
+        "order": order.verb if details is None else f"{order.verb} {details}",
+        "by": order.by,
+        "reason": order.reason,
+        "elsewhere": event.elsewhere,
+    }
+
+
+_ORDERED: Final[Line[ControlChanged]] = Line(
+    logger=_CONTROL,
+    level=_WARNING,
+    text="%(by)s ordered: %(order)s, because: %(reason)s",
+    fields=_order,
+    between=0.0,
 )
 
 
@@ -193,6 +215,7 @@ ALL: Final[tuple[Line[Any], ...]] = (
     *_DECISIONS.values(),
     _PARTLY,
     _NEEDS_APPROVAL,
+    _ORDERED,
     *_READINESS.values(),
     *_CIRCUITS.values(),
     _NOT_REFRESHED,
@@ -211,11 +234,13 @@ def line_of(event: Event) -> Line[Any] | None:
     match event:
         case BackfillAudited(record=record):
             is_part = record.status is Status.COMPLETED and record.error is not None
-            line = _PARTLY if is_part else _DECISIONS[record.status]
+            line = _PARTLY if is_part else _DECISIONS.get(record.status)
         case BudgetChanged(state=BudgetState.NEEDS_APPROVAL, is_known=True):
             line = _NEEDS_APPROVAL
         case CircuitChanged(before=before, state=state):
             line = _CIRCUITS.get((before, state))
+        case ControlChanged(order=order) if order.verb != "approve":  # its record has a line of its own
+            line = _ORDERED
         case ReadinessChanged(state=ready):
             line = _READINESS[ready]
         case LoadFinished(cause=LoadCause.REFRESH, error=error) if error is not None:

@@ -9,6 +9,7 @@ from async_backfill._common.weak_calls import weakly
 from async_backfill._lookup.answering import CLOSED
 from async_backfill._lookup.copies import copying_peek
 from async_backfill._lookup.counters import snapshot
+from async_backfill._session.control.control import Control
 from async_backfill._session.opened_in import OPEN_ELSEWHERE
 from async_backfill._session.opening import Opening
 from async_backfill._session.parts import build_parts
@@ -93,14 +94,16 @@ class Operations(Generic[K, V]):
 
         It waits for a backfill under way. A backfill never raises: see ``status`` of the record.
 
-        :raises ConfigurationError: when the cache was made without ``scan``, or ``by`` or ``reason`` is
-            given and is no text.
+        :raises ConfigurationError: when the cache was made without ``scan``, or is off, or ``by`` or
+            ``reason`` is given and is no text.
         """
         backfiller = self._open().backfiller
         by = None if by is None else text("by", by)
         reason = None if reason is None else text("reason", reason)
         if backfiller is None:
             raise ConfigurationError("scan", "is None, so there are no keys to choose from; pass scan=...")
+        if self._parts.standing.is_off:
+            raise ConfigurationError("control", f"{self._parts.standing.why_no_backfill()}: turn it on first")
         return await backfiller.force(by, reason)
 
     async def approve_backfills(self, n: int, *, by: str, reason: str) -> AuditRecord:
@@ -110,10 +113,12 @@ class Operations(Generic[K, V]):
             no ``max_backfills``.
         :raises StoreError: when the permits of a fleet cannot be reached.
         """
-        engine = self._open()
-        by, reason = text("by", by), text("reason", reason)
-        await self._parts.budget.grant(n, by=by, reason=reason)
-        return engine.approved(by, reason)
+        return await self.control.approve(n, by=by, reason=reason)
+
+    @property
+    def control(self) -> Control[K, V]:
+        """Orders to the running cache: pause its backfills, turn it off, retune it, explain a key."""
+        return Control(self._parts, self._open)
 
     def is_ready(self, coverage: float | None = None) -> bool:
         """Return whether the cache may take traffic: ``coverage`` of the hot keys were cached, or it gave up.

@@ -15,6 +15,7 @@ from async_backfill._lookup.counters import Counters
 from async_backfill._lookup.hit import make_hit_path
 from async_backfill._lookup.near_tier import NearTier
 from async_backfill._lookup.noted_tier import NotedTier
+from async_backfill._session.control.standing import Standing
 from async_backfill._session.reports import Reports
 from async_backfill.backfill._audit.log import AuditLog
 from async_backfill.backfill._counted_scan import CountedScan
@@ -63,6 +64,8 @@ class Parts(Generic[K, V]):
         the budget, where a fleet shares it; ``None`` where this process has its own.
     ``snapshots``
         restores and saves the snapshot; ``None`` without one.
+    ``standing``
+        what people have ordered.
     """
 
     settings: Settings[K, V]
@@ -83,6 +86,7 @@ class Parts(Generic[K, V]):
     budget: BackfillBudget | FleetBudget
     fleet: FleetBudget | None
     snapshots: Snapshots[K, V] | None
+    standing: Standing
 
 
 def build_parts(settings: Settings[K, V]) -> Parts[K, V]:
@@ -171,6 +175,7 @@ def build_parts(settings: Settings[K, V]) -> Parts[K, V]:
         budget=budget,
         fleet=fleet,
         snapshots=_snapshots(settings, near, store, reports),
+        standing=Standing(threshold=settings.miss_threshold, batch=settings.backfill_batch),
     )
 
 

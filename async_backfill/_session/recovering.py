@@ -113,7 +113,7 @@ def make_backfiller(
         """Return how many keys a backfill may load right now: none while the source is not called."""
         if loader.overdue.is_full or loader.calling.circuit not in {None, CircuitState.CLOSED}:
             return 0
-        store, most = parts.near.store, parts.settings.backfill_batch
+        store, most = parts.near.store, parts.standing.batch
         if most is None:
             recovers = (
                 isinstance(selection, HottestFirst) and parts.heat is not None and parts.heat.has_history
@@ -139,6 +139,8 @@ def make_backfiller(
         spawn=spawn,
         scans_freely=isinstance(parts.settings.scan, FreeScan),
         receipts=None if parts.usefulness is None else parts.usefulness.receipts,
+        halted=parts.standing.why_no_backfill,
+        rate=lambda: parts.standing.rate,
     )
 
 

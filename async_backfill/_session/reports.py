@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from async_backfill._common.log_lines import Lines
 from async_backfill._common.observers import Observers
+from async_backfill._session.control.recent import Recent
 from async_backfill._session.event_lines import DENIED, SKIPPED, line_of
 from async_backfill.events import (
     BackfillAudited,
@@ -48,6 +49,8 @@ class Reports:
         is told how many seconds a caller has waited; ``None`` where nobody asks.
     ``writer``
         writes audit records to the sink while the cache is open; ``None`` otherwise.
+    ``recent``
+        what observers were told of keys lately; ``None`` without observers.
     ``journal``
         what came of reading the journal; ``None`` before, and where there is none.
     """
@@ -60,6 +63,7 @@ class Reports:
             settings.clock, "" if settings.name is None else "%(cache)s: ", cache=settings.name
         )
         self._counters = counters
+        self.recent = Recent(settings.clock) if settings.observers else None
         self._begun: dict[int | None, float] = {}
         self.notify: Callable[[Event], None] | None = self._notify if settings.observers else None
         self.waited: Callable[[float], None] | None = None
@@ -144,4 +148,6 @@ class Reports:
     def _notify(self, event: Event) -> None:
         # Nobody has seen it yet, so it may still be changed; who makes one need not know the name.
         object.__setattr__(event, "cache", self._name)
+        if self.recent is not None:
+            self.recent.note(event)
         self._observers.tell(event)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         AuditSink,
         BoundedStore,
         Clock,
+        ControlChannel,
         Journal,
         Permits,
         Scan,
@@ -50,6 +51,7 @@ class Settings(Generic[K, V]):
     backfill_batch: int | None
     max_backfills: int | None
     permits: Permits | None
+    control: ControlChannel | None
     load: LoadPolicy
     freshness: FreshnessPolicy
     backfill: BackfillPolicy

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from async_backfill._loading.batch import Batch
     from async_backfill._loading.timed_call import Ended
-    from async_backfill._lookup.answering import Answering
     from async_backfill._lookup.timed_misses import AnswerMany
     from async_backfill._session.opened_in import OpenedIn
     from async_backfill._session.parts import Parts
@@ -60,9 +59,11 @@ def make_loader(parts: Parts[K, V], far: OpenTier[K, V] | None, spawn: Spawn) ->
 
     def landed(batch: Batch[K, V], keys: list[K]) -> None:
         near.keep(batch, keys)
+        if batch.copies and reports.recent is not None:
+            reports.recent.arrived("far tier", tuple(batch.copies))
         if far is not None:
             try:
-                far.landed(batch, keys)
+                far.landed(batch, () if near.is_off else keys)
             except Exception:  # the code of a key raised: it costs a copy, never the cache
                 _LOGGER.exception("what a load of %s keys brought is not written to the far tier", len(keys))
 
@@ -82,10 +83,7 @@ def make_loader(parts: Parts[K, V], far: OpenTier[K, V] | None, spawn: Spawn) ->
         elif reports.notify is not None:
             reports.notify(call.event())
 
-    kind: Callable[..., Loader[K, V]] = Loader
-    if (tracer := parts.settings.tracing) is not None:
-        kind = partial(TracedLoader, traces=LoadTraces(tracer, parts.settings.name))
-    return kind(
+    return _kind_of_loader(parts)(
         parts.settings.source,
         policy=parts.settings.load,
         landed=near.keep if far is None else landed,
@@ -98,15 +96,22 @@ def make_loader(parts: Parts[K, V], far: OpenTier[K, V] | None, spawn: Spawn) ->
     )
 
 
+def _kind_of_loader(parts: Parts[K, V]) -> Callable[..., Loader[K, V]]:
+    tracer = parts.settings.tracing
+    if tracer is None:
+        return Loader
+    return partial(TracedLoader, traces=LoadTraces(tracer, parts.settings.name))
+
+
 def make_misses(
     parts: Parts[K, V],
     loader: Loader[K, V],
     backfiller: Backfiller[K] | None,
     trigger: Trigger,
     opened_in: OpenedIn,
-) -> tuple[Answering[K, V], AnswerMany[K, V]]:
+) -> tuple[Misses[K, V] | TimedMisses[K, V], AnswerMany[K, V]]:
     """Return what answers a miss of one key, and the misses of several keys; both timed where asked for."""
-    settings, near = parts.settings, parts.near
+    settings, near, standing = parts.settings, parts.near, parts.standing
     known = None
     if near.fresh is not None or near.absent is not None:
         known = Revalidation(
@@ -131,7 +136,9 @@ def make_misses(
         if parts.successors is None or parts.usefulness is None:
             return ()
         keys = parts.successors.missed(key)
-        return keys if keys and parts.usefulness.gate.lets_through() else ()
+        if not keys or standing.why_no_backfill() is not None:
+            return ()
+        return keys if parts.usefulness.gate.lets_through() else ()
 
     along = None if parts.successors is None else companions
     one: Misses[K, V] = Misses(

@@ -76,11 +76,18 @@ class Writes(Generic[K, V]):
             self._long.changed(items)
         self._loader.locks.revoke(items)
         try:
-            self._near.put_many(items, ttl)
+            self._keep(items, ttl)
         finally:
             self._reports.put(items)
             if self._far is not None:
-                await self._far.confirmed(_told(self._far, items, ttl))
+                await self._far.confirmed(self._told(self._far, items, ttl))
+
+    def _keep(self, items: Mapping[K, V], ttl: float | None) -> None:
+        if not self._near.is_off:
+            self._near.put_many(items, ttl)
+
+    def _told(self, far: FarWrites[K, V], items: Mapping[K, V], ttl: float | None) -> Confirmation:
+        return far.put(items) if ttl is None and not self._near.is_off else far.delete(items.keys())
 
     async def _invalidate_many(self, keys: Collection[K]) -> None:
         if len(keys) > GROUP:
@@ -112,10 +119,10 @@ class Writes(Generic[K, V]):
                 here = {key: items[key] for key in items if not change.is_elsewhere(key)}
                 self._near.delete_many(elsewhere)
             with ends.kept():
-                self._near.put_many(here, ttl)
+                self._keep(here, ttl)
             self._reports.put(items)
             if self._far is not None:
-                ends.told.append(_told(self._far, items, ttl))
+                ends.told.append(self._told(self._far, items, ttl))
 
     def _delete_group(self, keys: Sequence[K], change: LongChange[K], ends: _Ends) -> None:
         self._loader.batch_queue.require_open()
@@ -152,7 +159,3 @@ class _Ends:
             yield
         except Exception as error:  # noqa: BLE001 - raised at the end
             self.failures.setdefault(0, error)
-
-
-def _told(far: FarWrites[K, V], items: Mapping[K, V], ttl: float | None) -> Confirmation:
-    return far.put(items) if ttl is None else far.delete(items.keys())

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Final, Generic
 from async_backfill.backfill._audit.decisions import Decisions
 from async_backfill.backfill._backoff import Backoff
 from async_backfill.backfill._bounded_selection import BoundedSelection
-from async_backfill.backfill._bulk_load import BulkLoad
+from async_backfill.backfill._bulk_load import BulkLoad, BulkSource
 from async_backfill.backfill._episode import Episode, cause_line
+from async_backfill.backfill._pace import Pace
+from async_backfill.backfill._running import Running
 from async_backfill.contracts import K
 from async_backfill.errors import CacheClosedError
 from async_backfill.records import AuditRecord, BackfillCause, Status
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from async_backfill.backfill._history.recovery import Recovery
     from async_backfill.backfill._receipts.receipts import Receipts
     from async_backfill.backfill.budget import BackfillBudget
-    from async_backfill.contracts import Selection, Source, Spawn
+    from async_backfill.contracts import Selection, Spawn
 
 _SCAN_FAILED: Final = "the scan failed, and it is tried again after a pause"
 _FIRST_PAUSE: Final = 1.0
@@ -43,6 +45,8 @@ class Backfiller(Generic[K]):
     :param recovery: says how far backfills from history go after the cache was emptied.
     :param scans_freely: whether a selection costs nothing, and needs no permit.
     :param receipts: records which backfilled keys are read; ``None`` without probation.
+    :param halted: returns why no backfill may start now, by a person if so told; ``None`` when one may.
+    :param rate: returns the keys a second that backfills may ask for; ``None`` for no limit.
     :param spawn: starts a task that the cache owns.
     """
 
@@ -50,7 +54,7 @@ class Backfiller(Generic[K]):
         self,
         *,
         selection: Selection[K],
-        load: Source[K, object],
+        load: BulkSource[K],
         budget: BackfillBudget | FleetBudget,
         audit: AuditLog,
         limit: Callable[[], int],
@@ -62,38 +66,31 @@ class Backfiller(Generic[K]):
         spawn: Spawn,
         scans_freely: bool = False,
         receipts: Receipts[K] | None = None,
+        halted: Callable[[bool], str | None] = lambda _: None,
+        rate: Callable[[], float | None] = lambda: None,
     ) -> None:
+        self._halted = halted
+        self.pace = Pace(rate)
         self._scans_freely = scans_freely
         self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         self._bounded: BoundedSelection[K] = BoundedSelection(timeout, None if scans_freely else spawn)
         self._recovery = recovery
         self._receipts = receipts
         self._selection = selection
-        self._bulk = BulkLoad(load, selection, receipts, lookups)
+        self._bulk = BulkLoad(load, selection, receipts, lookups, self.pace)
         self._budget = budget
         self._audit = audit
         self._limit = limit
         self._concurrent = concurrent
         self._record = Decisions(audit, budget, lookups=lookups, reading=reading).record
         self._spawn = spawn
-        self._running: dict[Episode, None] = {}
+        self.running = Running()
         self._stopped = False
 
-    @property
-    def busy(self) -> bool:
-        """Whether a backfill is under way."""
-        return bool(self._running)
-
-    async def quiet(self) -> None:
-        """Wait until no backfill is under way."""
-        while self._running:
-            await next(iter(self._running)).done.wait()
-
     def stop(self) -> None:
-        """Cancel the backfills under way and start no more; `quiet` waits until they have ended."""
+        """Cancel the backfills under way and start no more; see `Running.quiet`."""
         self._stopped = True
-        for episode in self._running:
-            episode.scope.cancel()
+        self.running.stop()
 
     def offer(self, cause: BackfillCause = BackfillCause.THRESHOLD) -> Episode | None:
         """Start a backfill unless nothing is left to load or no permit is left; return the one under way.
@@ -102,8 +99,8 @@ class Backfiller(Generic[K]):
         """
         if self._stopped:
             return None
-        if len(self._running) >= self._concurrent:
-            return next(iter(self._running))
+        if len(self.running) >= self._concurrent:
+            return next(iter(self.running))
         if cause is BackfillCause.THRESHOLD and self._recovery.is_on:
             cause = BackfillCause.RECOVERY
         if (reason := self.why_not(cause)) is not None:
@@ -128,13 +125,13 @@ class Backfiller(Generic[K]):
         return None
 
     def why_not(self, cause: BackfillCause) -> str | None:
-        """Return why a backfill with ``cause`` would not be read; ``None`` when that is not known."""
-        is_at_rest = self._receipts is not None and self._receipts.at_rest
-        return _AT_REST if is_at_rest else self._recovery.why_not(cause)
+        """Return why no backfill with ``cause`` may start, or would be read; ``None`` when none is known."""
+        at_rest = _AT_REST if self._receipts is not None and self._receipts.at_rest else None
+        return self._halted(False) or at_rest or self._recovery.why_not(cause)
 
     def decline(self, reason: str) -> None:
         """Audit that no backfill was started although one was due, and why."""
-        if not self._stopped and len(self._running) < self._concurrent:
+        if not self._stopped and len(self.running) < self._concurrent:
             self._record(Status.SKIPPED, BackfillCause.THRESHOLD, reason=reason)
 
     async def force(self, by: str | None, reason: str | None) -> AuditRecord:
@@ -142,8 +139,8 @@ class Backfiller(Generic[K]):
 
         :raises CacheClosedError: when the cache closes first.
         """
-        while len(self._running) >= self._concurrent:
-            await next(iter(self._running)).done.wait()
+        while len(self.running) >= self._concurrent:
+            await self.running.next()
         record = None
         if not self._stopped:
             episode = self._start(Episode(BackfillCause.MANUAL, by, reason))
@@ -154,7 +151,7 @@ class Backfiller(Generic[K]):
         return record
 
     def _start(self, episode: Episode) -> Episode:
-        self._running[episode] = None
+        self.running.add(episode)
 
         async def run() -> None:
             try:
@@ -163,19 +160,15 @@ class Backfiller(Generic[K]):
                     while self._is_followed(episode):
                         await self._run(episode)
             finally:
-                self._running.pop(episode, None)
-                episode.done.set()
+                self.running.over(episode)
 
         self._spawn(run)
         return episode
 
     def _is_followed(self, episode: Episode) -> bool:
-        record = episode.record
         return (
             episode.may_be_followed
-            and record is not None
-            and record.status is Status.COMPLETED
-            and record.loaded > 0
+            and self._halted(False) is None
             and self._recovery.goes_on(episode.asked)
             and self._room(episode) > 0
             and self._selection.outlook() is not False
@@ -187,10 +180,12 @@ class Backfiller(Generic[K]):
             if not (self._budget.permits_left or self._scans_freely or episode.needs_no_permit):
                 self._denied(episode)
                 return
-        selected = await self._bounded.run(
-            lambda: self._select(episode), lambda error: self._give_up(episode, error)
-        )
-        if selected is None:
+        selected = None
+        with episode.course.waiting():
+            selected = await self._bounded.run(
+                lambda: self._select(episode), lambda error: self._give_up(episode, error)
+            )
+        if self._is_halted(episode) or selected is None:
             return
         if selected.error is not None:
             await self._failed(episode, selected.error)
@@ -199,8 +194,15 @@ class Backfiller(Generic[K]):
         if not selected.result:
             episode.record = self._record(Status.SKIPPED, episode.cause, episode)
             self._recovery.over()
-        elif await self._is_permitted(episode):
+        elif await self._is_permitted(episode) and not self._is_halted(episode):
             await self._load_keys(episode, selected.result)
+
+    def _is_halted(self, episode: Episode) -> bool:
+        """Return whether ``episode``, which has not loaded yet, must not: that is audited."""
+        reason = episode.why_ended or self._halted(episode.needs_no_permit)
+        if reason is not None:
+            episode.record = self._record(Status.SKIPPED, episode.cause, episode, reason=reason)
+        return reason is not None
 
     async def _is_permitted(self, episode: Episode) -> bool:
         """Spend a permit, if ``episode`` needs one; audit that there was none."""
@@ -228,8 +230,7 @@ class Backfiller(Generic[K]):
         try:
             await self._failed(episode, failure)
         finally:
-            del self._running[episode]
-            episode.done.set()
+            self.running.over(episode)
 
     def _room(self, episode: Episode) -> int:
         return min(self._limit(), self._recovery.allows(episode.cause))
@@ -244,10 +245,12 @@ class Backfiller(Generic[K]):
         self._recovery.begins(keys)
 
         def record(status: Status, loaded: int, error: str | None) -> None:
+            if status is Status.CANCELLED and error is None:
+                error = f"cancelled by {episode.by}"
             facts = {"backfill": number, "keys": len(keys), "loaded": loaded, "error": error}
             episode.record = self._record(status, episode.cause, episode, **facts)
 
-        await self._bulk.load(number, keys, record)
+        await self._bulk.load(number, keys, record, episode.course)
         if episode.has_failed:
             self._recovery.hindered()
         else:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic
+from functools import partial
+from typing import TYPE_CHECKING, Final, Generic, Protocol
 
 from anyio import CancelScope
 
@@ -13,35 +14,54 @@ from async_backfill.errors import CacheClosedError
 from async_backfill.records import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from async_backfill._common.bulk_course import BulkCourse
+    from async_backfill.backfill._pace import Pace
     from async_backfill.backfill._receipts.receipts import Receipts
-    from async_backfill.contracts import Selection, Source
+    from async_backfill.contracts import Selection
+
+_CLOSED: Final = "the cache closed"
+
+
+class BulkSource(Protocol[K]):
+    """Loads keys in bulk; in a cache this is the loader."""
+
+    async def load_many(self, keys: Sequence[K], course: BulkCourse, /) -> Mapping[K, object]:
+        """Return the answers for ``keys`` as a source does; when ``course`` ends, those that have come."""
+        ...
 
 
 class BulkLoad(Generic[K]):
     """Loads the keys of a backfill; what went wrong is reported, never raised.
 
-    :param source: loads the keys; in a cache the loader.
+    :param source: loads the keys.
     :param selection: forgets the keys that do not exist.
     :param receipts: records which of the keys are read; ``None`` without probation.
     :param lookups: the number of lookups that the cache has counted.
+    :param pace: how fast it may ask.
     """
 
     def __init__(
         self,
-        source: Source[K, object],
+        source: BulkSource[K],
         selection: Selection[K],
         receipts: Receipts[K] | None,
         lookups: Callable[[], int],
+        pace: Pace,
     ) -> None:
         self._source = source
         self._selection = selection
         self._receipts = receipts
         self._lookups = lookups
+        self._pace = pace
 
     async def load(
-        self, number: int, keys: Sequence[K], report: Callable[[Status, int, str | None], None]
+        self,
+        number: int,
+        keys: Sequence[K],
+        report: Callable[[Status, int, str | None], None],
+        course: BulkCourse,
     ) -> None:
         """Load ``keys`` for backfill ``number``.
 
@@ -49,21 +69,42 @@ class BulkLoad(Generic[K]):
             were delivered, and what went wrong.
         """
         report(Status.STARTED, 0, None)
-        status, loaded = Status.CANCELLED, 0
-        delivered: Collection[K] = ()
         if self._receipts is not None:
             self._receipts.begin(number, keys, self._lookups())
-        error: str | None = "the cache closed"
+        answers: dict[K, object] = {}
+        is_over, failure = False, None
         try:
-            call = await attempt(lambda: self._source.load_many(keys), CancelScope())
-            if call.error is None:
-                answers = call.result or {}
-                self._selection.drop([key for key in keys if key not in answers])
-                status, loaded, error = judged(answers)
-                delivered = {key for key, answer in answers.items() if is_value(answer)}
-            elif not isinstance(call.error, CacheClosedError):
-                status, error = Status.FAILED, cause_line(call.error)
+            failure = await self._load(keys, answers, course)
+            is_over = not isinstance(failure, CacheClosedError)
         finally:
+            status, loaded, error = judged(answers)
+            if failure is not None and is_over:
+                status, error = Status.FAILED, cause_line(failure)
+            elif course.is_ended or not is_over:
+                status, error = Status.CANCELLED, None if course.is_ended else _CLOSED
             report(status, loaded, error)
             if self._receipts is not None:
+                delivered = {key for key, answer in answers.items() if is_value(answer)}
                 self._receipts.landed(number, keys, delivered, self._lookups())
+
+    async def _load(
+        self, keys: Sequence[K], answers: dict[K, object], course: BulkCourse
+    ) -> BaseException | None:
+        """Load ``keys`` in portions, and put what comes into ``answers``; return why that failed."""
+        done = 0
+        while done < len(keys):
+            size = 0
+            with course.waiting():
+                size = await self._pace.turn(len(keys) - done)
+            if course.is_ended:
+                break
+            portion = keys[done : done + size]
+            call = await attempt(partial(self._source.load_many, portion, course), CancelScope())
+            if call.error is not None:
+                return call.error
+            found = call.result or {}
+            answers.update(found)
+            course.portion_ended(course.loaded + sum(map(is_value, found.values())))
+            self._selection.drop([key for key in portion if key not in found])
+            done += size
+        return None

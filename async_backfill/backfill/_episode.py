@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from anyio import CancelScope, Event
 
+from async_backfill._common.bulk_course import BulkCourse
 from async_backfill._common.error_text import error_line
 from async_backfill.outcomes import ELSEWHERE, Failed
 from async_backfill.records import BackfillCause, Status
@@ -24,7 +25,7 @@ class Episode:
     ``span`` that of its backfill, where spans are made.
     """
 
-    __slots__ = ("asked", "by", "caller", "cause", "done", "reason", "record", "scope", "span")
+    __slots__ = ("asked", "by", "caller", "cause", "course", "done", "reason", "record", "scope", "span")
 
     def __init__(self, cause: BackfillCause, by: str | None, reason: str | None) -> None:
         self.asked = 0
@@ -35,7 +36,18 @@ class Episode:
         self.reason = reason
         self.done = Event()
         self.scope = CancelScope()
+        self.course = BulkCourse()
         self.record: AuditRecord | None = None
+
+    def cancel(self, by: str, reason: str) -> None:
+        """End it for ``by``: nothing more is selected or loaded, and its next record names who and why."""
+        self.by, self.reason = by, reason
+        self.course.end()
+
+    @property
+    def why_ended(self) -> str | None:
+        """Who cancelled it, and why; ``None`` when nobody has."""
+        return f"cancelled by {self.by}: {self.reason}" if self.course.is_ended else None
 
     @property
     def has_failed(self) -> bool:
@@ -44,8 +56,10 @@ class Episode:
 
     @property
     def may_be_followed(self) -> bool:
-        """Whether another backfill may follow at once: a person, and who warms a cache, ask for each."""
-        return self.cause not in {BackfillCause.MANUAL, BackfillCause.READY}
+        """Whether keys came, and another may follow: who forces one, or warms a cache, asks for each."""
+        record = self.record
+        has_loaded = record is not None and record.status is Status.COMPLETED and record.loaded > 0
+        return has_loaded and self.cause not in {BackfillCause.MANUAL, BackfillCause.READY}
 
     @property
     def needs_no_permit(self) -> bool:

@@ -11,7 +11,7 @@ from anyio import CancelScope, current_time, sleep
 from async_backfill._common.attempt import attempt
 from async_backfill._common.bounded_call import bounded
 from async_backfill._common.error_text import error_line
-from async_backfill._common.validation import whole
+from async_backfill._common.validation import whole, whole_or_none
 from async_backfill.errors import StoreError
 from async_backfill.records import BudgetState
 
@@ -40,7 +40,7 @@ class FleetBudget:
     ``changed``
         is called with the budget when ``permits_left`` or ``is_known`` has changed.
     ``heard``
-        is called with each approval of another process.
+        is called with each approval of another process, also with permits that one took back.
     ``spawn``
         starts a task that the open cache owns, for calls that do not end when they are cancelled.
 
@@ -104,7 +104,7 @@ class FleetBudget:
         if seen is None:
             return
         for approval in approvals:
-            facts = (approval.permits, approval.by, approval.reason)
+            facts = (max(0, approval.permits), approval.by, approval.reason)
             if approval in seen:
                 continue
             if facts in self._own:
@@ -140,6 +140,22 @@ class FleetBudget:
                 self._own.remove(facts)
             raise
         self._know(left)
+
+    async def withdraw(self, backfills: int | None, *, by: str, reason: str) -> int:
+        """Take up to ``backfills`` permits back, 1 or more, or all that are left; return how many.
+
+        :raises StoreError: when the call failed; it is then unknown whether they were taken back.
+        """
+        most, facts = whole_or_none("n", backfills, least=1), (0, by, reason)
+        self._own.append(facts)
+        taken = 0
+        try:
+            taken, left = await self._within_time(lambda: self._permits.revoke(most, by=by, reason=reason))
+        finally:
+            if not taken and facts in self._own:
+                self._own.remove(facts)
+        self._know(left)
+        return taken
 
     def _know(self, left: int | None) -> None:
         """Take note of the permits that are left; ``None``: they cannot be reached."""

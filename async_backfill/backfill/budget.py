@@ -72,6 +72,26 @@ class BackfillBudget:
         """Do what `approve` does."""
         self.approve(backfills)
 
+    async def withdraw(self, backfills: int | None, *, by: str, reason: str) -> int:  # noqa: ARG002 - as above
+        """Do what `revoke` does."""
+        return self.revoke(backfills)
+
+    def revoke(self, backfills: int | None = None) -> int:
+        """Take up to ``backfills`` permits back, 1 or more, or all that are left; return how many.
+
+        :raises ConfigurationError: for fewer, or when there is no limit.
+        """
+        most = whole_or_none("n", backfills, least=1)
+        if self._left is None:
+            raise ConfigurationError(
+                "max_backfills", "is None: there is no limit, so there is nothing to take back; pause instead"
+            )
+        taken = self._left if most is None else min(most, self._left)
+        if taken:
+            self._left -= taken
+            self.changed(self)
+        return taken
+
     def approve(self, backfills: int) -> None:
         """Add ``backfills`` permits, 1 or more.
 

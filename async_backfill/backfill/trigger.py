@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
 
-from async_backfill._common.validation import real, whole
+from async_backfill._common.validation import whole
+from async_backfill.backfill._threshold import checked_threshold
 
 __all__ = ["MissRateTrigger"]
-
-_LEAST_THRESHOLD: Final = 0.01
-_MOST_THRESHOLD: Final = 1.0
-_WHY: Final = (
-    " (at 0 every single miss would start a backfill: the cache reads the source without end and thrashes)"
-)
 
 
 class MissRateTrigger:
@@ -29,9 +23,7 @@ class MissRateTrigger:
     """
 
     def __init__(self, threshold: float, *, window: int = 1000, min_lookups: int = 3) -> None:
-        self._threshold = real(
-            "miss_threshold", threshold, least=_LEAST_THRESHOLD, most=_MOST_THRESHOLD, why=_WHY
-        )
+        self._threshold = checked_threshold("miss_threshold", threshold)
         self._window = whole("window", window, least=1)
         self._min_lookups = whole("min_lookups", min_lookups, least=1)
         self._misses: deque[int] = deque()
@@ -42,6 +34,10 @@ class MissRateTrigger:
     def threshold(self) -> float:
         """The share of misses at which the trigger fires."""
         return self._threshold
+
+    @threshold.setter
+    def threshold(self, share: float) -> None:
+        self._threshold = checked_threshold("threshold", share)
 
     def observe_miss(self, lookup: int, /) -> bool:
         """Record that lookup number ``lookup`` (from 1, rising) missed; return whether to backfill."""

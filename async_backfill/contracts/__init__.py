@@ -5,6 +5,7 @@ An optional ability is a Protocol of its own and is passed explicitly; no object
 
 from async_backfill.contracts._answers import Answers
 from async_backfill.contracts._backfill import AuditSink, ExclusiveJournal, Heats, Journal, Selection, Trigger
+from async_backfill.contracts._control import ControlChannel, ControlOrder, ControlVerb
 from async_backfill.contracts._fleet import (
     AccessCheck,
     Approval,
@@ -43,6 +44,9 @@ __all__ = [
     "CallLimits",
     "Clock",
     "Compression",
+    "ControlChannel",
+    "ControlOrder",
+    "ControlVerb",
     "EvictionOrder",
     "ExclusiveJournal",
     "FarCopy",

@@ -186,6 +186,8 @@ class Invalidations(Protocol[K]):
 class Approval:
     """A person's approval of more backfills: how many ``permits``, ``by`` whom, why, and when.
 
+    Where ``permits`` is negative, so many were taken back.
+
     ``number``
         rises with each approval.
     ``time``
@@ -208,6 +210,13 @@ class Permits(Protocol):
 
     async def approve(self, permits: int, /, *, by: str, reason: str) -> int:
         """Add ``permits``, 1 or more, and note who approved them and why; return how many are left now."""
+        ...
+
+    async def revoke(self, permits: int | None, /, *, by: str, reason: str) -> tuple[int, int]:
+        """Take up to ``permits`` back that are left, ``None`` for all; return how many, and what is left.
+
+        Who took any back, and why, is noted as an approval of so many less than none.
+        """
         ...
 
     async def approvals(self) -> Sequence[Approval]:

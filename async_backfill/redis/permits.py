@@ -61,6 +61,24 @@ return left
 )
 """A Lua script that adds permits, and notes the approval."""
 
+_TAKE: Final = (
+    _READ
+    + """
+local taken = math.min(left, tonumber(ARGV[2]) or left)
+if taken > 0 then
+    left = left - taken
+    local newest = redis.call('LINDEX', KEYS[2], -1)
+    local number = (tonumber(newest and string.match(newest, '^(%d+) ')) or 0) + 1
+    local note = string.format('%.0f', number) .. ' ' .. redis.call('TIME')[1] .. ' '
+    redis.call('SET', KEYS[1], string.format('%.0f', left))
+    redis.call('RPUSH', KEYS[2], note .. '{"permits":-' .. string.format('%.0f', taken) .. ',' .. ARGV[3])
+    redis.call('LTRIM', KEYS[2], -100, -1)
+end
+return {taken, left}
+"""
+)
+"""A Lua script that takes permits back, and notes that; its last argument is the rest of a JSON object."""
+
 _KEPT: Final = 100  # approvals, as in the script
 _LONGEST: Final = 1_000_000  # bytes of an approval
 _LEFT: Final = _READ + "return left"
@@ -103,11 +121,20 @@ class RedisPermits(NeedsAsyncio, AccessCheck):
         :raises RedisError: as `acquire` does; the permits may have been added nevertheless.
         """
         added = whole("permits", permits, least=1)
-        note = json.dumps({"permits": added, "by": by, "reason": reason})
-        if len(note) > _LONGEST // 2:
-            raise ConfigurationError("reason", f"must have less than {_LONGEST // 2} bytes, with by")
+        note = _note({"permits": added, "by": by, "reason": reason})
         names = [self._name, self._approvals]
         return cast("int", await self._connection.script(_ADD, names, [self._initial, added, note]))
+
+    async def revoke(self, permits: int | None, /, *, by: str, reason: str) -> tuple[int, int]:
+        """Take up to ``permits`` back that are left, ``None`` for all; return how many, and what is left.
+
+        :raises RedisError: as `acquire` does; they may have been taken back nevertheless.
+        """
+        most = "" if permits is None else whole("permits", permits, least=1)
+        note = _note({"by": by, "reason": reason}).removeprefix("{")
+        names = [self._name, self._approvals]
+        taken, left = await self._connection.script(_TAKE, names, [self._initial, most, note])
+        return taken, left
 
     async def approvals(self) -> Sequence[Approval]:
         """Return the latest hundred approvals, oldest first; what cannot be read is logged and left out.
@@ -146,6 +173,13 @@ class RedisPermits(NeedsAsyncio, AccessCheck):
         :raises RedisError: as `acquire` does.
         """
         return cast("int", await self._connection.script(_LEFT, [self._name], [self._initial]))
+
+
+def _note(facts: dict[str, object]) -> str:
+    note = json.dumps(facts)
+    if len(note) > _LONGEST // 2:
+        raise ConfigurationError("reason", f"must have less than {_LONGEST // 2} bytes, with by")
+    return note
 
 
 def _read(entry: bytes) -> Approval | None:

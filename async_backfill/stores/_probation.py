@@ -61,6 +61,10 @@ class ProbationStore(Generic[K, V]):
         value = self._unread.get(key, ABSENT)
         return self._store.peek(key, default) if value is ABSENT else value
 
+    def is_unread(self, key: K) -> bool:
+        """Return whether ``key`` is on probation."""
+        return key in self._unread
+
     def promote(self, key: K) -> V | Absent:
         """Return the value of ``key`` if it is unread, and move it to the keys that have been read."""
         value: V | Absent = self._unread.pop(key, ABSENT)

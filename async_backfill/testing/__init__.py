@@ -6,7 +6,8 @@ The doubles need no server and no waiting:
 - `GatedSource` is a source whose calls wait until a test releases them;
 - `MemoryFarStore` is a far tier (L2) in memory, with leases and invalidations, and `NetworkLink` makes the
   way to it slow or broken;
-- `MemoryPermits` is a backfill budget that several caches share.
+- `MemoryPermits` is a backfill budget that several caches share;
+- `MemoryControl` is a channel for orders to all of them.
 
 A contract suite, such as `SourceContract` or `StoreContract`, is a class of tests for your own source, scan,
 store, far tier or budget: inherit from it in a test class. It tests the promises that a cache relies on.
@@ -21,6 +22,7 @@ from async_backfill.testing._key_listing_contract import KeyListingContract
 from async_backfill.testing._keyset_scan_contract import KeysetScanContract
 from async_backfill.testing._leases_contract import LeasesContract
 from async_backfill.testing._manual_clock import ManualClock
+from async_backfill.testing._memory_control import MemoryControl
 from async_backfill.testing._memory_far_store import MemoryFarStore
 from async_backfill.testing._memory_permits import MemoryPermits
 from async_backfill.testing._network_link import NetworkLink
@@ -46,6 +48,7 @@ __all__ = [
     "KeysetScanContract",
     "LeasesContract",
     "ManualClock",
+    "MemoryControl",
     "MemoryFarStore",
     "MemoryPermits",
     "NetworkLink",

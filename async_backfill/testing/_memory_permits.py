@@ -39,9 +39,24 @@ class MemoryPermits:
         added = whole("permits", permits, least=1)
         await checkpoint()
         self._left += added
-        number = self._approvals[-1].number + 1 if self._approvals else 1
-        self._approvals.append(Approval(number=number, permits=added, by=by, reason=reason, time=time.time()))
+        self._note(added, by, reason)
         return self._left
+
+    def _note(self, permits: int, by: str, reason: str) -> None:
+        number = self._approvals[-1].number + 1 if self._approvals else 1
+        self._approvals.append(
+            Approval(number=number, permits=permits, by=by, reason=reason, time=time.time())
+        )
+
+    async def revoke(self, permits: int | None, /, *, by: str, reason: str) -> tuple[int, int]:
+        """Take up to ``permits`` back, ``None`` for all that are left; return how many, and what is left."""
+        most = None if permits is None else whole("permits", permits, least=1)
+        await checkpoint()
+        taken = self._left if most is None else min(most, self._left)
+        self._left -= taken
+        if taken:
+            self._note(-taken, by, reason)
+        return taken, self._left
 
     async def approvals(self) -> Sequence[Approval]:
         """Return the latest hundred approvals, oldest first."""

@@ -40,6 +40,28 @@ class PermitsContract:
         same(await permits.approve(1, by="ada", reason="why"), 1, "they can be added when none is left")
         same(await others.acquire(), (True, 0), "and be spent")
 
+    async def test_permits_that_are_left_are_taken_back_from_all(
+        self, permits: Permits, others: Permits
+    ) -> None:
+        left = self.granted - 1
+        same(await permits.revoke(1, by="ada", reason="why"), (1, left), "one is taken back")
+        same(await others.left(), left, "for all processes")
+        same(await others.revoke(left + 5, by="ada", reason="why"), (left, 0), "no more than there are")
+        same(await permits.revoke(None, by="ada", reason="why"), (0, 0), "none when none is left")
+        await permits.approve(4, by="ada", reason="why")
+        same(await others.revoke(None, by="ada", reason="why"), (4, 0), "without a number all of them")
+        same(await permits.acquire(), (False, 0), "and then nobody gets one")
+
+    async def test_who_took_permits_back_and_why_is_told_to_all(
+        self, permits: Permits, others: Permits
+    ) -> None:
+        await permits.revoke(1, by="ada", reason='the "source"')
+        await permits.revoke(None, by="bob", reason="off duty")
+        await permits.revoke(1, by="eve", reason="none is left")
+        told = [(found.permits, found.by, found.reason) for found in await others.approvals()]
+        taken = [(-1, "ada", 'the "source"'), (1 - self.granted, "bob", "off duty")]
+        same(told, taken, "it is noted as an approval of so many less than none")
+
     async def test_who_approved_and_why_is_told_to_all_oldest_first(
         self, permits: Permits, others: Permits
     ) -> None:

@@ -84,7 +84,7 @@ class Rig:
             spawn=spawn,
         )
 
-    async def load_many(self, keys):
+    async def load_many(self, keys, _=None):
         self.loading.update(keys)
         try:
             answers = await self.source.load_many(keys)
@@ -143,7 +143,7 @@ async def test_an_offer_does_not_wait():
         assert rig.scan.pages == 0
         await wait_all_tasks_blocked()
 
-        assert (rig.source.waiting, episode.done.is_set(), rig.backfiller.busy) == (1, False, True)
+        assert (rig.source.waiting, episode.done.is_set(), bool(rig.backfiller.running)) == (1, False, True)
 
 
 @pytest.mark.anyio
@@ -281,7 +281,7 @@ async def test_keys_that_failed_are_selected_again():
         rig.backfiller.offer()
         await wait_all_tasks_blocked()
         rig.source.release(ConnectionError("down"))
-        await rig.backfiller.quiet()
+        await rig.backfiller.running.quiet()
         rig.source.open()
         await offer(rig)
 
@@ -461,7 +461,7 @@ def test_an_exception_that_ends_the_process_is_audited_and_goes_on(backend, erro
         run(main, backend)
 
     assert raised.type is error or raised.group_contains(error)
-    assert (rigs[0].statuses, rigs[0].backfiller.busy) == ([status], False)
+    assert (rigs[0].statuses, bool(rigs[0].backfiller.running)) == ([status], False)
 
 
 @pytest.mark.anyio
@@ -484,7 +484,7 @@ async def test_two_run_at_a_time_where_that_is_allowed_and_load_different_keys()
         assert rig.backfiller.offer() in (first, second)
         assert sorted(rig.source.calls) == [("a", "b"), ("c", "d")]
         rig.source.open()
-        await rig.backfiller.quiet()
+        await rig.backfiller.running.quiet()
         assert sorted(record.backfill for record in rig.audit.records) == [1, 1, 2, 2]
 
 
@@ -559,7 +559,7 @@ async def test_a_forced_backfill_goes_on_when_who_forced_it_is_cancelled():
         await wait_all_tasks_blocked()
         forced.cancel()
         rig.source.open()
-        await rig.backfiller.quiet()
+        await rig.backfiller.running.quiet()
 
         assert rig.statuses == ["started", "completed"]
 
@@ -570,12 +570,12 @@ async def test_stopping_cancels_what_is_loading_and_audits_it():
         episode = rig.backfiller.offer()
         await wait_all_tasks_blocked()
         rig.backfiller.stop()
-        await rig.backfiller.quiet()
+        await rig.backfiller.running.quiet()
 
         assert rig.source.cancelled == [("a", "b", "c")]
         assert rig.statuses == ["started", "cancelled"]
         assert episode.done.is_set()
-        assert not rig.backfiller.busy
+        assert not rig.backfiller.running
 
 
 @pytest.mark.anyio
@@ -585,7 +585,7 @@ async def test_stopping_during_the_scan_leaves_no_record_because_nothing_was_dec
         rig.backfiller.offer()
         await wait_all_tasks_blocked()
         rig.backfiller.stop()
-        await rig.backfiller.quiet()
+        await rig.backfiller.running.quiet()
 
         assert (rig.statuses, rig.budget.permits_left) == ([], 1)
 
@@ -631,18 +631,18 @@ async def test_nothing_is_taken_up_after_the_stop():
 @pytest.mark.anyio
 async def test_quiet_waits_for_all_that_is_under_way_and_else_for_nothing():
     async with backfilling(is_open=False, concurrent=2, limit=1) as (rig, tasks):
-        await rig.backfiller.quiet()
+        await rig.backfiller.running.quiet()
         rig.backfiller.offer()
         rig.backfiller.offer()
-        quiet = start(tasks, rig.backfiller.quiet)
+        quiet = start(tasks, rig.backfiller.running.quiet)
         await wait_all_tasks_blocked()
         rig.source.release()
         await wait_all_tasks_blocked()
-        assert (quiet.outcome, rig.backfiller.busy) == (PENDING, True)
+        assert (quiet.outcome, bool(rig.backfiller.running)) == (PENDING, True)
         rig.source.release()
         await wait_all_tasks_blocked()
 
-        assert (quiet.outcome, rig.backfiller.busy) == (None, False)
+        assert (quiet.outcome, bool(rig.backfiller.running)) == (None, False)
 
 
 @pytest.mark.anyio
@@ -681,7 +681,7 @@ async def test_whatever_happens_no_more_backfills_start_than_were_allowed(max_ba
             assert len(spent) + rig.budget.permits_left == allowed
             assert rig.source.waiting <= concurrent
         rig.source.open()
-        await rig.backfiller.quiet()
+        await rig.backfiller.running.quiet()
         await wait_all_tasks_blocked()
 
         begun = [record.backfill for record in rig.audit.records if record.status is Status.STARTED]

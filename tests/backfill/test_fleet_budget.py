@@ -50,6 +50,15 @@ class SharedPermits:
         self.given.append(Approval(number=number, permits=permits, by=by, reason=reason, time=0.0))
         return self.count
 
+    async def revoke(self, permits, /, *, by, reason):
+        await self._network()
+        taken = self.count if permits is None else min(permits, self.count)
+        self.count -= taken
+        if taken:
+            number = len(self.given) + 1
+            self.given.append(Approval(number=number, permits=-taken, by=by, reason=reason, time=0.0))
+        return taken, self.count
+
     async def approvals(self):
         await self._network()
         return self.given[-100:]
@@ -230,3 +239,26 @@ async def test_at_least_one_permit_is_approved():
 def test_a_number_of_its_own_beside_the_permits_of_the_fleet_is_refused():
     with pytest.raises(ConfigurationError, match="belongs to the permits"):
         BackfillCache(MappingSource(ROWS), permits=SharedPermits(1), max_backfills=1)
+
+
+async def test_who_took_permits_back_is_audited_by_every_process():
+    permits = SharedPermits(5)
+    fleet = [BackfillCache(MappingSource(ROWS), permits=permits) for _ in range(2)]
+    async with fleet[0], fleet[1]:
+        await anyio.sleep(6.0)
+        assert await fleet[0].control.revoke(2, by="ada", reason="why") == 2
+        await anyio.sleep(12.0)
+        for cache in fleet:
+            (record,) = cache.audit_log
+            assert (record.verb, record.by, record.details) == ("revoke", "ada", "permits=2")
+            assert cache.stats.permits_left == 3
+
+
+async def test_permits_that_cannot_be_reached_are_not_taken_back():
+    permits = SharedPermits(5)
+    async with BackfillCache(MappingSource(ROWS), permits=permits) as cache:
+        permits.error = ConnectionError("down")
+        with pytest.raises(StoreError, match="down"):
+            await cache.control.revoke(by="ada", reason="why")
+        assert permits.count == 5
+        assert cache.audit_log == ()

@@ -20,6 +20,8 @@ RACES: Final = {
     "evict_oldest": "evict_oldest",
     "refresh": "expire",
     "force_backfill": "force_backfill",
+    "off_and_on": "off_and_on",
+    "cancel_backfill": "cancel_backfill",
     "close": "get",
 }
 _MOMENTS: Final = 50
@@ -75,7 +77,7 @@ def draw(race: str, seed: int) -> Plan:
         keys=keys,
         absent=frozenset(key for key in keys if draws.random() < 0.2),
         settings=_settings(draws, expires=race == "refresh" or draws.random() < 0.25),
-        has_scan=race in {"force_backfill", "close"} or draws.random() < 0.4,
+        has_scan=race in {"force_backfill", "cancel_backfill", "close"} or draws.random() < 0.4,
         callers=tuple(callers),
         cancellations=tuple(
             Cancellation(draws.randint(1, _MOMENTS), draws.randrange(len(callers)), draws.random() < 0.6)

@@ -266,8 +266,24 @@ class Schedule:
             self.promise(not len(self.cache._near.store), "nothing to evict, but it is not empty")
 
     async def force_backfill(self, _: Step) -> None:
-        if self.plan.has_scan:
+        if self.plan.has_scan and not self.cache.control.status.is_off:
             await self.cache.force_backfill()
+
+    async def off_and_on(self, step: Step) -> None:
+        """Turn the cache off, and on again later."""
+        for key in self.plan.keys:  # no load from before is joined any more, as after a write
+            self.writes[key] += 1
+        await self.cache.control.off(by="ada", reason="a race")
+        await turns(step.gap)
+        await self.cache.control.on(by="ada", reason="a race")
+
+    async def cancel_backfill(self, step: Step) -> None:
+        """Force a backfill, and cancel it a few turns later."""
+        if self.plan.has_scan:
+            forced = asyncio.ensure_future(self.cache.force_backfill())
+            await turns(step.gap)
+            await self.cache.control.cancel(by="ada", reason="a race")
+            await asyncio.wait([forced])
 
     async def expire(self, step: Step) -> None:
         """Let values become stale, or older than that, and read one."""

@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("redis", reason="needs the extra redis")
 from async_backfill import BackfillCache, FarTier, FreshnessPolicy, MappingSource
 from async_backfill.redis.connection import connect
+from async_backfill.redis.control import RedisControl
 from async_backfill.redis.invalidations import RedisInvalidations
 from async_backfill.redis.journal import RedisJournal
 from async_backfill.redis.leases import RedisLeases
@@ -40,6 +41,7 @@ def parts_of(redis, namespace):
         *(
             RedisPermits(redis, namespace=namespace, max_backfills=1),
             RedisJournal(redis, namespace=namespace),
+            RedisControl(redis, namespace=namespace),
         ),
     ]
 
@@ -64,21 +66,22 @@ async def test_the_rights_in_the_documents_are_enough(valkey_url, namespace, cap
         .split()
     )
     async with user(valkey_url, namespace, *rules) as redis:
-        store, leases, invalidations, permits, journal = parts_of(redis, namespace)
+        store, leases, invalidations, permits, journal, control = parts_of(redis, namespace)
         assert await lines_of(redis, namespace) == []
         tier = FarTier(store=store, leases=leases, invalidations=invalidations, timeout=5.0)
         async with BackfillCache(
-            MappingSource({"a": 1}), far=tier, permits=permits, journal=journal
+            MappingSource({"a": 1}), far=tier, permits=permits, journal=journal, control=control
         ) as cache:
             assert await cache.get("a") == 1
             await cache.settle()
             assert (await store.get_many(["a"]))["a"].value == 1
             await cache.approve_backfills(1, by="me", reason="test")
+            await cache.control.pause(by="me", reason="test")
             await cache.invalidate("a")
             await cache.clear()
         await store.set_many({"a": 1}, ttl=60.0)
 
-    assert caplog.messages == []
+    assert caplog.messages == ["me ordered: pause, because: test"]
 
 
 @pytest.mark.parametrize(
@@ -86,13 +89,19 @@ async def test_the_rights_in_the_documents_are_enough(valkey_url, namespace, cap
     [
         *(("mget", ["store"]), ("getrange", ["store", "leases"]), ("unlink", ["store", "invalidations"])),
         *(("scan", ["store"]), ("mset", ["store"]), ("set", ["store", "leases", "permits", "journal"])),
-        *(("evalsha", ["store", "leases", "permits"]), ("time", ["store", "leases", "permits"])),
-        *(("subscribe", ["leases", "invalidations"]), ("publish", ["leases", "invalidations"])),
+        *(("evalsha", ["store", "leases", "permits", "orders"]), ("time", ["store", "leases", "permits"])),
+        *(
+            ("subscribe", ["leases", "invalidations", "orders"]),
+            ("publish", ["leases", "invalidations", "orders"]),
+            ("hincrby", ["orders"]),
+            ("hset", ["orders"]),
+            ("hgetall", ["orders"]),
+        ),
         *(
             ("get", ["store", "leases", "permits"]),
             ("pttl", ["leases"]),
-            ("ltrim", ["permits"]),
-            ("lrange", ["permits"]),
+            ("ltrim", ["permits", "orders"]),
+            ("lrange", ["permits", "orders"]),
         ),
     ],
 )
@@ -114,7 +123,7 @@ async def test_a_channel_that_is_not_allowed_is_named(valkey_url, namespace, rul
     async with user(valkey_url, namespace, *rules) as redis:
         lines = await lines_of(redis, namespace)
 
-    assert len(lines) == 2
+    assert len(lines) == 3
     assert all(line.endswith(f"ACL SETUSER user-{namespace} &{namespace}!*") for line in lines)
     assert f"no right to the channels {namespace}!*" in lines[1]
 
@@ -124,7 +133,7 @@ async def test_keys_that_are_not_allowed_are_named(valkey_url, namespace, rules)
     async with user(valkey_url, namespace, *rules) as redis:
         lines = await lines_of(redis, namespace)
 
-    assert len(lines) == 5
+    assert len(lines) == 6
     assert all(f"no right to all keys {namespace}:* and {namespace}!*" in line for line in lines)
     assert all(f"~{namespace}:* ~{namespace}!* ~{{{namespace}!*" in line for line in lines)
 

@@ -502,6 +502,17 @@ class KeepsApprovalsToItself(MemoryPermits):
         return ()
 
 
+class TakesBackHere(MemoryPermits):
+    async def revoke(self, permits, /, *, by, reason):
+        return (min(permits or self._left, self._left), 0)
+
+
+class TakesBackInSilence(MemoryPermits):
+    def _note(self, permits, by, reason):
+        if permits > 0:
+            super()._note(permits, by, reason)
+
+
 class SpendsMoreWhenCancelled(MemoryPermits):
     async def acquire(self):
         spent = await super().acquire()
@@ -523,6 +534,8 @@ def permits_of(kind):
         (LooksBeforeItSpends, "test_all_at_once_spend_what_there_is_and_no_more"),
         (LookingSpends, "test_looking_spends_nothing"),
         (ReplacesWhatIsLeft, "test_approved_permits_are_there_for_all"),
+        (TakesBackHere, "test_permits_that_are_left_are_taken_back_from_all"),
+        (TakesBackInSilence, "test_who_took_permits_back_and_why_is_told_to_all"),
         (KeepsApprovalsToItself, "test_who_approved_and_why_is_told_to_all_oldest_first"),
         (SpendsMoreWhenCancelled, "test_a_cancelled_acquire_spends_one_at_the_most"),
     ],

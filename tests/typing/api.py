@@ -32,6 +32,7 @@ from async_backfill.backfill.trigger import MissRateTrigger
 from async_backfill.contracts import (
     AuditSink,
     BoundedStore,
+    ControlChannel,
     FarStore,
     Invalidations,
     Leases,
@@ -47,6 +48,7 @@ from async_backfill.testing import (
     FarStoreContract,
     GatedSource,
     ManualClock,
+    MemoryControl,
     MemoryFarStore,
     MemoryPermits,
     ScanContract,
@@ -216,7 +218,8 @@ def a_fleet_is_met(far: MemoryFarStore[str, int]) -> tuple[object, ...]:
     leases: Leases[str, int] = far.peer().leases
     invalidations: Invalidations[str] = far.invalidations
     permits: Permits = MemoryPermits(3)
-    return store, leases, invalidations, permits
+    channel: ControlChannel = MemoryControl()
+    return store, leases, invalidations, permits, channel
 
 
 class TestTable(SourceContract[int, Row], ScanContract[int]):

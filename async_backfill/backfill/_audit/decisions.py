@@ -39,7 +39,7 @@ class Decisions:
     ) -> AuditRecord:
         """Add a record, with who asked for ``episode``; return it."""
         misses, lookups = self._reading()
-        asked = {} if episode is None else {"by": episode.by, "reason": episode.reason}
+        asked: dict[str, object] = {} if episode is None else {"by": episode.by, "reason": episode.reason}
         return self._audit.add(
             status,
             lookup=self._lookups(),
@@ -47,6 +47,5 @@ class Decisions:
             window_misses=misses,
             window_lookups=lookups,
             permits_left=self._budget.permits_left,
-            **asked,
-            **facts,
+            **(asked | facts),
         )

@@ -111,6 +111,10 @@ class HotKeys(Generic[K]):
         place = self._table.find(key)
         return self._table.heats[place] if place else 0.0
 
+    def heat_now(self, key: K) -> float:
+        """Return the heat of ``key``, where one lookup right now is 1.0."""
+        return self.heat(key) / self._now
+
     def all_heats(self) -> dict[K, float]:
         """Return the heat of each key, as `heat` does, in one step: for few keys."""
         return self._table.all_heats()
