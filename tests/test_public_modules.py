@@ -106,7 +106,7 @@ async_backfill.sources.sql
 async_backfill.sources.typed
   TypedKey TypedScan TypedSource
 async_backfill.stats
-  FarStats Stats
+  EntryFreshness FarStats Stats
 async_backfill.stores
 async_backfill.stores.codecs
   FunctionCodec PydanticCodec Zstd
