@@ -94,10 +94,9 @@ def operator_page(
         this machine only.
     :raises MissingExtraError: without the extra ``admin``.
     """
-    from async_backfill._common.extras import needed_by as needs  # noqa: PLC0415
     from async_backfill.admin import Application  # noqa: PLC0415 - needs an extra of its own
 
-    with needs("operator_page", "admin", "uvicorn"):
+    with needed_by("operator_page", "admin", "uvicorn"):
         import uvicorn  # noqa: PLC0415 - as above
 
     class Beside(uvicorn.Server):
@@ -178,4 +177,4 @@ def conditional(
 
 def _name(key: web.AppKey[Any]) -> str:
     """Return the name that ``key`` was made with: aiohttp puts the name of its module before it."""
-    return str(key).removeprefix("<AppKey(").partition(",")[0].rpartition(".")[2]
+    return repr(key).partition("(")[2].partition(", type=")[0].rpartition(".")[2]
