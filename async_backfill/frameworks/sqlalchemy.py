@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import (
         InstanceState,
+        Mapper,
         ORMExecuteState,
         Session,
         SessionTransaction,
@@ -38,6 +39,7 @@ __all__ = ["InvalidateAfterCommit"]
 
 _LOGGER: Final = logging.getLogger("async_backfill.frameworks")
 _OPTION: Final = "invalidates"
+_ALL: Final = object()
 
 
 class InvalidateAfterCommit(Generic[K]):
@@ -118,7 +120,7 @@ class InvalidateAfterCommit(Generic[K]):
 
     def _executed(self, state: ORMExecuteState) -> None:
         statement: Any = state.statement
-        if not statement.is_dml or statement.table not in self._tables:
+        if not getattr(statement, "is_dml", False) or statement.table not in self._tables:
             return
         keys = state.execution_options.get(_OPTION)
         pending = self._pending(state.session)
@@ -129,13 +131,13 @@ class InvalidateAfterCommit(Generic[K]):
                 "execution_options(invalidates=[...]) with their keys, [] for none, or 'all'",
             )
         if keys == "all":
-            pending.all_from = min(pending.all_from, len(pending.keys))
+            pending.keys.append(_ALL)
         else:
             pending.keys.extend(_several(keys))
 
     @cached_property
     def _tables(self) -> frozenset[Any]:
-        mappers = [inspect(mapped) for mapped in self._keys]
+        mappers: list[Mapper[Any]] = [inspect(mapped) for mapped in self._keys]
         return frozenset(
             table for mapper in mappers for one in mapper.self_and_descendants for table in one.tables
         )
@@ -185,7 +187,7 @@ class InvalidateAfterCommit(Generic[K]):
         if transaction.nested:
             kept = pending.savepoints.pop(transaction, None)
             if kept is not None:
-                pending.back_to(kept)
+                del pending.keys[kept:]
         elif transaction.parent is None:
             if pending.is_committing:
                 self._invalidate(session)
@@ -193,9 +195,10 @@ class InvalidateAfterCommit(Generic[K]):
 
     def _invalidate(self, session: Session) -> None:
         pending: _Pending[K] = session.info.pop(self, None) or _Pending()
-        keys = None if pending.is_all else dict.fromkeys(pending.keys)
-        if keys is not None and not keys:
+        if not pending.keys:
             return
+        is_all = any(key is _ALL for key in pending.keys)
+        keys: Any = None if is_all else dict.fromkeys(pending.keys)
         try:
             self._cache.invalidate_soon(keys)
         except Exception as error:  # noqa: BLE001 - it is committed: the caller must not take it for undone
@@ -212,9 +215,7 @@ class _Pending(Generic[K]):
     """What is to be invalidated if a transaction commits.
 
     ``keys``
-        in the order in which they were noted, so that a savepoint can be undone.
-    ``all_from``
-        how many of them there were when all keys were to be removed.
+        in the order in which they were noted, so that a savepoint can be undone; `_ALL` among them is all.
     ``savepoints``
         how many of them there were when each savepoint began that has not been released.
     ``flushed``
@@ -222,26 +223,15 @@ class _Pending(Generic[K]):
     """
 
     def __init__(self) -> None:
-        self.keys: list[K] = []
-        self.all_from: float = float("inf")
+        self.keys: list[K | object] = []
         self.savepoints: dict[SessionTransaction, int] = {}
         self.flushed: list[object] = []
         self.is_committing = False
 
-    @property
-    def is_all(self) -> bool:
-        return self.all_from <= len(self.keys)
-
-    def back_to(self, kept: int) -> None:
-        """Forget what was noted after the first ``kept`` keys."""
-        del self.keys[kept:]
-        if self.all_from >= kept:
-            self.all_from = float("inf")
-
 
 def _values(session: Session, changed: object, key: InstrumentedAttribute[K]) -> Iterator[K]:
     """Return the old and the new values of an attribute; what is not loaded is read from the database."""
-    state: InstanceState[Any] = inspect(changed)  # type: ignore[assignment]
+    state: InstanceState[Any] = inspect(changed)
     history = state.attrs[key.key].history
     known = [*history.unchanged, *history.added, *history.deleted]
     if state.persistent and not history.deleted and (history.added or not known):
