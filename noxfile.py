@@ -46,6 +46,7 @@ _OF_LIBRARIES = (
         "tests/commands",
         "tests/contract",
         "tests/faults",
+        "tests/frameworks",
         "tests/redis",
         "tests/runner",
     ),

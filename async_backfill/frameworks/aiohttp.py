@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import AsyncExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from async_backfill._common.extras import needed_by
 from async_backfill._common.validation import whole
@@ -13,7 +13,7 @@ from async_backfill.errors import ConfigurationError
 from async_backfill.frameworks._cache_headers import NOT_KEPT, cache_headers
 from async_backfill.frameworks._entity_tags import OF_THE_BODY, checked_tag, entity_tag, has_it
 from async_backfill.frameworks._health import readiness_of
-from async_backfill.frameworks._opening import enter, shown_of
+from async_backfill.frameworks._opening import T, enter, shown_of
 
 with needed_by("async_backfill.frameworks.aiohttp", "http", "aiohttp", "multidict"):
     from aiohttp import web
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["conditional", "health_routes", "opened", "operator_page"]
 
-T = TypeVar("T")
 _SECONDS_TO_END: Final = 5
 
 

@@ -4,7 +4,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic
 
 from async_backfill._common.extras import needed_by
 from async_backfill._common.validation import whole
@@ -12,7 +12,7 @@ from async_backfill.errors import ConfigurationError
 from async_backfill.frameworks._cache_headers import NOT_KEPT, cache_headers
 from async_backfill.frameworks._entity_tags import OF_THE_BODY, checked_tag, entity_tag, has_it
 from async_backfill.frameworks._health import readiness_of
-from async_backfill.frameworks._opening import enter, shown_of
+from async_backfill.frameworks._opening import T, enter, shown_of
 from async_backfill.stats import EntryFreshness
 
 with needed_by("async_backfill.frameworks.starlette", "starlette", "starlette"):
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from async_backfill.admin import Access
 
 __all__ = ["Resource", "conditional", "health_routes", "lifespan", "operator_page"]
-
-T = TypeVar("T")
 
 
 class Resource(Generic[T]):

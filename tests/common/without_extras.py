@@ -22,6 +22,9 @@ LIBRARIES = (
 )
 MODULES = {
     "async_backfill.admin": "admin",
+    "async_backfill.frameworks.aiohttp": "http",
+    "async_backfill.frameworks.sqlalchemy": "sql",
+    "async_backfill.frameworks.starlette": "starlette",
     "async_backfill.redis": "redis",
     "async_backfill.redis.connection": "redis",
     "async_backfill.redis.store": "redis",
