@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import logging
 
-import anyio
 import pytest
 from anyio import create_task_group, to_thread, wait_all_tasks_blocked
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 pytest.importorskip("sqlalchemy")
 
@@ -16,7 +13,6 @@ from sqlalchemy import ForeignKey, StaticPool, create_engine, delete, event, ins
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship, sessionmaker
 
 from async_backfill import BackfillCache, ConfigurationError, FreshnessPolicy, MappingSource
-from async_backfill.events import KeysInvalidated
 from async_backfill.frameworks.sqlalchemy import InvalidateAfterCommit
 from async_backfill.testing import GatedSource
 from tests.callers import start
@@ -354,53 +350,3 @@ async def test_a_session_leaves_nothing_behind(watched):
                 change(session, price=session.get(Product, 1).price + 1)
             session.commit()
         assert session.info == {}
-
-
-STEPS = st.lists(st.sampled_from(["change", "begin", "release", "undo", "commit", "roll back"]), max_size=20)
-
-
-@settings(max_examples=40)
-@given(steps=STEPS)
-def test_whatever_the_order_of_savepoints_what_is_gone_is_what_was_committed(steps):
-    """A model beside it: a stack of what each open savepoint has changed."""
-    gone, committed, levels, points = set(), set(), [set()], []
-
-    def heard(told):
-        if isinstance(told, KeysInvalidated):
-            gone.update(told.keys)
-
-    def take(step, number, session):
-        nonlocal levels, points
-        if step == "change":
-            session.add(Product(id=number, slug="x"))
-            levels[-1].add(number)
-        elif step == "begin":
-            points.append(session.begin_nested())
-            levels.append(set())
-        elif step == "release" and points:
-            points.pop().commit()
-            changed = levels.pop()
-            levels[-1] |= changed
-        elif step == "undo" and points:
-            points.pop().rollback()
-            levels.pop()
-        elif step in {"commit", "roll back"}:
-            if step == "commit":
-                session.commit()
-                committed.update(*levels)
-            else:
-                session.rollback()
-            levels, points = [set()], []
-
-    async def main():
-        engine = in_memory()
-        make = sessionmaker(engine)
-        async with BackfillCache(MappingSource({}), observers=[heard]) as cache:
-            InvalidateAfterCommit(cache, {Product: Product.id}).listen(make)
-            with make() as session:
-                for number, step in enumerate(steps, 10):
-                    take(step, number, session)
-                    assert gone == committed
-        engine.dispose()
-
-    anyio.run(main)
