@@ -48,6 +48,7 @@ _OF_LIBRARIES = (
         "tests/commands",
         "tests/contract",
         "tests/faults",
+        "tests/frameworks",
         "tests/metrics",
         "tests/redis",
         "tests/runner",

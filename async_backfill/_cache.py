@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from async_backfill._common.validation import positive_seconds_or_none
+from async_backfill._session.opened_in import ELSEWHERE, call_soon
 from async_backfill._session.reads import Reads
 from async_backfill._session.settings import Settings
 from async_backfill.backfill.readiness import ReadinessPolicy
 from async_backfill.contracts import K, V
-from async_backfill.errors import ConfigurationError, KeyNotFoundError
+from async_backfill.errors import CacheClosedError, ConfigurationError, KeyNotFoundError
 from async_backfill.policies import BackfillPolicy, FreshnessPolicy, HistoryPolicy, LoadPolicy
 
 if TYPE_CHECKING:
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
     from async_backfill.far_tier import FarTier
     from async_backfill.stores._eviction.orders import Eviction
     from async_backfill.stores.snapshot_file import SnapshotFile
+
+_LOGGER: Final = logging.getLogger("async_backfill")
 
 
 class BackfillCache(Reads[K, V]):
@@ -200,6 +205,30 @@ class BackfillCache(Reads[K, V]):
         :raises StoreError: as `invalidate` does.
         """
         await self._open().writes.invalidate_many(tuple(keys))
+
+    def invalidate_soon(self, keys: Iterable[K] | None) -> None:
+        """Remove ``keys`` here at once, without waiting; ``None`` removes all.
+
+        For code that cannot await, such as a hook. It may be called from any thread: from another one than
+        that of the cache's event loop, it is done as soon as that loop gets to it. The far tier (L2) is told
+        in the background. What fails there is counted and logged as each of its failures is, and until it has
+        arrived this process does not read the keys from there.
+
+        :raises CacheClosedError: when the cache is not open.
+        """
+        keys = None if keys is None else tuple(keys)
+        opening = self._opening
+        if opening is None or opening.opened_in.is_here():
+            self._open().invalidate_soon(keys)
+        elif not call_soon(opening.opened_in.loop, partial(self._invalidate_late, keys)):
+            raise CacheClosedError(ELSEWHERE)
+
+    def _invalidate_late(self, keys: tuple[K, ...] | None) -> None:
+        try:
+            self._open().invalidate_soon(keys)
+        except CacheClosedError:
+            count = "all" if keys is None else len(keys)
+            _LOGGER.warning("%s keys were not invalidated: the cache was closed meanwhile", count)
 
     async def clear(self) -> None:
         """Remove every key; loads under way serve those who wait for them, but are not stored.

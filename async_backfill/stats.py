@@ -11,7 +11,31 @@ if TYPE_CHECKING:
     from async_backfill.outcomes import LoadCause, MissCause
     from async_backfill.records import BudgetState, CircuitState, JournalReading, SnapshotStats
 
-__all__ = ["CacheMeter", "FarStats", "HasStats", "Stats"]
+__all__ = ["CacheMeter", "EntryFreshness", "FarStats", "HasStats", "Stats"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryFreshness:
+    """How fresh the value of one key is at one moment: what `BackfillCache.freshness_of` returns.
+
+    ``age``
+        seconds since its load began or it was put, worked out from its ttl: what ``jitter`` cut off counts as
+        well, and a copy from a far tier with another ttl is dated by this cache's. ``None`` when that is not
+        known, as where nothing expires.
+    ``expires_in``
+        seconds for which it stays fresh, 0.0 or less once it is stale; ``None`` when it never expires.
+    ``is_stale``
+        whether it has expired, and may still be served.
+    ``stale_while_revalidate``, ``stale_if_error``
+        seconds after it expires in which the cache may serve it while it is loaded again, and when that load
+        fails; the terms of RFC 5861.
+    """
+
+    age: float | None
+    expires_in: float | None
+    is_stale: bool
+    stale_while_revalidate: float
+    stale_if_error: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

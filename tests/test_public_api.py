@@ -51,6 +51,7 @@ def hook(event, arguments):
 
 if len(sys.argv) > 2:
     import matplotlib.figure  # and with it numpy, which ignores a warning of its own
+    import aiohttp.web  # so does this
 before = (
     dict(os.environ),
     list(warnings.filters),

@@ -55,6 +55,13 @@ async_backfill.events
   KeysEvicted KeysExpired KeysInvalidated KeysPut LoadFinished Observer ReadinessChanged SnapshotChanged
 async_backfill.far_tier
   FarTier
+async_backfill.frameworks
+async_backfill.frameworks.aiohttp
+  conditional health_routes opened operator_page
+async_backfill.frameworks.sqlalchemy
+  InvalidateAfterCommit
+async_backfill.frameworks.starlette
+  Resource conditional health_routes lifespan operator_page
 async_backfill.jobs
   LEGAL_JOB_CHANGES AnyJobEvent DryRun Estimate GuardName JobApproval JobCounts JobEnds JobError JobEvent
   JobObserver JobPageDone JobRecord JobRefusedError JobReport JobSettings JobSpec JobState JobStateError
@@ -116,7 +123,7 @@ async_backfill.sources.sql
 async_backfill.sources.typed
   TypedKey TypedScan TypedSource
 async_backfill.stats
-  CacheMeter FarStats HasStats Stats
+  CacheMeter EntryFreshness FarStats HasStats Stats
 async_backfill.stores
 async_backfill.stores.codecs
   FunctionCodec PydanticCodec Zstd
@@ -180,7 +187,7 @@ def test_a_module_defines_nothing_public_that_it_does_not_export():
     assert hidden == []
 
 
-def test_the_top_level_has_at_most_19_entries_without_an_underscore():
+def test_the_top_level_has_at_most_21_entries_without_an_underscore():
     (folder,) = async_backfill.__path__
     entries = [
         entry.name
@@ -188,4 +195,4 @@ def test_the_top_level_has_at_most_19_entries_without_an_underscore():
         if not entry.name.startswith("_") and entry.name != "py.typed"  # for type checkers, not for readers
     ]
 
-    assert len(entries) <= 19, entries
+    assert len(entries) <= 21, entries

@@ -38,10 +38,10 @@ class TracedWrites(FarWrites[K, V]):
         self._note(waits=True)
         return super()._tell(pending)
 
-    async def clear(self) -> None:
+    def clear(self) -> Confirmation:
         """See `FarWrites.clear`."""
         self._note(waits=True)
-        await super().clear()
+        return super().clear()
 
     async def _write_some(self) -> None:
         await self._in_a_span(super()._write_some)

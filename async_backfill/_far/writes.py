@@ -119,14 +119,14 @@ class FarWrites(Generic[K, V]):
         """Remove ``keys``, and tell the other caches."""
         return self._tell({key: PendingChange(Change.DELETED, ABSENT) for key in keys})
 
-    async def clear(self) -> None:
-        """Remove everything, and tell the other caches; raises as `confirmed` does."""
-        confirmation = Confirmation(1)
+    def clear(self) -> Confirmation:
+        """Remove everything, and tell the other caches."""
         settle_all(self._queued, None)
         self._releases.drop(self._queued)
         self._queued.clear()
-        self._clearing.append(confirmation)
-        await self.confirmed(confirmation)
+        self._clearing.append(confirmation := Confirmation(1))
+        self._work()
+        return confirmation
 
     async def confirmed(self, confirmation: Confirmation) -> None:
         """Wait until what was put or deleted is written.

@@ -25,8 +25,9 @@ from async_backfill.backfill._history.selection import HottestFirst
 from async_backfill.contracts import K, V
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
 
+    from async_backfill._far.changes import Confirmation
     from async_backfill._session.opened_in import OpenedIn
     from async_backfill._session.parts import Parts
     from async_backfill.backfill._fleet_budget import FleetBudget
@@ -198,15 +199,28 @@ class Engine(Generic[K, V]):
             if key in batch.keys or batch.error is not None:  # else a live caller took the key over
                 return batch.outcome(key)
 
-    async def clear(self) -> None:
-        """Remove everything here and from the far tier (L2); loads under way are not kept."""
+    def invalidate_soon(self, keys: Collection[K] | None) -> None:
+        """Remove ``keys`` here now, ``None`` for all, and in the background from what is not in memory."""
+        if keys is None:
+            self._clear_now()
+        else:
+            self.writes.invalidate_now(keys)
+        if self._parts.snapshots is not None:
+            self.spawn(self._parts.snapshots.logged)
+
+    def _clear_now(self) -> Confirmation | None:
         self.writes.cleared()
         self.loader.locks.revoke_all()
         self._parts.near.clear()
         self._flushed()
         self._parts.reports.invalidated(None)
-        if self.far is not None:
-            await self.far.writes.clear()
+        return None if self.far is None else self.far.writes.clear()
+
+    async def clear(self) -> None:
+        """Remove everything here and from the far tier (L2); loads under way are not kept."""
+        told = self._clear_now()
+        if self.far is not None and told is not None:
+            await self.far.writes.confirmed(told)
         if self._parts.snapshots is not None:
             await self._parts.snapshots.logged()
 

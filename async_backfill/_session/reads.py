@@ -8,6 +8,7 @@ from anyio.lowlevel import checkpoint
 
 from async_backfill._common.first_failure import raise_first
 from async_backfill._loading.failures import failure_of
+from async_backfill._lookup.entry_freshness import freshness_of
 from async_backfill._lookup.hit_path import HitPath, WholeGet
 from async_backfill._session.operations import Operations
 from async_backfill.contracts import Answers, K, V
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from async_backfill._lookup.counters import Counters
     from async_backfill.outcomes import Absent
+    from async_backfill.stats import EntryFreshness
 
 D = TypeVar("D")
 _CALLS: Final = 10
@@ -104,6 +106,17 @@ class Reads(Operations[K, V]):
         """
         value = self._peek(key, ABSENT)
         return default if value is ABSENT else value
+
+    def freshness_of(self, key: K) -> EntryFreshness | None:
+        """Return how fresh the value of ``key`` is; ``None`` when none is here that may be served.
+
+        Nothing is counted or loaded, and the key does not count as used. Ask right after a read, before
+        anything else is awaited: else it may be of a later value.
+
+        :raises CacheClosedError: when the cache is not open.
+        """
+        self._open()
+        return freshness_of(self._near, self._parts.settings.freshness, key)
 
     def __contains__(self, key: K) -> bool:
         """Return whether ``key`` is cached and fresh, as `peek` does: nothing is counted."""

@@ -54,6 +54,16 @@ class Writes(Generic[K, V]):
         if self._snapshots is not None:
             await self._snapshots.logged()
 
+    def invalidate_now(self, keys: Collection[K]) -> Confirmation | None:
+        """Remove ``keys`` here in one step, and have the far tier (L2) told, which nobody need wait for."""
+        keys = tuple(dict.fromkeys(keys))
+        if self._under_way:
+            self._long.changed(keys)
+        self._loader.locks.revoke(keys)
+        self._near.delete_many(keys)
+        self._reports.invalidated(keys)
+        return None if self._far is None else self._far.delete(keys)
+
     def cleared(self) -> None:
         """Take note that everything is removed now."""
         self._long.cleared()
@@ -95,14 +105,9 @@ class Writes(Generic[K, V]):
             await self._long.make(keys, lambda some, change: self._delete_group(some, change, ends))
             await self._confirmed(ends)
             return
-        keys = tuple(dict.fromkeys(keys))
-        if self._under_way:
-            self._long.changed(keys)
-        self._loader.locks.revoke(keys)
-        self._near.delete_many(keys)
-        self._reports.invalidated(keys)
-        if self._far is not None:
-            await self._far.confirmed(self._far.delete(keys))
+        told = self.invalidate_now(keys)
+        if self._far is not None and told is not None:
+            await self._far.confirmed(told)
 
     def _put_group(self, items: dict[K, V], ttl: float | None, change: LongChange[K], ends: _Ends) -> None:
         self._loader.batch_queue.require_open()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic
 from async_backfill._common.validation import positive_seconds
 from async_backfill.contracts import K, V
 from async_backfill.outcomes import ABSENT, Absent
+from async_backfill.stores._ages import Ages
 from async_backfill.stores._fresh_reads import make_read
 from async_backfill.stores._leaving import LeavingTimes
 from async_backfill.stores._usual_jitter import UsualJitter
@@ -59,6 +60,7 @@ class FreshStore(Generic[K, V]):
         self._fresh_until: dict[K, float] = {}
         self._retry_at: dict[K, float] = {}
         self._costs: dict[K, float] = {}
+        self.ages: Ages[K, V] = Ages(policy, self._fresh_until, store.peek, clock)
         self._leaving: LeavingTimes[K] = LeavingTimes(self._fresh_until, policy.stale_for)
         self._soonest = -math.inf
         self.tell_soonest: Callable[[float], object] | None = None
@@ -178,6 +180,8 @@ class FreshStore(Generic[K, V]):
                 most = lifetimes.get(key, math.inf)
                 since = begun if most == math.inf else now
                 self._date(key, since, min(ttls.get(key, usual), most), cost, together)
+        if ttl is not None:
+            self.ages.put(items, ttl)
         return evicted
 
     def set_one(self, key: K, value: V, since: float | None, put: Callable[[K, V], K | Absent]) -> K | Absent:
@@ -202,6 +206,7 @@ class FreshStore(Generic[K, V]):
         self._fresh_until.clear()
         self._retry_at.clear()
         self._costs.clear()
+        self.ages.own.clear()
         self._leaving.clear()
 
     def free_room(self) -> int | None:
@@ -248,3 +253,5 @@ class FreshStore(Generic[K, V]):
             self._fresh_until.pop(key, None)
             self._retry_at.pop(key, None)
             self._costs.pop(key, None)
+        if self.ages.own:
+            self.ages.forget(keys)

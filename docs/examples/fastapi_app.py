@@ -10,8 +10,11 @@ import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import Body, Depends, FastAPI, HTTPException, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
+from sqlalchemy.ext.asyncio import async_sessionmaker
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from async_backfill import (
     BackfillCache,
@@ -25,15 +28,36 @@ from async_backfill import (
     ReadinessPolicy,
 )
 from async_backfill.backfill.journal_file import JournalFile
-from async_backfill.sources.sql import SQLSource
+from async_backfill.frameworks.sqlalchemy import InvalidateAfterCommit
+from async_backfill.frameworks.starlette import (
+    Resource,
+    conditional,
+    health_routes,
+    lifespan,
+    operator_page,
+)
+from async_backfill.sources.sql import SQLSource, open_database
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
+
+
+class Base(DeclarativeBase):
+    """The tables of the shop."""
+
+
+class Product(Base):
+    """A row of the table of products."""
+
+    __tablename__ = "products"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    price: Mapped[int]
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Open the cache before the first request, load what was hot, and close it after the last request."""
+async def open_products() -> AsyncIterator[BackfillCache[str, dict[str, Any]]]:
+    """Open the cache, and load what was hot."""
     async with (
         SQLSource.connect(
             os.environ["DATABASE_URL"], "products", key="id", value=["name", "price"], timeout=5.0
@@ -51,45 +75,53 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             load=LoadPolicy(timeout=5.0, circuit=CircuitPolicy(failures=5, open_for=5.0)),
         ) as cache,
     ):
-        app.state.cache = cache
-        yield
+        yield cache
 
 
-app = FastAPI(lifespan=lifespan)
+@asynccontextmanager
+async def open_sessions() -> AsyncIterator[async_sessionmaker[Any]]:
+    """Open what writes to the database."""
+    async with open_database(os.environ["DATABASE_URL"]) as engine:
+        yield async_sessionmaker(engine)
 
 
-def get_cache(request: Request) -> BackfillCache[str, dict[str, Any]]:
-    """Return the cache that the lifespan opened."""
-    return request.app.state.cache
+products = Resource("products", open_products)
+sessions = Resource("sessions", open_sessions)
 
 
-Cache = Annotated[BackfillCache[str, dict[str, Any]], Depends(get_cache)]
+@asynccontextmanager
+async def start(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
+    """Open both, and forget a product as soon as a change of it is committed."""
+    async with lifespan(products, sessions)(app) as state:
+        InvalidateAfterCommit(products.of(state), {Product: Product.id}).listen(sessions.of(state))
+        yield state
+
+
+app = FastAPI(lifespan=start, routes=[*health_routes(products), operator_page("/operator", products)])
+Cache = Annotated[BackfillCache[str, dict[str, Any]], Depends(products)]
+Sessions = Annotated[async_sessionmaker[Any], Depends(sessions)]
 
 
 @app.get("/products/{product_id}")
-async def product(product_id: str, cache: Cache) -> dict[str, Any]:
+async def product(request: Request, product_id: str, cache: Cache) -> Response:
     """Return a product: 404 when there is none, 503 when the database does not answer."""
     try:
-        return await cache.fetch(product_id)
+        value = await cache.fetch(product_id)
     except KeyNotFoundError:
-        raise HTTPException(404, f"there is no product {product_id}") from None
+        raise HTTPException(404, f"there is no product {product_id}", {"Cache-Control": "no-store"}) from None
     except LoadError as error:
         raise HTTPException(503, "the database does not answer", {"Retry-After": "5"}) from error
+    return conditional(request, JSONResponse(value), cache.freshness_of(product_id))
 
 
-@app.post("/products/{product_id}/invalidate", status_code=204)
-async def invalidate(product_id: str, cache: Cache) -> None:
-    """Read the product from the database again at its next request, after it was changed."""
-    await cache.invalidate(product_id)
-
-
-@app.get("/ready")
-async def ready(cache: Cache) -> dict[str, str]:
-    """Answer the readiness probe: 503 while the cache is warming."""
-    readiness = cache.readiness
-    if not readiness.may_take_traffic:
-        raise HTTPException(503, readiness.reason)
-    return {"state": readiness.state, "reason": readiness.reason}
+@app.put("/products/{product_id}/price", status_code=204)
+async def set_price(product_id: str, price: Annotated[int, Body(embed=True)], make: Sessions) -> None:
+    """Change the price of a product; the next request sees it."""
+    async with make.begin() as session:
+        found = await session.get(Product, product_id)
+        if found is None:
+            raise HTTPException(404, f"there is no product {product_id}")
+        found.price = price
 
 
 class Approval(BaseModel):

@@ -24,6 +24,9 @@ LIBRARIES = (
 )
 MODULES = {
     "async_backfill.admin": "admin",
+    "async_backfill.frameworks.aiohttp": "http",
+    "async_backfill.frameworks.sqlalchemy": "sql",
+    "async_backfill.frameworks.starlette": "starlette",
     "async_backfill.otel": "otel",
     "async_backfill.prometheus": "prometheus",
     "async_backfill.redis": "redis",

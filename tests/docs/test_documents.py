@@ -55,7 +55,7 @@ def test_an_example_prints_what_the_document_says(example, tmp_path, monkeypatch
     monkeypatch.syspath_prepend(tmp_path)
     before = set(sys.modules)
     try:
-        exec(compile(example.code, str(example), "exec"), {"__name__": "__main__"})  # noqa: S102
+        exec(compile(example.code, str(example), "exec", dont_inherit=True), {"__name__": "__main__"})  # noqa: S102
     finally:
         for path in tmp_path.glob("*.py"):
             if path.stem not in before:

@@ -13,9 +13,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -23,7 +24,13 @@ from async_backfill.backfill.journal_file import JournalFile
 from async_backfill.contracts import Heats
 from tests.servers.ports import free_port
 
-NEEDED = ("fastapi", "uvicorn", "aiosqlite")  # by the processes: importing them here takes long for nothing
+NEEDED = (
+    "fastapi",
+    "uvicorn",
+    "aiohttp",
+    "aiosqlite",
+    "jinja2",
+)  # by the processes: importing them here takes long for nothing
 
 pytestmark = [
     pytest.mark.skipif(not all(map(find_spec, NEEDED)), reason=f"needs {', '.join(NEEDED)}"),
@@ -31,6 +38,7 @@ pytestmark = [
 ]
 
 ROOT = Path(__file__).parents[2]
+WARNINGS = MappingProxyType({"PYTHONWARNINGS": "always"})
 PATIENCE = 300.0  # seconds that the start of a service may take on a very slow machine
 
 
@@ -52,12 +60,18 @@ def shop(tmp_path):
 
 
 @contextmanager
-def started(shop, *arguments, **pipes):
+def started(shop, *arguments, env=MappingProxyType({}), **pipes):
     """Start a module of the examples; it is killed if it does not end by itself."""
     process = subprocess.Popen(
         [sys.executable, "-m", *arguments],
         cwd=ROOT,
-        env={**os.environ, "DATABASE_URL": f"sqlite:///{shop}", "JOURNAL": f"{shop}.journal"},
+        env={
+            **os.environ,
+            "DATABASE_URL": f"sqlite:///{shop}",
+            "JOURNAL": f"{shop}.journal",
+            "SNAPSHOT": f"{shop}.snapshot",
+            **env,
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -70,33 +84,82 @@ def started(shop, *arguments, **pipes):
             process.kill()
 
 
-@contextmanager
 def served(shop):
-    """Serve the example on a free port, and yield its URL and its process."""
+    """Serve the example of FastAPI on a free port, and yield its URL and its process."""
     port = free_port()
-    with started(
-        shop, "uvicorn", "docs.examples.fastapi_app:app", "--port", str(port), "--log-level", "warning"
-    ) as process:
+    command = ("uvicorn", "docs.examples.fastapi_app:app", "--port", str(port), "--log-level", "warning")
+    return listening(port, started(shop, *command, env=WARNINGS))
+
+
+def served_by_aiohttp(shop, operator_port):
+    """Serve the example of aiohttp on a free port, and yield its URL and its process."""
+    port = free_port()
+    env = {**WARNINGS, "PORT": str(port), "OPERATOR_PORT": str(operator_port)}
+    return listening(port, started(shop, "docs.examples.aiohttp_app", env=env))
+
+
+@contextmanager
+def listening(port, starting):
+    """Wait until the process that is ``starting`` listens."""
+    with starting as process:
         patience = time.monotonic() + PATIENCE
         while True:
             try:
                 socket.create_connection(("127.0.0.1", port), timeout=PATIENCE).close()
                 break
             except OSError:
-                assert process.poll() is None
+                assert process.poll() is None, process.stderr.read()
                 assert time.monotonic() < patience
                 time.sleep(0.02)
         yield f"http://127.0.0.1:{port}", process
 
 
+def ended(process):
+    """Ask a process to stop; return what it complained of and how it ended."""
+    process.send_signal(signal.SIGTERM)
+    _, complaints = process.communicate(timeout=PATIENCE)
+    return complaints, process.returncode
+
+
 @pytest.fixture(scope="module")
-def service_that_was_warm(tmp_path_factory):
-    """The URL of a service whose journal says that both products were hot."""
+def warmed(tmp_path_factory):
+    """The URL of a service whose journal says that both products were hot, and what its first probe got."""
     shop = shop_in(tmp_path_factory.mktemp("warm"))
     journal = JournalFile(f"{shop}.journal")
     asyncio.run(journal.save(Heats(keys={"a": 2.0, "b": 1.0}, hit_rate=0.9)))
-    with served(shop) as (url, _):
-        yield url
+    with closing(sqlite3.connect(shop, isolation_level=None)) as database:
+        database.execute("BEGIN EXCLUSIVE")  # who reads waits
+        with served(shop) as (url, _):
+            first = ask(f"{url}/readyz"), ask(f"{url}/livez")
+            database.execute("ROLLBACK")
+            yield url, first
+
+
+@pytest.fixture
+def service_that_was_warm(warmed):
+    return warmed[0]
+
+
+def read(answer):
+    """Return the body of an answer."""
+    body = answer.read().decode()
+    return json.loads(body or "null") if "json" in answer.headers.get("Content-Type", "") else body
+
+
+def tag_of(url):
+    """Return the entity tag of an answer."""
+    with urllib.request.urlopen(url) as answer:  # noqa: S310 - http
+        return answer.headers["ETag"]
+
+
+def status_with(url, tag):
+    """Return the status of an answer to somebody who has what ``tag`` is of."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers={"If-None-Match": tag})) as answer:  # noqa: S310 - http
+            return answer.status
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
 
 
 def ask(url, method="GET", **fields):
@@ -107,32 +170,36 @@ def ask(url, method="GET", **fields):
     request = urllib.request.Request(url, content, headers, method=method)  # noqa: S310 - http
     try:
         with urllib.request.urlopen(request) as answer:  # noqa: S310 - http
-            return answer.status, json.loads(answer.read() or b"null")
+            return answer.status, read(answer)
     except urllib.error.HTTPError as error:
         with error:
-            return error.code, json.loads(error.read())
-
-
-def change_price(shop, price):
-    with sqlite3.connect(shop) as connection:
-        connection.execute("UPDATE products SET price = ? WHERE id = 'a'", [price])
-    connection.close()
+            return error.code, read(error)
 
 
 def test_the_service_answers_from_its_cache_and_ends_cleanly(shop):
     with served(shop) as (url, process):
         assert ask(f"{url}/products/a") == (200, {"name": "Anvil", "price": 30})
         assert ask(f"{url}/products/nobody") == (404, {"detail": "there is no product nobody"})
-        change_price(shop, 31)
-        assert ask(f"{url}/products/a")[1]["price"] == 30
-        assert ask(f"{url}/products/a/invalidate", "POST")[0] == 204
-        assert ask(f"{url}/products/a")[1]["price"] == 31
-        assert ask(f"{url}/stats")[1]["lookups"] == 4
-        process.send_signal(signal.SIGTERM)
-        _, complaints = process.communicate(timeout=PATIENCE)
+        assert ask(f"{url}/stats")[1]["lookups"] == 2
+        assert "None of 1 needs a person." in ask(f"{url}/operator/")[1]
+        assert ask(f"{url}/livez") == (200, "ok")
+        complaints, code = ended(process)
 
     assert complaints == ""
-    assert process.returncode in {0, -signal.SIGTERM}  # uvicorn hands the signal on once it has ended
+    assert code in {0, -signal.SIGTERM}  # uvicorn hands the signal on once it has ended
+
+
+def test_the_service_of_aiohttp_answers_and_keeps_what_it_holds_for_the_next(shop):
+    operator_port = free_port()
+    with served_by_aiohttp(shop, operator_port) as (url, process):
+        tag = tag_of(f"{url}/products/a")
+        assert ask(f"{url}/products/a") == (200, {"name": "Anvil", "price": 30})
+        assert status_with(f"{url}/products/a", tag) == 304
+        assert ask(f"{url}/products/nobody")[0] == 404
+        assert ask(f"{url}/readyz")[0] == 200
+        assert "None of 1 needs a person." in ask(f"http://127.0.0.1:{operator_port}/")[1]
+        assert ended(process) == ("", 0)
+    assert Path(f"{shop}.snapshot").stat().st_size > 0
 
 
 def test_the_service_says_503_while_its_database_fails(shop):
@@ -146,12 +213,20 @@ def test_the_service_says_503_while_its_database_fails(shop):
     assert (status, body) == (503, {"detail": "the database does not answer"})
 
 
+def test_the_service_is_alive_but_not_ready_while_what_was_hot_is_loaded(warmed):
+    _, (ready, alive) = warmed
+
+    assert ready == (503, {"ready": False, "resources": {"products": {"state": "warming", "coverage": 0.0}}})
+    assert alive == (200, "ok")
+
+
 def test_the_service_is_ready_once_what_was_hot_is_cached(service_that_was_warm):
     patience = time.monotonic() + PATIENCE
-    while (answer := ask(f"{service_that_was_warm}/ready"))[0] == 503 and time.monotonic() < patience:
+    while (answer := ask(f"{service_that_was_warm}/readyz"))[0] == 503 and time.monotonic() < patience:
         time.sleep(0.02)
 
-    assert answer == (200, {"state": "ready", "reason": "2 of 2 hot keys have been cached"})
+    assert answer[0] == 200
+    assert answer[1]["resources"]["products"] == {"state": "ready", "coverage": 1.0}
     assert ask(f"{service_that_was_warm}/stats")[1]["source_calls"] == 1
 
 
@@ -163,6 +238,16 @@ def test_the_service_takes_an_approval_and_says_what_came_of_it(service_that_was
     assert (record["status"], record["by"], record["reason"]) == ("approved", "ada", "after the deploy")
     assert record["permits_left"] >= 30
     assert ask(url, "POST", backfills=0, by="ada", reason="none")[0] == 422
+
+
+def test_a_change_shows_at_once_and_what_is_the_same_is_not_sent_twice(service_that_was_warm):
+    url = f"{service_that_was_warm}/products/b"
+    tag = tag_of(url)
+    assert status_with(url, tag) == 304
+    assert ask(f"{url}/price", "PUT", price=2)[0] == 204
+    assert status_with(url, tag) == 200
+    assert ask(url) == (200, {"name": "Bolt", "price": 2})
+    assert ask(f"{url}x/price", "PUT", price=2)[0] == 404
 
 
 def test_the_worker_prices_orders_with_few_source_calls_and_ends_with_its_input(shop):
