@@ -88,6 +88,9 @@ class Settings(Generic[K, V]):
         if self.copy is not None and not callable(self.copy):
             problem = f"must be a function such as copy.deepcopy, or None, not {self.copy!r}"
             raise ConfigurationError("copy", problem)
+        if self.tracing is not None and not callable(getattr(self.tracing, "collects", None)):
+            problem = f"must be a Tracer such as async_backfill.otel.Tracing(), or None, not {self.tracing!r}"
+            raise ConfigurationError("tracing", problem)
         if self.name is not None:
             text("name", self.name)
         if self.fingerprint is not None:

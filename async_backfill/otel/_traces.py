@@ -14,6 +14,7 @@ from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import Link, Span, Status, StatusCode, get_current_span, set_span_in_context
 
 from async_backfill._common.line_a_second import LineASecond
+from async_backfill.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,9 +36,13 @@ class Tracing:
 
     :param tracer_provider: where the spans go; ``None`` for the global provider.
     :param keys: whether spans show keys, and the messages of errors, in which keys and values may be.
+    :raises ConfigurationError: when ``tracer_provider`` is none.
     """
 
     def __init__(self, tracer_provider: trace.TracerProvider | None = None, *, keys: bool = False) -> None:
+        if not isinstance(tracer_provider, trace.TracerProvider | None):
+            problem = f"must be a TracerProvider of OpenTelemetry, or None, not {tracer_provider!r}"
+            raise ConfigurationError("tracer_provider", problem)
         self._provider = tracer_provider
         self._shows_keys = keys
         self._tracer: trace.Tracer | None = None
@@ -98,10 +103,14 @@ class Tracing:
         if (now := self._clock()) < self._look_at:
             return None
         self._look_at = now + _LOOK
-        provider = trace.get_tracer_provider() if self._provider is None else self._provider
-        if isinstance(provider, _SILENT):
+        try:
+            provider = trace.get_tracer_provider() if self._provider is None else self._provider
+            if isinstance(provider, _SILENT):
+                return None
+            tracer = provider.get_tracer("async_backfill", importlib.metadata.version("async-backfill"))
+        except Exception as error:  # noqa: BLE001 - of the provider, and no load may fail for it
+            self._log.warning("there are no spans: the provider cannot be had", error=error)
             return None
-        tracer = provider.get_tracer("async_backfill", importlib.metadata.version("async-backfill"))
         if isinstance(tracer, trace.NoOpTracer):
             return None
         self._tracer = tracer

@@ -28,6 +28,11 @@ class Spans:
         with self.tracer.start_as_current_span(name) as span:
             yield span
 
+    def clear(self):
+        """Forget all spans."""
+        self._exporter.clear()
+        self.begun.begun = 0
+
     @property
     def ended(self):
         return self._exporter.get_finished_spans()

@@ -6,7 +6,7 @@ import pytest
 from anyio import sleep
 from opentelemetry.trace import StatusCode
 
-from async_backfill import BackfillCache, BackfillPolicy, LoadError, LoadPolicy, MappingSource
+from async_backfill import BackfillCache, BackfillPolicy, LoadPolicy, MappingSource
 from tests.traces.spans import Spans, facts_of, id_of, is_below, links_of
 
 pytestmark = pytest.mark.anyio
@@ -88,18 +88,6 @@ async def test_a_backfill_that_fails_ends_with_an_error_and_no_message():
     assert backfill.status.status_code is StatusCode.ERROR
     assert "secret" not in backfill.to_json()
     assert facts_of(backfill)["status"] == "failed"
-
-
-async def test_a_caller_who_joins_the_load_of_a_backfill_is_linked_to_it():
-    spans = Spans()
-    source = Source(spans)
-    source.error = ValueError("passing")
-    async with cache_of(spans, source) as cache:
-        with spans.span("request"), pytest.raises(LoadError):
-            await cache.get("a")
-        await cache.settle()
-
-    assert is_below(spans.one("load"), spans.one("request"))
 
 
 async def test_a_selection_that_hangs_ends_its_span_when_it_is_given_up():

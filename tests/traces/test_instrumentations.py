@@ -53,39 +53,42 @@ def asyncpg_url(postgres_url):
     return postgres_url.replace("postgresql+asyncpg://", "postgresql://")
 
 
-async def test_a_query_of_asyncpg_is_below_its_load_in_the_trace_of_its_request(asyncpg_url):
+@pytest.fixture(scope="module")
+def asyncpg_spans():
+    """The spans of asyncpg: older releases of its instrumentation cannot be taken back and put in again."""
     spans, instrumentor = Spans(), AsyncPGInstrumentor()
     instrumentor.instrument(tracer_provider=spans.provider)
-    try:
-        async with asyncpg.create_pool(asyncpg_url, min_size=1, max_size=4) as pool:
+    yield spans
+    instrumentor.uninstrument()
 
-            @each
-            async def square(key):
-                return await pool.fetchval("SELECT $1::int * $1::int AS square", key)
 
-            await ten_requests(spans, BackfillCache(square, tracing=spans.tracing, name="squares"))
-    finally:
-        instrumentor.uninstrument()
+@pytest.fixture
+def spans(asyncpg_spans):
+    asyncpg_spans.clear()
+    return asyncpg_spans
+
+
+async def test_a_query_of_asyncpg_is_below_its_load_in_the_trace_of_its_request(asyncpg_url, spans):
+    async with asyncpg.create_pool(asyncpg_url, min_size=1, max_size=4) as pool:
+
+        @each
+        async def square(key):
+            return await pool.fetchval("SELECT $1::int * $1::int AS square", key)
+
+        await ten_requests(spans, BackfillCache(square, tracing=spans.tracing, name="squares"))
 
     each_request_has_a_trace_of_its_own(spans, queries(spans))
 
 
-async def test_one_query_for_ten_requests_is_below_a_load_that_is_linked_to_all(asyncpg_url):
-    spans, instrumentor = Spans(), AsyncPGInstrumentor()
-    instrumentor.instrument(tracer_provider=spans.provider)
-    try:
-        async with asyncpg.create_pool(asyncpg_url, min_size=1, max_size=4) as pool:
+async def test_one_query_for_ten_requests_is_below_a_load_that_is_linked_to_all(asyncpg_url, spans):
+    async with asyncpg.create_pool(asyncpg_url, min_size=1, max_size=4) as pool:
 
-            class Squares:
-                async def load_many(self, keys, /):
-                    rows = await pool.fetch(
-                        "SELECT n, n * n AS square FROM unnest($1::int[]) AS n", list(keys)
-                    )
-                    return dict(map(tuple, rows))
+        class Squares:
+            async def load_many(self, keys, /):
+                query = "SELECT n, n * n AS square FROM unnest($1::int[]) AS n"
+                return dict(map(tuple, await pool.fetch(query, list(keys))))
 
-            await ten_requests(spans, BackfillCache(Squares(), tracing=spans.tracing))
-    finally:
-        instrumentor.uninstrument()
+        await ten_requests(spans, BackfillCache(Squares(), tracing=spans.tracing))
 
     load, (query,) = spans.one("load"), queries(spans)
     assert is_below(query, load)

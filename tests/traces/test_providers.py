@@ -8,7 +8,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import NoOpTracerProvider, get_current_span
 
-from async_backfill import BackfillCache, MappingSource
+from async_backfill import BackfillCache, ConfigurationError, MappingSource
 from async_backfill.otel import Tracing
 from async_backfill.testing import ManualClock
 from tests.one_loop import anyio_backend  # noqa: F401 - a fixture
@@ -91,3 +91,24 @@ async def test_a_provider_that_is_set_after_the_cache_was_opened_is_found(monkey
         await cache.get(3)
 
     assert len(spans.named("load")) == 1
+
+
+def test_what_is_no_tracer_or_no_provider_is_refused_at_once():
+    provider = Spans().provider
+    with pytest.raises(ConfigurationError, match=r"tracing: must be a Tracer such as .*otel\.Tracing"):
+        BackfillCache(MappingSource(ROWS), tracing=provider)
+    with pytest.raises(ConfigurationError, match="tracer_provider: must be a TracerProvider"):
+        Tracing(provider.get_tracer("test"))
+
+
+@pytest.mark.anyio
+async def test_a_provider_that_makes_no_tracer_costs_no_load(caplog):
+    class Broken(TracerProvider):
+        def get_tracer(self, *_, **__):
+            raise OSError("no configuration")
+
+    tracing = Tracing(Broken(shutdown_on_exit=False))
+    async with BackfillCache(MappingSource(ROWS), tracing=tracing) as cache:
+        assert await cache.get(1) == 1
+
+    assert "no configuration" in caplog.text
