@@ -65,14 +65,16 @@ async_backfill.records
   LEGAL_CHANGES AuditRecord BackfillCause BudgetState CircuitState JournalReading Provenance RestoreState
   SnapshotStats Status
 async_backfill.redis
-  FunctionCodec PydanticCodec RedisConnection RedisError RedisInvalidations RedisJournal RedisLeases
-  RedisPermits RedisReplyError RedisStore RedisUnavailableError Zstd connect
+  Credentials FunctionCodec PydanticCodec RedisConnection RedisError RedisInvalidations RedisJournal
+  RedisLeases RedisPermits RedisReplyError RedisStore RedisUnavailableError Zstd connect
 async_backfill.redis.codecs
   FunctionCodec PydanticCodec
 async_backfill.redis.compression
   Zstd
 async_backfill.redis.connection
   RedisConnection connect
+async_backfill.redis.credentials
+  Credentials
 async_backfill.redis.errors
   RedisError RedisReplyError RedisUnavailableError
 async_backfill.redis.invalidations

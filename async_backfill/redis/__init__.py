@@ -7,7 +7,8 @@ It needs the extra ``redis``, and asyncio. `connect` opens a `RedisConnection`, 
 - `RedisLeases` lets only one process at a time load a key;
 - `RedisInvalidations` tells the other processes which keys have changed;
 - `RedisPermits` is one backfill budget for all processes;
-- `RedisJournal` keeps the hot keys for the next start.
+- `RedisJournal` keeps the hot keys for the next start;
+- `Credentials` are for passwords and tokens that change.
 
 Errors are kinds of `RedisError`; no text shows a password.
 """
@@ -18,6 +19,7 @@ with needed_by("async_backfill.redis", "redis", "hiredis", "redis"):
     from async_backfill.redis.codecs import FunctionCodec, PydanticCodec
     from async_backfill.redis.compression import Zstd
     from async_backfill.redis.connection import RedisConnection, connect
+    from async_backfill.redis.credentials import Credentials
     from async_backfill.redis.errors import RedisError, RedisReplyError, RedisUnavailableError
     from async_backfill.redis.invalidations import RedisInvalidations
     from async_backfill.redis.journal import RedisJournal
@@ -26,6 +28,7 @@ with needed_by("async_backfill.redis", "redis", "hiredis", "redis"):
     from async_backfill.redis.store import RedisStore
 
 __all__ = [
+    "Credentials",
     "FunctionCodec",
     "PydanticCodec",
     "RedisConnection",

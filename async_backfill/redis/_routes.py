@@ -14,7 +14,8 @@ from async_backfill.redis.errors import RedisError, RedisReplyError, RedisUnavai
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from async_backfill.redis._client import ClientLink, Dialer
+    from async_backfill.redis._client import ClientLink
+    from async_backfill.redis._dialer import Dialer
     from async_backfill.redis._facts import Facts
     from async_backfill.redis._pool import Link
     from async_backfill.redis._wire import Reply

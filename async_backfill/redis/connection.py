@@ -7,34 +7,56 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self
 
 from async_backfill._common.validation import positive_seconds, whole
-from async_backfill.redis._client import Dialer, pack
+from async_backfill.redis._client import pack
 from async_backfill.redis._cluster import by_slot
+from async_backfill.redis._dialer import Dialer
 from async_backfill.redis._routes import Routes
 from async_backfill.redis._wire import Expected
 from async_backfill.redis.errors import RedisReplyError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from ssl import SSLContext
 
     from async_backfill.contracts import Seconds
     from async_backfill.redis._facts import Facts
     from async_backfill.redis._wire import Argument, Command, Reply
+    from async_backfill.redis.credentials import Credentials
 
 __all__ = ["RedisConnection", "connect"]
 
 
-def connect(url: str, *, max_connections: int = 8, connect_timeout: Seconds = 2.0) -> RedisConnection:
+def connect(
+    url: str,
+    *,
+    max_connections: int = 8,
+    connect_timeout: Seconds = 2.0,
+    ssl_context: SSLContext | None = None,
+    credentials: Callable[[], Awaitable[Credentials]] | None = None,
+) -> RedisConnection:
     """Return a connection to the server at ``url``; nothing is sent before the first command.
 
     :param url: ``redis://user:password@host:6379/0``, ``rediss://`` with TLS (certificate and name
         are verified), or ``unix:///path``; ``valkey://`` and ``valkeys://`` mean the same. Of a cluster
-        any server will do.
+        any server will do. ``redis+sentinel://user:password@host:26379,host:26379/name/0`` is the primary
+        that the sentinels name whenever a socket is opened; their own login may follow as
+        ``?sentinel_username=...&sentinel_password=...``.
     :param max_connections: commands in progress at the most, 1 or more; more of them wait.
     :param connect_timeout: seconds within which a socket must be open and logged in. A shorter deadline
         of a caller does not stop that: the next caller may find it done.
+    :param ssl_context: TLS with CAs and certificates of your own, for ``rediss://``; it must verify what it
+        should. ``?ssl_ca_certs=/path`` in the URL does for a CA alone.
+    :param credentials: an async function that returns the `Credentials` of a socket; called for each new one,
+        within ``connect_timeout``. The URL has then no user and no password.
     :raises ConfigurationError: when any of them cannot be used; the text shows no password.
     """
-    return RedisConnection(url, max_connections=max_connections, connect_timeout=connect_timeout)
+    return RedisConnection(
+        url,
+        max_connections=max_connections,
+        connect_timeout=connect_timeout,
+        ssl_context=ssl_context,
+        credentials=credentials,
+    )
 
 
 class RedisConnection:
@@ -48,8 +70,17 @@ class RedisConnection:
     the name is looked up again, and what it refused is sent once more. See `connect` for the parameters.
     """
 
-    def __init__(self, url: str, *, max_connections: int = 8, connect_timeout: Seconds = 2.0) -> None:
-        self._dialer = Dialer(url, positive_seconds("connect_timeout", connect_timeout))
+    def __init__(
+        self,
+        url: str,
+        *,
+        max_connections: int = 8,
+        connect_timeout: Seconds = 2.0,
+        ssl_context: SSLContext | None = None,
+        credentials: Callable[[], Awaitable[Credentials]] | None = None,
+    ) -> None:
+        timeout = positive_seconds("connect_timeout", connect_timeout)
+        self._dialer = Dialer(url, timeout, ssl_context=ssl_context, credentials=credentials)
         self._routes = Routes(self._dialer, whole("max_connections", max_connections, least=1))
 
     def __repr__(self) -> str:
@@ -63,7 +94,7 @@ class RedisConnection:
 
     @property
     def user(self) -> str:
-        """The name of the user that it logs in as."""
+        """The name of the user that it logs in as; with ``credentials`` the latest."""
         return self._dialer.user
 
     @property
