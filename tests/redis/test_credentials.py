@@ -80,7 +80,7 @@ async def test_a_password_that_changes_in_mid_traffic_fails_no_read(server, capl
         async with BackfillCache(MappingSource(items), far=tier, freshness=freshness) as cache:
 
             async def read():
-                for _ in range(60):
+                for _ in range(30):
                     assert await cache.get_many(items) == items
 
             async with asyncio.TaskGroup() as group:
@@ -90,11 +90,9 @@ async def test_a_password_that_changes_in_mid_traffic_fails_no_read(server, capl
                     await asyncio.sleep(0.02)
                     await rotate(admin, tokens, f"sesame-{number}")
             await cache.settle()
-            before = cache.stats.far.hits
             await store.set_many(items, ttl=60.0)
-            await asyncio.sleep(0.01)
-            assert await cache.get_many(items) == items
-            assert cache.stats.far.hits > before
+            assert len(await store.get_many([*items])) == 50
+            assert (tokens.asked > 5, cache.stats.failed) == (True, 0)
 
     assert "sesame" not in caplog.text
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 
 import pytest
@@ -19,6 +18,7 @@ from async_backfill.redis import (
     RedisUnavailableError,
     connect,
 )
+from tests.servers.tcp_proxy import TcpProxy
 from tests.servers.tls import Authority, tls_before
 
 pytestmark = pytest.mark.anyio
@@ -129,15 +129,12 @@ async def test_a_server_without_tls_and_a_client_without_tls_are_told_so_in_time
         assert said.startswith(f"redis at localhost:{port}: ")
 
 
-async def test_a_server_that_says_nothing_to_a_handshake_is_given_up_in_time():
-    async def say_nothing(reader, _):
-        await reader.read()
+async def test_a_server_that_says_nothing_to_a_handshake_is_given_up_in_time(valkey_url):
+    async with TcpProxy("127.0.0.1", port_of(valkey_url)) as silent:
+        silent.drop()
+        said = await refusal(silent.port, connect_timeout=0.05)
 
-    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as silent:
-        port = silent.sockets[0].getsockname()[1]
-        said = await refusal(port, connect_timeout=0.05)
-
-    assert said == f"redis at localhost:{port}: not connected with TLS within 0.05 s"
+    assert said == f"redis at localhost:{silent.port}: not connected with TLS within 0.05 s"
 
 
 async def test_a_wrong_password_over_tls_is_what_the_server_says(valkey, authority):
