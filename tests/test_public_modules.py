@@ -67,12 +67,13 @@ async_backfill.records
 async_backfill.redis
   Credentials FunctionCodec PydanticCodec RedisConnection RedisError RedisInvalidations RedisJournal
   RedisLeases RedisPermits RedisReplyError RedisStore RedisUnavailableError Zstd connect
+  from_client
 async_backfill.redis.codecs
   FunctionCodec PydanticCodec
 async_backfill.redis.compression
   Zstd
 async_backfill.redis.connection
-  RedisConnection connect
+  RedisConnection connect from_client
 async_backfill.redis.credentials
   Credentials
 async_backfill.redis.errors

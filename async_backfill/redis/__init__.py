@@ -1,6 +1,7 @@
 """Share a far tier (L2) and a backfill budget between processes with Redis or Valkey.
 
-It needs the extra ``redis``, and asyncio. `connect` opens a `RedisConnection`, which all others use:
+It needs the extra ``redis``, and asyncio. `connect` opens a `RedisConnection`, which all others use
+(`from_client` makes one of a client that you have):
 
 - `RedisStore` holds the values of the far tier, `Zstd` compresses large ones;
 - `PydanticCodec` and `FunctionCodec` encode values that it does not take by itself;
@@ -18,7 +19,7 @@ from async_backfill._common.extras import needed_by
 with needed_by("async_backfill.redis", "redis", "hiredis", "redis"):
     from async_backfill.redis.codecs import FunctionCodec, PydanticCodec
     from async_backfill.redis.compression import Zstd
-    from async_backfill.redis.connection import RedisConnection, connect
+    from async_backfill.redis.connection import RedisConnection, connect, from_client
     from async_backfill.redis.credentials import Credentials
     from async_backfill.redis.errors import RedisError, RedisReplyError, RedisUnavailableError
     from async_backfill.redis.invalidations import RedisInvalidations
@@ -42,4 +43,5 @@ __all__ = [
     "RedisUnavailableError",
     "Zstd",
     "connect",
+    "from_client",
 ]

@@ -31,7 +31,8 @@ _LEFT: Final = "it is no primary any more"
 _UNKNOWN_ISSUER: Final = (18, 19, 20, 21)  # X509_V_ERR_* of OpenSSL
 _SILENCE: Final = "the server was silent for too long"
 
-_Trouble = (redis.exceptions.RedisError, OSError)
+trouble = (redis.exceptions.RedisError, OSError)
+"""What redis-py raises when a connection cannot be opened, or was lost."""
 
 
 class Parser(_AsyncHiredisParser):
@@ -79,7 +80,7 @@ class ClientLink:
         """Open the connection and log in."""
         try:
             await self._connection.connect()  # type: ignore[no-untyped-call]
-        except _Trouble as error:
+        except trouble as error:
             raise self.explain(error) from error
 
     async def exchange(self, packed: bytes, replies: int, /, most: int | None = None) -> list[Reply]:
@@ -89,16 +90,15 @@ class ClientLink:
         """
         answers: list[Reply] = []
         read = self._connection.read_response
-        parser = cast("Parser", self._connection._parser)  # noqa: SLF001 - made by a `Dialer`
-        parser.watch = None if most is None else LengthWatch(most)
+        self._watch(most)
         try:
             await self._connection.send_packed_command([packed])
             while len(answers) < replies:
                 try:
-                    answers.append(await read())
+                    answers.append(await read(disable_decoding=True))
                 except redis.exceptions.ResponseError as error:
                     answers.append(_refusal(error))
-        except _Trouble as error:
+        except trouble as error:
             raise self.explain(error) from error
         return answers
 
@@ -107,8 +107,8 @@ class ClientLink:
         try:
             await self._connection.send_packed_command([pack(("SUBSCRIBE", *channels))])
             for _ in channels:
-                await self._connection.read_response()
-        except _Trouble as error:
+                await self._connection.read_response(disable_decoding=True, push_request=True)
+        except trouble as error:
             raise self.explain(error) from error
 
     async def messages(self, heartbeat: float) -> AsyncIterator[tuple[bytes, bytes]]:
@@ -117,10 +117,12 @@ class ClientLink:
         :raises TextTooLongError: at a message that is too long; the rest is unread.
         """
         asked = False
-        cast("Parser", self._connection._parser).watch = LengthWatch(_LONGEST_MESSAGE)  # noqa: SLF001 - see above
+        self._watch(_LONGEST_MESSAGE)
         try:
             while True:
-                reply = await self._connection.read_response(timeout=heartbeat)
+                reply = await self._connection.read_response(
+                    disable_decoding=True, timeout=heartbeat, push_request=True
+                )
                 if self._is_closed:  # else redis-py would connect again, without a subscription
                     raise RedisUnavailableError(f"redis at {self.name}: {_LEFT}")
                 if reply is not None:
@@ -133,7 +135,7 @@ class ClientLink:
                 else:
                     await self._connection.send_packed_command([pack(("PING",))])
                     asked = True
-        except _Trouble as error:
+        except trouble as error:
             raise self.explain(error) from error
 
     async def is_usable(self) -> bool:
@@ -156,17 +158,27 @@ class ClientLink:
 
     async def aclose(self) -> None:
         """Shut the connection down, as TLS requires, and close it within a second; raises nothing."""
-        with suppress(TimeoutError, *_Trouble):
+        with suppress(TimeoutError, *trouble):
             async with asyncio.timeout(_GOODBYE):
                 await self._connection.disconnect()
 
     def explain(self, error: BaseException) -> RedisReplyError | RedisUnavailableError:
         """Return the error for the caller in place of ``error``."""
-        status = getattr(error, "status_code", None)
-        if status is not None:
-            return RedisReplyError(status, f"{error} (redis at {self.name})".removeprefix(f"{status} "))
-        reason = _of_tls(error) or str(error) or type(error).__name__
-        return RedisUnavailableError(f"redis at {self.name}: {reason}")
+        return explained(error, self.name)
+
+    def _watch(self, most: int | None) -> None:
+        parser = self._connection._parser  # noqa: SLF001 - ours is made by a `Dialer`
+        if isinstance(parser, Parser):
+            parser.watch = None if most is None else LengthWatch(most)
+
+
+def explained(error: BaseException, name: str) -> RedisReplyError | RedisUnavailableError:
+    """Return the error for a caller in place of ``error``, which came from the server ``name``."""
+    status = getattr(error, "status_code", None)
+    if status is not None:
+        return RedisReplyError(status, f"{error} (redis at {name})".removeprefix(f"{status} "))
+    reason = _of_tls(error) or str(error) or type(error).__name__
+    return RedisUnavailableError(f"redis at {name}: {reason}")
 
 
 def _refusal(error: redis.exceptions.ResponseError) -> RedisReplyError:

@@ -10,6 +10,7 @@ from async_backfill._common.validation import positive_seconds, whole
 from async_backfill.redis._client import pack
 from async_backfill.redis._cluster import by_slot
 from async_backfill.redis._dialer import Dialer
+from async_backfill.redis._own_client import ClientDialer
 from async_backfill.redis._routes import Routes
 from async_backfill.redis._wire import Expected
 from async_backfill.redis.errors import RedisReplyError
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from ssl import SSLContext
 
+    from redis.asyncio import Redis
+
     from async_backfill.contracts import Seconds
     from async_backfill.redis._facts import Facts
     from async_backfill.redis._wire import Argument, Command, Reply
     from async_backfill.redis.credentials import Credentials
 
-__all__ = ["RedisConnection", "connect"]
+__all__ = ["RedisConnection", "connect", "from_client"]
 
 
 def connect(
@@ -59,6 +62,27 @@ def connect(
     )
 
 
+def from_client(
+    client: Redis, *, max_connections: int = 8, connect_timeout: Seconds = 2.0
+) -> RedisConnection:
+    """Return a connection that borrows the connections of a ``client`` of redis-py; it closes none of them.
+
+    All holds that holds with `connect`; reads take a little longer, and a value that is too large is read
+    before it is refused. The client's settings say how it connects, logs in and finds the server; neither its
+    retries nor its decoding are used. A borrowed connection is kept for each command that is in progress at
+    once, and one for each subscription: the client's pool must have as many more.
+
+    :param client: a `redis.asyncio.Redis`, also one of a `redis.asyncio.Sentinel`; none of a cluster.
+    :param max_connections: commands in progress at the most, 1 or more; more of them wait.
+    :param connect_timeout: seconds within which the client must give a connection.
+    :raises ConfigurationError: when any of them cannot be used.
+    """
+    dialer = ClientDialer(client, positive_seconds("connect_timeout", connect_timeout))
+    connection = RedisConnection.__new__(RedisConnection)
+    connection._use(dialer, max_connections)  # noqa: SLF001 - the same room
+    return connection
+
+
 class RedisConnection:
     """Sends commands to a server, over a few sockets; use it in one event loop, and `aclose` it there.
 
@@ -80,8 +104,11 @@ class RedisConnection:
         credentials: Callable[[], Awaitable[Credentials]] | None = None,
     ) -> None:
         timeout = positive_seconds("connect_timeout", connect_timeout)
-        self._dialer = Dialer(url, timeout, ssl_context=ssl_context, credentials=credentials)
-        self._routes = Routes(self._dialer, whole("max_connections", max_connections, least=1))
+        self._use(Dialer(url, timeout, ssl_context=ssl_context, credentials=credentials), max_connections)
+
+    def _use(self, dialer: Dialer | ClientDialer, max_connections: int) -> None:
+        self._dialer = dialer
+        self._routes = Routes(dialer, whole("max_connections", max_connections, least=1))
 
     def __repr__(self) -> str:
         return f"RedisConnection({self._dialer.name!r})"
