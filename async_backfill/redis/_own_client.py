@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_GOODBYE: Final = 1.0
 _OF_A_CLUSTER: Final = "a server of a cluster: give `connect` the URL of any of its servers, not a client"
 
 
@@ -63,32 +64,41 @@ class ClientDialer:
         """
         if address is not None:
             raise RedisUnavailableError(f"redis at {self.name}: it is {_OF_A_CLUSTER}")
-        link = None
+        link, failures = None, list[BaseException]()
         try:
             async with asyncio.timeout(self._connect_timeout):
-                link = BorrowedLink(await self._borrow(), self.name, self._give_back)
+                link = BorrowedLink(await self._borrow(failures), self.name, self._give_back)
                 return link, await greet(link)
         except BaseException as error:
             if link is not None:
                 await link.close()
-            if isinstance(error, TimeoutError):
+            if isinstance(error, TimeoutError) and not failures:
                 reason = f"no connection of the client's within {self._connect_timeout} s"
                 raise RedisUnavailableError(f"redis at {self.name}: {reason}") from error
             if isinstance(error, trouble):
-                raise explained(error, self.name) from error
+                raise explained((*failures, error)[0], self.name) from error
             raise
 
-    async def _borrow(self) -> Connection:
+    async def _borrow(self, failures: list[BaseException]) -> Connection:
         # In a task: redis-py's pool would count a connection for ever whose giving back is cancelled, too.
-        borrowing: asyncio.Task[Any] = asyncio.create_task(
-            self._pool.get_connection()  # type: ignore[no-untyped-call]
-        )
+        borrowing = asyncio.create_task(self._get(failures))
         try:
             return await asyncio.shield(borrowing)
         except asyncio.CancelledError:
             borrowing.cancel()
             borrowing.add_done_callback(self._borrowed_late)
+            await asyncio.wait([borrowing], timeout=_GOODBYE)
             raise
+
+    async def _get(self, failures: list[BaseException]) -> Connection:
+        """Return a connection; when it is stopped while the client tries again, note why it does."""
+        try:
+            connection: Connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+        except asyncio.CancelledError as error:
+            if isinstance(error.__context__, trouble):
+                failures.append(error.__context__)
+            raise
+        return connection
 
     def _borrowed_late(self, borrowing: asyncio.Task[Any]) -> None:
         if not borrowing.cancelled() and borrowing.exception() is None:
