@@ -31,7 +31,7 @@ _LEFT: Final = "it is no primary any more"
 _UNKNOWN_ISSUER: Final = (18, 19, 20, 21)  # X509_V_ERR_* of OpenSSL
 _SILENCE: Final = "the server was silent for too long"
 
-trouble = (redis.exceptions.RedisError, OSError)
+TROUBLE: Final = (redis.exceptions.RedisError, OSError)
 """What redis-py raises when a connection cannot be opened, or was lost."""
 
 
@@ -80,7 +80,7 @@ class ClientLink:
         """Open the connection and log in."""
         try:
             await self._connection.connect()  # type: ignore[no-untyped-call]
-        except trouble as error:
+        except TROUBLE as error:
             raise self.explain(error) from error
 
     async def exchange(self, packed: bytes, replies: int, /, most: int | None = None) -> list[Reply]:
@@ -98,7 +98,7 @@ class ClientLink:
                     answers.append(await read(disable_decoding=True))
                 except redis.exceptions.ResponseError as error:
                     answers.append(_refusal(error))
-        except trouble as error:
+        except TROUBLE as error:
             raise self.explain(error) from error
         return answers
 
@@ -108,7 +108,7 @@ class ClientLink:
             await self._connection.send_packed_command([pack(("SUBSCRIBE", *channels))])
             for _ in channels:
                 await self._connection.read_response(disable_decoding=True, push_request=True)
-        except trouble as error:
+        except TROUBLE as error:
             raise self.explain(error) from error
 
     async def messages(self, heartbeat: float) -> AsyncIterator[tuple[bytes, bytes]]:
@@ -135,7 +135,7 @@ class ClientLink:
                 else:
                     await self._connection.send_packed_command([pack(("PING",))])
                     asked = True
-        except trouble as error:
+        except TROUBLE as error:
             raise self.explain(error) from error
 
     async def is_usable(self) -> bool:
@@ -158,7 +158,7 @@ class ClientLink:
 
     async def aclose(self) -> None:
         """Shut the connection down, as TLS requires, and close it within a second; raises nothing."""
-        with suppress(TimeoutError, *trouble):
+        with suppress(TimeoutError, *TROUBLE):
             async with asyncio.timeout(_GOODBYE):
                 await self._connection.disconnect()
 

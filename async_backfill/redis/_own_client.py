@@ -7,6 +7,7 @@ connection is kept until it is lost or the `RedisConnection` is closed: a pool i
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -15,7 +16,7 @@ from redis.asyncio import Redis
 
 from async_backfill.errors import ConfigurationError
 from async_backfill.redis._bounded import TextTooLongError
-from async_backfill.redis._client import ClientLink, explained, trouble
+from async_backfill.redis._client import TROUBLE, ClientLink, explained
 from async_backfill.redis.errors import RedisUnavailableError
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class ClientDialer:
         self._pool: ConnectionPool = client.connection_pool
         self._connect_timeout = connect_timeout
         self._returning: set[asyncio.Task[None]] = set()
+        self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
         known: dict[str, Any] = self._pool.connection_kwargs
         self.user = str(known.get("username") or "default")
         group = getattr(self._pool, "service_name", None)
@@ -64,6 +66,7 @@ class ClientDialer:
         """
         if address is not None:
             raise RedisUnavailableError(f"redis at {self.name}: it is {_OF_A_CLUSTER}")
+        self._be_at_home()
         link, failures = None, list[BaseException]()
         try:
             async with asyncio.timeout(self._connect_timeout):
@@ -75,9 +78,17 @@ class ClientDialer:
             if isinstance(error, TimeoutError) and not failures:
                 reason = f"no connection of the client's within {self._connect_timeout} s"
                 raise RedisUnavailableError(f"redis at {self.name}: {reason}") from error
-            if isinstance(error, trouble):
+            if isinstance(error, TROUBLE):
                 raise explained((*failures, error)[0], self.name) from error
             raise
+
+    def _be_at_home(self) -> None:
+        """Refuse another process and event loop: redis-py's pool would lend what is connected in the first."""
+        here = os.getpid(), asyncio.get_running_loop()
+        self._home = self._home or here
+        if self._home != here:
+            reason = "the client was used in another process or event loop: make it, and this, anew in each"
+            raise RedisUnavailableError(f"redis at {self.name}: {reason}")
 
     async def _borrow(self, failures: list[BaseException]) -> Connection:
         # In a task: redis-py's pool would count a connection for ever whose giving back is cancelled, too.
@@ -95,7 +106,7 @@ class ClientDialer:
         try:
             connection: Connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
         except asyncio.CancelledError as error:
-            if isinstance(error.__context__, trouble):
+            if isinstance(error.__context__, TROUBLE):
                 failures.append(error.__context__)
             raise
         return connection
@@ -111,7 +122,7 @@ class ClientDialer:
         return returning
 
     async def _release(self, connection: Connection) -> None:
-        with suppress(*trouble, KeyError):  # the pool was closed, or begun anew after a fork
+        with suppress(*TROUBLE, KeyError):  # the pool was closed, or begun anew after a fork
             await self._pool.release(connection)
 
 

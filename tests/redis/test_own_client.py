@@ -235,6 +235,25 @@ async def test_a_value_over_the_limit_is_a_miss_over_a_client_as_well(valkey_url
         await large.clear()
 
 
+def test_a_client_that_was_used_in_another_event_loop_is_told(valkey_url):
+    client = Redis.from_url(valkey_url)
+    redis = from_client(client)
+
+    async def ask():
+        return await redis.execute("PING")
+
+    async def ask_and_close():
+        async with redis:
+            assert await ask() == b"PONG"
+        await client.aclose()
+
+    asyncio.run(ask_and_close())
+    again = from_client(client)
+    again._dialer._home = redis._dialer._home
+    with pytest.raises(RedisUnavailableError, match="in another process or event loop: make it"):
+        asyncio.run(again.execute("PING"))
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
