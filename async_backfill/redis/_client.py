@@ -19,7 +19,7 @@ from async_backfill.redis._bounded import LengthWatch, TextTooLongError
 from async_backfill.redis.errors import RedisReplyError, RedisUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from redis.asyncio.connection import Connection
 
@@ -75,6 +75,9 @@ class ClientLink:
         self._until = until
         self._was_lent = False
         self._is_closed = False
+        parser = connection._parser  # noqa: SLF001 - ours is made by a `Dialer`
+        self._parser = parser if isinstance(parser, Parser) else None
+        self._read: Callable[[], Awaitable[Reply]] = connection.read_response
 
     async def open(self) -> None:
         """Open the connection and log in."""
@@ -89,13 +92,14 @@ class ClientLink:
         :raises TextTooLongError: when a reply has a text of more than ``most`` bytes; the rest is unread.
         """
         answers: list[Reply] = []
-        read = self._connection.read_response
-        self._watch(most)
+        read = self._read
+        if self._parser is not None:
+            self._parser.watch = None if most is None else LengthWatch(most)
         try:
             await self._connection.send_packed_command([packed])
             while len(answers) < replies:
                 try:
-                    answers.append(await read(disable_decoding=True))
+                    answers.append(await read())
                 except redis.exceptions.ResponseError as error:
                     answers.append(_refusal(error))
         except TROUBLE as error:
@@ -117,7 +121,8 @@ class ClientLink:
         :raises TextTooLongError: at a message that is too long; the rest is unread.
         """
         asked = False
-        self._watch(_LONGEST_MESSAGE)
+        if self._parser is not None:
+            self._parser.watch = LengthWatch(_LONGEST_MESSAGE)
         try:
             while True:
                 reply = await self._connection.read_response(
@@ -165,11 +170,6 @@ class ClientLink:
     def explain(self, error: BaseException) -> RedisReplyError | RedisUnavailableError:
         """Return the error for the caller in place of ``error``."""
         return explained(error, self.name)
-
-    def _watch(self, most: int | None) -> None:
-        parser = self._connection._parser  # noqa: SLF001 - ours is made by a `Dialer`
-        if isinstance(parser, Parser):
-            parser.watch = None if most is None else LengthWatch(most)
 
 
 def explained(error: BaseException, name: str) -> RedisReplyError | RedisUnavailableError:

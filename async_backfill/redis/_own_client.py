@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import redis.exceptions
@@ -83,7 +84,7 @@ class ClientDialer:
             raise
 
     def _be_at_home(self) -> None:
-        """Refuse another process and event loop: redis-py's pool would lend what is connected in the first."""
+        """Refuse another process and event loop: the pool would lend what is connected in the first."""
         here = os.getpid(), asyncio.get_running_loop()
         self._home = self._home or here
         if self._home != here:
@@ -136,6 +137,7 @@ class BorrowedLink(ClientLink):
         self, connection: Connection, name: str, give_back: Callable[[Connection], asyncio.Task[None]]
     ) -> None:
         super().__init__(connection, name)
+        self._read = partial(connection.read_response, disable_decoding=True)
         self._give_back = give_back
         self._is_back = False
 

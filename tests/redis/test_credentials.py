@@ -133,7 +133,7 @@ async def test_a_function_that_says_nothing_is_given_up_in_time(server):
             await redis.execute("PING")
 
 
-async def test_a_token_that_the_server_refuses_is_told_without_it_and_the_next_one_is_tried(server):
+async def test_a_token_that_is_refused_is_told_without_it_and_the_next_one_is_tried(server):
     tokens = Tokens("sesame-old")
     async with connect(server.url, credentials=tokens) as redis:
         with pytest.raises(RedisReplyError) as refused:
