@@ -49,8 +49,11 @@ class Dialer:
         self._credentials = credentials
         self.user = str(self._settings.get("username") or "default")
         """The name that the latest connection was logged in with."""
-        if credentials is not None and self._settings.keys() & {"username", "password"}:
-            raise ConfigurationError("credentials", "are for a URL without a user and a password")
+        if credentials is not None:
+            if not callable(credentials):
+                raise ConfigurationError("credentials", "must be an async function that returns Credentials")
+            if self._settings.keys() & {"username", "password"}:
+                raise ConfigurationError("credentials", "are for a URL without a user and a password")
         try:
             template = self._kind(**self._settings)
         except (TypeError, ValueError, redis.exceptions.RedisError) as error:

@@ -13,7 +13,7 @@ pytest.importorskip("redis", reason="needs the extra redis")
 pytest.importorskip("sqlalchemy", reason="needs the extra sql")
 from async_backfill import BackfillCache, CircuitPolicy, FarTier, MappingSource
 from async_backfill.jobs import JobEnds, Jobs, JobSpec
-from async_backfill.redis import RedisInvalidations, RedisLeases, RedisStore, connect
+from async_backfill.redis import Credentials, RedisInvalidations, RedisLeases, RedisStore, connect
 from async_backfill.redis._cluster import SLOTS, hash_slot
 from async_backfill.sources.sql import SQLSource
 from tests.servers.valkey_cluster import start_cluster
@@ -94,6 +94,23 @@ async def test_a_page_for_three_servers_leaves_what_is_newer_removed_or_leased(c
         assert (done.kept, set(done.newer), list(done.leased)) == (len(ROWS) - 3, {1, 2}, [3])
         await store.clear()
         assert await other.get_many([*ROWS]) == {}
+
+
+async def test_each_server_of_a_cluster_is_logged_in_to_with_credentials(cluster, namespace):
+    async def token():
+        return Credentials(user="app", password="sesame")  # noqa: S106 - of this test
+
+    rules = ("on", ">sesame", "~*", "&*", "+@all")
+    async with connect(cluster[0].url) as admin, connect(cluster[1].url, credentials=token) as redis:
+        for server in await admin.servers():
+            await admin.at(server, "ACL", "SETUSER", "app", *rules)
+        store = RedisStore(redis, namespace=namespace)
+        await store.set_many(ROWS, ttl=60.0)
+        assert len(await store.get_many([*ROWS])) == len(ROWS)
+        assert {await redis.at(server, "ACL", "WHOAMI") for server in await redis.servers()} == {b"app"}
+        await store.clear()
+        for server in await admin.servers():
+            await admin.at(server, "ACL", "DELUSER", "app")
 
 
 async def test_a_durable_job_fills_three_servers(cluster, namespace, tmp_path):

@@ -164,6 +164,9 @@ async def test_a_cache_whose_credentials_cannot_be_had_serves_and_logs_no_secret
 def test_a_login_of_the_url_beside_credentials_is_refused():
     with pytest.raises(ConfigurationError, match=r"^credentials: are for a URL without"):
         connect("redis://app:sesame@host", credentials=Tokens("x"))
+    with pytest.raises(ConfigurationError, match=r"^credentials: must be an async function") as refused:
+        connect("redis://host", credentials=("app", "sesame"))
+    assert "sesame" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("redis", reason="needs the extra redis")
 from redis.asyncio import Redis, RedisCluster, Sentinel
+from redis.auth.token import SimpleToken
 
 from async_backfill import BackfillCache, FarTier, MappingSource
 from async_backfill.errors import ConfigurationError
@@ -215,6 +216,15 @@ async def test_a_client_that_gives_no_connection_is_given_up_in_time(valkey_url)
             with pytest.raises(RedisUnavailableError, match=r"no connection of the client's within 0\.05 s"):
                 await redis.execute("PING")
         await all_back(client)
+
+
+async def test_a_borrowed_connection_is_logged_in_anew_when_the_client_says_so(valkey):
+    server = valkey("--user", "app", "on", ">sesame", "~*", "&*", "+@all")
+    async with Redis.from_url(server.url) as client, from_client(client, max_connections=1) as redis:
+        assert await redis.execute("ACL", "WHOAMI") == b"default"
+        (borrowed,) = client.connection_pool._in_use_connections
+        borrowed.set_re_auth_token(SimpleToken("sesame", -1, 0, {"oid": "app"}))  # as its provider does
+        assert await redis.execute("ACL", "WHOAMI") == b"app"
 
 
 async def test_a_pool_that_is_too_small_is_told(valkey_url):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
+from contextlib import closing
 
 import pytest
 
@@ -117,6 +119,29 @@ async def test_a_server_that_asks_for_a_clients_certificate_gets_that_of_the_con
         said = await refusal(port, ssl_context=strict.trusted())
 
     assert said.startswith(f"redis at localhost:{port}: ")
+
+
+async def test_sentinels_and_the_server_that_they_name_are_asked_with_tls(valkey_url, authority):
+    async with tls_before(port_of(valkey_url), authority.server) as server:
+
+        async def name(reader, writer):  # that of the wheel has no TLS, and would name the server without
+            with closing(writer):
+                await reader.readuntil(b"mymaster\r\n")
+                writer.write(b"*2\r\n$9\r\nlocalhost\r\n$%d\r\n%d\r\n" % (len(str(server)), server))
+                await writer.drain()
+                await reader.read()
+
+        async with (
+            await asyncio.start_server(name, "127.0.0.1", 0) as plain,
+            tls_before(plain.sockets[0].getsockname()[1], authority.server) as sentinel,
+        ):
+            url = f"rediss+sentinel://localhost:{sentinel}/mymaster"
+            async with connect(url, ssl_context=authority.trusted()) as redis:
+                assert await redis.execute("PING") == b"PONG"
+            said = await refusal(sentinel, "rediss+sentinel://localhost:{}/mymaster")
+            assert said.startswith(
+                f"no sentinel names the primary 'mymaster': localhost:{sentinel}: its certificate"
+            )
 
 
 async def test_a_server_without_tls_and_a_client_without_tls_are_told_so_in_time(valkey_url, authority):
