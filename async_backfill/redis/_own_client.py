@@ -79,7 +79,7 @@ class ClientDialer:
             if isinstance(error, TimeoutError) and not failures:
                 reason = f"no connection of the client's within {self._connect_timeout} s"
                 raise RedisUnavailableError(f"redis at {self.name}: {reason}") from error
-            if isinstance(error, TROUBLE):
+            if isinstance(error, TROUBLE) and not isinstance(error, RedisUnavailableError):  # that one is
                 raise explained((*failures, error)[0], self.name) from error
             raise
 

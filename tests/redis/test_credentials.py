@@ -80,19 +80,19 @@ async def test_a_password_that_changes_in_mid_traffic_fails_no_read(server, capl
         async with BackfillCache(MappingSource(items), far=tier, freshness=freshness) as cache:
 
             async def read():
-                for _ in range(30):
+                for _ in range(20):
                     assert await cache.get_many(items) == items
 
             async with asyncio.TaskGroup() as group:
                 for _ in range(4):
                     group.create_task(read())
-                for number in range(1, 6):
+                for number in range(1, 4):
                     await asyncio.sleep(0.02)
                     await rotate(admin, tokens, f"sesame-{number}")
             await cache.settle()
             await store.set_many(items, ttl=60.0)
             assert len(await store.get_many([*items])) == 50
-            assert (tokens.asked > 5, cache.stats.failed) == (True, 0)
+            assert (tokens.asked > 3, cache.stats.failed) == (True, 0)
 
     assert "sesame" not in caplog.text
 

@@ -208,6 +208,23 @@ async def test_a_server_that_is_gone_or_refuses_the_login_is_told_as_with_a_url(
         assert lent(client) == 0
 
 
+async def test_a_borrowed_connection_that_breaks_at_once_is_told_in_one_line(valkey_url):
+    port = int(valkey_url.split(":")[2].split("/")[0])
+    async with TcpProxy("127.0.0.1", port) as proxy, Redis(port=proxy.port) as client:
+        await client.ping()
+        proxy.drop()
+        async with from_client(client, connect_timeout=20.0) as redis:
+            asking = asyncio.create_task(redis.execute("PING"))
+            while not lent(client):  # noqa: ASYNC110 - redis-py has nothing to wait for
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.01)
+            proxy.reset()
+            with pytest.raises(RedisUnavailableError) as lost:
+                await asking
+        assert str(lost.value).count("redis at") == 1
+        assert lent(client) == 0
+
+
 async def test_a_client_that_gives_no_connection_is_given_up_in_time(valkey_url):
     port = int(valkey_url.split(":")[2].split("/")[0])
     async with TcpProxy("127.0.0.1", port) as proxy, Redis(port=proxy.port) as client:
