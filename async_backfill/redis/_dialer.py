@@ -89,7 +89,7 @@ class Dialer:
         :raises RedisUnavailableError: when no server answers in time.
         :raises RedisReplyError: when the server refuses the login.
         """
-        link, connected = None, "connected" if self._tls is None else "connected with TLS"
+        link, said_by, connected = None, None, "connected" if self._tls is None else "connected with TLS"
         waits_for = connected
         name = self.name if address is None else _shown(address)
         try:
@@ -101,7 +101,7 @@ class Dialer:
                     login, until = await self._login(self._credentials, name)
                     waits_for = connected
                 if self._sentinels is not None:
-                    address = await self._sentinels.address()
+                    address, said_by = await self._sentinels.primary()
                 link = self._link(address, login, until)
                 await link.open()
                 if self._sentinels is not None:
@@ -111,6 +111,8 @@ class Dialer:
             if link is not None:
                 await link.close()
                 name = link.name
+            if self._sentinels is not None and said_by is not None:
+                self._sentinels.pass_over(said_by)
             if not isinstance(error, TimeoutError):
                 raise
             reason = f"not {waits_for} within {self._connect_timeout} s"

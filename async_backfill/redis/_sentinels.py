@@ -1,7 +1,8 @@
 """Sentinels: they say which server is the primary now.
 
 The protocol is in "Guidelines for Redis clients with support for Redis Sentinel": ask one after the other
-within a short time, begin with who answered last, and see whether the server that is named is a primary.
+within a short time, begin with who answered last, and see whether the server that is named is a primary. One
+that named a server of no use is asked last from then on: it may be cut off from the others, and never learn.
 """
 
 from __future__ import annotations
@@ -40,8 +41,13 @@ class Sentinels:
         self._share = timeout / (len(places) + 1)
         self.name = f"{primary} of the sentinels {', '.join(f'{host}:{port}' for host, port in places)}"
 
-    async def address(self) -> tuple[str, int]:
-        """Return host and port of the primary, from the first sentinel that knows it.
+    def pass_over(self, place: tuple[str, int]) -> None:
+        """Ask the sentinel at ``place`` last."""
+        self._places.remove(place)
+        self._places.append(place)
+
+    async def primary(self) -> tuple[tuple[str, int], tuple[str, int]]:
+        """Return host and port of the primary and of the first sentinel that knows it.
 
         :raises RedisUnavailableError: when none does; its text has what each of them said.
         """
@@ -57,7 +63,7 @@ class Sentinels:
                 if found is not None:
                     self._places.remove(place)
                     self._places.insert(0, place)
-                    return found
+                    return found, place
                 said.append(f"{place[0]}:{place[1]}: knows no {self._primary!r}")
         raise RedisUnavailableError(f"no sentinel names the primary {self._primary!r}: {'; '.join(said)}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from contextlib import closing
+from contextlib import asynccontextmanager, closing
 
 import pytest
 
@@ -134,23 +134,44 @@ async def test_the_login_of_the_url_is_for_the_server(tmp_path):
         locked.stop()
 
 
-async def test_a_replica_that_a_sentinel_names_is_not_used_until_it_is_the_primary(group, valkey):
-    replica = valkey("--replicaof", f"127.0.0.1 {group.primary.port}")
+@asynccontextmanager
+async def a_sentinel_that_names(server):
+    """Give the port of one that always names this port of a server, as no real one does for long."""
 
     async def name(reader, writer):
         with closing(writer):
             await reader.readuntil(b"mymaster\r\n")
-            writer.write(b"*2\r\n$9\r\n127.0.0.1\r\n$%d\r\n%d\r\n" % (len(str(replica.port)), replica.port))
+            writer.write(b"*2\r\n$9\r\n127.0.0.1\r\n$%d\r\n%d\r\n" % (len(str(server)), server))
             await writer.drain()
             await reader.read()
 
-    async with await asyncio.start_server(name, "127.0.0.1", 0) as late, connect(replica.url) as admin:
-        port = late.sockets[0].getsockname()[1]
-        async with connect(f"redis+sentinel://127.0.0.1:{port}/mymaster") as redis:
-            with pytest.raises(RedisUnavailableError, match=r"name it as the primary .*, but it is a slave"):
-                await redis.execute("PING")
-            await admin.execute("REPLICAOF", "NO", "ONE")
-            assert await port_of(redis) == replica.port
+    async with await asyncio.start_server(name, "127.0.0.1", 0) as sentinel:
+        yield sentinel.sockets[0].getsockname()[1]
+
+
+async def test_a_sentinel_that_names_a_server_of_no_use_is_asked_last_from_then_on(group):
+    async with (
+        a_sentinel_that_names(free_port()) as late,
+        connect(group.url(before=f"127.0.0.1:{late},")) as redis,
+    ):
+        with pytest.raises(RedisUnavailableError):
+            await redis.execute("PING")
+        assert await port_of(redis) == group.primary.port
+        async with redis.subscribe(b"news"):
+            pass
+
+
+async def test_a_replica_that_a_sentinel_names_is_not_used_until_it_is_the_primary(group, valkey):
+    replica = valkey("--replicaof", f"127.0.0.1 {group.primary.port}")
+    async with (
+        a_sentinel_that_names(replica.port) as late,
+        connect(replica.url) as admin,
+        connect(f"redis+sentinel://127.0.0.1:{late}/mymaster") as redis,
+    ):
+        with pytest.raises(RedisUnavailableError, match=r"name it as the primary .*, but it is a slave"):
+            await redis.execute("PING")
+        await admin.execute("REPLICAOF", "NO", "ONE")
+        assert await port_of(redis) == replica.port
 
 
 @pytest.fixture
