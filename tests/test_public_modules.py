@@ -80,16 +80,19 @@ async_backfill.records
   LEGAL_CHANGES AuditRecord BackfillCause BudgetState CircuitState JournalReading Provenance RestoreState
   SnapshotStats Status
 async_backfill.redis
-  FunctionCodec PydanticCodec RedisConnection RedisControl RedisError RedisInvalidations RedisJournal
+  Credentials FunctionCodec PydanticCodec RedisConnection RedisControl RedisError RedisInvalidations RedisJournal
   RedisLeases RedisPermits RedisReplyError RedisStore RedisUnavailableError Zstd connect
+  from_client
 async_backfill.redis.codecs
   FunctionCodec PydanticCodec
 async_backfill.redis.compression
   Zstd
 async_backfill.redis.connection
-  RedisConnection connect
+  RedisConnection connect from_client
 async_backfill.redis.control
   RedisControl
+async_backfill.redis.credentials
+  Credentials
 async_backfill.redis.errors
   RedisError RedisReplyError RedisUnavailableError
 async_backfill.redis.invalidations

@@ -1,6 +1,7 @@
 """Share a far tier (L2) and a backfill budget between processes with Redis or Valkey.
 
-It needs the extra ``redis``, and asyncio. `connect` opens a `RedisConnection`, which all others use:
+It needs the extra ``redis``, and asyncio. `connect` opens a `RedisConnection`, which all others use
+(`from_client` makes one of a client that you have):
 
 - `RedisStore` holds the values of the far tier, `Zstd` compresses large ones;
 - `PydanticCodec` and `FunctionCodec` encode values that it does not take by itself;
@@ -8,7 +9,8 @@ It needs the extra ``redis``, and asyncio. `connect` opens a `RedisConnection`, 
 - `RedisInvalidations` tells the other processes which keys have changed;
 - `RedisPermits` is one backfill budget for all processes;
 - `RedisControl` brings orders to all processes;
-- `RedisJournal` keeps the hot keys for the next start.
+- `RedisJournal` keeps the hot keys for the next start;
+- `Credentials` are for passwords and tokens that change.
 
 Errors are kinds of `RedisError`; no text shows a password.
 """
@@ -18,8 +20,9 @@ from async_backfill._common.extras import needed_by
 with needed_by("async_backfill.redis", "redis", "hiredis", "redis"):
     from async_backfill.redis.codecs import FunctionCodec, PydanticCodec
     from async_backfill.redis.compression import Zstd
-    from async_backfill.redis.connection import RedisConnection, connect
+    from async_backfill.redis.connection import RedisConnection, connect, from_client
     from async_backfill.redis.control import RedisControl
+    from async_backfill.redis.credentials import Credentials
     from async_backfill.redis.errors import RedisError, RedisReplyError, RedisUnavailableError
     from async_backfill.redis.invalidations import RedisInvalidations
     from async_backfill.redis.journal import RedisJournal
@@ -28,6 +31,7 @@ with needed_by("async_backfill.redis", "redis", "hiredis", "redis"):
     from async_backfill.redis.store import RedisStore
 
 __all__ = [
+    "Credentials",
     "FunctionCodec",
     "PydanticCodec",
     "RedisConnection",
@@ -42,4 +46,5 @@ __all__ = [
     "RedisUnavailableError",
     "Zstd",
     "connect",
+    "from_client",
 ]

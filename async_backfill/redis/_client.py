@@ -1,4 +1,4 @@
-"""Single connections of redis-py, with commands packed by hiredis; the only module that imports them.
+"""Single connections of redis-py, with commands packed by hiredis.
 
 redis-py only opens, secures, reads and closes a socket: its packing, pipelines and pool cost more time than
 the server does. Nothing is retried, so a caller's deadline holds: see decision 40 in notes.md.
@@ -7,52 +7,35 @@ the server does. Nothing is retried, so a caller's deadline holds: see decision 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from contextlib import suppress
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Final, cast
 
 import hiredis
 import redis.exceptions
 from redis._parsers.hiredis import _AsyncHiredisParser
-from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection, parse_url
 
-from async_backfill._common.validation import text
-from async_backfill.errors import ConfigurationError
 from async_backfill.redis._bounded import LengthWatch, TextTooLongError
 from async_backfill.redis.errors import RedisReplyError, RedisUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
+    from redis.asyncio.connection import Connection
+
     from async_backfill.redis._wire import Command, Reply
 
-T = TypeVar("T")
-
-_ALIASES: Final = MappingProxyType({"valkey": "redis", "valkeys": "rediss"})
-_SCHEMES: Final = ("redis", "rediss", "valkey", "valkeys", "unix")
 _LONGEST_MESSAGE: Final = 1_000_000  # bytes; those of this package are shorter
 _GOODBYE: Final = 1.0
 _LEFT: Final = "it is no primary any more"
+_UNKNOWN_ISSUER: Final = (18, 19, 20, 21)  # X509_V_ERR_* of OpenSSL
 _SILENCE: Final = "the server was silent for too long"
-_FIXED: Final = MappingProxyType(
-    {
-        "protocol": 2,  # saves a round trip, and nothing of protocol 3 is needed
-        "driver_info": None,  # saves another round trip
-        "socket_connect_timeout": None,
-        "socket_timeout": None,  # deadlines are the caller's
-        "decode_responses": False,
-        "health_check_interval": 0,
-        "retry": None,
-        "retry_on_timeout": False,
-        "retry_on_error": (),
-    }
-)
 
-_Trouble = (redis.exceptions.RedisError, OSError)
+TROUBLE: Final = (redis.exceptions.RedisError, OSError)
+"""What redis-py raises when a connection cannot be opened, or was lost."""
 
 
-class _Parser(_AsyncHiredisParser):
+class Parser(_AsyncHiredisParser):
     """A parser of answers that stops at a text that is too long, while ``watch`` is set."""
 
     __slots__ = ("watch",)
@@ -80,74 +63,27 @@ def pack(command: Command) -> bytes:
     return packed
 
 
-class Dialer:
-    """A factory of connections to the server of ``url``, or to others of its cluster.
+class ClientLink:
+    """One connection to a server; implements `Link`.
 
-    :param connect_timeout: seconds for opening a connection and logging in.
-    :raises ConfigurationError: for a URL that cannot be used; no text shows a password.
+    :param until: the time of the event loop from which on it is not lent again.
     """
 
-    def __init__(self, url: str, connect_timeout: float) -> None:
-        self._kind, self._settings = _settings(url)
-        self._connect_timeout = connect_timeout
-        self.user = str(self._settings.get("username") or "default")
-        try:
-            template = self._kind(**self._settings)
-        except (TypeError, ValueError, redis.exceptions.RedisError) as error:
-            raise ConfigurationError("url", f"has a setting that cannot be used: {error}") from None
-        self._tls = template.ssl_context if isinstance(template, SSLConnection) else None
-        self.address: tuple[str, int] | None = None
-        """Host and port; ``None`` for a Unix socket."""
-        if isinstance(template, UnixDomainSocketConnection):
-            self.name, self.host = str(template.path), ""
-        else:
-            self.address = (template.host, int(template.port))
-            self.name, self.host = f"{template.host}:{template.port}", template.host
-
-    async def dial(
-        self, greet: Callable[[ClientLink], Awaitable[T]], address: tuple[str, int] | None = None
-    ) -> tuple[ClientLink, T]:
-        """Open a connection and call ``greet``; return the connection and the result of ``greet``.
-
-        :param greet: the first exchange on the connection; it counts towards ``connect_timeout``.
-        :param address: host and port of another server of the cluster; ``None`` is the server of the URL.
-        :raises RedisUnavailableError: when no server answers in time.
-        :raises RedisReplyError: when the server refuses the login.
-        """
-        settings, name = {**self._settings, "parser_class": _Parser}, self.name
-        if address is not None:
-            settings = {**settings, "host": address[0], "port": address[1]}
-            name = f"{address[0]}:{address[1]}"
-        connection = self._kind(**settings)
-        if isinstance(connection, SSLConnection) and self._tls is not None:
-            connection.ssl_context = self._tls  # reading the certificates takes 20 ms: do it once
-        link = ClientLink(connection, name)
-        try:
-            async with asyncio.timeout(self._connect_timeout):
-                await link.open()
-                return link, await greet(link)
-        except TimeoutError as error:
-            await link.close()
-            reason = f"not connected within {self._connect_timeout} s"
-            raise RedisUnavailableError(f"redis at {name}: {reason}") from error
-        except BaseException:
-            await link.close()
-            raise
-
-
-class ClientLink:
-    """One connection to a server; implements `Link`."""
-
-    def __init__(self, connection: Connection, name: str) -> None:
+    def __init__(self, connection: Connection, name: str, until: float | None = None) -> None:
         self._connection = connection
-        self._name = name
+        self.name = name
+        self._until = until
+        self._was_lent = False
         self._is_closed = False
+        parser = connection._parser  # noqa: SLF001 - ours is made by a `Dialer`
+        self._parser = parser if isinstance(parser, Parser) else None
+        self._read: Callable[[], Awaitable[Reply]] = connection.read_response
 
     async def open(self) -> None:
         """Open the connection and log in."""
         try:
             await self._connection.connect()  # type: ignore[no-untyped-call]
-        except _Trouble as error:
+        except TROUBLE as error:
             raise self.explain(error) from error
 
     async def exchange(self, packed: bytes, replies: int, /, most: int | None = None) -> list[Reply]:
@@ -156,9 +92,9 @@ class ClientLink:
         :raises TextTooLongError: when a reply has a text of more than ``most`` bytes; the rest is unread.
         """
         answers: list[Reply] = []
-        read = self._connection.read_response
-        parser = cast("_Parser", self._connection._parser)  # noqa: SLF001 - made in `dial`
-        parser.watch = None if most is None else LengthWatch(most)
+        read = self._read
+        if self._parser is not None:
+            self._parser.watch = None if most is None else LengthWatch(most)
         try:
             await self._connection.send_packed_command([packed])
             while len(answers) < replies:
@@ -166,7 +102,7 @@ class ClientLink:
                     answers.append(await read())
                 except redis.exceptions.ResponseError as error:
                     answers.append(_refusal(error))
-        except _Trouble as error:
+        except TROUBLE as error:
             raise self.explain(error) from error
         return answers
 
@@ -175,8 +111,8 @@ class ClientLink:
         try:
             await self._connection.send_packed_command([pack(("SUBSCRIBE", *channels))])
             for _ in channels:
-                await self._connection.read_response()
-        except _Trouble as error:
+                await self._connection.read_response(disable_decoding=True, push_request=True)
+        except TROUBLE as error:
             raise self.explain(error) from error
 
     async def messages(self, heartbeat: float) -> AsyncIterator[tuple[bytes, bytes]]:
@@ -185,29 +121,36 @@ class ClientLink:
         :raises TextTooLongError: at a message that is too long; the rest is unread.
         """
         asked = False
-        cast("_Parser", self._connection._parser).watch = LengthWatch(_LONGEST_MESSAGE)  # noqa: SLF001 - see above
+        if self._parser is not None:
+            self._parser.watch = LengthWatch(_LONGEST_MESSAGE)
         try:
             while True:
-                reply = await self._connection.read_response(timeout=heartbeat)
+                reply = await self._connection.read_response(
+                    disable_decoding=True, timeout=heartbeat, push_request=True
+                )
                 if self._is_closed:  # else redis-py would connect again, without a subscription
-                    raise RedisUnavailableError(f"redis at {self._name}: {_LEFT}")
+                    raise RedisUnavailableError(f"redis at {self.name}: {_LEFT}")
                 if reply is not None:
                     asked = False
                     if reply[0] == b"message":
                         yield reply[1], reply[2]
                         await asyncio.sleep(0)  # while more has arrived, reading does not let others run
                 elif asked:
-                    raise RedisUnavailableError(f"redis at {self._name}: {_SILENCE}")
+                    raise RedisUnavailableError(f"redis at {self.name}: {_SILENCE}")
                 else:
                     await self._connection.send_packed_command([pack(("PING",))])
                     asked = True
-        except _Trouble as error:
+        except TROUBLE as error:
             raise self.explain(error) from error
 
     async def is_usable(self) -> bool:
-        """Return whether the connection is open and has nothing unread."""
+        """Return whether the connection is open, has nothing unread and its login lasts."""
         if not self._connection.is_connected:
             return False
+        if self._until is not None:
+            if self._was_lent and asyncio.get_running_loop().time() >= self._until:
+                return False
+            self._was_lent = True  # at least once, or a caller would wait for the next one, and the next
         try:
             return not await self._connection.can_read()
         except redis.exceptions.RedisError:
@@ -220,16 +163,22 @@ class ClientLink:
 
     async def aclose(self) -> None:
         """Shut the connection down, as TLS requires, and close it within a second; raises nothing."""
-        with suppress(TimeoutError, *_Trouble):
+        with suppress(TimeoutError, *TROUBLE):
             async with asyncio.timeout(_GOODBYE):
                 await self._connection.disconnect()
 
     def explain(self, error: BaseException) -> RedisReplyError | RedisUnavailableError:
         """Return the error for the caller in place of ``error``."""
-        status = getattr(error, "status_code", None)
-        if status is not None:
-            return RedisReplyError(status, f"{error} (redis at {self._name})".removeprefix(f"{status} "))
-        return RedisUnavailableError(f"redis at {self._name}: {str(error) or type(error).__name__}")
+        return explained(error, self.name)
+
+
+def explained(error: BaseException, name: str) -> RedisReplyError | RedisUnavailableError:
+    """Return the error for a caller in place of ``error``, which came from the server ``name``."""
+    status = getattr(error, "status_code", None)
+    if status is not None:
+        return RedisReplyError(status, f"{error} (redis at {name})".removeprefix(f"{status} "))
+    reason = _of_tls(error) or str(error) or type(error).__name__
+    return RedisUnavailableError(f"redis at {name}: {reason}")
 
 
 def _refusal(error: redis.exceptions.ResponseError) -> RedisReplyError:
@@ -239,20 +188,14 @@ def _refusal(error: redis.exceptions.ResponseError) -> RedisReplyError:
     return RedisReplyError(code, message)
 
 
-def _settings(url: str) -> tuple[type[Connection], dict[str, Any]]:
-    scheme, separator, rest = text("url", url).partition("://")
-    if scheme not in _SCHEMES or not separator:
-        schemes = ", ".join(f"{known}://" for known in _SCHEMES)
-        raise ConfigurationError("url", f"must begin with one of {schemes}")
-    url = f"{_ALIASES.get(scheme, scheme)}://{rest}"
-    try:
-        database = urlsplit(url).path.strip("/")
-        settings: dict[str, Any] = dict(parse_url(url))
-    except ValueError:  # its text may have the password in it
-        raise ConfigurationError(
-            "url", "must be like redis://user:password@host:port/0, special letters as %xx"
-        ) from None
-    if scheme != "unix" and database and not (database.isascii() and database.isdigit()):
-        raise ConfigurationError("url", "must have the number of a database as its path, such as /0")
-    kind = settings.pop("connection_class", Connection)
-    return kind, {**settings, **_FIXED}
+def _of_tls(error: BaseException) -> str | None:
+    """Return why TLS failed, from ``error`` or what it came from; ``None`` if it did not."""
+    at: BaseException | None = error
+    while at is not None:
+        if isinstance(at, ssl.SSLCertVerificationError):
+            way = " (own CAs: ssl_context= of connect)" if at.verify_code in _UNKNOWN_ISSUER else ""
+            return f"its certificate is not accepted: {at.verify_message.rstrip('.')}{way}"
+        if isinstance(at, ssl.SSLError):
+            return f"TLS failed: {(at.reason or str(at)).lower().replace('_', ' ')}"
+        at = at.__cause__ or at.__context__
+    return None

@@ -14,8 +14,10 @@ from async_backfill.redis.errors import RedisError, RedisReplyError, RedisUnavai
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from async_backfill.redis._client import ClientLink, Dialer
+    from async_backfill.redis._client import ClientLink
+    from async_backfill.redis._dialer import Dialer
     from async_backfill.redis._facts import Facts
+    from async_backfill.redis._own_client import ClientDialer
     from async_backfill.redis._pool import Link
     from async_backfill.redis._wire import Reply
 
@@ -36,7 +38,7 @@ class Routes:
     :param size: the largest number of connections to each server.
     """
 
-    def __init__(self, dialer: Dialer, size: int) -> None:
+    def __init__(self, dialer: Dialer | ClientDialer, size: int) -> None:
         self._dialer = dialer
         self._size = size
         self._home = self._pool(None)

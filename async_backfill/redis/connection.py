@@ -7,34 +7,80 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self
 
 from async_backfill._common.validation import positive_seconds, whole
-from async_backfill.redis._client import Dialer, pack
+from async_backfill.redis._client import pack
 from async_backfill.redis._cluster import by_slot
+from async_backfill.redis._dialer import Dialer
+from async_backfill.redis._own_client import ClientDialer
 from async_backfill.redis._routes import Routes
 from async_backfill.redis._wire import Expected
 from async_backfill.redis.errors import RedisReplyError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from ssl import SSLContext
+
+    from redis.asyncio import Redis
 
     from async_backfill.contracts import Seconds
     from async_backfill.redis._facts import Facts
     from async_backfill.redis._wire import Argument, Command, Reply
+    from async_backfill.redis.credentials import Credentials
 
-__all__ = ["RedisConnection", "connect"]
+__all__ = ["RedisConnection", "connect", "from_client"]
 
 
-def connect(url: str, *, max_connections: int = 8, connect_timeout: Seconds = 2.0) -> RedisConnection:
+def connect(
+    url: str,
+    *,
+    max_connections: int = 8,
+    connect_timeout: Seconds = 2.0,
+    ssl_context: SSLContext | None = None,
+    credentials: Callable[[], Awaitable[Credentials]] | None = None,
+) -> RedisConnection:
     """Return a connection to the server at ``url``; nothing is sent before the first command.
 
     :param url: ``redis://user:password@host:6379/0``, ``rediss://`` with TLS (certificate and name
         are verified), or ``unix:///path``; ``valkey://`` and ``valkeys://`` mean the same. Of a cluster
-        any server will do.
+        any server will do. ``redis+sentinel://user:password@host:26379,host:26379/name/0`` is the primary
+        that the sentinels name whenever a socket is opened; their own login may follow as
+        ``?sentinel_username=...&sentinel_password=...``.
     :param max_connections: commands in progress at the most, 1 or more; more of them wait.
     :param connect_timeout: seconds within which a socket must be open and logged in. A shorter deadline
         of a caller does not stop that: the next caller may find it done.
+    :param ssl_context: TLS with CAs and certificates of your own, for ``rediss://``; it must verify what it
+        should. ``?ssl_ca_certs=/path`` in the URL does for a CA alone.
+    :param credentials: an async function that returns the `Credentials` of a socket; called for each new one,
+        within ``connect_timeout``. The URL has then no user and no password.
     :raises ConfigurationError: when any of them cannot be used; the text shows no password.
     """
-    return RedisConnection(url, max_connections=max_connections, connect_timeout=connect_timeout)
+    return RedisConnection(
+        url,
+        max_connections=max_connections,
+        connect_timeout=connect_timeout,
+        ssl_context=ssl_context,
+        credentials=credentials,
+    )
+
+
+def from_client(
+    client: Redis, *, max_connections: int = 8, connect_timeout: Seconds = 2.0
+) -> RedisConnection:
+    """Return a connection that borrows the connections of a ``client`` of redis-py; it closes none of them.
+
+    All holds that holds with `connect`; reads take a little longer, and a value that is too large is read
+    before it is refused. The client's settings say how it connects, logs in and finds the server; neither its
+    retries nor its decoding are used. A borrowed connection is kept for each command that is in progress at
+    once, and one for each subscription: the client's pool must have as many more.
+
+    :param client: a `redis.asyncio.Redis`, also one of a `redis.asyncio.Sentinel`; none of a cluster.
+    :param max_connections: commands in progress at the most, 1 or more; more of them wait.
+    :param connect_timeout: seconds within which the client must give a connection.
+    :raises ConfigurationError: when any of them cannot be used.
+    """
+    dialer = ClientDialer(client, positive_seconds("connect_timeout", connect_timeout))
+    connection = RedisConnection.__new__(RedisConnection)
+    connection._use(dialer, max_connections)  # noqa: SLF001 - the same room
+    return connection
 
 
 class RedisConnection:
@@ -48,9 +94,21 @@ class RedisConnection:
     the name is looked up again, and what it refused is sent once more. See `connect` for the parameters.
     """
 
-    def __init__(self, url: str, *, max_connections: int = 8, connect_timeout: Seconds = 2.0) -> None:
-        self._dialer = Dialer(url, positive_seconds("connect_timeout", connect_timeout))
-        self._routes = Routes(self._dialer, whole("max_connections", max_connections, least=1))
+    def __init__(
+        self,
+        url: str,
+        *,
+        max_connections: int = 8,
+        connect_timeout: Seconds = 2.0,
+        ssl_context: SSLContext | None = None,
+        credentials: Callable[[], Awaitable[Credentials]] | None = None,
+    ) -> None:
+        timeout = positive_seconds("connect_timeout", connect_timeout)
+        self._use(Dialer(url, timeout, ssl_context=ssl_context, credentials=credentials), max_connections)
+
+    def _use(self, dialer: Dialer | ClientDialer, max_connections: int) -> None:
+        self._dialer = dialer
+        self._routes = Routes(dialer, whole("max_connections", max_connections, least=1))
 
     def __repr__(self) -> str:
         return f"RedisConnection({self._dialer.name!r})"
@@ -63,7 +121,7 @@ class RedisConnection:
 
     @property
     def user(self) -> str:
-        """The name of the user that it logs in as."""
+        """The name of the user that it logs in as; with ``credentials`` the latest."""
         return self._dialer.user
 
     @property

@@ -22,6 +22,7 @@ from tests.contract.test_far_stores import ITEMS, OfVersions
 from tests.leases import lease
 from tests.servers.ports import free_port
 from tests.servers.valkey import start_valkey
+from tests.servers.valkey_cluster import start_cluster
 
 pytestmark = pytest.mark.anyio
 
@@ -32,40 +33,6 @@ HALF = 8192
 def anyio_backend():
     """One loop will do: a cluster takes two seconds to start."""
     return "asyncio"
-
-
-def start_cluster(folder):
-    """Return two servers that are started, each with half of the slots."""
-    servers, buses = [], []
-    for name in ("first", "second"):
-        buses.append(free_port())
-        servers.append(
-            start_valkey(
-                folder / name, "--cluster-enabled", "yes", "--cluster-port", str(buses[-1]), *UNEQUAL
-            )
-        )
-    asyncio.run(introduce(servers, buses))
-    return servers
-
-
-UNEQUAL = ("--cluster-require-full-coverage", "no")
-
-
-async def introduce(servers, buses):
-    for number, server in enumerate(servers):
-        async with connect(server.url) as redis:
-            await redis.execute("CLUSTER", "ADDSLOTSRANGE", HALF * number, HALF * (number + 1) - 1)
-            await redis.execute("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
-            await redis.execute("CLUSTER", "MEET", "127.0.0.1", servers[0].port, buses[0])
-    for server in servers:
-        async with connect(server.url) as redis:
-            for _ in range(1_000):
-                slots, state = await redis.pipeline([("CLUSTER", "SLOTS"), ("CLUSTER", "INFO")])
-                if len(slots) == len(servers) and b"cluster_state:ok" in state:
-                    break
-                await asyncio.sleep(0.01)
-            else:
-                raise AssertionError(state)
 
 
 @pytest.fixture(scope="module")

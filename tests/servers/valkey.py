@@ -55,9 +55,12 @@ class Valkey:
             self.kill()
 
     def _start(self) -> subprocess.Popen[bytes]:
+        file = [str(path) for path in self._folder.glob("*.conf")]  # a sentinel needs one
         command = [
-            *(server_program(), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder)),
-            *("--save", "", "--appendonly", "no", "--daemonize", "no", *self._arguments),
+            *(server_program(), *file, "--port", str(self.port), "--bind", "127.0.0.1"),
+            *("--dir", str(self._folder), "--daemonize", "no"),
+            *(() if file else ("--save", "", "--appendonly", "no")),
+            *self._arguments,
         ]
         with self._log.open("ab") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
@@ -87,6 +90,18 @@ def start_valkey(folder: Path, *arguments: str) -> Valkey:
     """
     folder.mkdir(parents=True, exist_ok=True)
     return Valkey(folder, *arguments)
+
+
+def start_sentinel(folder: Path, primary: Valkey, *lines: str, name: str = "mymaster") -> Valkey:
+    """Start a sentinel that alone decides on a failover of ``primary``, soon; ``lines`` are configuration."""
+    folder.mkdir(parents=True, exist_ok=True)
+    asked = [
+        f"sentinel monitor {name} 127.0.0.1 {primary.port} 1",
+        f"sentinel down-after-milliseconds {name} 300",
+        f"sentinel failover-timeout {name} 3000",
+    ]
+    (folder / "sentinel.conf").write_text("\n".join([*asked, *lines, ""]))
+    return Valkey(folder, "--sentinel")
 
 
 def server_program() -> str:
