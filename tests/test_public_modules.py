@@ -80,8 +80,8 @@ async_backfill.records
   LEGAL_CHANGES AuditRecord BackfillCause BudgetState CircuitState JournalReading Provenance RestoreState
   SnapshotStats Status
 async_backfill.redis
-  Credentials FunctionCodec PydanticCodec RedisConnection RedisControl RedisError RedisInvalidations RedisJournal
-  RedisLeases RedisPermits RedisReplyError RedisStore RedisUnavailableError Zstd connect
+  Credentials FunctionCodec PydanticCodec RedisConnection RedisControl RedisError RedisInvalidations
+  RedisJournal RedisLeases RedisPermits RedisReplyError RedisStore RedisUnavailableError Zstd connect
   from_client
 async_backfill.redis.codecs
   FunctionCodec PydanticCodec
