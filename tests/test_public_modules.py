@@ -45,7 +45,7 @@ async_backfill.contracts
   Selection Source SourceFacts Spawn Store StoreFacts StoreState Tracer Trigger V V_co V_contra ValueCodec
   VersionedStore
 async_backfill.control
-  Control ControlChannel ControlOrder ControlStatus ControlVerb Explanation RunningBackfill
+  Control ControlStatus Explanation RunningBackfill
 async_backfill.errors
   AsyncBackfillError CacheClosedError CircuitOpenError ConfigurationError JournalError
   KeyNotFoundError KeyRefusedError LoadCycleError LoadError LoadTimeoutError MissingExtraError
