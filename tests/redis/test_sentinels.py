@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from contextlib import asynccontextmanager, closing
+from functools import partial
 
 import pytest
 
@@ -17,13 +18,15 @@ from async_backfill.redis import (
     RedisReplyError,
     RedisStore,
     RedisUnavailableError,
-    connect,
 )
+from async_backfill.redis import connect as connect_soon
 from tests.servers.ports import free_port
 from tests.servers.tcp_proxy import TcpProxy
 from tests.servers.valkey import start_sentinel, start_valkey
 
 pytestmark = pytest.mark.anyio
+
+connect = partial(connect_soon, connect_timeout=20.0)  # on a busy machine a sentinel takes its time
 
 
 @pytest.fixture
@@ -88,7 +91,7 @@ async def test_a_sentinel_that_is_gone_or_says_nothing_is_passed_over(group):
     async with TcpProxy("127.0.0.1", group.sentinel.port) as silent:
         silent.drop()
         before = f"127.0.0.1:{free_port()},127.0.0.1:{silent.port},"
-        async with connect(group.url(before=before)) as redis:
+        async with connect(group.url(before=before), connect_timeout=4.0) as redis:
             assert await port_of(redis) == group.primary.port
             await asyncio.gather(*[redis.execute("PING") for _ in range(5)])
             assert silent.accepted == 1  # who answered last is asked first
@@ -187,7 +190,7 @@ async def test_a_cache_goes_on_with_the_new_primary_when_the_old_one_is_gone(pai
     items = {f"key {number}": number for number in range(50)}
     await told(pair.replica.url, ("INFO", "replication"), "master_link_status:up")
     await told(pair.sentinel.url, ("SENTINEL", "REPLICAS", "mymaster"), str(pair.replica.port))
-    async with connect(pair.url()) as redis:
+    async with connect(pair.url(), connect_timeout=4.0) as redis:
         store = RedisStore(redis, namespace=namespace)
         tier = FarTier(
             store=store,

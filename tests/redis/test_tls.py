@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from contextlib import closing
+from functools import partial
 
 import pytest
 
@@ -18,12 +19,14 @@ from async_backfill.redis import (
     RedisReplyError,
     RedisStore,
     RedisUnavailableError,
-    connect,
 )
+from async_backfill.redis import connect as connect_soon
 from tests.servers.tcp_proxy import TcpProxy
 from tests.servers.tls import Authority, tls_before
 
 pytestmark = pytest.mark.anyio
+
+connect = partial(connect_soon, connect_timeout=20.0)  # on a busy machine a handshake takes its time
 
 
 @pytest.fixture(scope="module")
