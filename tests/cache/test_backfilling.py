@@ -309,7 +309,7 @@ async def test_an_approval_without_number_name_or_reason_is_refused_changing_not
 async def test_where_there_is_no_limit_there_is_nothing_to_approve():
     cache, _ = scanned()
     async with cache:
-        with pytest.raises(ConfigurationError, match="nothing to approve"):
+        with pytest.raises(ConfigurationError, match="there are no permits; pause stops all"):
             await cache.approve_backfills(1, by="ada", reason="why")
 
         assert cache.audit_log == ()
