@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from async_backfill._jobs._events import AnyJobEvent, JobObserver
-    from async_backfill._jobs._state.transaction import JobState, Transaction
+    from async_backfill.contracts import JobState, Transaction
 
 T = TypeVar("T")
 

@@ -18,6 +18,7 @@ from async_backfill.contracts._fleet import (
     ValueCodec,
 )
 from async_backfill.contracts._guarded import GuardedStore, Kept, VersionedStore
+from async_backfill.contracts._job_state import JobState, Transaction
 from async_backfill.contracts._jobs import SourceFacts, StoreFacts, StoreState
 from async_backfill.contracts._keys import KeyType
 from async_backfill.contracts._listing import KeyListing
@@ -49,6 +50,7 @@ __all__ = [
     "GuardedStore",
     "Heats",
     "Invalidations",
+    "JobState",
     "Journal",
     "K",
     "K_co",
@@ -75,6 +77,7 @@ __all__ = [
     "Store",
     "StoreFacts",
     "StoreState",
+    "Transaction",
     "Trigger",
     "V",
     "V_co",

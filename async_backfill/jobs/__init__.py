@@ -32,11 +32,11 @@ from async_backfill._jobs._report import JobReport, ShardReport, ShownStatus, Wo
 from async_backfill._jobs._spec import GuardName, JobSettings, JobSpec, PolicyName, ThrottleLimits
 from async_backfill._jobs._state.postgres import PostgresJobState
 from async_backfill._jobs._state.sqlite import SQLiteJobState
-from async_backfill._jobs._state.transaction import JobState, Transaction
 from async_backfill._jobs._verifying.dead import Retried
 from async_backfill._jobs._verifying.result import Verified
 from async_backfill._runner.job_files.opening import open_ends
 from async_backfill._runner.job_files.reading import read_job
+from async_backfill.contracts import JobState, Transaction
 from async_backfill.jobs._jobs import Jobs
 
 __all__ = [

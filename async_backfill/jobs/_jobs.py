@@ -46,9 +46,9 @@ if TYPE_CHECKING:
     from async_backfill._jobs._planning.dry_run import DryRun
     from async_backfill._jobs._records import JobRecord
     from async_backfill._jobs._report import JobReport
-    from async_backfill._jobs._state.transaction import JobState
     from async_backfill._jobs._verifying.dead import Retried
     from async_backfill._jobs._verifying.result import Verified
+    from async_backfill.contracts import JobState
 
 _DEFAULT_STATE: Final = "jobs.sqlite"
 _LOGGER: Final = logging.getLogger("async_backfill.jobs")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from async_backfill._jobs._ends import JobEnds
     from async_backfill._jobs._records import JobRecord
     from async_backfill._jobs._running.desk import Look
-    from async_backfill._jobs._state.transaction import JobState
+    from async_backfill.contracts import JobState
 
 LEASE: Final = 30.0
 _MARGIN: Final = 5.0  # seconds by which clocks may differ under "stamp"

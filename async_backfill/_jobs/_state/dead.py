@@ -10,7 +10,7 @@ from async_backfill._jobs._records import DeadRow, Finding
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from async_backfill._jobs._state.transaction import Transaction
+    from async_backfill.contracts import Transaction
 
 Became: TypeAlias = Literal["kept", "newer", "leased"]
 """What a row that is dead no more counts as."""

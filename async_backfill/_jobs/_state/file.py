@@ -26,7 +26,7 @@ from async_backfill._jobs._state.schema import APPLICATION, LAYOUT, VERSION
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from async_backfill._jobs._state.transaction import Transaction
+    from async_backfill.contracts import Transaction
 
 T = TypeVar("T")
 

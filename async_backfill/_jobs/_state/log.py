@@ -13,7 +13,7 @@ from async_backfill._jobs._records import LogLine
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from async_backfill._jobs._state.transaction import Transaction
+    from async_backfill.contracts import Transaction
 
 ADD_LINE: Final = (
     "INSERT INTO log (job, number, at, by, what, facts, before, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"

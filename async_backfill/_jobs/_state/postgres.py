@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from async_backfill._jobs._state.server.session import StateServer
-    from async_backfill._jobs._state.transaction import Transaction
-    from async_backfill.contracts import Seconds
+    from async_backfill.contracts import Seconds, Transaction
 
 T = TypeVar("T")
 

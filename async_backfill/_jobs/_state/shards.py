@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from async_backfill._jobs._spec import JobSettings
     from async_backfill._jobs._state.approvals import Allowance
-    from async_backfill._jobs._state.transaction import Transaction
+    from async_backfill.contracts import Transaction
 
 _FIELDS: Final = (
     "job, number, low, high, cursor, status, owner, generation, leased_until, attempts, not_before,"
