@@ -40,8 +40,9 @@ async_backfill.contracts
   AccessCheck Answers Approval AuditSink BoundedStore CallLimits Clock Compression EvictionOrder
   ExclusiveJournal FarCopy
   FarStore GuardedStore Heats Invalidations JobState Journal K K_co Kept KeyListing KeyType Leases
-  LimitedSource NeedsAsyncio OrderState Page Permits ResumableOrder Room RowPage Rows Scan Sealing Seconds Selection Source
-  SourceFacts Spawn Store StoreFacts StoreState Transaction Trigger V V_co V_contra ValueCodec VersionedStore
+  LimitedSource NeedsAsyncio OrderState Page Permits ResumableOrder Room RowPage Rows Scan Sealing Seconds
+  Selection Source SourceFacts Spawn Store StoreFacts StoreState Transaction Trigger V V_co V_contra
+  ValueCodec VersionedStore
 async_backfill.errors
   AsyncBackfillError CacheClosedError CircuitOpenError ConfigurationError JournalError
   KeyNotFoundError KeyRefusedError LoadCycleError LoadError LoadTimeoutError MissingExtraError
@@ -55,8 +56,8 @@ async_backfill.jobs
   LEGAL_JOB_CHANGES AnyJobEvent DryRun Estimate GuardName JobApproval JobCounts JobEnds JobError JobEvent
   JobObserver JobPageDone JobRecord JobRefusedError JobReport JobSettings JobSpec JobState JobStateError
   JobStatus JobStatusChanged JobThrottled Jobs LogLine OpenEnds Plan PolicyName PostgresJobState Retried
-  SQLiteJobState ShardReport ShardStatus ShownStatus ThrottleLimits Throttled Transaction Verified Wanted WorkerReport
-  estimate open_ends read_job
+  SQLiteJobState ShardReport ShardStatus ShownStatus ThrottleLimits Throttled Transaction Verified Wanted
+  WorkerReport estimate open_ends read_job
 async_backfill.outcomes
   ABSENT ELSEWHERE Absent Elsewhere Failed LoadCause MissCause
 async_backfill.policies
@@ -120,9 +121,9 @@ async_backfill.stores.weighed
   WeighedStore
 async_backfill.testing
   ChangingRowsContract FarStoreContract GatedSource GuardedLeasesContract GuardedStoreContract
-  InvalidationsContract JobStateContract KeyListingContract KeysetScanContract LeasesContract
-  ManualClock MemoryFarStore MemoryPermits NetworkLink PartialFailureContract PermitsContract RowsContract ScanContract SealingContract
-  SourceContract SourceFactsContract StoreContract StoreFactsContract VersionedStoreContract
+  InvalidationsContract JobStateContract KeyListingContract KeysetScanContract LeasesContract ManualClock
+  MemoryFarStore MemoryPermits NetworkLink PartialFailureContract PermitsContract RowsContract ScanContract
+  SealingContract SourceContract SourceFactsContract StoreContract StoreFactsContract VersionedStoreContract
 async_backfill.warming
   CopyError CopyProgress copy_rows
 """
