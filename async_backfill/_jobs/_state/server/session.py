@@ -32,7 +32,7 @@ _ANSWER: Final = 15.0  # seconds for an answer, beyond those that the server giv
 _CLOSING: Final = 2.0
 _UNANSWERED: Final = 300.0  # seconds for which a commit that was not answered is looked up
 _TRIES: Final = 6
-_FIRST_PAUSE: Final = 0.05
+_FIRST_PAUSE: Final = 0.02
 _LONGEST_PAUSE: Final = 1.0
 _IN_PROGRESS: Final = "in progress"
 
@@ -131,7 +131,7 @@ class StateServer:
 
     async def _done(self, turn: Turn[T]) -> T:
         """Try a call again while it is in the way of others, or the server is away; each within bounds."""
-        tries, end, pause = 1, None, _FIRST_PAUSE
+        tries, away_since, pause = 1, None, _FIRST_PAUSE
         while True:
             try:
                 if turn.unanswered is None or not await self._was_kept(turn, turn.unanswered):
@@ -143,18 +143,18 @@ class StateServer:
                 elif not is_away(error):
                     raise self._error(words(error)) from error
                 else:
-                    seconds = self._patience if turn.unanswered is None else _UNANSWERED
-                    end = current_time() + seconds if end is None else end
-                    self._check_end(end, seconds, turn, error)
+                    away_since = current_time() if away_since is None else away_since
+                    self._bear(error, away_since, turn)
             else:
                 return turn.result  # type: ignore[return-value] # it is there once the work is done
             turn.enter("waits")
             await sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
             pause = min(_LONGEST_PAUSE, 2 * pause)
 
-    def _check_end(self, end: float, seconds: float, turn: Turn[Any], error: Exception) -> None:
+    def _bear(self, error: Exception, since: float, turn: Turn[Any]) -> None:
         """Take note that the server is away; raise once that has lasted too long."""
-        if current_time() < end:
+        seconds = self._patience if turn.unanswered is None else _UNANSWERED
+        if current_time() < since + seconds:
             self._log.warning("the state of jobs is waited for: %s: %s", self._place.shown, words(error))
         elif turn.unanswered is None:
             raise self._error(words(error)) from error
