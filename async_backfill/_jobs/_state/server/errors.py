@@ -42,7 +42,10 @@ def is_away(error: BaseException) -> bool:
     if isinstance(error, asyncpg.InterfaceError):
         return not isinstance(error, ValueError)  # a setting of the URL
     code = getattr(error, "sqlstate", None)
-    return isinstance(error, OSError) or (code is not None and code.startswith(_AWAY))
+    # asyncpg's own: it has half of an answer, and the connection is of no use any more.
+    return isinstance(error, (OSError, asyncpg.InternalClientError)) or (
+        code is not None and code.startswith(_AWAY)
+    )
 
 
 def words(error: BaseException) -> str:
