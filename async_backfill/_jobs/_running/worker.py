@@ -18,6 +18,7 @@ from async_backfill._jobs._running.desk import Desk
 from async_backfill._jobs._running.meter import Meter, minute_of_day, number_at
 from async_backfill._jobs._running.shard_copy import ShardCopy
 from async_backfill._jobs._running.waiting import Lane
+from async_backfill._jobs._state.patience import PatientState
 from async_backfill._jobs._verifying.verify import verify
 from async_backfill._jobs._verifying.verifying import Request
 
@@ -211,7 +212,9 @@ class _Worker:
     async def _verify(self, stop: Event | None) -> None:
         desk = self._desk
         try:
-            await verify(desk.state, desk.job_id, self._ends, self._request, by=desk.owner, stop=stop)
+            await verify(
+                PatientState(desk.state), desk.job_id, self._ends, self._request, by=desk.owner, stop=stop
+            )
         except JobError:  # it has failed by that, or another worker has verified it meanwhile
             if (await desk.look()).job.status in {JobStatus.RUNNING, JobStatus.VERIFYING}:
                 raise

@@ -206,12 +206,12 @@ def restart(tx: Transaction, job_id: int, *, by: str = "worker") -> None:
 
 
 def _orders(tx: Transaction, job_id: int, rows: int, seconds: float) -> Orders:
-    ((wanted, status, settings),) = tx.rows(
+    ((wanted, status, settings, dead),) = tx.rows(
         "UPDATE job SET seconds_running = seconds_running + ? WHERE id = ?"
-        " RETURNING wanted, status, settings",
+        " RETURNING wanted, status, settings,"
+        " (SELECT CAST(coalesce(sum(dead), 0) AS INTEGER) FROM shard WHERE shard.job = job.id)",
         *(seconds, job_id),
     )
-    ((dead,),) = tx.rows("SELECT CAST(coalesce(sum(dead), 0) AS INTEGER) FROM shard WHERE job = ?", job_id)
     return Orders(
         wanted=Wanted(wanted),
         status=JobStatus(status),
