@@ -113,6 +113,19 @@ def test_the_first_signal_is_passed_on_at_once_and_only_once(capsys):
     assert (len(begun()), capsys.readouterr().err) == (1, "")
 
 
+def test_a_run_whose_worker_was_given_up_does_not_end_with_0(jobs, folder, monkeypatch):  # noqa: ARG001
+    Path("dies").write_text("#!/bin/sh\nexit 3\n")
+    Path("dies").chmod(0o755)
+    job = jobs.approved(rate=300)
+    monkeypatch.setattr(sys, "executable", str(Path("dies").absolute()))
+    monkeypatch.setattr(further_workers, "_MOST_RESTARTS", 1)
+
+    code, out, err = jobs("run", job, "--workers", "2")
+
+    assert (code, out.startswith("job 1 products: done")) == (3, True)
+    assert "error: worker 1 has ended: exit code 3; it was started 1 times within 60 s" in err
+
+
 def test_workers_end_with_the_process_that_started_them(jobs, folder):
     job = jobs.approved(rate=4, batch=1, lanes=1)
     run = [sys.executable, "-m", "async_backfill", "jobs", "run", job, "--workers", "2"]
