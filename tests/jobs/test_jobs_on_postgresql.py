@@ -91,7 +91,7 @@ async def test_two_hosts_share_a_job_and_each_sees_all_of_it(shop, url, monkeypa
         Jobs(url, observers=[told["one"].append]) as one,
         Jobs(url, observers=[told["two"].append]) as two,
     ):
-        job = await approved(one, shop)
+        job = await approved(one, shop, rate=300)
         async with create_task_group() as tasks:
             tasks.start_soon(lambda: one.run(job, by="ada"))
             await pages_of(two, job)
@@ -99,6 +99,7 @@ async def test_two_hosts_share_a_job_and_each_sees_all_of_it(shop, url, monkeypa
             with fail_after(60):
                 while await hosts_of(two, job) != {"one", "two"}:  # noqa: ASYNC110 - of a server
                     await sleep(0.01)
+            await two.set(job, by="eve", rate="none")
         assert await all_right(two, job, shop)
         report = await one.status(job)
     assert (report.counts.read, report.counts.kept, report.repeated_pages) == (ROWS, ROWS, 0)
@@ -107,7 +108,7 @@ async def test_two_hosts_share_a_job_and_each_sees_all_of_it(shop, url, monkeypa
 
 async def test_an_operator_elsewhere_pauses_sets_resumes_and_cancels(shop, url):
     async with Jobs(url) as jobs, Jobs(url, create=False) as operator:
-        job = await approved(jobs, shop)
+        job = await approved(jobs, shop, rate=300)
         async with create_task_group() as tasks:
             tasks.start_soon(lambda: jobs.run(job, by="ada"))
             await pages_of(operator, job)

@@ -143,8 +143,8 @@ async def test_a_server_that_is_away_is_waited_for_within_bounds_and_named_once(
 
 
 async def test_a_silent_server_keeps_nobody(state, proxy, monkeypatch):
-    monkeypatch.setattr(session, "_ANSWER", 0.1)
-    monkeypatch.setattr(session, "_CONNECTING", 0.1)
+    monkeypatch.setattr(session, "_ANSWER", 1.0)
+    monkeypatch.setattr(session, "_CLOSING", 0.1)
     async with PostgresJobState(proxy.url, patience=0.1) as far:
         proxy.drop()
         with fail_after(30), pytest.raises(JobStateError, match="it does not answer"):
