@@ -54,9 +54,9 @@ async_backfill.far_tier
   FarTier
 async_backfill.jobs
   LEGAL_JOB_CHANGES AnyJobEvent DryRun Estimate GuardName JobApproval JobCounts JobEnds JobError JobEvent
-  JobObserver JobPageDone JobRecord JobRefusedError JobReport JobSettings JobSpec JobState JobStateError
+  JobObserver JobPageDone JobRecord JobRefusedError JobReport JobSettings JobSpec JobStateError
   JobStatus JobStatusChanged JobThrottled Jobs LogLine OpenEnds Plan PolicyName PostgresJobState Retried
-  SQLiteJobState ShardReport ShardStatus ShownStatus ThrottleLimits Throttled Transaction Verified Wanted
+  SQLiteJobState ShardReport ShardStatus ShownStatus ThrottleLimits Throttled Verified Wanted
   WorkerReport estimate open_ends read_job
 async_backfill.outcomes
   ABSENT ELSEWHERE Absent Elsewhere Failed LoadCause MissCause

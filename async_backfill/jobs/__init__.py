@@ -36,7 +36,6 @@ from async_backfill._jobs._verifying.dead import Retried
 from async_backfill._jobs._verifying.result import Verified
 from async_backfill._runner.job_files.opening import open_ends
 from async_backfill._runner.job_files.reading import read_job
-from async_backfill.contracts import JobState, Transaction
 from async_backfill.jobs._jobs import Jobs
 
 __all__ = [
@@ -57,7 +56,6 @@ __all__ = [
     "JobReport",
     "JobSettings",
     "JobSpec",
-    "JobState",
     "JobStateError",
     "JobStatus",
     "JobStatusChanged",
@@ -75,7 +73,6 @@ __all__ = [
     "ShownStatus",
     "ThrottleLimits",
     "Throttled",
-    "Transaction",
     "Verified",
     "Wanted",
     "WorkerReport",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import sqlalchemy as sa
 
 from async_backfill._jobs._running.worker import work
-from async_backfill.jobs import JobEnds, JobRecord, Jobs, JobSettings, JobSpec, JobState, open_ends
+from async_backfill.jobs import JobEnds, JobRecord, Jobs, JobSettings, JobSpec, open_ends
 from async_backfill.jobs._states import state_at
 from async_backfill.sources.sql import open_database
 from tests.servers.postgres import start_postgres
@@ -21,6 +21,8 @@ from tests.servers.valkey import Valkey, start_valkey
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from async_backfill.contracts import JobState
 
 _PASSWORD = "ACCEPTANCE_PASSWORD"  # noqa: S105 - the name of a variable
 _AT_ONCE = 10_000
