@@ -40,10 +40,10 @@ async_backfill.contracts
   AccessCheck Answers Approval AuditSink BoundedStore CallLimits Clock Compression ControlChannel ControlOrder
   ControlVerb EvictionOrder
   ExclusiveJournal FarCopy
-  FarStore GuardedStore Heats Invalidations Journal K K_co Kept KeyListing KeyType Leases LimitedSource
-  NeedsAsyncio OpenSpan OrderState Page Permits ResumableOrder Room RowPage Rows Scan Sealing Seconds
-  Selection Source SourceFacts Spawn Store StoreFacts StoreState Tracer Trigger V V_co V_contra ValueCodec
-  VersionedStore
+  FarStore GuardedStore Heats Invalidations JobState Journal K K_co Kept KeyListing KeyType Leases
+  LimitedSource NeedsAsyncio OpenSpan OrderState Page Permits ResumableOrder Room RowPage Rows Scan Sealing
+  Seconds Selection Source SourceFacts Spawn Store StoreFacts StoreState Tracer Transaction Trigger V V_co
+  V_contra ValueCodec VersionedStore
 async_backfill.control
   Control ControlStatus Explanation RunningBackfill
 async_backfill.errors
@@ -64,10 +64,10 @@ async_backfill.frameworks.starlette
   Resource conditional health_routes lifespan operator_page
 async_backfill.jobs
   LEGAL_JOB_CHANGES AnyJobEvent DryRun Estimate GuardName JobApproval JobCounts JobEnds JobError JobEvent
-  JobObserver JobPageDone JobRecord JobRefusedError JobReport JobSettings JobSpec JobState JobStateError
-  JobStatus JobStatusChanged JobThrottled Jobs LogLine OpenEnds Plan PolicyName Retried SQLiteJobState
-  ShardReport ShardStatus ShownStatus ThrottleLimits Throttled Transaction Verified Wanted WorkerReport
-  estimate open_ends read_job
+  JobObserver JobPageDone JobRecord JobRefusedError JobReport JobSettings JobSpec JobStateError
+  JobStatus JobStatusChanged JobThrottled Jobs LogLine OpenEnds Plan PolicyName PostgresJobState Retried
+  SQLiteJobState ShardReport ShardStatus ShownStatus ThrottleLimits Throttled Verified Wanted
+  WorkerReport estimate open_ends read_job
 async_backfill.otel
   CacheMetrics JobMetrics Tracing
 async_backfill.outcomes
@@ -140,7 +140,8 @@ async_backfill.stores.weighed
   WeighedStore
 async_backfill.testing
   ChangingRowsContract FarStoreContract GatedSource GuardedLeasesContract GuardedStoreContract
-  InvalidationsContract KeyListingContract KeysetScanContract LeasesContract ManualClock MemoryControl
+  InvalidationsContract JobStateContract KeyListingContract KeysetScanContract LeasesContract ManualClock
+  MemoryControl
   MemoryFarStore MemoryPermits NetworkLink PartialFailureContract PermitsContract RowsContract ScanContract
   SealingContract SourceContract SourceFactsContract StoreContract StoreFactsContract VersionedStoreContract
 async_backfill.warming

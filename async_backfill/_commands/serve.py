@@ -16,6 +16,7 @@ from cyclopts import Parameter
 
 from async_backfill._commands.integers import integer
 from async_backfill._common.extras import needed_by
+from async_backfill._jobs._state.naming import shown
 from async_backfill._runner.display import ProgressBar
 from async_backfill._runner.wording import one_line
 from async_backfill.errors import AsyncBackfillError, ConfigurationError
@@ -70,9 +71,10 @@ class ServeCommand:
         from async_backfill.jobs import Jobs  # noqa: PLC0415 - it takes a third of a second to import
 
         async with Jobs(self.state) as jobs:
-            page = Application(jobs=jobs, access=self.access, job_folder=self.job_folder, state=self.state)
+            named = shown(self.state)
+            page = Application(jobs=jobs, access=self.access, job_folder=self.job_folder, state=named)
             if not self.quiet and sys.stdout is not None:
-                print(one_line(f"{self.state}: {_url(listener)} (Ctrl-C ends it)"), flush=True)
+                print(one_line(f"{named}: {_url(listener)} (Ctrl-C ends it)"), flush=True)
             await serve_alone(page, listener)
 
     def _listen(self) -> socket.socket:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from async_backfill._jobs._records import JobApproval, JobRecord, LogLine
     from async_backfill._jobs._report import JobReport
-    from async_backfill._jobs._state.transaction import JobState, Transaction
+    from async_backfill.contracts import JobState, Transaction
 
 
 class Operator:

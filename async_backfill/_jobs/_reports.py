@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
     from async_backfill._jobs._events import AnyJobEvent, JobObserver
     from async_backfill._jobs._records import JobRecord
-    from async_backfill._jobs._state.transaction import JobState, Transaction
-    from async_backfill.contracts import Tracer
+    from async_backfill.contracts import JobState, Tracer, Transaction
 
 T = TypeVar("T")
 

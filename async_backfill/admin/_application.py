@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route, Router
 
 from async_backfill._common.line_a_second import LineASecond
+from async_backfill._jobs._state.naming import shown
 from async_backfill.admin._access import Access
 from async_backfill.admin._cache_pages import CachePages
 from async_backfill.admin._cache_view import CachesView
@@ -44,8 +45,8 @@ class Application:
         is looked at anew each time.
     :param jobs: an open `Jobs`; ``None`` when there are none to show.
     :param access: who may look, and who may change something; by default this machine alone.
-    :param state: the file of the state of ``jobs``, for the commands that are shown; left out where it is the
-        usual one.
+    :param state: the file of the state of ``jobs``, or its URL, for the commands that are shown, without a
+        password; left out where it is the usual one.
     :param job_folder: a folder whose job files may be planned; without it a plan is made elsewhere.
     """
 
@@ -59,7 +60,7 @@ class Application:
         job_folder: str | os.PathLike[str] | None = None,
     ) -> None:
         access = Access() if access is None else access
-        pages, lines = Pages(state), LineASecond(logger(), time.monotonic)
+        pages, lines = Pages(None if state is None else shown(state)), LineASecond(logger(), time.monotonic)
         gate = Gate(access, Seals(access), pages, lines)
         self._pages = pages
         self._desk = Desk(gate, pages, has_login=access.has_tokens)

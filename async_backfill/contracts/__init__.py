@@ -19,6 +19,7 @@ from async_backfill.contracts._fleet import (
     ValueCodec,
 )
 from async_backfill.contracts._guarded import GuardedStore, Kept, VersionedStore
+from async_backfill.contracts._job_state import JobState, Transaction
 from async_backfill.contracts._jobs import SourceFacts, StoreFacts, StoreState
 from async_backfill.contracts._keys import KeyType
 from async_backfill.contracts._listing import KeyListing
@@ -54,6 +55,7 @@ __all__ = [
     "GuardedStore",
     "Heats",
     "Invalidations",
+    "JobState",
     "Journal",
     "K",
     "K_co",
@@ -82,6 +84,7 @@ __all__ = [
     "StoreFacts",
     "StoreState",
     "Tracer",
+    "Transaction",
     "Trigger",
     "V",
     "V_co",

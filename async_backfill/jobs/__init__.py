@@ -1,7 +1,7 @@
 """Durable jobs: plan, approve, run and verify the copy of a whole source into the far tier (L2).
 
-`Jobs` has all that an operator asks for. Jobs are kept in a `JobState`, a file by default; a `JobSpec` says
-what is copied, and an ``OpenEnds`` opens the source and the store. Every error here is a `JobError`.
+`Jobs` has all that an operator asks for. Jobs are kept in a `JobState`: a file, or PostgreSQL. A `JobSpec`
+says what is copied, and an ``OpenEnds`` opens the source and the store. Every error here is a `JobError`.
 """
 
 from async_backfill._jobs._ends import JobEnds, OpenEnds
@@ -30,8 +30,8 @@ from async_backfill._jobs._records import (
 )
 from async_backfill._jobs._report import JobReport, ShardReport, ShownStatus, WorkerReport
 from async_backfill._jobs._spec import GuardName, JobSettings, JobSpec, PolicyName, ThrottleLimits
+from async_backfill._jobs._state.postgres import PostgresJobState
 from async_backfill._jobs._state.sqlite import SQLiteJobState
-from async_backfill._jobs._state.transaction import JobState, Transaction
 from async_backfill._jobs._verifying.dead import Retried
 from async_backfill._jobs._verifying.result import Verified
 from async_backfill._runner.job_files.opening import open_ends
@@ -56,7 +56,6 @@ __all__ = [
     "JobReport",
     "JobSettings",
     "JobSpec",
-    "JobState",
     "JobStateError",
     "JobStatus",
     "JobStatusChanged",
@@ -66,6 +65,7 @@ __all__ = [
     "OpenEnds",
     "Plan",
     "PolicyName",
+    "PostgresJobState",
     "Retried",
     "SQLiteJobState",
     "ShardReport",
@@ -73,7 +73,6 @@ __all__ = [
     "ShownStatus",
     "ThrottleLimits",
     "Throttled",
-    "Transaction",
     "Verified",
     "Wanted",
     "WorkerReport",

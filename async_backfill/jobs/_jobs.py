@@ -28,12 +28,12 @@ from async_backfill._jobs._running.worker import work
 from async_backfill._jobs._spec import JobSpec
 from async_backfill._jobs._state.approvals import require_startable
 from async_backfill._jobs._state.jobs import add_job, find_job, ids_worked_on, require_name
-from async_backfill._jobs._state.sqlite import SQLiteJobState
 from async_backfill._jobs._verifying.dead import retry_dead
 from async_backfill._jobs._verifying.verify import verify
 from async_backfill._jobs._verifying.verifying import SAMPLE, Request
 from async_backfill._runner.job_files.opening import open_ends
 from async_backfill._runner.job_files.reading import read_job
+from async_backfill.jobs._states import state_at
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -47,10 +47,9 @@ if TYPE_CHECKING:
     from async_backfill._jobs._planning.dry_run import DryRun
     from async_backfill._jobs._records import JobRecord
     from async_backfill._jobs._report import JobReport
-    from async_backfill._jobs._state.transaction import JobState
     from async_backfill._jobs._verifying.dead import Retried
     from async_backfill._jobs._verifying.result import Verified
-    from async_backfill.contracts import Tracer
+    from async_backfill.contracts import JobState, Tracer
 
 _DEFAULT_STATE: Final = "jobs.sqlite"
 _LOGGER: Final = logging.getLogger("async_backfill.jobs")
@@ -65,8 +64,10 @@ class Jobs(Operator):
     `JobRefusedError` when there is no such job or what is asked may not be, `JobStateError` when the state
     cannot be used, and another `JobError` when an end of the job does not answer.
 
-    :param state: a file of this machine, see `SQLiteJobState`, or a `JobState` that is open, and stays so.
-    :param create: whether a file that is not there is made.
+    :param state: a file of this machine, see `SQLiteJobState`; or the URL of PostgreSQL, which several hosts
+        can share, see `PostgresJobState`, where ``${NAME}`` is an environment variable; or a `JobState` that
+        is open, and stays so.
+    :param create: whether a file or schema that is not there is made.
     :param open_ends: opens the source and the store of a spec, in any process that works on it. The usual one
         understands the descriptions of job files.
     :param observers: functions that are called with each event of a job in this process; what one raises is
@@ -83,17 +84,17 @@ class Jobs(Operator):
         observers: Iterable[JobObserver] = (),
         tracing: Tracer | None = None,
     ) -> None:
-        file = SQLiteJobState(state, create=create) if isinstance(state, (str, os.PathLike)) else None
-        self._file = file
+        own = state_at(state, create=create) if isinstance(state, (str, os.PathLike)) else None
+        self._own = own
         self._open_ends = open_ends
         self._resources = AsyncExitStack()
         self._reports = JobReports(observers, tracing)
-        opened: JobState = state if file is None else file  # type: ignore[assignment] # no path, so a state
+        opened: JobState = state if own is None else own  # type: ignore[assignment] # no name, so a state
         super().__init__(ToldState(opened, self._reports))
 
     async def __aenter__(self) -> Self:
-        if self._file is not None:
-            await self._resources.enter_async_context(self._file)
+        if self._own is not None:
+            await self._resources.enter_async_context(self._own)
         return self
 
     async def __aexit__(

@@ -10,7 +10,8 @@ The doubles need no server and no waiting:
 - `MemoryControl` is a channel for orders to all of them.
 
 A contract suite, such as `SourceContract` or `StoreContract`, is a class of tests for your own source, scan,
-store, far tier or budget: inherit from it in a test class. It tests the promises that a cache relies on.
+store, far tier, budget or state of jobs: inherit from it in a test class. It tests the promises that a cache
+or a job relies on.
 """
 
 from async_backfill.testing._changing_rows_contract import ChangingRowsContract
@@ -18,6 +19,7 @@ from async_backfill.testing._far_store_contract import FarStoreContract
 from async_backfill.testing._gated_source import GatedSource
 from async_backfill.testing._guarded_store_contract import GuardedLeasesContract, GuardedStoreContract
 from async_backfill.testing._invalidations_contract import InvalidationsContract
+from async_backfill.testing._job_state_contract import JobStateContract
 from async_backfill.testing._key_listing_contract import KeyListingContract
 from async_backfill.testing._keyset_scan_contract import KeysetScanContract
 from async_backfill.testing._leases_contract import LeasesContract
@@ -44,6 +46,7 @@ __all__ = [
     "GuardedLeasesContract",
     "GuardedStoreContract",
     "InvalidationsContract",
+    "JobStateContract",
     "KeyListingContract",
     "KeysetScanContract",
     "LeasesContract",

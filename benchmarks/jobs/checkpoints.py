@@ -17,6 +17,7 @@ from async_backfill.jobs import SQLiteJobState
 from benchmarks.jobs.copies import planned
 
 if TYPE_CHECKING:
+    from async_backfill.contracts import JobState
     from benchmarks.jobs.places import Place
 
 _PAGE = 2_000
@@ -29,11 +30,16 @@ async def checkpoint_seconds(place: Place, times: int) -> tuple[float, float]:
         planned(state, place) as (_, number),
     ):
         await state.transact(partial(start, job_id=number, by="benchmark"))
-        shard = await state.transact(partial(shards.claim, job_id=number, owner="w/0", lease=3600.0))
-        assert shard is not None  # noqa: S101 - a job that runs has some
-        desk = Desk(state, number, owner="w", lease=3600.0, patience=1.0, has_stopped=lambda: False)
-        counts = JobCounts(read=_PAGE, kept=_PAGE)
         used, began = time.process_time(), time.perf_counter()
-        for page in range(times):
-            await desk.checkpoint(shard, PageDone(cursor=pack(f"k{page:015}"), counts=counts, batch=_PAGE))
+        await checkpoints(state, number, times)
         return (time.process_time() - used) / times, (time.perf_counter() - began) / times
+
+
+async def checkpoints(state: JobState, job: int, times: int) -> None:
+    """Take a shard of a job that runs, and note so many pages of it."""
+    shard = await state.transact(partial(shards.claim, job_id=job, owner="w/0", lease=3600.0))
+    assert shard is not None  # noqa: S101 - a job that runs has some
+    desk = Desk(state, job, owner="w", lease=3600.0, patience=1.0, has_stopped=lambda: False)
+    counts = JobCounts(read=_PAGE, kept=_PAGE)
+    for page in range(times):
+        await desk.checkpoint(shard, PageDone(cursor=pack(f"k{page:015}"), counts=counts, batch=_PAGE))

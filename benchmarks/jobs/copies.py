@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from typing import Any
 
-    from async_backfill.jobs import AnyJobEvent, JobState
+    from async_backfill.contracts import JobState
+    from async_backfill.jobs import AnyJobEvent
     from benchmarks.jobs.places import Place
 
 Contender: TypeAlias = Literal["unguarded", "guarded", "job", "job, no state"]

@@ -11,7 +11,7 @@ from async_backfill._jobs._running.desk import Told
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from async_backfill.jobs import JobState, Transaction
+    from async_backfill.contracts import JobState, Transaction
 
 T = TypeVar("T")
 

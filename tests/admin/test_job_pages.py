@@ -57,3 +57,14 @@ async def test_a_command_that_is_shown_names_the_state_and_is_one_that_can_be_ty
     assert shlex.split(html.unescape(command)) == [
         *("python", "-m", "async_backfill", "jobs", "run", "1", "--state", "/srv/my jobs.sqlite; rm -rf")
     ]
+
+
+async def test_a_password_in_the_name_of_the_state_is_on_no_page(jobs, state):
+    job = state.now(add_job, plan_of(), by="eve")
+    await jobs.approve(job.id, plan_hash=job.plan_hash, by="bob", reason="fine")
+    url = "postgresql://ada:s3cret@db/shop"
+    page = browser_on(Application(jobs=jobs, access=Access(local_user="ada"), state=url))
+    told = [(await page.get(place)).text for place in ("/", "/jobs/1", "/jobs/1/review")]
+
+    assert "postgresql://ada:***@db/shop" in told[1]
+    assert "s3cret" not in "".join(told)

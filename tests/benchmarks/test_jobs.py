@@ -15,6 +15,7 @@ pytest.importorskip("asyncpg")
 pytest.importorskip("redis")
 
 from async_backfill.jobs import JobStatus
+from benchmarks.jobs import states
 from benchmarks.jobs.checkpoints import checkpoint_seconds
 from benchmarks.jobs.copies import CONTENDERS, Timed, timed
 from benchmarks.jobs.experiment import Results, WrongCopyError, run_once
@@ -56,6 +57,15 @@ def test_a_checkpoint_is_measured_alone():
         own, clock = anyio.run(checkpoint_seconds, place, 20)
 
     assert 0 < own < 1.0 > clock > 0
+
+
+def test_checkpoints_to_a_file_and_to_postgresql_are_measured(postgres_url, capsys):
+    states.benchmark(times=4, workers=2, postgres=postgres_url)
+
+    rows = [line.split("|")[1:3] for line in capsys.readouterr().out.splitlines() if "QL" in line]
+    assert [(name.strip(), int(workers)) for name, workers in rows] == [
+        (name, workers) for name in ("SQLite", "PostgreSQL") for workers in (1, 2)
+    ]
 
 
 def test_a_copy_that_left_something_out_is_no_figure(monkeypatch):

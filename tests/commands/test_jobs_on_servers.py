@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -13,6 +14,7 @@ from async_backfill._commands.cli import main
 from async_backfill.redis.connection import connect
 from async_backfill.redis.store import RedisStore
 from tests.commands.operating import job_file
+from tests.jobs.state_rows import schema_at
 from tests.sources.sql_tables import rows_in
 
 pytestmark = pytest.mark.anyio
@@ -62,3 +64,40 @@ async def test_a_job_fills_valkey_from_postgresql(postgres_url, valkey_url, tmp_
         cache = RedisStore(redis, namespace=namespace, signing_key=b"s3cret of the store")
         found = await cache.get_many(["k7"])
     assert found["k7"].value == {"name": "new", "price": 7}
+
+
+@pytest.mark.usefixtures("folder")
+def test_all_verbs_work_on_a_state_in_postgresql_and_show_no_password(postgres_url, jobs):
+    said = []
+
+    def typed(*words, code=0):
+        ended, out, err = jobs(*words, "--state", state)
+        said.append(out + err)
+        assert (ended, err) == (code, "")
+        return out
+
+    with schema_at(postgres_url) as state:
+        plan = json.loads(typed("plan", job_file(), "--json"))["plan_hash"]
+        typed("dry-run", "1")
+        other = Path("job.json").read_text("utf-8").replace('"products", "shards"', '"other", "shards"')
+        Path("other.json").write_text(other, "utf-8")
+        assert "***@" in typed("plan", "other.json")  # in the command that comes next
+        code, _, err = jobs("run", "1", "--state", state)
+        said.append(err)
+        assert (code, "needs approval" in err, "***@" in err) == (2, True, True)
+        typed("approve", "1", "--plan", plan, "--by", "bob", "--reason", "new prices")
+        assert "300 kept" in typed("run", "1", "--workers", "2")
+        assert json.loads(typed("status", "1", "--json"))["status"] == "done"
+        assert json.loads(typed("verify", "1", "--all", "--extra", "--json"))["differences"] == 0
+        typed("log", "1", "--verify")
+        typed("dead", "1")
+        typed("set", "2", "rate=5")
+        typed("cancel", "2")
+        typed("panic")
+        assert "other" in typed("ls")
+        bad = state.replace("postgres:", "postgres:not")
+        code, out, err = jobs("status", "1", "--state", bad)
+        said.append(err)
+        assert (code, out, err.count("\n"), "password authentication failed" in err) == (2, "", 1, True)
+    password = urlsplit(postgres_url).password or "no password"
+    assert password not in "".join(said)

@@ -56,7 +56,7 @@ def test_sigterm_pauses_a_job_after_its_page_and_a_later_run_goes_on(jobs, folde
 
 
 def test_further_workers_share_the_shards_and_one_signal_pauses_all_of_them(jobs, folder):
-    job = jobs.approved(rate=4, batch=5, lanes=1)  # so slow that all come before it is done
+    job = jobs.approved(rate=4, batch=1, lanes=1)
     with started([*RUN, "--workers", "2"], folder) as running:
         wait_until(running, "SELECT count(DISTINCT owner) FROM shard WHERE status = 'running'", [(2,)])
         running.send_signal(signal.SIGINT)

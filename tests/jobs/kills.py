@@ -1,8 +1,9 @@
 """Kill the workers of a job with ``kill -9`` at random moments, and compare all rows at the end.
 
 ``python -m tests.jobs.kills --kills 100`` copies a table of SQLite into a far store in a file; with
-``--servers`` a table of PostgreSQL into Valkey. It exits 1 when a row is wrong, more pages were repeated
-than a page a lane for each kill, or the store and the state do not count the same rows.
+``--servers`` a table of PostgreSQL into Valkey, and the state is in PostgreSQL, too. It exits 1 when a row is
+wrong, more pages were repeated than a page a lane for each kill, or the store and the state do not count the
+same rows.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import sys
 import time
 
 import anyio
-import sqlalchemy as sa
 
 from async_backfill.jobs import Jobs, JobSettings, JobStatus
+from async_backfill.jobs._states import state_at
 from tests.jobs.acceptance.place import (
     Place,
     Shown,
@@ -63,10 +64,13 @@ def killed(place, kills, seed):
 
 def pages_of(place):
     """The number of pages that are kept, and of shards that were claimed."""
-    engine = sa.create_engine(f"sqlite:///{place.state}")
-    with engine.connect() as connection:
-        found = connection.execute(sa.text("SELECT sum(pages) + sum(generation) FROM shard")).scalar_one()
-    engine.dispose()
+    query = "SELECT CAST(sum(pages) + sum(generation) AS INTEGER) FROM shard"
+
+    async def ask():
+        async with state_at(place.state, create=False) as state:
+            return await state.transact(lambda tx: tx.rows(query))
+
+    ((found,),) = anyio.run(ask)
     return found
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-
 import pytest
 
 from async_backfill._jobs._errors import JobRefusedError
@@ -15,14 +13,12 @@ from async_backfill._jobs._state.jobs import (
     want,
 )
 from async_backfill._jobs._state.shards import checkpoint, claim, release
-from tests.jobs.state_rows import State, page, plan_of
+from tests.jobs.state_rows import page, plan_of
 
 
 @pytest.fixture
-def state(tmp_path):
-    made = State(tmp_path / "jobs.sqlite")
-    with closing(made.file):
-        yield made
+def state(each_state):
+    return each_state
 
 
 def test_an_approval_names_the_hash_of_the_plan(state):

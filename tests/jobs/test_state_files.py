@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -14,7 +15,9 @@ import pytest
 
 from async_backfill._common import sqlite_file
 from async_backfill._jobs._errors import JobStateError
+from async_backfill._jobs._state.file import StateFile
 from async_backfill._jobs._state.file_systems import network_of
+from async_backfill._jobs._state.host import this_host
 from async_backfill._jobs._state.jobs import find_job, list_jobs
 from async_backfill._jobs._state.log import append, first_bad_line, lines
 from tests.jobs.state_rows import State
@@ -59,7 +62,7 @@ def test_a_state_of_another_version_is_refused(path):
     with closing(sqlite3.connect(path)) as other:
         other.execute("PRAGMA user_version = 9")
 
-    refused(path, "its format is 9, this release has 1")
+    refused(path, "its format is 9, this release has 2")
 
 
 def test_a_damaged_state_is_refused(path):
@@ -178,6 +181,32 @@ def test_a_network_file_system_is_told_from_others(tmp_path, kind, told):
     mounts.write_text(MOUNTS.format(device=f"{os.major(device)}:{os.minor(device)}", kind=kind))
 
     assert network_of(str(tmp_path), str(mounts)) == told
+
+
+def on(host, path, clock):
+    return StateFile(str(path), create=True, clock=clock, host=host)
+
+
+def test_two_machines_on_one_file_are_refused_while_both_are_there(path):
+    now = [1_000.0]
+    one, other = on("one", path, lambda: now[0]), on("other", path, lambda: now[0])
+    with closing(one), closing(other):
+        one.transact(list_jobs)
+        now[0] += 29.0
+        with pytest.raises(JobStateError, match=r"another machine has used it 29 s ago.*PostgreSQL"):
+            other.transact(list_jobs)
+        one.transact(list_jobs)
+        now[0] += 31.0
+        other.transact(list_jobs)
+        with pytest.raises(JobStateError, match="another machine"):
+            one.transact(list_jobs)
+
+
+def test_a_machine_is_known_by_its_kernel_so_containers_are_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(socket, "gethostname", lambda: "container")
+    (tmp_path / "boot_id").write_text("abc\n")
+    assert this_host(str(tmp_path / "boot_id")) == "abc"
+    assert this_host(str(tmp_path / "none")) == "container"
 
 
 def test_where_mounts_are_not_told_a_file_system_is_taken_for_local(tmp_path):

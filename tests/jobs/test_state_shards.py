@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from contextlib import closing
 
 import pytest
 
@@ -22,14 +21,12 @@ from async_backfill._jobs._state.shards import (
     shards,
     split,
 )
-from tests.jobs.state_rows import State, page
+from tests.jobs.state_rows import page
 
 
 @pytest.fixture
-def state(tmp_path):
-    made = State(tmp_path / "jobs.sqlite")
-    with closing(made.file):
-        yield made
+def state(each_state):
+    return each_state
 
 
 def take(state, owner="w", *, lease=30.0):
@@ -75,6 +72,15 @@ def test_a_worker_whose_shard_another_took_writes_nothing(state, way):
 
     assert (state(shards, 1), state(find_job, 1), state(lines, 1)) == before
     assert (other.generation, other.repeated) == (2, 1)
+
+
+@pytest.mark.parametrize("another", [{"owner": "other"}, {"generation": 0}, {"generation": 2}])
+def test_a_shard_is_ones_own_by_owner_and_generation(state, another):
+    state.running(cuts=())
+    not_mine = dataclasses.replace(take(state), **another)
+
+    assert state(checkpoint, not_mine, page(), lease=30.0) is None
+    assert state(shards, 1)[0].counts.read == 0
 
 
 def test_nobody_takes_a_shard_before_its_lease_is_over(state):

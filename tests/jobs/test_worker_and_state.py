@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import aclosing
 
 import pytest
-from anyio import create_task_group, sleep
+from anyio import create_task_group, fail_after, sleep
 
 from async_backfill._jobs._errors import JobRefusedError
 from async_backfill._jobs._mark import Mark
@@ -44,6 +44,29 @@ async def test_1_after_a_worker_is_lost_at_most_a_page_a_lane_is_repeated(state)
     assert await job.wrong() == []
     assert job.count("read") == 2_000
     assert sum(shard.repeated for shard in job.shards) <= 2
+
+
+async def test_a_state_that_goes_away_during_the_verification_is_waited_for(state, caplog):
+    class Slow(Shelf):
+        async def get_many(self, keys, /):
+            await sleep(1.0)
+            return await super().get_many(keys)
+
+    job = Job(state, 500)
+    job.on(Slow())
+
+    async with create_task_group() as tasks:
+        tasks.start_soon(job.work)
+        with fail_after(60.0):
+            while job.record.status is not JobStatus.VERIFYING:  # noqa: ASYNC110 - of a state
+                await sleep(0.1)
+        state.broken = "the server has gone"
+        await sleep(100.0)
+        assert job.record.status is JobStatus.VERIFYING
+        state.broken = None
+
+    assert job.record.status is JobStatus.DONE
+    assert "is waited for: the server has gone" in caplog.text
 
 
 async def test_3_a_sleeper_writes_no_page_and_no_checkpoint_once_another_has_its_shard(state):

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import stat
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,17 +24,32 @@ from tests.servers.ports import free_port
 from tests.servers.wheels import NoServerError, package_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _PATIENCE: Final = 60.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Postgres:
     """The URL of a database, and the process id of its server."""
 
     url: str
     process: int
+    start: Callable[[], int]
+
+    def crash(self) -> None:
+        """End the server with ``kill -9``, and start it again with what it has kept."""
+        os.kill(self.process, signal.SIGKILL)
+        end = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                self.process = self.start()
+            except subprocess.SubprocessError:  # its memory is in use until its children have noticed
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
+            else:
+                return
 
 
 @contextmanager
@@ -80,9 +97,12 @@ def _start(folder: Path, programs: Path, user: str | None, settings: str, cleanu
     port = free_port()
     options = f"-h 127.0.0.1 -p {port} -c unix_socket_directories= -c fsync=off {settings}"
     cleanup.callback(run, "pg_ctl", "-w", "-m", "immediate", "stop", check=False)
-    run("pg_ctl", "-w", "-l", folder / "log", "-o", options, "start")
-    process = int((folder / "data" / "postmaster.pid").read_text().split()[0])
-    return Postgres(f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres", process)
+
+    def start() -> int:
+        run("pg_ctl", "-w", "-l", folder / "log", "-o", options, "start")
+        return int((folder / "data" / "postmaster.pid").read_text().split()[0])
+
+    return Postgres(f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres", start(), start)
 
 
 def _open_folder() -> str | None:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack, asynccontextmanager, suppress
+import threading
+import time
+from contextlib import asynccontextmanager, suppress
+from signal import SIGTERM, Signals
 from typing import TYPE_CHECKING, Final
 
-from anyio import CancelScope, current_time, open_process
+from anyio import CancelScope, create_task_group, current_time, open_process, sleep
+
+from async_backfill._commands.jobs.answers import GAPS, OK, PAUSED
+from async_backfill._commands.jobs.options import STATE_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from typing import IO
 
+    from anyio import Event
     from anyio.abc import Process
 
     from async_backfill._commands.jobs.options import Options
@@ -21,48 +29,159 @@ if TYPE_CHECKING:
 _GRACE: Final = 70.0
 """Seconds that a worker has for the page that it has begun: a read may take 60."""
 
+_MOST_RESTARTS: Final = 5
+_WITHIN: Final = 60.0
+_PAUSE: Final = 1.0
+_IN_ORDER: Final = frozenset({OK, GAPS, PAUSED})
+
+
+class FurtherWorkers:
+    """Starts workers, and those again that die; made by `further_workers`.
+
+    ``gave_up``
+        whether one died so often that it was not started again.
+
+    :param command, environment: what each of them is started with.
+    """
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._command = command
+        self._environment = environment
+        self._running: dict[int, Process] = {}
+        self._asked: set[int] = set()
+        self._is_ending = False
+        self.gave_up = False
+
+    async def keep(self, number: int) -> None:
+        """Keep the worker of that number alive until the end, or until its job needs none any more."""
+        deaths: list[float] = []
+        while not self._is_ending:
+            with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+                code = await self._one(number, said)
+                failed = code not in _IN_ORDER and not self._is_ending
+                _tell(said, ("warning:", "error:") if failed else ("warning:",))
+            if not failed:
+                return
+            deaths = [*(each for each in deaths if each > current_time() - _WITHIN), current_time()]
+            how = f"worker {number} has ended: {_how(code)}"
+            if len(deaths) > _MOST_RESTARTS:
+                self.gave_up = True
+                most = f"it was started {_MOST_RESTARTS} times within {_WITHIN:g} s, and is not again"
+                _say(f"error: {how}; {most}")
+                return
+            _say(f"warning: {how}; it is started again")
+            await sleep(_PAUSE)
+
+    async def pass_on(self, stop: Event) -> None:
+        """Have all end after their pages when ``stop`` is set."""
+        await stop.wait()
+        self._terminate()
+
+    async def end(self, *, at_once: bool) -> None:
+        """End all after their pages, or those at once that were asked before, and wait for it."""
+        if at_once:
+            self._asked.clear()
+        self._terminate()
+        with CancelScope(deadline=current_time() + _GRACE, shield=True):
+            for process in list(self._running.values()):
+                await process.wait()
+        for process in self._running.values():
+            with suppress(ProcessLookupError):
+                process.kill()
+
+    def _terminate(self) -> None:
+        self._is_ending = True
+        for number, process in self._running.items():
+            if number not in self._asked:  # a second signal would end it in the midst of its page
+                self._asked.add(number)
+                with suppress(ProcessLookupError):
+                    process.terminate()
+
+    async def _one(self, number: int, said: IO[str]) -> int:
+        """Start a process, and return how it ended."""
+        with CancelScope(shield=True):  # one that has begun is known
+            # In a session of its own: Ctrl-C reaches only this process, which ends them. Its input ends with
+            # this process, whatever ends that.
+            process = self._running[number] = await open_process(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+                env=self._environment,
+                start_new_session=True,
+            )
+        if self._is_ending:
+            self._terminate()
+        with CancelScope(shield=True):
+            await process.wait()
+            del self._running[number]
+            await process.aclose()
+        return process.returncode or 0
+
 
 @asynccontextmanager
-async def further_workers(count: int, job: int, options: Options) -> AsyncIterator[None]:
+async def further_workers(
+    count: int, job: int, options: Options, stop: Event
+) -> AsyncIterator[FurtherWorkers]:
     """Keep ``count`` further workers of a job inside ``async with``; at its end they end after their pages.
 
-    Each waits until the job runs. Its warnings, and the error of one that has ended by itself, are lines on
-    standard error at the end.
+    Each waits until the job runs. One that dies is said and started again, up to 5 times within a minute. Its
+    warnings, and the error of one that has ended by itself, are lines on standard error when it has ended.
+
+    :param stop: when it is set they end after their pages, too.
     """
-    words = ["work", str(job), "--wait", "--state", options.state, "--by", options.who]
+    error: Exception | None = None
+    at_once = True
+    words = ["work", str(job), "--wait", "--until-input-ends", "--by", options.who]
     command = [sys.executable, "-m", "async_backfill", "jobs", *words]
-    workers: list[tuple[Process, IO[str]]] = []
-    with ExitStack() as files:
+    # Not among the words, which other users of the machine see: it may hold a password.
+    workers = FurtherWorkers(command, {**os.environ, STATE_VARIABLE: options.state})
+    async with create_task_group() as slots:
+        slots.start_soon(workers.pass_on, stop)
+        for number in range(1, count + 1):
+            slots.start_soon(workers.keep, number)
         try:
-            for _ in range(count):
-                said = files.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace"))
-                # In a session of its own: Ctrl-C reaches only this process, which ends them.
-                process = await open_process(
-                    command, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True
-                )
-                workers.append((process, said))
-            yield
+            yield workers
+            at_once = False
+        except Exception as raised:  # noqa: BLE001 - handed on below, not as one of a group
+            error, at_once = raised, False
         finally:
-            failed = [process for process, _ in workers if process.returncode is not None]
-            await _end([process for process, _ in workers])
-            for process, lines in workers:
-                _tell(lines, ("warning:", "error:") if process in failed else ("warning:",))
+            await workers.end(at_once=at_once)
+            slots.cancel_scope.cancel()
+    if error is not None:
+        raise error
 
 
-async def _end(processes: Sequence[Process]) -> None:
-    with CancelScope(deadline=current_time() + _GRACE, shield=True):
-        for process in processes:
-            with suppress(ProcessLookupError):
-                process.terminate()
-        for process in processes:
-            await process.wait()
-    for process in processes:
-        if process.returncode is None:
-            process.kill()
+def end_with_input() -> None:
+    """End this process in order when its standard input ends, as it does with the process that started it."""
+    threading.Thread(target=_wait_for_the_end, name="the end of input", daemon=True).start()
+
+
+def _wait_for_the_end() -> None:
+    with suppress(OSError):
+        while os.read(0, 1024):
+            pass
+    os.kill(os.getpid(), SIGTERM)
+    time.sleep(_GRACE)
+    os._exit(1)
+
+
+def _how(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    with suppress(ValueError):
+        return f"killed by {Signals(-code).name}"
+    return f"killed by signal {-code}"
+
+
+def _say(line: str) -> None:
+    if sys.stderr is not None:
+        with suppress(OSError):  # nobody reads any more
+            print(line, file=sys.stderr, flush=True)
 
 
 def _tell(said: IO[str], kinds: tuple[str, ...]) -> None:
     said.seek(0)
     for line in said:
-        if line.startswith(kinds) and sys.stderr is not None:
-            print(line, end="", file=sys.stderr)
+        if line.startswith(kinds):
+            _say(line.rstrip("\n"))

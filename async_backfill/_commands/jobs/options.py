@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import Parameter
 
+from async_backfill._jobs._state.naming import shown
 from async_backfill._runner.log_lines import log_lines
 from async_backfill.errors import ConfigurationError
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from async_backfill.jobs import JobEnds, Jobs, JobSpec
 
 _STATE: Final = "jobs.sqlite"
-_VARIABLE: Final = "ASYNC_BACKFILL_STATE"
+STATE_VARIABLE: Final = "ASYNC_BACKFILL_STATE"
 
 
 @Parameter(name="*")
@@ -29,8 +30,8 @@ _VARIABLE: Final = "ASYNC_BACKFILL_STATE"
 class Options:
     """The options of each verb."""
 
-    state: Annotated[str, Parameter(env_var=_VARIABLE)] = _STATE
-    """The file that keeps the jobs, on a disk of this machine."""
+    state: Annotated[str, Parameter(env_var=STATE_VARIABLE)] = _STATE
+    """What keeps the jobs: a file of this machine, or the URL of PostgreSQL, which several hosts share."""
 
     by: Annotated[str | None, Parameter(show_default=False)] = None
     """Your name, as the log of the job will show it [your login name]."""
@@ -54,7 +55,7 @@ class Options:
     async def jobs(self, *, create: bool = False) -> AsyncIterator[Jobs]:
         """Open the state, for ``async with``; warnings of the library are lines on standard error meanwhile.
 
-        :param create: whether a file that is not there is made.
+        :param create: whether a state that is not there is made.
         """
         # Other commands do not need it, and it takes a third of a second to import.
         from async_backfill.jobs import Jobs, open_ends  # noqa: PLC0415 - see above
@@ -83,8 +84,8 @@ class Options:
         return self.command("approve", str(job), "--plan", plan_hash, "--reason", "WHY")
 
     def _named(self) -> Sequence[str]:
-        usual = os.environ.get(_VARIABLE) or _STATE
-        return () if self.state == usual else ("--state", self.state)
+        usual = os.environ.get(STATE_VARIABLE) or _STATE
+        return () if self.state == usual else ("--state", shown(self.state))
 
 
 USUAL: Final = Options()

@@ -7,15 +7,16 @@ import signal
 import socket
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Final
 
 from anyio import CancelScope, create_task_group, sleep
 from cyclopts import Parameter
 
 from async_backfill._commands.integers import integer
-from async_backfill._commands.jobs.answers import OK, OVER, PAUSED, Answer, answer_of, code_of
+from async_backfill._commands.jobs.answers import FAILED, OK, OVER, PAUSED, Answer, answer_of, code_of
 from async_backfill._commands.jobs.approval import approval_asked_for, next_step
-from async_backfill._commands.jobs.further_workers import further_workers
+from async_backfill._commands.jobs.further_workers import end_with_input, further_workers
 from async_backfill._commands.jobs.log import last_comparison
 from async_backfill._commands.jobs.numbers import JobNumber  # noqa: TC001 - cyclopts reads the annotation
 from async_backfill._commands.jobs.options import USUAL, Options
@@ -52,21 +53,27 @@ async def run(
     Parameters
     ----------
     workers:
-        Work with so many processes.
+        Work with so many processes; one that dies is started again, 5 times
+        within a minute at the most.
     from_start:
         Begin with the first rows again, as after the store has lost its memory.
     """
     if not 1 <= workers <= _MOST_WORKERS:
         raise ConfigurationError("workers", f"must be 1 to {_MOST_WORKERS}, not {workers}")
 
+    gave_up = False
+
     async def do(stopping: Stopping) -> None:
-        async with further_workers(workers - 1, job, options):
+        nonlocal gave_up
+        async with further_workers(workers - 1, job, options, stopping.asked) as further:
             await jobs.run(job, by=options.who, from_start=from_start, stop=stopping.asked)
+        gave_up = further.gave_up
 
     async with options.jobs() as jobs:
         async with approval_asked_for(jobs, job, options):
             stopping = await _watched(jobs, job, do)
-        return await _ended(jobs, job, stopping, options)
+        answer = await _ended(jobs, job, stopping, options)
+    return replace(answer, code=FAILED) if gave_up and answer.code == OK else answer
 
 
 async def work(
@@ -74,6 +81,7 @@ async def work(
     /,
     *,
     wait: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    until_input_ends: Annotated[bool, Parameter(negative=(), show=False)] = False,
     options: Options = USUAL,
 ) -> Answer:
     """Be one more worker of a job that runs, or of all that do.
@@ -85,11 +93,15 @@ async def work(
     ----------
     wait:
         Wait for jobs to be started.
+    until_input_ends:
+        End in order when standard input ends.
     """
     counted = 0
 
     async def do(stopping: Stopping) -> None:
         nonlocal counted
+        if until_input_ends:
+            end_with_input()
         if job is None or not wait or await _runs(jobs, job, stopping):
             counted = await jobs.work(job, wait=wait, stop=stopping.asked)
 

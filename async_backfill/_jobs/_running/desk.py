@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from async_backfill._jobs._records import JobRecord, ShardRecord, Throttled
     from async_backfill._jobs._state.shards import Orders, PageDone
-    from async_backfill._jobs._state.transaction import JobState, Transaction
+    from async_backfill.contracts import JobState, Transaction
 
 T = TypeVar("T")
 

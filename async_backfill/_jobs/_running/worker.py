@@ -20,6 +20,7 @@ from async_backfill._jobs._running.meter import Meter, minute_of_day, number_at
 from async_backfill._jobs._running.shard_copy import ShardCopy
 from async_backfill._jobs._running.traced_copy import TracedShardCopy
 from async_backfill._jobs._running.waiting import Lane
+from async_backfill._jobs._state.patience import PatientState
 from async_backfill._jobs._verifying.verify import verify
 from async_backfill._jobs._verifying.verifying import Request
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from async_backfill._jobs._ends import JobEnds
     from async_backfill._jobs._records import JobRecord
     from async_backfill._jobs._running.desk import Look
-    from async_backfill._jobs._state.transaction import JobState
+    from async_backfill.contracts import JobState
 
 LEASE: Final = 30.0
 _MARGIN: Final = 5.0  # seconds by which clocks may differ under "stamp"
@@ -218,7 +219,9 @@ class _Worker:
     async def _verify(self, stop: Event | None) -> None:
         desk = self._desk
         try:
-            await verify(desk.state, desk.job_id, self._ends, self._request, by=desk.owner, stop=stop)
+            await verify(
+                PatientState(desk.state), desk.job_id, self._ends, self._request, by=desk.owner, stop=stop
+            )
         except JobError:  # it has failed by that, or another worker has verified it meanwhile
             if (await desk.look()).job.status in {JobStatus.RUNNING, JobStatus.VERIFYING}:
                 raise

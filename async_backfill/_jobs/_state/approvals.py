@@ -13,7 +13,7 @@ from async_backfill._jobs._state.jobs import find_job, move, require_name
 from async_backfill._jobs._state.log import append
 
 if TYPE_CHECKING:
-    from async_backfill._jobs._state.transaction import Transaction
+    from async_backfill.contracts import Transaction
 
 _USUAL_SECONDS: Final = 12 * 3600.0
 _FIELDS: Final = "id, job, plan_hash, by, reason, max_rows, expires, used, revoked, rows"

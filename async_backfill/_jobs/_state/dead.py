@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from async_backfill._jobs._records import DeadRow, Finding
@@ -9,7 +10,7 @@ from async_backfill._jobs._records import DeadRow, Finding
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from async_backfill._jobs._state.transaction import Transaction
+    from async_backfill.contracts import Transaction
 
 Became: TypeAlias = Literal["kept", "newer", "leased"]
 """What a row that is dead no more counts as."""
@@ -19,10 +20,10 @@ def add_dead(tx: Transaction, job_id: int, shard: int, dead: Iterable[tuple[byte
     """Keep rows that could not be copied; `checkpoint` counts them in the same transaction."""
     for key, error in dead:
         tx.rows(
-            "INSERT INTO dead (job, key, shard, error, at, rows) VALUES (?, ?, ?, ?, ?, 1)"
-            " ON CONFLICT (job, key, shard) DO UPDATE"
+            "INSERT INTO dead (job, digest, key, shard, error, at, rows) VALUES (?, ?, ?, ?, ?, ?, 1)"
+            " ON CONFLICT (job, digest, shard) DO UPDATE"
             " SET error = excluded.error, at = excluded.at, rows = dead.rows + 1",
-            *(job_id, key, shard, error, tx.now()),
+            *(job_id, _digest(key), key, shard, error, tx.now()),
         )
 
 
@@ -45,7 +46,7 @@ def take_dead(
     taken = 0
     for key in keys:
         for shard, rows in tx.rows(
-            "DELETE FROM dead WHERE job = ? AND key = ? RETURNING shard, rows", job_id, key
+            "DELETE FROM dead WHERE job = ? AND digest = ? RETURNING shard, rows", job_id, _digest(key)
         ):
             tx.rows(
                 f"UPDATE shard SET dead = dead - ?, {counts} = {counts} + ? WHERE job = ? AND number = ?",  # noqa: S608
@@ -59,9 +60,9 @@ def add_findings(tx: Transaction, job_id: int, findings: Iterable[Finding]) -> N
     """Keep differences that a verification found; a later one of the same key takes its place."""
     for finding in findings:
         tx.rows(
-            "INSERT INTO finding (job, key, kind, at) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT (job, key) DO UPDATE SET kind = excluded.kind, at = excluded.at",
-            *(job_id, finding.key, finding.kind, finding.at),
+            "INSERT INTO finding (job, digest, key, kind, at) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (job, digest) DO UPDATE SET kind = excluded.kind, at = excluded.at",
+            *(job_id, _digest(finding.key), finding.key, finding.kind, finding.at),
         )
 
 
@@ -80,3 +81,7 @@ def count_findings(tx: Transaction, job_id: int) -> Mapping[str, int]:
 def clear_findings(tx: Transaction, job_id: int) -> None:
     """Forget what the last verification found."""
     tx.rows("DELETE FROM finding WHERE job = ?", job_id)
+
+
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()

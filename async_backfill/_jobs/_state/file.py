@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 from contextlib import contextmanager, suppress
@@ -21,12 +22,13 @@ from async_backfill._common.sqlite_file import (
 )
 from async_backfill._jobs._errors import JobStateError
 from async_backfill._jobs._state.file_systems import network_of
+from async_backfill._jobs._state.host import this_host
 from async_backfill._jobs._state.schema import APPLICATION, LAYOUT, VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from async_backfill._jobs._state.transaction import Transaction
+    from async_backfill.contracts import Transaction
 
 T = TypeVar("T")
 
@@ -48,6 +50,12 @@ _WORDS: Final = MappingProxyType(
     }
 )
 _GONE: Final = "it was removed or replaced while it was in use: put it back, or name another file"
+_BY_OTHERS: Final = (
+    "another machine has used it {:.0f} s ago, and a file is for one: keep the jobs in PostgreSQL, by "
+    "--state postgresql://... (if this machine was restarted just now, wait {:g} s)"
+)
+_HOST_LEFT: Final = 30.0  # seconds after which a machine that is not heard of has left the file
+_HOST_NOTED: Final = 5.0
 _FORMAT: Final = FileFormat(
     application=APPLICATION,
     version=VERSION,
@@ -78,15 +86,20 @@ class StateFile:
     """The one connection of this process to the file; its calls wait, and raise `JobStateError`.
 
     :param create: whether a file that is not there is made.
+    :param host: what this machine is known by; found out if left out.
     """
 
-    def __init__(self, path: str, *, create: bool, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, path: str, *, create: bool, clock: Callable[[], float], host: str | None = None
+    ) -> None:
         self.path = path
         self._create = create
         self._clock = clock
         self._lock = Lock()
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
+        self._host = host or this_host()
+        self._noted = -math.inf
 
     def open(self) -> None:
         """Open the file, or make it."""
@@ -107,7 +120,10 @@ class StateFile:
             try:
                 patiently(connection, "BEGIN IMMEDIATE")
                 check_left()  # who was left while he waited writes nothing
-                result = work(_Open(connection, self._clock()))
+                now = self._clock()
+                if abs(now - self._noted) >= _HOST_NOTED:
+                    self._note_host(connection, now)
+                result = work(_Open(connection, now))
                 patiently(connection, "COMMIT")
             except BaseException as error:
                 with suppress(sqlite3.Error):
@@ -141,11 +157,20 @@ class StateFile:
             if (kind := network_of(self.path)) is not None:
                 raise JobStateError(
                     f"{self.path}: it is on a network file system ({kind}), where locks cannot be relied on: "
-                    "name a file on a disk of this machine"
+                    "name a file on a disk of this machine, or PostgreSQL for several"
                 )
             self._connection = self._new_connection()
             self._file = identity_of(self.path)
         return self._connection
+
+    def _note_host(self, connection: sqlite3.Connection, now: float) -> None:
+        """Note that this machine uses the file; refuse that while another one does."""
+        for host, seen in connection.execute("SELECT name, seen FROM host").fetchall():
+            if host != self._host and abs(now - seen) < _HOST_LEFT:
+                raise JobStateError(f"{self.path}: {_BY_OTHERS.format(abs(now - seen), _HOST_LEFT)}")
+        connection.execute("DELETE FROM host")
+        connection.execute("INSERT INTO host VALUES (?, ?)", (self._host, now))
+        self._noted = now
 
     def _make(self) -> None:
         if not self._create:

@@ -19,7 +19,7 @@ from async_backfill._jobs._state.log import NO_JOB, append
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from async_backfill._jobs._state.transaction import Transaction
+    from async_backfill.contracts import Transaction
 
 FIRST_BATCH: Final = 1_000
 _LOGGER: Final = logging.getLogger("async_backfill.jobs")

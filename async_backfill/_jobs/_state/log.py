@@ -13,7 +13,7 @@ from async_backfill._jobs._records import LogLine
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from async_backfill._jobs._state.transaction import Transaction
+    from async_backfill.contracts import Transaction
 
 ADD_LINE: Final = (
     "INSERT INTO log (job, number, at, by, what, facts, before, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -29,7 +29,7 @@ def append(tx: Transaction, job_id: int, *, by: str, what: str, facts: Mapping[s
     ((before,),) = found
     ((last,),) = tx.rows("SELECT coalesce(max(number), 0) FROM log WHERE job = ?", job_id)
     text = msgspec.json.encode(facts, order="deterministic").decode()
-    number, at = last + 1, tx.now()
+    number, at, by = last + 1, tx.now(), by.replace("\0", "\ufffd")  # PostgreSQL would not keep a zero
     digest = _hash(job_id, number, at, by, what, text, before)
     tx.rows(ADD_LINE, job_id, number, at, by, what, text, before, digest)
     tx.rows("UPDATE job SET log_head = ? WHERE id = ?", digest, job_id)

@@ -1,14 +1,19 @@
-"""The layout of the state of jobs, and the first lines that tell its file from others."""
+"""The layout of the state of jobs, and what tells it from other files and schemas."""
 
 from __future__ import annotations
 
-from typing import Final
+import re
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 APPLICATION: Final = 0x41424B4A  # "ABKJ", in the header of the file
-VERSION: Final = 1
+VERSION: Final = 2
 
-# The counts of a shard add up, or they are not written.
-LAYOUT: Final = (
+# The counts of a shard add up, or they are not written. A key may be longer than PostgreSQL's indexes take.
+_TABLES: Final = (
     """CREATE TABLE job (
         id INTEGER PRIMARY KEY, name TEXT NOT NULL, plan_hash TEXT NOT NULL, status TEXT NOT NULL,
         wanted TEXT NOT NULL, reason TEXT, settings TEXT NOT NULL, planned_by TEXT NOT NULL,
@@ -41,13 +46,33 @@ LAYOUT: Final = (
         PRIMARY KEY (job, number)
     )""",
     """CREATE TABLE dead (
-        job INTEGER NOT NULL REFERENCES job, key BLOB NOT NULL, shard INTEGER NOT NULL, error TEXT NOT NULL,
-        at REAL NOT NULL, rows INTEGER NOT NULL, PRIMARY KEY (job, key, shard)
+        job INTEGER NOT NULL REFERENCES job, digest BLOB NOT NULL, key BLOB NOT NULL, shard INTEGER NOT NULL,
+        error TEXT NOT NULL, at REAL NOT NULL, rows INTEGER NOT NULL, PRIMARY KEY (job, digest, shard)
     )""",
     """CREATE TABLE finding (
-        job INTEGER NOT NULL REFERENCES job, key BLOB NOT NULL, kind TEXT NOT NULL, at REAL NOT NULL,
-        PRIMARY KEY (job, key)
+        job INTEGER NOT NULL REFERENCES job, digest BLOB NOT NULL, key BLOB NOT NULL, kind TEXT NOT NULL,
+        at REAL NOT NULL, PRIMARY KEY (job, digest)
     )""",
+)
+_TYPES: Final = MappingProxyType({"INTEGER": "BIGINT", "REAL": "DOUBLE PRECISION", "BLOB": "BYTEA"})
+
+LAYOUT: Final = (
+    *_TABLES,
+    "CREATE TABLE host (name TEXT NOT NULL, seen REAL NOT NULL)",
     f"PRAGMA application_id = {APPLICATION}",
     f"PRAGMA user_version = {VERSION}",
 )
+"""What makes a file of SQLite a state of jobs."""
+
+
+def server_layout() -> Sequence[str]:
+    """Return what makes an empty schema of PostgreSQL a state of jobs."""
+    tables = [re.sub(r"\b(INTEGER|REAL|BLOB)\b", lambda found: _TYPES[found[0]], table) for table in _TABLES]
+    about = (
+        "CREATE TABLE about (application BIGINT NOT NULL, version BIGINT NOT NULL, identity UUID NOT NULL)"
+    )
+    return [
+        *tables,
+        about,
+        f"INSERT INTO about VALUES ({APPLICATION}, {VERSION}, gen_random_uuid())",  # noqa: S608 - numbers
+    ]

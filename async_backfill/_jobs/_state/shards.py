@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 
     from async_backfill._jobs._spec import JobSettings
     from async_backfill._jobs._state.approvals import Allowance
-    from async_backfill._jobs._state.transaction import Transaction
+    from async_backfill.contracts import Transaction
 
 _FIELDS: Final = (
     "job, number, low, high, cursor, status, owner, generation, leased_until, attempts, not_before,"
     " read, kept, newer, leased, rejected, dead, pages, repeated, batch, throttled, error"
 )
-_MINE: Final = "job = ? AND number = ? AND generation = ? AND status = 'running'"
+# Of two claims with one generation, because a failover lost the first one, the owner tells.
+_MINE: Final = "job = ? AND number = ? AND generation = ? AND owner = ? AND status = 'running'"
 _RESTARTED: Final = frozenset(
     {JobStatus.RUNNING, JobStatus.PAUSED, JobStatus.FAILED, JobStatus.DONE_WITH_GAPS}
 )
@@ -128,7 +129,7 @@ def checkpoint(tx: Transaction, shard: ShardRecord, done: PageDone, *, lease: fl
         f" attempts = 0, error = NULL WHERE {_MINE} RETURNING number",
         *(done.cursor, counts.read, counts.kept, counts.newer, counts.leased, counts.rejected, counts.dead),
         *(done.pages, done.repeated, done.batch, _text(done.throttled), status.value, owner, until),
-        *(shard.job, shard.number, shard.generation),
+        *_own(shard),
     )
     if not mine:
         return None
@@ -142,7 +143,7 @@ def renew(tx: Transaction, shard: ShardRecord, *, lease: float, throttled: Throt
     """Keep a shard while no page of it is done; ``None`` when another has taken it."""
     mine = tx.rows(
         f"UPDATE shard SET leased_until = ?, throttled = ? WHERE {_MINE} RETURNING number",  # noqa: S608
-        *(tx.now() + lease, _text(throttled), shard.job, shard.number, shard.generation),
+        *(tx.now() + lease, _text(throttled), *_own(shard)),
     )
     return _orders(tx, shard.job, 0, 0.0) if mine else None
 
@@ -165,7 +166,7 @@ def release(
     mine = tx.rows(
         "UPDATE shard SET status = ?, owner = NULL, leased_until = 0.0, throttled = NULL, error = ?,"  # noqa: S608
         f" not_before = ? WHERE {_MINE} RETURNING number",
-        *(status.value, error, not_before, shard.job, shard.number, shard.generation),
+        *(status.value, error, not_before, *_own(shard)),
     )
     if mine and failed:
         facts = {"shard": shard.number, "error": error}
@@ -177,7 +178,7 @@ def split(tx: Transaction, shard: ShardRecord, middle: bytes) -> ShardRecord | N
     """End a shard at ``middle``, and add one for what is behind it; ``None`` when another has taken it."""
     found = tx.rows(
         f"UPDATE shard SET high = ? WHERE {_MINE} RETURNING {_FIELDS}",  # noqa: S608
-        *(middle, shard.job, shard.number, shard.generation),
+        *(middle, *_own(shard)),
     )
     if not found:
         return None
@@ -205,12 +206,12 @@ def restart(tx: Transaction, job_id: int, *, by: str = "worker") -> None:
 
 
 def _orders(tx: Transaction, job_id: int, rows: int, seconds: float) -> Orders:
-    ((wanted, status, settings),) = tx.rows(
+    ((wanted, status, settings, dead),) = tx.rows(
         "UPDATE job SET seconds_running = seconds_running + ? WHERE id = ?"
-        " RETURNING wanted, status, settings",
+        " RETURNING wanted, status, settings,"
+        " (SELECT CAST(coalesce(sum(dead), 0) AS INTEGER) FROM shard WHERE shard.job = job.id)",
         *(seconds, job_id),
     )
-    ((dead,),) = tx.rows("SELECT CAST(coalesce(sum(dead), 0) AS INTEGER) FROM shard WHERE job = ?", job_id)
     return Orders(
         wanted=Wanted(wanted),
         status=JobStatus(status),
@@ -218,6 +219,10 @@ def _orders(tx: Transaction, job_id: int, rows: int, seconds: float) -> Orders:
         allowance=spend_rows(tx, job_id, rows),
         dead=dead,
     )
+
+
+def _own(shard: ShardRecord) -> tuple[int, int, int, str | None]:
+    return shard.job, shard.number, shard.generation, shard.owner
 
 
 def _text(throttled: Throttled | None) -> str | None:

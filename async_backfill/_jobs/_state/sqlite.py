@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from async_backfill._jobs._state.transaction import Transaction
+    from async_backfill.contracts import Transaction
 
 T = TypeVar("T")
 

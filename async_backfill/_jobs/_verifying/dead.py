@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from async_backfill._jobs._ends import JobEnds
     from async_backfill._jobs._state.dead import Became
-    from async_backfill._jobs._state.transaction import JobState, Transaction
+    from async_backfill.contracts import JobState, Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

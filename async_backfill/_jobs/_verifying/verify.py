@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from async_backfill._jobs._ends import JobEnds
     from async_backfill._jobs._records import JobRecord, ShardRecord
-    from async_backfill._jobs._state.transaction import JobState, Transaction
     from async_backfill._jobs._verifying.verifying import Request
+    from async_backfill.contracts import JobState, Transaction
 
 _NOTHING_READ: Final = frozenset({JobStatus.PLANNED, JobStatus.APPROVED, JobStatus.CANCELLED})
 _READ: Final = frozenset({JobStatus.RUNNING, JobStatus.DONE, JobStatus.DONE_WITH_GAPS})

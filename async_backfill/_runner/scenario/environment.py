@@ -78,16 +78,23 @@ def expand_url(url: str, environment: Mapping[str, str], secrets: Secrets) -> st
         hold a password; the text never holds a value.
     """
     check_url(url)
+    return with_variables(url, environment, secrets)
+
+
+def with_variables(
+    url: str, environment: Mapping[str, str], secrets: Secrets | None = None, *, setting: str = "url"
+) -> str:
+    """Return ``url`` as `expand_url` does, although it may hold a password."""
+    _check_names(url, setting)
     for match in _VARIABLE.finditer(url):
-        value_of(match["name"], environment)
-    return _VARIABLE.sub(lambda match: secrets.take(match["name"], environment[match["name"]]), url)
+        value_of(match["name"], environment, setting=setting)
+    taken = secrets or Secrets()
+    return _VARIABLE.sub(lambda match: taken.take(match["name"], environment[match["name"]]), url)
 
 
 def check_url(url: str) -> None:
     """Raise `ConfigurationError` when ``url`` itself seems to hold a password, or no name in ``${...}``."""
-    for match in _VARIABLE.finditer(url):
-        if _NAME.fullmatch(match["name"]) is None:
-            raise ConfigurationError("url", "${...} must hold the name of an environment variable")
+    _check_names(url, "url")
     if _holds_a_password(url):
         problem = "holds a password: write ${NAME} in its place, and set that environment variable"
         raise ConfigurationError("url", problem)
@@ -107,6 +114,12 @@ def value_of(name: str, environment: Mapping[str, str], *, setting: str = "url")
     if name not in environment:
         raise ConfigurationError(setting, f"the environment variable {name} is not set")
     return environment[name]
+
+
+def _check_names(url: str, setting: str) -> None:
+    for match in _VARIABLE.finditer(url):
+        if _NAME.fullmatch(match["name"]) is None:
+            raise ConfigurationError(setting, "${...} must hold the name of an environment variable")
 
 
 def _holds_a_password(url: str) -> bool:

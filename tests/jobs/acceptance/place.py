@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import sqlalchemy as sa
 
 from async_backfill._jobs._running.worker import work
-from async_backfill.jobs import JobEnds, JobRecord, Jobs, JobSettings, JobSpec, SQLiteJobState, open_ends
+from async_backfill.jobs import JobEnds, JobRecord, Jobs, JobSettings, JobSpec, open_ends
+from async_backfill.jobs._states import state_at
 from async_backfill.sources.sql import open_database
 from tests.servers.postgres import start_postgres
 from tests.servers.valkey import Valkey, start_valkey
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from async_backfill.contracts import JobState
 
 _PASSWORD = "ACCEPTANCE_PASSWORD"  # noqa: S105 - the name of a variable
 _AT_ONCE = 10_000
@@ -36,6 +39,8 @@ class Shown(NamedTuple):
 class Place:
     """Where the table, the store and the state are.
 
+    ``state_url``
+        of the state, which is a file without it.
     ``valkey``
         the server of the store, in the process that started it; ``None`` for a file.
     """
@@ -43,12 +48,13 @@ class Place:
     folder: str
     source: str
     store: dict[str, Any]
+    state_url: str | None = None
     valkey: Valkey | None = None
 
     @property
     def state(self) -> str:
-        """The file of the state."""
-        return f"{self.folder}/jobs.sqlite"
+        """The file of the state, or its URL."""
+        return self.state_url or f"{self.folder}/jobs.sqlite"
 
     @property
     def kind(self) -> str:
@@ -78,7 +84,7 @@ def in_files() -> Iterator[Place]:
 
 @contextmanager
 def on_servers(*arguments: str) -> Iterator[Place]:
-    """A place with a PostgreSQL and a Valkey of its own; ``arguments`` go to the latter."""
+    """A place with a PostgreSQL, also of the state, and a Valkey; ``arguments`` go to the latter."""
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         url = sa.make_url(stack.enter_context(start_postgres()).url)
@@ -89,6 +95,7 @@ def on_servers(*arguments: str) -> Iterator[Place]:
             folder=folder,
             source=source.replace(":PASSWORD@", f":${{{_PASSWORD}}}@"),
             store={"kind": "redis", "url": valkey.url},
+            state_url=url.update_query_dict({"schema": "jobs"}).render_as_string(hide_password=False),
             valkey=valkey,
         )
 
@@ -103,7 +110,8 @@ def anew(place: Place, name: str) -> Iterator[Place]:
         store["file"] = f"{folder}/cache.db"
     else:
         store["namespace"] = name
-    yield replace(place, folder=str(folder), store=store)
+    state = None if place.state_url is None else f"{place.state_url.partition('?')[0]}?schema={name}"
+    yield replace(place, folder=str(folder), store=store, state_url=state)
 
 
 async def execute(place: Place, statement: str, rows: Any = None) -> list[Any]:
@@ -143,9 +151,9 @@ async def approved(place: Place, spec: JobSpec) -> int:
 
 
 @asynccontextmanager
-async def ends_of(place: Place, job: int) -> AsyncIterator[tuple[SQLiteJobState, JobEnds[Any, Any]]]:
+async def ends_of(place: Place, job: int) -> AsyncIterator[tuple[JobState, JobEnds[Any, Any]]]:
     """Open the state and the ends of a job."""
-    async with SQLiteJobState(place.state, create=False) as state:
+    async with state_at(place.state, create=False) as state:
         spec = (await Jobs(state).status(job)).plan.spec
         async with open_ends(spec) as ends:
             yield state, ends

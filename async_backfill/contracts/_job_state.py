@@ -1,4 +1,4 @@
-"""One transaction on the state of jobs, in statements that SQLite and PostgreSQL both understand."""
+"""The contract of a state of jobs, behind which a file and a server stand."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ T = TypeVar("T")
 
 
 class Transaction(Protocol):
-    """An open transaction; it runs in a thread, and does nothing but statements and arithmetic.
+    """An open transaction on a state of jobs; what it is given to does nothing but statements and arithmetic.
 
-    The functions of the rooms beside this one take it; they are what is the same for each kind of state.
+    Statements are those that SQLite and PostgreSQL both understand, on the tables of the state.
     """
 
     def rows(self, statement: str, /, *values: Any) -> Sequence[tuple[Any, ...]]:
@@ -21,7 +21,7 @@ class Transaction(Protocol):
         ...
 
     def now(self) -> float:
-        """Return seconds since the epoch by the clock of the state."""
+        """Return seconds since the epoch by the clock of the state, the same in the whole transaction."""
         ...
 
 
@@ -31,7 +31,8 @@ class JobState(Protocol):
     async def transact(self, work: Callable[[Transaction], T], /) -> T:
         """Run ``work`` in one transaction, alone, and commit; roll back what it raises.
 
-        It is tried again, a bounded number of times, when another process was in the way.
+        It may be called again, a bounded number of times, when another process was in the way. Who is
+        cancelled while he waits for his turn changes nothing.
 
         :raises JobStateError: when the state cannot be used; the text says why, and what to do.
         """

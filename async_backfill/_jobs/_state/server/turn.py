@@ -1,0 +1,70 @@
+"""One call of a state on a server: in a task of its own, which ends in order when its caller is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar
+
+from anyio import CancelScope
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+T = TypeVar("T")
+
+Phase: TypeAlias = Literal["waits", "connects", "asks", "works"]
+
+# Seconds that a cancelled call has: asyncpg is not cut off while it connects (decision 42 in notes.md), and
+# a transaction that holds the state is nearly done. One that waits for its turn changes nothing.
+_GRACE: Final = MappingProxyType[Phase, float]({"connects": 1.0, "works": 2.0})
+_LEAVING: Final = 5.0
+
+
+class Turn(Generic[T]):
+    """How far one call has got.
+
+    ``unanswered``
+        the transaction whose commit was sent, and not answered; ``result`` is what it is to return.
+    """
+
+    def __init__(self, work: Callable[[Any], T]) -> None:
+        self.work = work
+        self.result: T | None = None
+        self.unanswered: str | None = None
+        self._phase: Phase = "waits"
+        self._is_left = False
+
+    def enter(self, phase: Phase) -> None:
+        """Begin a phase, unless nobody waits for the result any more.
+
+        :raises CancelledError: then.
+        """
+        if self._is_left:
+            raise asyncio.CancelledError
+        self._phase = phase
+
+    async def run(self, call: Callable[[Turn[T]], Awaitable[T]]) -> T:
+        """Return the result of ``call``."""
+        # A cancelled scope of anyio's cancels again at every step: see decision 41 in notes.md.
+        task = asyncio.ensure_future(call(self))
+        try:
+            await asyncio.wait([task])
+        finally:
+            if not task.done():
+                with CancelScope(shield=True):
+                    await self._leave(task)
+            task.add_done_callback(_retrieve)  # a cancelled caller never does
+        return task.result()
+
+    async def _leave(self, task: asyncio.Future[T]) -> None:
+        self._is_left = True
+        if (grace := _GRACE.get(self._phase, 0.0)) > 0:
+            await asyncio.wait([task], timeout=grace)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=_LEAVING)
+
+
+def _retrieve(task: asyncio.Future[Any]) -> None:
+    _ = task.cancelled() or task.exception()
