@@ -145,6 +145,14 @@ class Operations(Generic[K, V]):
         """
         return self._open().warming.readiness()
 
+    def peek_readiness(self) -> Readiness | None:
+        """Return what `readiness` says, but begin nothing.
+
+        ``None`` while the cache is closed, with another selection, and before anybody has asked.
+        """
+        opening = self._opening
+        return opening.engine.warming.peek() if opening is not None and opening.is_open else None
+
     async def save_snapshot(self) -> SnapshotStats:
         """Save a snapshot now, beside live traffic; return what `stats` says of it.
 

@@ -103,6 +103,10 @@ class Warming(Generic[K]):
         self.begin()
         return self._now()
 
+    def peek(self) -> Readiness | None:
+        """Return the state, and begin nothing; ``None`` before warming has begun."""
+        return self._now() if self._course.has_begun else None
+
     def _now(self) -> Readiness:
         return self._course.readiness(self._policy.coverage, self._why_nothing_is_hot)
 
