@@ -181,35 +181,6 @@ def test_a_job_is_planned_approved_and_ended_without_javascript(chromium, folder
         status_is(page, "cancelled")
 
 
-CACHES = """
-import asyncio, socket
-import uvicorn
-from async_backfill import BackfillCache, BackfillPolicy, MappingSource
-from async_backfill.admin import Application
-
-async def main():
-    source = MappingSource({n: f"name {n}" for n in range(20_000)})
-    settings = {"capacity": 10_000, "max_backfills": 1, "miss_threshold": 0.2}
-    settings["backfill"] = BackfillPolicy(probation=True)
-    async with BackfillCache(source, scan=source, **settings) as cache:
-        async def read():
-            for n in range(10**9):
-                await cache.get(n * 7 % 24_000)
-                for _ in range(1 + n // 700 % 3):
-                    await cache.get(0)
-                await asyncio.sleep(0.02)
-        listener = socket.create_server(("127.0.0.1", 0))
-        print(f"http://127.0.0.1:{listener.getsockname()[1]}/", flush=True)
-        page = Application(caches={"product names": cache})
-        server = uvicorn.Server(uvicorn.Config(page, log_config=None, lifespan="on"))
-        async with asyncio.TaskGroup() as group:
-            group.create_task(read())
-            await server.serve(sockets=[listener])
-
-asyncio.run(main())
-"""
-
-
 def steer(page):
     """Give a cache orders: off and on, another threshold, one key away, and ask about another."""
     order(page, "off", reason="it serves old names")
@@ -239,7 +210,7 @@ def order(page, verb, *, key_type=None, **fields):
 
 
 def test_a_cache_that_needs_approval_is_approved_and_typing_is_not_disturbed(chromium):
-    command = (sys.executable, "-c", CACHES)
+    command = (sys.executable, "-m", "tests.admin.cache_server")
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as server:
         try:
             with opened(chromium, server.stdout.readline().strip()) as page:
