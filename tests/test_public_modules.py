@@ -44,7 +44,7 @@ async_backfill.contracts
   NeedsAsyncio OrderState Page Permits ResumableOrder Room RowPage Rows Scan Sealing Seconds Selection Source
   SourceFacts Spawn Store StoreFacts StoreState Trigger V V_co V_contra ValueCodec VersionedStore
 async_backfill.control
-  Control ControlChannel ControlOrder ControlStatus ControlVerb Explanation RunningBackfill
+  Control ControlStatus Explanation RunningBackfill
 async_backfill.errors
   AsyncBackfillError CacheClosedError CircuitOpenError ConfigurationError JournalError
   KeyNotFoundError KeyRefusedError LoadCycleError LoadError LoadTimeoutError MissingExtraError
