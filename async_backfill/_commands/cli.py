@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cyclopts import App, CycloptsError, UnusedCliTokensError
 
+from async_backfill._commands.caches.app import VERBS as CACHE_VERBS
+from async_backfill._commands.caches.app import caches_app
+from async_backfill._commands.caches.options import USUAL as CACHES_USUAL
 from async_backfill._commands.epilogue import EPILOGUE
 from async_backfill._commands.history import history
 from async_backfill._commands.jobs.app import jobs_app
+from async_backfill._commands.jobs.options import USUAL as JOBS_USUAL
 from async_backfill._commands.jobs.running import run_verb
 from async_backfill._commands.replay import replay
 from async_backfill._commands.serve import serve
@@ -73,7 +77,9 @@ def _run(arguments: Sequence[str] | None, program: str) -> int:
         given = repeated(sys.argv[1:] if arguments is None else arguments)
         action, bound, _ = _app(program).parse_args(given, exit_on_error=False, print_error=False)
         if iscoroutinefunction(action):
-            return run_verb(action, bound, f"{program} jobs")
+            is_of_caches = action in CACHE_VERBS
+            word, usual = ("caches", CACHES_USUAL) if is_of_caches else ("jobs", JOBS_USUAL)
+            return run_verb(action, bound, f"{program} {word}", usual)
         if action not in {replay, *_SUBCOMMANDS}:  # --help or --version
             return print_with(lambda: action(*bound.args, **bound.kwargs), failed=RUN_FAILED)
         command: Command[Any] = action(*bound.args, **bound.kwargs)
@@ -105,7 +111,7 @@ def _app(program: str) -> App:
     app = App(
         name=program,
         usage=f"Usage: {program} --input SCENARIO --output SUMMARY [OPTIONS]\n"
-        f"       {program} {'|'.join(command.__name__ for command in _SUBCOMMANDS)}|jobs --help\n",
+        f"       {program} {'|'.join(command.__name__ for command in _SUBCOMMANDS)}|jobs|caches --help\n",
         help_format="plaintext",
         help_epilogue=EPILOGUE,
         version=lambda: importlib.metadata.version("async-backfill"),
@@ -114,4 +120,5 @@ def _app(program: str) -> App:
     for subcommand in _SUBCOMMANDS:
         app.command(subcommand, help_epilogue="")
     app.command(jobs_app())
+    app.command(caches_app())
     return app

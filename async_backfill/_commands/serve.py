@@ -16,7 +16,7 @@ from cyclopts import Parameter
 
 from async_backfill._commands.integers import integer
 from async_backfill._common.extras import needed_by
-from async_backfill._jobs._state.naming import shown
+from async_backfill._jobs._state.naming import STATE_VARIABLE, shown
 from async_backfill._runner.display import ProgressBar
 from async_backfill._runner.wording import one_line
 from async_backfill.errors import AsyncBackfillError, ConfigurationError
@@ -72,7 +72,7 @@ class ServeCommand:
 
         async with Jobs(self.state) as jobs:
             named = shown(self.state)
-            page = Application(jobs=jobs, access=self.access, job_folder=self.job_folder, state=named)
+            page = Application(jobs=jobs, access=self.access, job_folder=self.job_folder, state=self.state)
             if not self.quiet and sys.stdout is not None:
                 print(one_line(f"{named}: {_url(listener)} (Ctrl-C ends it)"), flush=True)
             await serve_alone(page, listener)
@@ -87,7 +87,7 @@ class ServeCommand:
 
 def serve(  # noqa: PLR0913 - each is an option
     *,
-    state: str = "jobs.sqlite",
+    state: Annotated[str, Parameter(env_var=STATE_VARIABLE)] = "jobs.sqlite",
     host: str = "127.0.0.1",
     port: Annotated[int, _Whole] = 8765,
     job_folder: Annotated[str | None, _Optional] = None,

@@ -147,6 +147,14 @@ class Operations(Generic[K, V]):
         """
         return self._open().warming.readiness()
 
+    def peek_readiness(self) -> Readiness | None:
+        """Return what `readiness` says, but begin nothing.
+
+        ``None`` while the cache is closed, with another selection, and before anybody has asked.
+        """
+        opening = self._opening
+        return opening.engine.warming.peek() if opening is not None and opening.is_open else None
+
     async def save_snapshot(self) -> SnapshotStats:
         """Save a snapshot now, beside live traffic; return what `stats` says of it.
 
@@ -180,6 +188,7 @@ class Operations(Generic[K, V]):
     def stats(self) -> Stats:
         """What the cache has counted so far, as a frozen snapshot; also after it was closed."""
         opening, parts = self._opening, self._parts
+        readiness = None if opening is None else opening.engine.warming.peek()
         return snapshot(
             parts.counters,
             size=len(parts.near.store),
@@ -196,7 +205,7 @@ class Operations(Generic[K, V]):
             snapshot=None if parts.snapshots is None else parts.snapshots.stats(),
             backfill_keys_read=None if parts.usefulness is None else parts.usefulness.read,
             weight=store.weight if isinstance(store := parts.settings.store, WeighedStore) else None,
-            readiness=None if opening is None else opening.engine.warming.state,
+            readiness=None if readiness is None else readiness.state,
         )
 
     @property

@@ -2,56 +2,26 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING
 
-from anyio import fail_after
 from starlette.responses import RedirectResponse
 from starlette.routing import Route
 
-from async_backfill.admin._refusals import RefusedError, logger
+from async_backfill.admin._cache_verbs import VERBS, do
+from async_backfill.admin._keys import TYPES
+from async_backfill.admin._refusals import RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
-    from typing import Any
+    from collections.abc import Sequence
 
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from async_backfill._cache import BackfillCache
     from async_backfill.admin._access import Visitor
     from async_backfill.admin._cache_view import CachesView
     from async_backfill.admin._desk import Desk
     from async_backfill.admin._forms import Form
     from async_backfill.admin._live import Shown
-
-    Verb: TypeAlias = Callable[[BackfillCache[Any, Any], Form, str], Awaitable[object]]
-
-_PATIENCE: Final = 30.0
-_SLOW: Final = "It took longer than {:.0f} s, and may still be done: look at the audit log."
-
-
-async def _approve(cache: BackfillCache[Any, Any], form: Form, by: str) -> None:
-    n, reason = form.whole("n"), form.required("reason")
-    await cache.approve_backfills(0 if n is None else n, by=by, reason=reason)
-
-
-async def _save_snapshot(cache: BackfillCache[Any, Any], form: Form, by: str) -> None:
-    del form
-    await cache.save_snapshot()
-    logger().info("%s had a snapshot saved", by)
-
-
-async def _stop_restoring(cache: BackfillCache[Any, Any], form: Form, by: str) -> None:
-    del form
-    cache.stop_restoring()
-    logger().info("%s had the restoring of a snapshot stopped", by)
-
-
-VERBS: Final[Mapping[str, Verb]] = MappingProxyType(
-    {"permits": _approve, "snapshot": _save_snapshot, "stop-restoring": _stop_restoring}
-)
-"""What may be asked of a cache, by the last word of the form's address."""
 
 
 class CachePages:
@@ -68,6 +38,7 @@ class CachePages:
             Route("/caches/{cache}", page(self.cache), methods=["GET"]),
             Route("/caches/{cache}/events", page(self.events), methods=["GET"]),
             Route("/caches/{cache}/readiness", change(self.readiness), methods=["POST"]),
+            Route("/caches/{cache}/explain", change(self.explain, changes=False), methods=["POST"]),
             Route("/caches/{cache}/{verb}", change(self.ask), methods=["POST"]),
         ]
 
@@ -90,20 +61,23 @@ class CachePages:
         facts = {"name": name, "address": request.path_params["cache"], "readiness": cache.readiness}
         return self._desk.show(request, visitor, "readiness", **facts)
 
+    async def explain(self, request: Request, visitor: Visitor, form: Form) -> Response:
+        """Show what is known of a key: by a form, because an address is kept in histories and logs."""
+        name, cache = self._view.find(request.path_params["cache"])
+        facts = {"name": name, "address": request.path_params["cache"]}
+        explanation = await do("explain", cache, form, visitor.name)
+        return self._desk.show(request, visitor, "explanation", **facts, explanation=explanation)
+
     async def ask(self, request: Request, visitor: Visitor, form: Form) -> Response:
         """Do what the form of a cache asks."""
         address, verb = request.path_params["cache"], request.path_params["verb"]
         _, cache = self._view.find(address)
         if verb not in VERBS:
             raise RefusedError(404, "There is no such form.")
-        try:
-            with fail_after(_PATIENCE):
-                await VERBS[verb](cache, form, visitor.name)
-        except TimeoutError:
-            raise RefusedError(504, _SLOW.format(_PATIENCE)) from None
+        await do(verb, cache, form, visitor.name)
         self._desk.looks.forget()
         base = request.scope.get("root_path", "")
-        return RedirectResponse(f"{base}/caches/{address}?done={verb}", status_code=303)
+        return RedirectResponse(f"{base}/caches/{address}?done=cache-{verb}", status_code=303)
 
     async def _look(self, request: Request, *, is_followed: bool = False) -> Shown:
         address = request.path_params["cache"]
@@ -112,5 +86,5 @@ class CachePages:
         )
 
     def _forms(self, request: Request, visitor: Visitor, shown: Shown) -> dict[str, str]:
-        facts = {name: shown.facts[name] for name in ("stats", "address")}
-        return {"cache_forms": self._desk.render(request, visitor, "cache_forms", **facts)}
+        facts = {name: shown.facts[name] for name in ("stats", "address", "control")}
+        return {"cache_forms": self._desk.render(request, visitor, "cache_forms", **facts, types=TYPES)}

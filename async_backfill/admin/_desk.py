@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import HTMLResponse
 
-from async_backfill.admin._job_verbs import DONE
+from async_backfill.admin._done import DONE
 from async_backfill.admin._live import Looks, Streams
 
 if TYPE_CHECKING:

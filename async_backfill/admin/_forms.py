@@ -7,10 +7,13 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
+from async_backfill.admin._keys import typed_key
 from async_backfill.admin._refusals import RefusedError
 from async_backfill.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from starlette.requests import Request
 
 _KIND: Final = "application/x-www-form-urlencoded"
@@ -59,23 +62,37 @@ class Form:
         """Return whether a box is ticked."""
         return self.text(name) is not None
 
+    def key(self) -> Hashable:
+        """Return the key that a person has typed: a text, or of the type in the field ``key_type``."""
+        return typed_key(self._fields.get("key", ""), self.text("key_type") or "str")
+
 
 async def read_form(request: Request) -> Form:
     """Return the form in the body of ``request``, which is read in bounded memory."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != _KIND:
+    if kind_of(request) != _KIND:
         raise RefusedError(415, "This is not a form of this page: go back and use the form.")
-    body = b""
-    async with aclosing(request.stream()) as stream:
-        async for chunk in stream:
-            body += chunk
-            if len(body) > _LARGEST:
-                raise RefusedError(413, f"The form has more than {_LARGEST:,} bytes.")
+    body = await read_body(request)
     try:
         fields = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
     except ValueError:
         raise RefusedError(400, "The form cannot be read: go back and send it again.") from None
     return Form(fields)
+
+
+async def read_body(request: Request) -> bytes:
+    """Return the body of ``request``, which is read in bounded memory."""
+    body = b""
+    async with aclosing(request.stream()) as stream:
+        async for chunk in stream:
+            body += chunk
+            if len(body) > _LARGEST:
+                raise RefusedError(413, f"What was sent has more than {_LARGEST:,} bytes.")
+    return body
+
+
+def kind_of(request: Request) -> str:
+    """Return the type of the body of ``request``."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def whole_of(text: str) -> int | None:

@@ -35,6 +35,9 @@ _NOT_LOCAL: Final = (
 )
 _FOREIGN: Final = "This form was not sent from this page: go back, reload the page, and send it from there."
 _NO_LOGIN: Final = "The proxy in front of this page does not say who you are."
+_UNKNOWN: Final = "Say who you are: a token is needed, as `Authorization: Bearer TOKEN`."
+_OF_BROWSERS: Final = ("origin", "sec-fetch-site")
+_BROWSER: Final = "A browser sends this: without a token the API takes changes from programs only."
 _READS_ONLY: Final = "You may look, but not change anything here."
 
 
@@ -57,19 +60,46 @@ class Gate:
 
         return endpoint
 
-    def change(self, change: Change) -> Endpoint:
-        """Let those who may change something send a form."""
+    def change(self, change: Change, *, changes: bool = True) -> Endpoint:
+        """Let those send a form who may change something, or just look if it ``changes`` nothing."""
 
         async def endpoint(request: Request) -> Response:
             visitor = self._visitor(request)
             form = await self._form(request, visitor)
             if visitor is None:
                 return self._login_form(request, 401)
-            if not visitor.may_change:
-                raise RefusedError(403, _READS_ONLY)
+            if changes:
+                self.require_change(visitor)
             return await change(request, visitor, form)
 
         return endpoint
+
+    def require_change(self, visitor: Visitor) -> None:
+        """Refuse who may only look."""
+        if not visitor.may_change:
+            raise RefusedError(403, _READS_ONLY)
+
+    def program(self, request: Request) -> Visitor:
+        """Return who asks without a page: by a token in a header, where there are tokens.
+
+        Else as for a page; but a browser could be made to ask by a foreign site, and so may change nothing.
+
+        :raises RefusedError: for all others.
+        """
+        if not self._access.has_tokens:
+            if request.method != "GET" and any(name in request.headers for name in _OF_BROWSERS):
+                raise RefusedError(403, _BROWSER)
+            visitor = self._visitor(request)
+            assert visitor is not None  # noqa: S101 - only where there are tokens
+            return visitor
+        given = request.headers.getlist("authorization")
+        kind, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+        person = self._access.person(token.strip()) if kind.lower() == "bearer" else None
+        if person is None:
+            if given:
+                self._lines.warning("a wrong token was given by %s", _peer(request))
+            raise RefusedError(401, _UNKNOWN)
+        return person
 
     async def log_in(self, request: Request) -> Response:
         """Take a token from the form of `_login_form`, and give a cookie for it."""

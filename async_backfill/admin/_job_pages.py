@@ -9,12 +9,11 @@ from starlette.responses import RedirectResponse
 from starlette.routing import Route
 
 from async_backfill.admin._forms import whole_of
-from async_backfill.admin._job_verbs import VERBS
 from async_backfill.admin._job_view import JobView
 from async_backfill.admin._refusals import RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -23,7 +22,9 @@ if TYPE_CHECKING:
     from async_backfill.admin._desk import Desk
     from async_backfill.admin._forms import Form
     from async_backfill.admin._job_folder import JobFolder
+    from async_backfill.admin._job_verbs import Verb
     from async_backfill.admin._live import Shown
+    from async_backfill.admin._verifications import Verifications
     from async_backfill.jobs import Jobs
 
 _PLANNING: Final = 120.0
@@ -36,11 +37,19 @@ _SLOW: Final = (
 class JobPages:
     """Shows jobs, and takes what is asked of them."""
 
-    def __init__(self, jobs: Jobs, desk: Desk, folder: JobFolder | None) -> None:
+    def __init__(
+        self,
+        jobs: Jobs,
+        desk: Desk,
+        folder: JobFolder | None,
+        verifications: Verifications,
+        verbs: Mapping[str, Verb],
+    ) -> None:
         self._jobs = jobs
         self._desk = desk
         self._folder = folder
-        self._view = JobView(jobs, desk.pages)
+        self._verbs = verbs
+        self._view = JobView(jobs, desk.pages, verifications)
         self._plans = False
 
     def routes(self) -> Sequence[Route]:
@@ -86,9 +95,9 @@ class JobPages:
     async def ask(self, request: Request, visitor: Visitor, form: Form) -> Response:
         """Do what the form of a job asks."""
         job_id, verb = _job_id(request), request.path_params["verb"]
-        if verb not in VERBS:
+        if verb not in self._verbs:
             raise RefusedError(404, "There is no such form.")
-        await VERBS[verb](self._jobs, job_id, form, visitor.name)
+        await self._verbs[verb](job_id, form, visitor.name)
         return self._done(request, f"/jobs/{job_id}", verb)
 
     async def panic(self, request: Request, visitor: Visitor, form: Form) -> Response:
@@ -130,7 +139,8 @@ class JobPages:
         )
 
     def _forms(self, request: Request, visitor: Visitor, shown: Shown) -> dict[str, Any]:
-        return {"job_forms": self._desk.render(request, visitor, "job_forms", job=shown.facts["job"])}
+        facts = {name: shown.facts[name] for name in ("job", "verification", "can_verify")}
+        return {"job_forms": self._desk.render(request, visitor, "job_forms", **facts)}
 
 
 def _job_id(request: Request) -> int:

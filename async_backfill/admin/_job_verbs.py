@@ -1,8 +1,8 @@
-"""What an operator asks of a job with a form."""
+"""What an operator asks of a job, with a form or through the API."""
 
 from __future__ import annotations
 
-from types import MappingProxyType
+from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from async_backfill.errors import ConfigurationError
@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from async_backfill.admin._forms import Form
+    from async_backfill.admin._verifications import Verifications
     from async_backfill.jobs import Jobs
 
-    Verb: TypeAlias = Callable[[Jobs, int, Form, str], Awaitable[object]]
+    Verb: TypeAlias = Callable[[int, Form, str], Awaitable[object]]
 
 _HOUR: Final = 3600.0
 
@@ -61,8 +62,31 @@ async def _set(jobs: Jobs, job_id: int, form: Form, by: str) -> None:
     )
 
 
-VERBS: Final[Mapping[str, Verb]] = MappingProxyType(
-    {
+async def _verify(verifications: Verifications, job_id: int, form: Form, by: str) -> None:
+    await verifications.begin(job_id, by=by, is_all=_is_all(form), repairs=False)
+
+
+async def _mend(verifications: Verifications, job_id: int, form: Form, by: str) -> None:
+    if not form.is_ticked("sure"):
+        raise ConfigurationError("sure", "tick the box: rows that differ are written to the store")
+    await verifications.begin(job_id, by=by, is_all=_is_all(form), repairs=True)
+
+
+def _is_all(form: Form) -> bool:
+    rows = form.text("rows") or "sample"
+    if rows not in {"sample", "all"}:
+        raise ConfigurationError("rows", f'must be "sample" or "all", not {rows!r:.60}')
+    return rows == "all"
+
+
+async def _end_verification(verifications: Verifications, job_id: int, form: Form, by: str) -> None:
+    del form
+    await verifications.end(job_id, by=by)
+
+
+def job_verbs(jobs: Jobs, verifications: Verifications) -> Mapping[str, Verb]:
+    """Return what may be asked of a job, by the last word of the address."""
+    orders = {
         "approve": _approve,
         "revoke": _revoke,
         "resume": _resume,
@@ -70,22 +94,6 @@ VERBS: Final[Mapping[str, Verb]] = MappingProxyType(
         "cancel": _cancel,
         "set": _set,
     }
-)
-"""What may be asked of a job, by the last word of the form's address."""
-
-DONE: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "plan": "The plan is kept. Nothing runs before somebody has reviewed and approved it.",
-        "approve": "The plan is approved.",
-        "revoke": "The approval is taken back: workers begin no further page.",
-        "resume": "The job goes on, as soon as there is a worker.",
-        "pause": "Asked to pause: workers obey after their page.",
-        "cancel": "Asked to end for good.",
-        "set": "The settings are changed: workers use them after their page.",
-        "panic": "All jobs that run were asked to pause.",
-        "permits": "More backfills are approved.",
-        "snapshot": "A snapshot is saved.",
-        "stop-restoring": "No more of the snapshot is restored.",
-    }
-)
-"""What is said after each of them."""
+    looks = {"verify": _verify, "mend": _mend, "end-verification": _end_verification}
+    found: dict[str, Verb] = {name: partial(verb, jobs) for name, verb in orders.items()}
+    return found | {name: partial(verb, verifications) for name, verb in looks.items()}

@@ -13,20 +13,31 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
     from async_backfill.admin._pages import Pages
+    from async_backfill.admin._verifications import Verification, Verifications
     from async_backfill.jobs import JobReport, Jobs, LogLine
 
 _MOST_SHARDS: Final = 100
 _MOST_KEYS: Final = 100
 _MOST_LINES: Final = 30
-_PARTS: Final = ("job_status", "job_figures", "job_workers", "job_shards", "job_dead", "job_found", "job_log")
+_PARTS: Final = (
+    "job_status",
+    "job_figures",
+    "job_workers",
+    "job_shards",
+    "job_dead",
+    "job_verification",
+    "job_found",
+    "job_log",
+)
 
 
 class JobView:
     """Looks at one job for its page."""
 
-    def __init__(self, jobs: Jobs, pages: Pages) -> None:
+    def __init__(self, jobs: Jobs, pages: Pages, verifications: Verifications) -> None:
         self._jobs = jobs
         self._pages = pages
+        self._verifications = verifications
 
     async def look(self, job_id: int, base: str) -> Shown:
         """Return what the page of a job shows now."""
@@ -37,6 +48,8 @@ class JobView:
         facts: dict[str, Any] = {
             "base": base,
             "job": job,
+            "verification": (verification := self._verifications.of(job_id)),
+            "can_verify": self._verifications.is_possible,
             "shards": _shards_to_show(job),
             "shards_done": sum(shard.status is ShardStatus.DONE for shard in job.shards),
             "dead": _first(dead),
@@ -48,7 +61,7 @@ class JobView:
             "bad_line": await self._jobs.check_log(job_id),
         }
         parts = {name: self._pages.render(name, **facts) for name in _PARTS}
-        return Shown(parts=parts, facts=facts, acts_on=_acts_on(job))
+        return Shown(parts=parts, facts=facts, acts_on=_acts_on(job, verification))
 
     async def review(self, job_id: int) -> Mapping[str, Any]:
         """Return what is to be seen of a plan before it is approved."""
@@ -80,10 +93,11 @@ class JobsView:
         return self._pages.render("jobs", base=base, jobs=found)
 
 
-def _acts_on(job: JobReport) -> Hashable:
+def _acts_on(job: JobReport, verification: Verification | None) -> Hashable:
     approval = job.approval
     given = None if approval is None else (approval.id, approval.revoked)
-    return (job.status, job.wanted, job.settings, job.plan_hash, given)
+    goes_on = verification is not None and verification.code is None
+    return (job.status, job.wanted, job.settings, job.plan_hash, given, goes_on)
 
 
 def _shards_to_show(job: JobReport) -> list[int]:

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Final
 from starlette.exceptions import HTTPException
 
 from async_backfill._common.error_text import one_line
-from async_backfill.errors import AsyncBackfillError, ConfigurationError, MissingExtraError, ScenarioError
+from async_backfill.errors import (
+    AsyncBackfillError,
+    CacheClosedError,
+    ConfigurationError,
+    MissingExtraError,
+    ScenarioError,
+)
 from async_backfill.jobs import JobRefusedError, JobStateError
 
 if TYPE_CHECKING:
@@ -62,6 +68,8 @@ def problem_of(  # noqa: PLR0911 - one for each kind
             return Problem(status=400, said=one_line(f"{error.setting}: {error.problem}"))
         case ScenarioError() | MissingExtraError():
             return Problem(status=400, said=one_line(str(error)))
+        case CacheClosedError():
+            return Problem(status=409, said=one_line(str(error)))
         case JobStateError():
             return Problem(status=503, said=one_line(str(error)))
         case AsyncBackfillError():

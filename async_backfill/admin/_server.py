@@ -20,7 +20,7 @@ async def serve_alone(page: Application, listener: socket.socket) -> None:
         page,
         log_config=None,
         access_log=False,
-        lifespan="off",
+        lifespan="on",
         proxy_headers=False,  # the page itself looks at them, and at who sent them
         server_header=False,
         timeout_graceful_shutdown=_SECONDS_TO_END,

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import HTMLResponse
 
 from async_backfill._common.line_a_second import LineASecond
+from async_backfill.admin._api_gate import API, api_answer
 from async_backfill.admin._refusals import RefusedError, logger, problem_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from async_backfill.admin._access import Access
     from async_backfill.admin._pages import Pages
+    from async_backfill.admin._refusals import Problem
 
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'self'; "
@@ -40,15 +46,22 @@ _OTHER_HOST: Final = (
 class Shell:
     """Answers in plain HTML whatever happens inside of it; no error leaves it. An ASGI application."""
 
-    def __init__(self, inside: ASGIApp, access: Access, pages: Pages) -> None:
+    def __init__(
+        self,
+        inside: ASGIApp,
+        access: Access,
+        pages: Pages,
+        running: Callable[[], AbstractAsyncContextManager[None]],
+    ) -> None:
         self._inside = inside
+        self._running = running
         self._access = access
         self._pages = pages
         self._lines = LineASecond(logger(), time.monotonic)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await _live_on(receive, send)
+            await self._live_on(receive, send)
             return
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
@@ -75,8 +88,13 @@ class Shell:
         except Exception as error:  # noqa: BLE001 - each becomes a page without a traceback
             problem = problem_of(error, self._lines, is_form=scope["method"] == "POST")
             if not began:
-                said = self._pages.render("problem", problem=problem, base=scope.get("root_path", ""))
-                await HTMLResponse(said, status_code=problem.status)(inner, receive, answer)
+                await self._told(problem, scope)(inner, receive, answer)
+
+    def _told(self, problem: Problem, scope: Scope) -> Response:
+        base: str = scope.get("root_path", "")
+        if scope["path"].removeprefix(base).startswith(API):
+            return api_answer({"error": problem.said}, problem.status)
+        return HTMLResponse(self._pages.render("problem", problem=problem, base=base), problem.status)
 
     def _check(self, headers: Headers, scope: Scope) -> None:
         hosts = headers.getlist("host")
@@ -88,10 +106,10 @@ class Shell:
         if len(scope["path"]) > _LONGEST_PATH:
             raise RefusedError(414, "There is no page with such a long address.")
 
-
-async def _live_on(receive: Receive, send: Send) -> None:
-    """Answer a server that says when it begins and ends: nothing is to be done then."""
-    ends: Any = None
-    while ends != "lifespan.shutdown":
-        ends = (await receive())["type"]
-        await send({"type": f"{ends}.complete"})
+    async def _live_on(self, receive: Receive, send: Send) -> None:
+        """Run what goes on beside requests, from when the server begins until it ends."""
+        await receive()
+        async with self._running():
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})

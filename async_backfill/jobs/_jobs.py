@@ -209,6 +209,7 @@ class Jobs(Operator):
         extra: bool = False,
         repair: bool = False,
         stop: Event | None = None,
+        progress: Callable[[int], object] = lambda _: None,
     ) -> Verified:
         """Compare what a job has read with the store; one that was read to its end is done then, or has gaps.
 
@@ -217,10 +218,11 @@ class Jobs(Operator):
         :param extra: whether keys of the store without a row are looked for.
         :param repair: whether differences are mended: rows written again, keys without one removed.
         :param stop: when it is set, a job that is being verified is paused.
+        :param progress: a function that is told after each page how many rows were compared so far.
         """
         request = Request(sample=sample, extra=extra, repair=repair)
         async with self._ends(job_id, "job verify") as (_, ends):
-            return await verify(self._state, job_id, ends, request, by=by, stop=stop)
+            return await verify(self._state, job_id, ends, request, by=by, stop=stop, progress=progress)
 
     async def retry_dead(self, job_id: int, /, *, by: str) -> Retried:
         """Read the rows again that could not be copied, and write those that can be now."""

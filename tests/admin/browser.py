@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from html.parser import HTMLParser
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 
 import anyio
 
@@ -135,7 +135,7 @@ class Browser:
             "http_version": "1.1",
             "method": method,
             "scheme": "http",
-            "path": self.root + parts.path,
+            "path": self.root + unquote(parts.path),
             "raw_path": (self.root + parts.path).encode(),
             "root_path": "",
             "query_string": parts.query.encode(),

@@ -357,3 +357,20 @@ def test_a_policy_that_makes_no_sense_is_refused_by_name(setting, value):
 def test_only_a_cache_with_history_can_begin_when_it_is_opened():
     with pytest.raises(ConfigurationError, match="warm_on_open"):
         BackfillCache(MappingSource(ROWS), readiness=AT_ONCE)
+
+
+async def test_a_look_at_readiness_begins_nothing_and_says_what_a_question_says():
+    cache = cache_of()
+    assert cache.peek_readiness() is None
+    async with cache:
+        await cache.settle()
+        assert cache.peek_readiness() is None
+        assert cache.stats.source_calls == 0
+        first = cache.readiness
+        assert cache.peek_readiness() == first
+        await cache.ready()
+        assert cache.peek_readiness() == cache.readiness
+        assert cache.peek_readiness().state is ReadinessState.READY
+    assert cache.peek_readiness() is None
+    async with BackfillCache(MappingSource(ROWS)) as other:
+        assert other.peek_readiness() is None

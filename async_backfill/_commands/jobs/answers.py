@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from async_backfill._commands.jobs.words import job_lines
+from async_backfill.errors import AsyncBackfillError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +26,14 @@ _CODES: Final = MappingProxyType(
 
 OVER: Final = frozenset({"done", "done_with_gaps", "failed", "cancelled"})
 """The statuses with which a job ends, as far as nobody asks for more."""
+
+
+class VerbError(AsyncBackfillError):
+    """A verb is not done; ``code`` is its exit code."""
+
+    def __init__(self, code: int, said: str) -> None:
+        super().__init__(said)
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +56,7 @@ def code_of(report: JobReport) -> int:
 
 
 def data_of(job: JobReport | JobRecord) -> dict[str, Any]:
-    """Return a job as plain JSON values, with the estimate of its plan, and the number of its cuts."""
-    from async_backfill.jobs import estimate  # noqa: PLC0415 - who has a job has imported it
+    """Return a job as plain JSON values."""
+    from async_backfill._jobs._data import data_of  # noqa: PLC0415 - who has a job has imported it
 
-    data: dict[str, Any] = msgspec.to_builtins(job)
-    data["plan"]["cuts"] = len(job.plan.cuts)
-    data["estimate"] = msgspec.to_builtins(estimate(job.plan))
-    return data
+    return data_of(job)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from anyio import CancelScope, create_task_group, current_time, open_process, sleep
 
 from async_backfill._commands.jobs.answers import GAPS, OK, PAUSED
-from async_backfill._commands.jobs.options import STATE_VARIABLE
+from async_backfill._jobs._state.naming import STATE_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import Parameter
 
-from async_backfill._jobs._state.naming import shown
+from async_backfill._jobs._state.naming import STATE_VARIABLE, shown
 from async_backfill._runner.log_lines import log_lines
 from async_backfill.errors import ConfigurationError
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from async_backfill.jobs import JobEnds, Jobs, JobSpec
 
 _STATE: Final = "jobs.sqlite"
-STATE_VARIABLE: Final = "ASYNC_BACKFILL_STATE"
 
 
 @Parameter(name="*")

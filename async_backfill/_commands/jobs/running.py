@@ -1,4 +1,4 @@
-"""Run a verb of ``jobs``: its answer on standard output, its error in one line, its exit code."""
+"""Run a verb of ``jobs`` or ``caches``: its answer, its error in one line, its exit code."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
-from async_backfill._commands.jobs.answers import FAILED, REFUSED
-from async_backfill._commands.jobs.options import USUAL
+from async_backfill._commands.jobs.answers import FAILED, REFUSED, VerbError
 from async_backfill._commands.telling import complain, print_with
 from async_backfill._common.json_text import json_text
 from async_backfill._runner.wording import one_line
@@ -19,17 +18,22 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from inspect import BoundArguments
 
+    from async_backfill._commands.caches.options import Options as CacheOptions
     from async_backfill._commands.jobs.answers import Answer
+    from async_backfill._commands.jobs.options import Options
 
 _LONGEST: Final = 1_000
 
 
-def run_verb(verb: Callable[..., Awaitable[Answer]], bound: BoundArguments, program: str) -> int:
+def run_verb(
+    verb: Callable[..., Awaitable[Answer]], bound: BoundArguments, program: str, usual: Options | CacheOptions
+) -> int:
     """Run ``verb`` in an event loop of its own, print what it answers, and return its exit code.
 
     :param program: the words that a person types before a verb.
+    :param usual: its options where none is given.
     """
-    options = replace(bound.kwargs.get("options", USUAL), program=program)
+    options = replace(bound.kwargs.get("options", usual), program=program)
     call: Any = partial(verb, *bound.args, **{**bound.kwargs, "options": options})
     try:
         answer: Answer = anyio.run(call)
@@ -43,6 +47,8 @@ def run_verb(verb: Callable[..., Awaitable[Answer]], bound: BoundArguments, prog
 
 
 def _code(error: AsyncBackfillError) -> int:
+    if isinstance(error, VerbError):
+        return error.code
     from async_backfill.jobs import JobRefusedError, JobStateError  # noqa: PLC0415 - as in `Options.jobs`
 
     refused = (JobRefusedError, JobStateError, ConfigurationError, ScenarioError, MissingExtraError)

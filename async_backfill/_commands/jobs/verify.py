@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
@@ -27,6 +30,7 @@ async def verify(
     all_: Annotated[bool, Parameter(name="--all", negative=(), show_default=False)] = False,
     extra: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     repair: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    watch: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     options: Options = USUAL,
 ) -> Answer:
     """Compare what a job has read with the store.
@@ -44,6 +48,8 @@ async def verify(
         Look for keys of the store without a row, too.
     repair:
         Write rows that differ again, and remove keys without one.
+    watch:
+        Say on standard error how many rows were compared so far, once a second.
     """
     if all_ and sample is not None:
         raise ConfigurationError("--all", "is for all rows, --sample for some: give one of them")
@@ -51,7 +57,7 @@ async def verify(
     if all_ or sample is not None:
         request["sample"] = sample
     async with options.jobs() as jobs:
-        found = await jobs.verify(job, by=options.who, **request)
+        found = await jobs.verify(job, by=options.who, **request, progress=_Told() if watch else _nothing)
         report = await jobs.status(job)
         keys = {key_text(key): kind for key, kind in (await jobs.findings(job)).items()}
     data = {
@@ -70,6 +76,24 @@ async def verify(
     has_gaps = found.left > 0 or report.status == "done_with_gaps"
     code = PAUSED if found.stopped is not None else GAPS if has_gaps else OK
     return Answer(lines=lines, data=data, code=code)
+
+
+class _Told:
+    """Says how far a verification has got, once a second."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def __call__(self, compared: int) -> None:
+        if (now := time.monotonic()) >= self._next:
+            self._next = now + 1.0
+            with suppress(OSError):  # when nobody looks any more
+                if sys.stderr is not None:
+                    print(f"compared so far: {compared:,} rows", file=sys.stderr, flush=True)
+
+
+def _nothing(_: int) -> None:
+    """Say nothing."""
 
 
 def _lines(found: Verified) -> list[str]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
+STATE_VARIABLE: Final = "ASYNC_BACKFILL_STATE"
+"""The variable of the environment that names the usual state; a password in it is in no list of processes."""
+
 _SERVER: Final = re.compile(r"postgres(ql)?(\+\w*)?://", re.IGNORECASE)
 _PASSWORD: Final = re.compile(r"(?P<front>://[^:/?#]*:)(?P<password>.*)@", re.DOTALL)
 _SETTING: Final = re.compile(r"(?P<front>[?&]password=)(?P<password>[^&]*)", re.IGNORECASE)

@@ -64,6 +64,7 @@ async def verify(
     *,
     by: str,
     stop: Event | None = None,
+    progress: Callable[[int], object] = lambda _: None,
 ) -> Verified:
     """Verify a job, and keep what was found; it is done then, or done with gaps.
 
@@ -72,6 +73,7 @@ async def verify(
     before found differences: then all rows are compared.
 
     :param stop: when it is set, a job that is being verified is paused.
+    :param progress: is told after each page how many rows were compared so far.
     :raises JobRefusedError: when the job has read nothing, or the store cannot do what was asked.
     :raises JobError: when an end does not answer; a job that was being verified has failed then.
     """
@@ -87,7 +89,7 @@ async def verify(
     begun = await state.transact(partial(_begin, job_id=job_id, by=by))
     if begun.decides and begun.kinds:
         request = replace(request, sample=None, extra=request.extra or "extra" in begun.kinds)
-    comparing = partial(_compared, ends, begun, request)
+    comparing = partial(_compared, ends, begun, request, progress)
     try:
         if begun.decides:
             done = await until_stopped(comparing, partial(_asked, state, job_id), stop)
@@ -121,7 +123,11 @@ def _begin(tx: Transaction, job_id: int, by: str) -> _Begun:
 
 
 async def _compared(
-    ends: JobEnds[Any, Any], begun: _Begun, request: Request, stopped: Callable[[], Awaitable[str | None]]
+    ends: JobEnds[Any, Any],
+    begun: _Begun,
+    request: Request,
+    progress: Callable[[int], object],
+    stopped: Callable[[], Awaitable[str | None]],
 ) -> tuple[Verified, Sequence[tuple[bytes, str]]]:
     """Compare, and see to it that the store has its memory before and afterwards.
 
@@ -131,7 +137,14 @@ async def _compared(
     if evicted:
         request = replace(request, sample=None)
     done = await compare(
-        ends, begun.job, begun.parts, request, dead=begun.dead, now=begun.now, stopped=stopped
+        ends,
+        begun.job,
+        begun.parts,
+        request,
+        dead=begun.dead,
+        now=begun.now,
+        stopped=stopped,
+        progress=progress,
     )
     if begun.decides and (more := await _evicted(ends, begun, request) - evicted):
         raise JobError(_EVICTS.format(abs(more)))

@@ -63,12 +63,14 @@ async def compare(
     dead: AbstractSet[bytes],
     now: float,
     stopped: Callable[[], Awaitable[str | None]],
+    progress: Callable[[int], object],
 ) -> tuple[Verified, Sequence[tuple[bytes, str]]]:
     """Return what a verification finds, and the packed keys of the differences that are left, with kinds.
 
     :param dead: the packed keys of the rows that the job left out.
     :param now: seconds since the epoch, by the clock of the state.
     :param stopped: is asked after each page, and returns why to end there; ``None`` to go on.
+    :param progress: is told after each page how many rows were compared so far.
     :raises JobRefusedError: when keys without a row are to be found in a store that cannot list its keys.
     :raises JobError: when an end does not answer.
     """
@@ -82,7 +84,15 @@ async def compare(
         apart=request.apart,
         seconds=request.seconds,
     )
-    walk = Walk(ends, shards, comparison, rate=job.settings.rate, seconds=request.seconds, stopped=stopped)
+    walk = Walk(
+        ends,
+        shards,
+        comparison,
+        rate=job.settings.rate,
+        seconds=request.seconds,
+        stopped=stopped,
+        progress=progress,
+    )
     if request.sample is None:
         why = await walk.over_all()
     else:

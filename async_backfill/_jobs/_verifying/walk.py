@@ -32,6 +32,7 @@ class Walk:
 
     :param rate: rows a second; ``None`` is no limit.
     :param stopped: is asked after each page, and returns why the walk is to end; ``None`` to go on.
+    :param progress: is told after each page how many rows were compared so far.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Walk:
         rate: float | None,
         seconds: float,
         stopped: Callable[[], Awaitable[str | None]],
+        progress: Callable[[int], object] = lambda _: None,
     ) -> None:
         self._ends = ends
         self._shards = shards
@@ -50,6 +52,7 @@ class Walk:
         self._rate = rate
         self._seconds = seconds
         self._stopped = stopped
+        self._progress = progress
         self._next = current_time()
 
     @property
@@ -113,6 +116,7 @@ class Walk:
 
     async def _add(self, page: RowPage[Any, Any], *, is_new: bool) -> str | None:
         await self._comparison.add(page, is_new=is_new)
+        self._progress(self._comparison.compared)
         if self._rate is not None:
             self._next = max(self._next, current_time() - 1.0) + (len(page) + len(page.failed)) / self._rate
             await sleep(max(0.0, self._next - current_time()))

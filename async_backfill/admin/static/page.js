@@ -3,7 +3,7 @@ const live = document.getElementById("live"), trouble = document.getElementById(
 const patch = (old, fresh) => { // what stays the same element keeps its focus, and a click that has begun
   if (old.nodeName !== fresh.nodeName || old.childNodes.length !== fresh.childNodes.length) return old.replaceWith(fresh);
   if (old.nodeValue !== fresh.nodeValue) old.nodeValue = fresh.nodeValue;
-  for (const { name } of [...(old.attributes || [])]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+  for (const { name } of [...(old.attributes || [])]) if (name !== "open" && !fresh.hasAttribute(name)) old.removeAttribute(name);
   for (const { name, value } of fresh.attributes || []) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   [...fresh.childNodes].forEach((child, place) => patch(old.childNodes[place], child));
 };

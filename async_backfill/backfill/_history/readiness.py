@@ -103,10 +103,9 @@ class Warming(Generic[K]):
         self.begin()
         return self._now()
 
-    @property
-    def state(self) -> str | None:
-        """The state, by the coverage of the policy, without beginning; ``None`` before it has begun."""
-        return self._now().state if self._course.has_begun else None
+    def peek(self) -> Readiness | None:
+        """Return the state, and begin nothing; ``None`` before warming has begun."""
+        return self._now() if self._course.has_begun else None
 
     def _now(self) -> Readiness:
         return self._course.readiness(self._policy.coverage, self._why_nothing_is_hot)
