@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any, Final, Generic
 from async_backfill._common.bounded_call import bounded
 from async_backfill._common.log_lines import CacheLog
 from async_backfill._common.weak_calls import weakly
-from async_backfill._loading.batch import BatchState
-from async_backfill._loading.cycles import running_batch
 from async_backfill._session.access import checking_parts, tell_missing_rights
 from async_backfill._session.control.fleet import FleetOrders
 from async_backfill._session.control.orders import Orders
 from async_backfill._session.journal import OpenJournal
 from async_backfill._session.recovering import make_backfiller, make_recovery, make_selection, make_warming
+from async_backfill._session.refreshing import refresh
 from async_backfill._session.sweeping import sweep_until_cancelled
 from async_backfill._session.wiring import make_loader, make_misses, open_far
 from async_backfill._session.writes import Writes
@@ -184,20 +183,7 @@ class Engine(Generic[K, V]):
 
     async def refresh(self, key: K) -> V | Absent | Failed:
         """Load ``key`` from the source, with a call that begins now or later; return what came of it."""
-        loader, queue = self.loader, self.loader.batch_queue
-        queue.require_open()
-        if self.far is not None:
-            await self.far.pass_over(key)
-            queue.require_open()
-        under_way = loader.locks.holder(key)
-        # Inside a load nothing is revoked, or one that refreshes its own key would begin another, for ever.
-        if under_way is not None and under_way.state is BatchState.LOADING and running_batch.get() is None:
-            loader.locks.revoke((key,))
-        while True:
-            batch = queue.join(key)[0] if key in loader.locks else queue.join_refresh(key)
-            await loader.wait({batch: key})
-            if key in batch.keys or batch.error is not None:  # else a live caller took the key over
-                return batch.outcome(key)
+        return await refresh(key, self.loader, self.far)
 
     def invalidate_soon(self, keys: Collection[K] | None) -> None:
         """Remove ``keys`` here now, ``None`` for all, and in the background from what is not in memory."""

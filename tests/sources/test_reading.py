@@ -35,8 +35,7 @@ async def test_a_pipe_is_read_from_its_first_writer_to_its_last(pipe):
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(read)
-        await anyio.sleep(0.05)
-        writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        writer = await anyio.to_thread.run_sync(os.open, pipe, os.O_WRONLY)  # waits for the reader
         for piece in (b"a\n", b"b\n"):
             os.write(writer, piece)
             await anyio.sleep(0.01)
