@@ -40,7 +40,7 @@ async_backfill.contracts
   AccessCheck Answers Approval AuditSink BoundedStore CallLimits Clock Compression EvictionOrder
   ExclusiveJournal FarCopy
   FarStore GuardedStore Heats Invalidations Journal K K_co Kept KeyListing KeyType Leases LimitedSource
-  NeedsAsyncio OrderState Page Permits ResumableOrder Room RowPage Rows Scan Sealing Seconds Selection Source
+  NeedsAsyncio OrderState Page Permits ReadBudget ResumableOrder Room RowPage Rows Scan Sealing Seconds Selection Source
   SourceFacts Spawn Store StoreFacts StoreState Trigger V V_co V_contra ValueCodec VersionedStore
 async_backfill.errors
   AsyncBackfillError CacheClosedError CircuitOpenError ConfigurationError JournalError
@@ -66,7 +66,7 @@ async_backfill.records
   SnapshotStats Status
 async_backfill.redis
   FunctionCodec PydanticCodec RedisConnection RedisError RedisInvalidations RedisJournal RedisLeases
-  RedisPermits RedisReplyError RedisStore RedisUnavailableError Zstd connect
+  RedisPermits RedisReadBudget RedisReplyError RedisStore RedisUnavailableError Zstd connect
 async_backfill.redis.codecs
   FunctionCodec PydanticCodec
 async_backfill.redis.compression
@@ -83,6 +83,8 @@ async_backfill.redis.leases
   RedisLeases
 async_backfill.redis.permits
   RedisPermits
+async_backfill.redis.read_budget
+  RedisReadBudget
 async_backfill.redis.store
   RedisStore
 async_backfill.sources
@@ -121,7 +123,7 @@ async_backfill.stores.weighed
 async_backfill.testing
   ChangingRowsContract FarStoreContract GatedSource GuardedLeasesContract GuardedStoreContract
   InvalidationsContract KeyListingContract KeysetScanContract LeasesContract ManualClock MemoryFarStore
-  MemoryPermits NetworkLink PartialFailureContract PermitsContract RowsContract ScanContract SealingContract
+  MemoryPermits MemoryReadBudget NetworkLink PartialFailureContract PermitsContract ReadBudgetContract RowsContract ScanContract SealingContract
   SourceContract SourceFactsContract StoreContract StoreFactsContract VersionedStoreContract
 async_backfill.warming
   CopyError CopyProgress copy_rows

@@ -21,6 +21,7 @@ from async_backfill.contracts._guarded import GuardedStore, Kept, VersionedStore
 from async_backfill.contracts._jobs import SourceFacts, StoreFacts, StoreState
 from async_backfill.contracts._keys import KeyType
 from async_backfill.contracts._listing import KeyListing
+from async_backfill.contracts._read_budget import ReadBudget
 from async_backfill.contracts._rows import RowPage, Rows
 from async_backfill.contracts._sources import CallLimits, LimitedSource, Page, Scan, Source
 from async_backfill.contracts._stores import (
@@ -61,6 +62,7 @@ __all__ = [
     "OrderState",
     "Page",
     "Permits",
+    "ReadBudget",
     "ResumableOrder",
     "Room",
     "RowPage",

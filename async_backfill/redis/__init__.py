@@ -7,6 +7,7 @@ It needs the extra ``redis``, and asyncio. `connect` opens a `RedisConnection`, 
 - `RedisLeases` lets only one process at a time load a key;
 - `RedisInvalidations` tells the other processes which keys have changed;
 - `RedisPermits` is one backfill budget for all processes;
+- `RedisReadBudget` is one rate, and one number of pages at once, for all workers of jobs;
 - `RedisJournal` keeps the hot keys for the next start.
 
 Errors are kinds of `RedisError`; no text shows a password.
@@ -23,6 +24,7 @@ with needed_by("async_backfill.redis", "redis", "hiredis", "redis"):
     from async_backfill.redis.journal import RedisJournal
     from async_backfill.redis.leases import RedisLeases
     from async_backfill.redis.permits import RedisPermits
+    from async_backfill.redis.read_budget import RedisReadBudget
     from async_backfill.redis.store import RedisStore
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "RedisJournal",
     "RedisLeases",
     "RedisPermits",
+    "RedisReadBudget",
     "RedisReplyError",
     "RedisStore",
     "RedisUnavailableError",
