@@ -40,8 +40,9 @@ async_backfill.contracts
   AccessCheck Answers Approval AuditSink BoundedStore CallLimits Clock Compression EvictionOrder
   ExclusiveJournal FarCopy
   FarStore GuardedStore Heats Invalidations Journal K K_co Kept KeyListing KeyType Leases LimitedSource
-  NeedsAsyncio OrderState Page Permits ReadBudget ResumableOrder Room RowPage Rows Scan Sealing Seconds Selection Source
-  SourceFacts Spawn Store StoreFacts StoreState Trigger V V_co V_contra ValueCodec VersionedStore
+  NeedsAsyncio OrderState Page Permits ReadBudget ResumableOrder Room RowPage Rows Scan Sealing Seconds
+  Selection Source SourceFacts Spawn Store StoreFacts StoreState Trigger V V_co V_contra ValueCodec
+  VersionedStore
 async_backfill.errors
   AsyncBackfillError CacheClosedError CircuitOpenError ConfigurationError JournalError
   KeyNotFoundError KeyRefusedError LoadCycleError LoadError LoadTimeoutError MissingExtraError
@@ -123,7 +124,8 @@ async_backfill.stores.weighed
 async_backfill.testing
   ChangingRowsContract FarStoreContract GatedSource GuardedLeasesContract GuardedStoreContract
   InvalidationsContract KeyListingContract KeysetScanContract LeasesContract ManualClock MemoryFarStore
-  MemoryPermits MemoryReadBudget NetworkLink PartialFailureContract PermitsContract ReadBudgetContract RowsContract ScanContract SealingContract
+  MemoryPermits MemoryReadBudget NetworkLink PartialFailureContract PermitsContract ReadBudgetContract
+  RowsContract ScanContract SealingContract
   SourceContract SourceFactsContract StoreContract StoreFactsContract VersionedStoreContract
 async_backfill.warming
   CopyError CopyProgress copy_rows

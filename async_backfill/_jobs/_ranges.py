@@ -46,6 +46,8 @@ def check_settings(settings: JobSettings) -> None:
             raise ConfigurationError("batch", f'must be "auto" or a whole number, not {settings.batch!r:.50}')
         _most("batch", whole("batch", settings.batch, least=1), _MOST_ROWS)
     _most("lanes", whole("lanes", settings.lanes, least=1), _MOST_LANES)
+    if settings.pages is not None:
+        _most("pages", whole("pages", settings.pages, least=1), _MOST_SHARDS)
 
 
 def _check_throttle(limits: ThrottleLimits) -> None:

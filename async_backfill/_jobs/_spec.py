@@ -20,11 +20,14 @@ class JobSettings:
         rows a page; ``"auto"`` aims at pages of half a second.
     ``lanes``
         pages at once in one worker, each of another shard.
+    ``pages``
+        pages that are read at once by all workers together; ``None`` is no limit. It needs a budget.
     """
 
     rate: float | None = None
     batch: int | Literal["auto"] = "auto"
     lanes: int = 2
+    pages: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

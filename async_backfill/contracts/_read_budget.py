@@ -20,14 +20,14 @@ class ReadBudget(Protocol):
         ...
 
     async def give_back(self, rows: int, rate: float, /) -> None:
-        """Give ``rows`` back that were booked at ``rate`` and will not come; a time that has passed is gone."""
+        """Give back ``rows`` booked at ``rate`` that will not come; a time that has passed is gone."""
         ...
 
     async def begin(self, page: bytes, pages: int, /, *, lease: float) -> tuple[bool, int]:
-        """Take one of ``pages`` places for ``page``, for ``lease`` seconds; return whether, and how many are taken.
+        """Take one of ``pages`` places for ``page``; return whether it has one, and how many are taken.
 
-        A page that has its place keeps it, for ``lease`` seconds from now. One of which nothing is heard for
-        so long has it no more, by the clock of the budget.
+        It holds for ``lease`` seconds, and a page that has its place keeps it for as long again. One of
+        which nothing is heard for so long has it no more, by the clock of the budget.
         """
         ...
 

@@ -151,18 +151,14 @@ class RedisReadBudget(ReadBudget, NeedsAsyncio, AccessCheck):
         :raises RedisError: when no server answered.
         """
         rights = MissingRights(self._connection, self._namespace)
-        for name, calls in (
-            (self._rows, [["TIME"], ["GET", "*"], ["SET", "*", "", "XX", "NX"]]),
-            (
-                self._pages,
-                [["ZREMRANGEBYSCORE", "*", 1, 0], ["ZCARD", "*"], ["ZSCORE", "*", ""], ["PTTL", "*"]],
-            ),
-            (self._pages, [["ZADD", "*", "XX", 0, ""], ["PEXPIRE", "*", "x"]]),
-        ):
-            shown = name.decode()
-            asked = [json.dumps([shown if word == "*" else word for word in call]) for call in calls]
+        rows, pages = self._rows.decode(), self._pages.decode()
+        of_rows: list[list[object]] = [["TIME"], ["GET", rows], ["SET", rows, "", "XX", "NX"]]
+        of_pages: list[list[object]] = [["ZREMRANGEBYSCORE", pages, 1, 0], ["ZADD", pages, "XX", 0, ""]]
+        of_pages += [[name, pages] for name in ("ZCARD", "PTTL")]
+        of_pages += [["ZSCORE", pages, ""], ["PEXPIRE", pages, "x"]]
+        for name, calls in ((self._rows, of_rows), (self._pages, of_pages)):
             await rights.of([("EVALSHA", "0" * 40, 1, name)], name)
-            await rights.of_script(asked, name)
+            await rights.of_script([json.dumps(call) for call in calls], name)
         await rights.of([("ZREM", self._pages, "")], self._pages)
         return rights.lines("the budget of reads")
 

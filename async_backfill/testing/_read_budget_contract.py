@@ -17,7 +17,7 @@ _NEAR: Final = 60.0  # seconds that a slow machine may need for a test
 
 
 class ReadBudgetContract:
-    """Tests of the promises of `ReadBudget`; inherit from it, and give the fixtures ``budget`` and ``others``.
+    """Tests of the promises of `ReadBudget`; inherit, and give the fixtures ``budget`` and ``others``.
 
     They belong to two processes that share one budget, of which nothing is booked. Use it as
     `FarStoreContract`.
@@ -64,7 +64,7 @@ class ReadBudgetContract:
         names = [b"page %d" % number for number in range(10)]
         answers = await together(
             *[
-                lambda asked=asked, name=name: asked.begin(name, 4, lease=_LONG)  # type: ignore[misc]
+                lambda asked=asked, name=name: asked.begin(name, 4, lease=_LONG)
                 for asked, name in zip([budget, others] * 5, names, strict=True)
             ]
         )
