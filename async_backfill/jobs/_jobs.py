@@ -17,6 +17,7 @@ from anyio import current_time, move_on_after, sleep_forever
 from async_backfill._common.error_text import error_line
 from async_backfill._common.validation import whole
 from async_backfill._jobs._operator import Operator
+from async_backfill._jobs._permit import require_permit, take_permit
 from async_backfill._jobs._planning.changes import require_unchanged
 from async_backfill._jobs._planning.dry_run import dry_run
 from async_backfill._jobs._planning.measuring import measure
@@ -143,6 +144,7 @@ class Jobs(Operator):
         await self._state.transact(partial(require_startable, job_id=job_id, by=by))
         async with self._ends(job_id) as (job, ends):
             await _require_unchanged(job, ends)
+            await take_permit(self._state, job_id, ends, by=by)
             await self.resume(job_id, by=by, from_start=from_start)
             await self._copy(job_id, ends, stop, is_busy)
         return await self.status(job_id)
@@ -224,6 +226,7 @@ class Jobs(Operator):
     async def _work(self, job_id: int, stop: Event | None, is_busy: Callable[[], bool]) -> None:
         async with self._ends(job_id) as (job, ends):
             await _require_unchanged(job, ends)
+            await require_permit(self._state, job_id, ends)
             await self._copy(job_id, ends, stop, is_busy)
 
     async def _copy(

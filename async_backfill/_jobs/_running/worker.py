@@ -132,6 +132,8 @@ class _Worker:
 
     async def _check(self, course: Course, look: Look) -> None:
         """Look whether the store is that of before, and its clock that of this machine."""
+        if course.spec.budget is not None and self._ends.budget is None:  # or each worker would have its own
+            raise JobRefusedError(f"job {course.desk.job_id} has a budget, and its opener has opened none")
         facts = self._ends.store_facts
         # Who works on it has made the mark, and may have written a page that the state does not know yet.
         has_pages = look.live > 0 or any(part.pages for part in look.parts)
