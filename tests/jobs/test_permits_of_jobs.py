@@ -14,6 +14,11 @@ from tests.jobs.table import Facts, Table, rows_of
 pytestmark = pytest.mark.anyio
 
 
+class Gone(MemoryPermits):
+    async def acquire(self):
+        raise ConnectionError("gone")
+
+
 class Shop:
     """A table and a store, with so many permits, and a budget of reads."""
 
@@ -84,11 +89,7 @@ async def test_nobody_works_on_a_job_that_has_taken_no_permit(state):
 
 async def test_permits_that_cannot_be_asked_for_start_nothing(state):
     shop = Shop(5)
-
-    async def broken():
-        raise ConnectionError("gone")
-
-    shop.permits.acquire = broken
+    shop.permits = Gone(5)
     async with Jobs(state, open_ends=shop.open) as jobs:
         job = await approved(jobs)
         with pytest.raises(JobError, match="the permits could not be asked for: "):

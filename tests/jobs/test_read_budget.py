@@ -72,18 +72,18 @@ def begun_by(begun, time):
     return sum(rows for at, rows in begun if at <= time)
 
 
-@pytest.mark.parametrize("workers", [1, 2, 4])
+@pytest.mark.parametrize("workers", [1, 3])
 async def test_the_rate_is_kept_by_all_workers_together(state, workers):
     shared = Shared(state, 12_000, settings=JobSettings(rate=1_000.0), seconds=0.03)
     async with create_task_group() as tasks:
         for number in range(workers):
             tasks.start_soon(shared.work, f"w{number}")
-        await sleep(9.0)
+        await sleep(5.0)
         shared.job.want(Wanted.PAUSE)
     begun = shared.table.begun
 
-    assert abs(begun_by(begun, 9.0) / 9_000 - 1) <= 0.03
-    seconds = [begun_by(begun, at / 10 + 1.0) - begun_by(begun, at / 10) for at in range(80)]
+    assert abs(begun_by(begun, 5.0) / 5_000 - 1) <= 0.03
+    seconds = [begun_by(begun, at / 10 + 1.0) - begun_by(begun, at / 10) for at in range(40)]
     assert max(seconds) <= 1_000 + 25 * (2 * workers + 1)  # a page has 25 rows, a worker two lanes
 
 
@@ -102,7 +102,7 @@ def fleets(draws):
 
 
 @given(fleet=fleets())
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_never_more_than_the_rate_and_a_page_a_lane(fleet, tmp_path_factory):
     begin = current_time()
     with state_in(tmp_path_factory.mktemp("fleet")) as state:
@@ -175,12 +175,12 @@ async def test_another_rate_holds_for_all_workers_within_a_second(state):
 
 async def test_no_more_pages_than_allowed_are_read_at_once_by_all_workers(state):
     limits = JobSettings(lanes=4, pages=3, batch=10)
-    shared = Shared(state, 2_000, settings=limits, seconds=0.2)
+    shared = Shared(state, 800, settings=limits, seconds=0.2)
     reasons = set()
     async with create_task_group() as tasks:
         for number in range(3):
             tasks.start_soon(shared.work, f"w{number}")
-        for _ in range(20):
+        for _ in range(10):
             await sleep(0.5)
             reasons |= {
                 (shard.throttled.reason, shard.throttled.limit)
@@ -194,14 +194,14 @@ async def test_no_more_pages_than_allowed_are_read_at_once_by_all_workers(state)
     assert shared.budget.pages == 0
 
 
-async def test_a_long_read_keeps_its_place(state):
-    shared = Shared(state, 40, settings=JobSettings(lanes=2, pages=1), seconds=20.0, cuts=1)
+async def test_a_read_that_takes_longer_than_the_lease_keeps_its_place(state):
+    shared = Shared(state, 40, settings=JobSettings(lanes=1, pages=1), seconds=20.0, cuts=1)
     async with create_task_group() as tasks:
         tasks.start_soon(shared.work, "w1")
         tasks.start_soon(shared.work, "w2")
-
-    assert shared.table.most_at_once == 1
-    assert shared.job.record.status is JobStatus.DONE
+        await sleep(18.0)
+        assert (shared.table.at_once, shared.budget.pages) == (1, 1)
+        shared.job.want(Wanted.CANCEL)
 
 
 class Killed(MemoryReadBudget):

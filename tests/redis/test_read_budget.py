@@ -50,7 +50,9 @@ async def server_time(redis):
     return int(seconds) * 1_000_000 + int(micros)
 
 
-async def test_two_processes_together_book_the_rows_of_the_rate_and_no_more(redis, valkey_url, namespace, names):
+async def test_two_processes_together_book_the_rows_of_the_rate_and_no_more(
+    redis, valkey_url, namespace, names
+):
     before = await server_time(redis)
     command = [sys.executable, "-c", PROCESS, valkey_url, namespace]
     started = [

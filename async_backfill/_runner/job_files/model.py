@@ -19,7 +19,8 @@ class Fields(msgspec.Struct, frozen=True, kw_only=True):
     batch: int | str = "auto"
     lanes: int = 2
     pages: int | None = None
-    shards: int = 32
+    shards: int | None = None
+    workers: int = 2
     max_dead: int = 100
     four_eyes: bool = False
 

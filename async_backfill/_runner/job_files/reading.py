@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _GUARDS: Final = ("stamp", "recheck", "version", "none")
 _POLICIES: Final = ("missing", "stale", "all")
 _DEFAULT_STORE: Final = "cache.db"
+_OF_A_WORKER: Final = 16  # shards: of fewer, the slow one is waited for at the end
+_MOST_WORKERS: Final = 600
 _MOST_TEXT: Final = 1 << 20
 _ENDS: Final = ("source", "store", "budget", "throttle")
 
@@ -53,6 +55,9 @@ def job_of(text: str, file: str, folder: Path, *, budget: str | None = None) -> 
         if name in document:
             ends.check_choice(document[name], (None, name), allowed=allowed)
     given = ends.convert({name: document[name] for name in top if name in document}, Fields, None)
+    workers = given.workers
+    if not 1 <= workers <= _MOST_WORKERS:
+        raise ends.error((None, "workers"), f"must be 1 to {_MOST_WORKERS}, not {workers}")
     ends.source(document["source"])
     store = document.get("store", {"kind": "sqlite", "file": _DEFAULT_STORE})
     ends.store(store)
@@ -78,7 +83,7 @@ def job_of(text: str, file: str, folder: Path, *, budget: str | None = None) -> 
             pages=given.pages,
         ),
         budget=shared,
-        shards=given.shards,
+        shards=_OF_A_WORKER * workers if given.shards is None else given.shards,
         max_dead=given.max_dead,
         four_eyes=given.four_eyes,
         throttle=_throttle(document.get("throttle", {}), ends),
