@@ -89,9 +89,10 @@ class ReadBudgetContract:
     async def test_the_place_of_a_page_that_is_lost_is_free_after_its_lease(
         self, budget: ReadBudget, others: ReadBudget
     ) -> None:
-        await budget.begin(b"lost", 1, lease=0.05)
+        await others.begin(b"one", 2, lease=_LONG)
+        await budget.begin(b"lost", 2, lease=0.05)
         await sleep(0.1)
-        same(await others.begin(b"two", 1, lease=_LONG), (True, 1), "its lease is over")
+        same(await others.begin(b"two", 2, lease=_LONG), (True, 2), "its lease is over, and no other is")
 
     async def test_a_cancelled_call_does_what_it_does_once_at_the_most(
         self, budget: ReadBudget, others: ReadBudget
