@@ -74,7 +74,7 @@ def begun_by(begun, time):
 
 @pytest.mark.parametrize("workers", [1, 3])
 async def test_the_rate_is_kept_by_all_workers_together(state, workers):
-    shared = Shared(state, 12_000, settings=JobSettings(rate=1_000.0), seconds=0.03)
+    shared = Shared(state, 24_000, settings=JobSettings(rate=1_000.0), seconds=0.03)
     async with create_task_group() as tasks:
         for number in range(workers):
             tasks.start_soon(shared.work, f"w{number}")
@@ -84,7 +84,7 @@ async def test_the_rate_is_kept_by_all_workers_together(state, workers):
 
     assert abs(begun_by(begun, 5.0) / 5_000 - 1) <= 0.03
     seconds = [begun_by(begun, at / 10 + 1.0) - begun_by(begun, at / 10) for at in range(40)]
-    assert max(seconds) <= 1_000 + 25 * (2 * workers + 1)  # a page has 25 rows, a worker two lanes
+    assert max(seconds) <= 1_050
 
 
 @st.composite
@@ -159,7 +159,7 @@ async def test_two_jobs_of_one_budget_share_its_rate(state):
 
 
 async def test_another_rate_holds_for_all_workers_within_a_second(state):
-    shared = Shared(state, 30_000, settings=JobSettings(rate=100.0))
+    shared = Shared(state, 30_000, settings=JobSettings(rate=100.0), cuts=5)
     async with create_task_group() as tasks:
         for number in range(3):
             tasks.start_soon(shared.work, f"w{number}")
@@ -291,11 +291,13 @@ async def test_a_budget_that_stays_away_pauses_the_job_after_its_patience(state,
 
 
 async def test_what_was_booked_and_not_used_is_given_back(state):
-    shared = Shared(state, 1_000, settings=JobSettings(rate=400.0, batch=64))
+    shared = Shared(state, 1_000, settings=JobSettings(rate=400.0, batch=64), cuts=3)
     await shared.work("w1")
 
     assert shared.job.record.status is JobStatus.DONE
-    assert shared.budget.rows == shared.job.count("read") == 1_000
+    assert shared.job.count("read") == 1_000
+    # Of a page that ends a shard up to a fortieth of a second is lost.
+    assert 0 <= shared.budget.rows - 2_000 <= 2 * 4 * 10
 
 
 async def test_without_limits_a_budget_is_not_asked(state):

@@ -13,6 +13,7 @@ from async_backfill.redis._cluster import by_slot
 from async_backfill.redis.connection import connect
 from async_backfill.redis.errors import RedisError
 from async_backfill.redis.read_budget import RedisReadBudget
+from tests.redis.test_rights import user
 
 pytestmark = pytest.mark.anyio
 
@@ -127,3 +128,15 @@ async def test_a_name_that_could_move_its_keys_apart_is_refused(redis, namespace
         RedisReadBudget(redis, namespace=namespace, name=name)
 
     assert refused.value.setting == "name"
+
+
+async def test_what_a_user_may_not_do_is_said_with_the_rule_that_allows_it(
+    valkey_url, namespace, redis, names
+):
+    async with user(valkey_url, namespace, "+@all", f"~{{{namespace}!*") as limited:
+        assert await RedisReadBudget(limited, namespace=namespace).missing_rights() == []
+    async with user(valkey_url, namespace, "+@all", "-zadd", "-zrem", f"~{{{namespace}!*") as limited:
+        (line,) = await RedisReadBudget(limited, namespace=namespace).missing_rights()
+        assert line.startswith("the budget of reads may not do all that is needed in Redis: ")
+        assert line.endswith("+zadd +zrem")
+    assert await redis.execute("EXISTS", *names) == 0

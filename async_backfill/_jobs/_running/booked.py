@@ -74,7 +74,7 @@ class BookedPace:
 
     @property
     def most(self) -> int:
-        """The largest page that keeps the rate in each second, one that makes up for a short one included."""
+        """The largest page that keeps the rate in each second, with one that comes late."""
         rate = self._course.settings.rate
         return most_at(None if rate is None else rate / 2)
 
@@ -107,8 +107,11 @@ class BookedPace:
             self._want(following)
 
     def give_back(self, rows: int) -> None:
-        """Take back ``rows`` of a page that had fewer than were asked for."""
-        self._give_back(rows, self._course.settings.rate)
+        """Take back ``rows`` of a page that had fewer than were asked for, but for those of a moment.
+
+        Many shards may end at once: if all that did not come then came later, a second would have too many.
+        """
+        self._give_back(rows - self.most, self._course.settings.rate)
 
     async def pause(self, seconds: float) -> None:
         """Sleep for ``seconds``, or until the budget has answered."""
