@@ -41,9 +41,9 @@ async_backfill.contracts
   ControlVerb EvictionOrder
   ExclusiveJournal FarCopy
   FarStore GuardedStore Heats Invalidations JobState Journal K K_co Kept KeyListing KeyType Leases
-  LimitedSource NeedsAsyncio OpenSpan OrderState Page Permits ResumableOrder Room RowPage Rows Scan Sealing
-  Seconds Selection Source SourceFacts Spawn Store StoreFacts StoreState Tracer Transaction Trigger V V_co
-  V_contra ValueCodec VersionedStore
+  LimitedSource NeedsAsyncio OpenSpan OrderState Page Permits ReadBudget ResumableOrder Room RowPage Rows
+  Scan Sealing Seconds Selection Source SourceFacts Spawn Store StoreFacts StoreState Tracer Transaction
+  Trigger V V_co V_contra ValueCodec VersionedStore
 async_backfill.control
   Control ControlStatus Explanation RunningBackfill
 async_backfill.errors
@@ -81,8 +81,8 @@ async_backfill.records
   SnapshotStats Status
 async_backfill.redis
   Credentials FunctionCodec PydanticCodec RedisConnection RedisControl RedisError RedisInvalidations
-  RedisJournal RedisLeases RedisPermits RedisReplyError RedisStore RedisUnavailableError Zstd connect
-  from_client
+  RedisJournal RedisLeases RedisPermits RedisReadBudget RedisReplyError RedisStore RedisUnavailableError
+  Zstd connect from_client
 async_backfill.redis.codecs
   FunctionCodec PydanticCodec
 async_backfill.redis.compression
@@ -103,6 +103,8 @@ async_backfill.redis.leases
   RedisLeases
 async_backfill.redis.permits
   RedisPermits
+async_backfill.redis.read_budget
+  RedisReadBudget
 async_backfill.redis.store
   RedisStore
 async_backfill.sources
@@ -141,9 +143,9 @@ async_backfill.stores.weighed
 async_backfill.testing
   ChangingRowsContract FarStoreContract GatedSource GuardedLeasesContract GuardedStoreContract
   InvalidationsContract JobStateContract KeyListingContract KeysetScanContract LeasesContract ManualClock
-  MemoryControl
-  MemoryFarStore MemoryPermits NetworkLink PartialFailureContract PermitsContract RowsContract ScanContract
-  SealingContract SourceContract SourceFactsContract StoreContract StoreFactsContract VersionedStoreContract
+  MemoryControl MemoryFarStore MemoryPermits MemoryReadBudget NetworkLink PartialFailureContract
+  PermitsContract ReadBudgetContract RowsContract ScanContract SealingContract SourceContract
+  SourceFactsContract StoreContract StoreFactsContract VersionedStoreContract
 async_backfill.warming
   CopyError CopyProgress copy_rows
 """

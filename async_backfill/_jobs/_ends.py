@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from async_backfill._jobs._spec import JobSpec
-    from async_backfill.contracts import FarStore, Invalidations, Rows, Source
+    from async_backfill.contracts import FarStore, Invalidations, Permits, ReadBudget, Rows, Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +23,10 @@ class JobEnds(Generic[K, V]):
         usually one object: the rows in ranges, and the loads by key for rows that must be read again.
     ``source_facts``, ``store_facts``
         ``None`` where the end has no such ability.
+    ``budget``
+        of all who read the source, where the rate and the pages at once of several workers or jobs are one.
+    ``permits``
+        of which each job takes one before it runs, as caches take one for each backfill.
     ``hidden``
         returns a text, such as that of an error, without secrets, before it is kept, logged or shown.
     """
@@ -33,6 +37,8 @@ class JobEnds(Generic[K, V]):
     source_facts: SourceFacts | None = None
     store_facts: StoreFacts | None = None
     invalidations: Invalidations[K] | None = None
+    budget: ReadBudget | None = None
+    permits: Permits | None = None
     hidden: Callable[[str], str] = str
 
 

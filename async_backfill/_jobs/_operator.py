@@ -115,10 +115,12 @@ class Operator:
         rate: float | Literal["none"] | None = None,
         batch: int | Literal["auto"] | None = None,
         lanes: int | None = None,
+        pages: int | Literal["none"] | None = None,
     ) -> JobRecord:
         """Change settings of a job, also while it runs; what is left out stays.
 
         :param rate: rows a second, or ``"none"`` for no limit.
+        :param pages: pages at once of all workers, or ``"none"`` for no limit; it needs a budget.
         :raises ConfigurationError: for a value that is not allowed; names the setting.
         """
         given: dict[str, Any] = {}
@@ -128,10 +130,13 @@ class Operator:
             given["batch"] = batch
         if lanes is not None:
             given["lanes"] = lanes
+        if pages is not None:
+            given["pages"] = None if pages == "none" else pages
 
         def change(tx: Transaction) -> JobRecord:
-            settings = replace(jobs.find_job(tx, job_id).settings, **given)
-            check_settings(settings)
+            job = jobs.find_job(tx, job_id)
+            settings = replace(job.settings, **given)
+            check_settings(settings, has_budget=job.plan.spec.budget is not None)
             return jobs.set_settings(tx, job_id, settings, by=by)
 
         return await self._state.transact(change)

@@ -32,13 +32,13 @@ def check_spec(spec: JobSpec) -> None:
     real("ttl_jitter", spec.ttl_jitter, least=0.0, most=1.0)
     _most("shards", whole("shards", spec.shards, least=1), _MOST_SHARDS)
     whole("max_dead", spec.max_dead, least=0)
-    check_settings(spec.settings)
+    check_settings(spec.settings, has_budget=spec.budget is not None)
     _check_throttle(spec.throttle)
     _check_kept(spec)
 
 
-def check_settings(settings: JobSettings) -> None:
-    """Raise `ConfigurationError` for the first of ``settings`` that is out of range."""
+def check_settings(settings: JobSettings, *, has_budget: bool) -> None:
+    """Raise `ConfigurationError` for the first of ``settings`` that is out of range, or needs a budget."""
     if settings.rate is not None and real("rate", settings.rate, least=0.0, most=math.inf) == 0.0:
         raise ConfigurationError("rate", "0 rows a second would never end: pause the job, or give no limit")
     if settings.batch != "auto":
@@ -46,6 +46,10 @@ def check_settings(settings: JobSettings) -> None:
             raise ConfigurationError("batch", f'must be "auto" or a whole number, not {settings.batch!r:.50}')
         _most("batch", whole("batch", settings.batch, least=1), _MOST_ROWS)
     _most("lanes", whole("lanes", settings.lanes, least=1), _MOST_LANES)
+    if settings.pages is not None:
+        if not has_budget:
+            raise ConfigurationError("pages", "needs a budget, which counts those of all workers")
+        _most("pages", whole("pages", settings.pages, least=1), _MOST_SHARDS)
 
 
 def _check_throttle(limits: ThrottleLimits) -> None:

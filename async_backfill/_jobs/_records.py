@@ -105,8 +105,8 @@ class Throttled:
     """Why no page is read now: the first reason that holds.
 
     ``reason``
-        such as ``"operator"``, ``"rate"``, ``"hours"``, ``"source latency"``, ``"replica lag"``, ``"source
-        load"``, ``"store memory"``, ``"store evictions"``, ``"store latency"`` or ``"error rate"``.
+        such as ``"operator"``, ``"rate"``, ``"pages"``, ``"budget"``, ``"hours"``, ``"source latency"``,
+        ``"store memory"`` or ``"error rate"``.
     ``since``
         seconds since the epoch.
     ``value``, ``limit``

@@ -20,11 +20,14 @@ class JobSettings:
         rows a page; ``"auto"`` aims at pages of half a second.
     ``lanes``
         pages at once in one worker, each of another shard.
+    ``pages``
+        pages that are read at once by all workers together; ``None`` is no limit. It needs a budget.
     """
 
     rate: float | None = None
     batch: int | Literal["auto"] = "auto"
     lanes: int = 2
+    pages: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +77,9 @@ class JobSpec:
         ``"all"`` writes also what is as new; none of them replaces what is newer.
     ``settings``
         with which it starts.
+    ``budget``
+        a description, as those of the ends, of the budget that it shares with other jobs and caches; ``None``
+        where its rate is its own, and only that of its own workers.
     ``shards``
         the number of ranges that are worked on apart, at most.
     ``max_dead``
@@ -90,6 +96,7 @@ class JobSpec:
     ttl: float | None = None
     ttl_jitter: float = 0.05
     settings: JobSettings = field(default_factory=JobSettings)
+    budget: Mapping[str, Any] | None = None
     shards: int = 32
     max_dead: int = 100
     four_eyes: bool = False

@@ -23,6 +23,7 @@ from async_backfill.contracts._job_state import JobState, Transaction
 from async_backfill.contracts._jobs import SourceFacts, StoreFacts, StoreState
 from async_backfill.contracts._keys import KeyType
 from async_backfill.contracts._listing import KeyListing
+from async_backfill.contracts._read_budget import ReadBudget
 from async_backfill.contracts._rows import RowPage, Rows
 from async_backfill.contracts._sources import CallLimits, LimitedSource, Page, Scan, Source
 from async_backfill.contracts._stores import (
@@ -69,6 +70,7 @@ __all__ = [
     "OrderState",
     "Page",
     "Permits",
+    "ReadBudget",
     "ResumableOrder",
     "Room",
     "RowPage",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import math
 import os
 import secrets
 import socket
@@ -12,12 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from anyio import current_time, move_on_after, sleep_forever
-
-from async_backfill._common.error_text import error_line
 from async_backfill._common.spans import spanning
 from async_backfill._common.validation import whole
 from async_backfill._jobs._operator import Operator
+from async_backfill._jobs._permit import require_permit, take_permit
 from async_backfill._jobs._planning.changes import require_unchanged
 from async_backfill._jobs._planning.dry_run import dry_run
 from async_backfill._jobs._planning.measuring import measure
@@ -27,13 +23,14 @@ from async_backfill._jobs._reports import JobReports, ToldState, facts_of
 from async_backfill._jobs._running.worker import work
 from async_backfill._jobs._spec import JobSpec
 from async_backfill._jobs._state.approvals import require_startable
-from async_backfill._jobs._state.jobs import add_job, find_job, ids_worked_on, require_name
+from async_backfill._jobs._state.jobs import add_job, find_job, require_name
 from async_backfill._jobs._verifying.dead import retry_dead
 from async_backfill._jobs._verifying.verify import verify
 from async_backfill._jobs._verifying.verifying import SAMPLE, Request
 from async_backfill._runner.job_files.opening import open_ends
 from async_backfill._runner.job_files.reading import read_job
 from async_backfill.jobs._states import state_at
+from async_backfill.jobs._work_on_all import work_on_all
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -52,9 +49,6 @@ if TYPE_CHECKING:
     from async_backfill.contracts import JobState, Tracer
 
 _DEFAULT_STATE: Final = "jobs.sqlite"
-_LOGGER: Final = logging.getLogger("async_backfill.jobs")
-_LOOK: Final = 1.0
-_ANEW: Final = 5.0
 
 
 class Jobs(Operator):
@@ -149,6 +143,7 @@ class Jobs(Operator):
         await self._state.transact(partial(require_startable, job_id=job_id, by=by))
         async with self._ends(job_id) as (job, ends):
             await _require_unchanged(job, ends)
+            await take_permit(self._state, job_id, ends, by=by)
             await self.resume(job_id, by=by, from_start=from_start)
             await self._copy(job_id, ends, stop, is_busy)
         return await self.status(job_id)
@@ -175,29 +170,9 @@ class Jobs(Operator):
         if job_id is not None:
             await self._work(job_id, stop, is_busy)
             return 1
-        count, failed, not_before = 0, dict[int, Exception](), dict[int, float]()
-        while stop is None or not stop.is_set():
-            running = await self._state.transact(ids_worked_on)
-            due = [each for each in running if not_before.get(each, 0.0) <= current_time()]
-            for each in due[:1]:
-                try:
-                    await self._work(each, stop, is_busy)
-                    count += 1
-                    failed.pop(each, None)
-                except Exception as error:  # noqa: BLE001 - an opener of ends may raise anything
-                    _LOGGER.warning(
-                        "job %d cannot be worked on: %s", each, error_line(error), extra={"job": each}
-                    )
-                    failed[each] = error
-                not_before[each] = current_time() + _ANEW if wait else math.inf
-            if not due and not wait:
-                break
-            if not due:
-                with move_on_after(_LOOK):
-                    await (sleep_forever() if stop is None else stop.wait())
-        if failed and not wait:
-            raise next(iter(failed.values()))
-        return count
+        return await work_on_all(
+            self._state, lambda each: self._work(each, stop, is_busy), wait=wait, stop=stop
+        )
 
     async def verify(
         self,
@@ -232,6 +207,7 @@ class Jobs(Operator):
     async def _work(self, job_id: int, stop: Event | None, is_busy: Callable[[], bool]) -> None:
         async with self._ends(job_id) as (job, ends):
             await _require_unchanged(job, ends)
+            await require_permit(self._state, job_id, ends)
             await self._copy(job_id, ends, stop, is_busy)
 
     async def _copy(

@@ -9,6 +9,7 @@ It needs the extra ``redis``, and asyncio. `connect` opens a `RedisConnection`, 
 - `RedisInvalidations` tells the other processes which keys have changed;
 - `RedisPermits` is one backfill budget for all processes;
 - `RedisControl` brings orders to all processes;
+- `RedisReadBudget` is one rate, and one number of pages at once, for all workers of jobs;
 - `RedisJournal` keeps the hot keys for the next start;
 - `Credentials` are for passwords and tokens that change.
 
@@ -28,6 +29,7 @@ with needed_by("async_backfill.redis", "redis", "hiredis", "redis"):
     from async_backfill.redis.journal import RedisJournal
     from async_backfill.redis.leases import RedisLeases
     from async_backfill.redis.permits import RedisPermits
+    from async_backfill.redis.read_budget import RedisReadBudget
     from async_backfill.redis.store import RedisStore
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "RedisJournal",
     "RedisLeases",
     "RedisPermits",
+    "RedisReadBudget",
     "RedisReplyError",
     "RedisStore",
     "RedisUnavailableError",

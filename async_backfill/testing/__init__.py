@@ -6,8 +6,9 @@ The doubles need no server and no waiting:
 - `GatedSource` is a source whose calls wait until a test releases them;
 - `MemoryFarStore` is a far tier (L2) in memory, with leases and invalidations, and `NetworkLink` makes the
   way to it slow or broken;
-- `MemoryPermits` is a backfill budget that several caches share;
-- `MemoryControl` is a channel for orders to all of them.
+- `MemoryPermits` is a backfill budget that several caches share, `MemoryReadBudget` a budget of reads that
+  several workers of jobs share;
+- `MemoryControl` is a channel for orders to all caches of a fleet.
 
 A contract suite, such as `SourceContract` or `StoreContract`, is a class of tests for your own source, scan,
 store, far tier, budget or state of jobs: inherit from it in a test class. It tests the promises that a cache
@@ -27,9 +28,11 @@ from async_backfill.testing._manual_clock import ManualClock
 from async_backfill.testing._memory_control import MemoryControl
 from async_backfill.testing._memory_far_store import MemoryFarStore
 from async_backfill.testing._memory_permits import MemoryPermits
+from async_backfill.testing._memory_read_budget import MemoryReadBudget
 from async_backfill.testing._network_link import NetworkLink
 from async_backfill.testing._partial_failure_contract import PartialFailureContract
 from async_backfill.testing._permits_contract import PermitsContract
+from async_backfill.testing._read_budget_contract import ReadBudgetContract
 from async_backfill.testing._rows_contract import RowsContract
 from async_backfill.testing._scan_contract import ScanContract
 from async_backfill.testing._sealing_contract import SealingContract
@@ -54,9 +57,11 @@ __all__ = [
     "MemoryControl",
     "MemoryFarStore",
     "MemoryPermits",
+    "MemoryReadBudget",
     "NetworkLink",
     "PartialFailureContract",
     "PermitsContract",
+    "ReadBudgetContract",
     "RowsContract",
     "ScanContract",
     "SealingContract",

@@ -113,6 +113,7 @@ def test_each_verb_prints_one_object_for_programs(jobs):
         "rate": 5000.0,
         "batch": 200,
         "lanes": 1,
+        "pages": None,
     }
     assert jobs.data("pause", job, "--reason", "lunch")["status"] == "paused"
     jobs.data("resume", job)

@@ -49,7 +49,8 @@ async def test_a_job_fills_valkey_from_postgresql(postgres_url, valkey_url, tmp_
             "namespace": namespace,
             "signing_key": "${NAMESPACE_KEY}",
         }
-        job_file(url=url, table=table, store=store)
+        budget = {"kind": "redis", "url": valkey_url, "namespace": namespace, "permits": 1}
+        job_file(url=url, table=table, store=store, budget=budget, rate=1e6, pages=1)
         code, out = await jobs("plan", "job.json", "--json")
         plan = json.loads(out)
         assert code == 0
@@ -58,6 +59,12 @@ async def test_a_job_fills_valkey_from_postgresql(postgres_url, valkey_url, tmp_
         assert (await jobs("approve", "1", *given))[0] == 0
         code, out = await jobs("run", "1")
         assert (code, "500 kept" in out) == (0, True)
+        assert "source, of all who read this source, one permit of it" in " ".join(out.split())
+        assert "rate=1e+06 batch=auto lanes=2 pages=1" in out
+        async with connect(valkey_url) as redis:
+            assert await redis.execute("GET", f"{namespace}!permits") == b"0"
+            assert int(await redis.execute("GET", f"{{{namespace}!reads:source}}rows")) > 0
+            await redis.execute("DEL", f"{namespace}!permits", f"{{{namespace}!reads:source}}rows")
         code, out = await jobs("verify", "1", "--all", "--extra", "--json")
         assert (code, json.loads(out)["compared"], json.loads(out)["differences"]) == (0, 500, 0)
     async with connect(valkey_url) as redis:

@@ -71,6 +71,8 @@ def planned(tmp_path_factory):
         (["set", "1", "lanes=auto"], "lanes: must be a whole number, not"),
         (["set", "1", "lanes=0"], "lanes: "),
         (["set", "1", "lanes=1000000"], "lanes: must be at most"),
+        (["set", "1", "pages=many"], 'pages: must be a whole number or "none", not "many"'),
+        (["set", "1", "pages=3"], "pages: needs a budget"),
         (["set", "1", "rate=1", "rate=2"], "rate: is given twice"),
         (["pause", "1", "--by", " "], "the name is empty"),
         (["stop", "1"], "stop"),

@@ -16,7 +16,9 @@ from async_backfill.testing import (
     LeasesContract,
     MemoryFarStore,
     MemoryPermits,
+    MemoryReadBudget,
     PermitsContract,
+    ReadBudgetContract,
     StoreFactsContract,
     VersionedStoreContract,
 )
@@ -177,3 +179,13 @@ class TestMemoryPermits(PermitsContract):
     @pytest.fixture
     def others(self, permits):
         return permits
+
+
+class TestMemoryReadBudget(ReadBudgetContract):
+    @pytest.fixture
+    def budget(self):
+        return MemoryReadBudget()
+
+    @pytest.fixture
+    def others(self, budget):
+        return budget

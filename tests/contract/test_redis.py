@@ -12,6 +12,7 @@ from async_backfill.redis.connection import connect
 from async_backfill.redis.invalidations import RedisInvalidations
 from async_backfill.redis.leases import RedisLeases
 from async_backfill.redis.permits import RedisPermits
+from async_backfill.redis.read_budget import RedisReadBudget
 from async_backfill.redis.store import RedisStore
 from async_backfill.testing import (
     FarStoreContract,
@@ -21,6 +22,7 @@ from async_backfill.testing import (
     KeyListingContract,
     LeasesContract,
     PermitsContract,
+    ReadBudgetContract,
     SealingContract,
     StoreFactsContract,
 )
@@ -124,6 +126,18 @@ class TestRedisPermits(PermitsContract):
     @pytest.fixture
     def others(self, peer, namespace):
         return RedisPermits(peer.connection, namespace=namespace, max_backfills=self.granted)
+
+
+class TestRedisReadBudget(ReadBudgetContract):
+    @pytest.fixture
+    async def budget(self, store, namespace):
+        yield RedisReadBudget(store.connection, namespace=namespace)
+        start = f"{{{namespace}!reads:source}}"
+        await store.connection.execute("DEL", f"{start}rows", f"{start}pages", key=f"{start}rows".encode())
+
+    @pytest.fixture
+    def others(self, peer, namespace):
+        return RedisReadBudget(peer.connection, namespace=namespace)
 
 
 class TestRedisStoreIsGuarded(GuardedStoreContract, GuardedLeasesContract):

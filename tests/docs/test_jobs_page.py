@@ -8,7 +8,7 @@ from dataclasses import fields
 import msgspec
 
 from async_backfill._commands.jobs.app import jobs_app
-from async_backfill._runner.job_files.model import Fields, RedisSpec, SQLiteSpec
+from async_backfill._runner.job_files.model import BudgetSpec, Fields, RedisSpec, SQLiteSpec
 from async_backfill._runner.scenario.model import FileSpec, SQLSpec
 from async_backfill.jobs import LEGAL_JOB_CHANGES, JobReport, ThrottleLimits
 from tests.docs.reading import MANUAL
@@ -44,7 +44,7 @@ def test_the_table_of_statuses_is_that_of_the_legal_changes():
 
 def test_the_table_of_the_job_file_has_every_key_with_its_default():
     rows = {row[0].strip("`[]"): row for row in cells(section("The job file"), 3)[1:]}
-    assert set(rows) == {*Fields.__struct_fields__, "source", "store", "throttle"}
+    assert set(rows) == {*Fields.__struct_fields__, "source", "store", "budget", "throttle"}
     for field in msgspec.structs.fields(Fields):
         if not field.required:
             default = {None: "none", False: "false"}.get(field.default, str(field.default))
@@ -58,6 +58,7 @@ def test_the_table_of_the_job_file_has_every_key_of_its_ends():
 
     assert of_sources <= names(rows["source"])
     assert of_stores <= names(rows["store"])
+    assert {*BudgetSpec.__struct_encode_fields__} <= names(rows["budget"])
 
 
 def test_the_page_names_every_limit_that_makes_a_job_wait():

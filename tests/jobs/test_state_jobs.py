@@ -73,6 +73,7 @@ def test_what_was_measured_of_the_store_leaves_the_hash(change):
         *(("name", "other"), ("source", {"kind": "file"}), ("store", {}), ("guard", "none")),
         *(("policy", "all"), ("ttl", None), ("ttl_jitter", 0.0), ("settings", JobSettings(lanes=3))),
         *(("shards", 1), ("max_dead", 1), ("four_eyes", True), ("throttle", ThrottleLimits(patience=1.0))),
+        ("budget", {"kind": "redis"}),
     ],
 )
 def test_any_other_field_of_a_spec_makes_another_hash(field, value):

@@ -15,7 +15,7 @@ from async_backfill._jobs._rewriting import Rewriting
 from async_backfill._jobs._verifying.comparison import Comparison
 from async_backfill._jobs._verifying.walk import Walk
 from async_backfill.outcomes import Failed
-from async_backfill.testing import MemoryFarStore
+from async_backfill.testing import MemoryFarStore, MemoryReadBudget
 from tests.jobs.table import Table, ends_of, rows_of, spec_of
 
 pytestmark = pytest.mark.anyio
@@ -313,6 +313,41 @@ async def test_a_walk_holds_its_rate_and_can_be_stopped():
     assert await walk.over_all() == "paused"
     assert comparison.compared == 2500
     assert current_time() - began == pytest.approx(5.0)
+
+
+async def test_a_walk_books_its_rows_and_waits_for_a_budget_that_does_not_answer(caplog):
+    table, store, shards = await copied(5000)
+    budget, wanted = MemoryReadBudget(), [None]
+
+    async def stopped():
+        return wanted[0]
+
+    ends = ends_of(table, store, budget=budget)
+    comparison = Comparison(
+        ends, dead=frozenset(), may_be_expired=False, rewriting=None, apart=2.0, seconds=10.0
+    )
+    walk = Walk(ends, shards, comparison, rate=300.0, seconds=10.0, stopped=stopped)
+    said = []
+
+    async with create_task_group() as tasks:
+        tasks.start_soon(lambda: _walked(walk, said))
+        await sleep(3.0)
+        budget.link.fail()
+        await sleep(20.0)
+        assert comparison.compared <= 300.0 * 3.0 + 2 * 1000
+        budget.link.recover()
+        await sleep(5.0)
+        assert budget.rows == comparison.compared >= 3000
+        budget.link.fail()
+        await sleep(5.0)
+        wanted[0] = "paused"
+        await sleep(1.0)
+        assert said == ["paused"]
+    assert "the verification waits: the budget of reads does not answer: " in caplog.text
+
+
+async def _walked(walk, said):
+    said.append(await walk.over_all())
 
 
 async def test_a_sample_that_is_stopped_leaves_no_generator_open():

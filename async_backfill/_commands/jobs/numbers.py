@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 from cyclopts import Parameter
@@ -20,7 +21,9 @@ JobNumber: TypeAlias = Annotated[int, Parameter(name="ID", converter=integer)]
 
 Rows: TypeAlias = Annotated[int | None, Parameter(converter=integer, show_default=False)]
 
-_SETTINGS: Final = ("rate", "batch", "lanes")
+_SETTINGS: Final = ("rate", "batch", "lanes", "pages")
+_WORDS: Final = MappingProxyType({"rate": "none", "batch": "auto", "pages": "none"})
+_EXPECTED: Final = "rate=NUMBER, batch=NUMBER, lanes=NUMBER or pages=NUMBER"
 
 
 def share_or_rows(_: object, tokens: Sequence[Token]) -> float:
@@ -42,21 +45,21 @@ def settings_of(words: Sequence[str]) -> Mapping[str, Any]:
     for word in words:
         name, equals, text = word.partition("=")
         if name not in _SETTINGS or not equals:
-            raise ConfigurationError(f'"{word[:60]}"', "expected rate=NUMBER, batch=NUMBER or lanes=NUMBER")
+            raise ConfigurationError(f'"{word[:60]}"', f"expected {_EXPECTED}")
         if name in given:
             raise ConfigurationError(name, "is given twice")
         given[name] = _value(name, text)
     if not given:
-        raise ConfigurationError("nothing to set", "say rate=NUMBER, batch=NUMBER or lanes=NUMBER")
+        raise ConfigurationError("nothing to set", f"say {_EXPECTED}")
     return given
 
 
 def _value(name: str, text: str) -> float | str:
-    if text == {"rate": "none", "batch": "auto"}.get(name):
+    if text == _WORDS.get(name):
         return text
     try:
         return float(text) if name == "rate" else int(text)
     except ValueError:
-        also = {"rate": ' or "none"', "batch": ' or "auto"'}.get(name, "")
+        also = f' or "{_WORDS[name]}"' if name in _WORDS else ""
         what = "a number" if name == "rate" else "a whole number"
         raise ConfigurationError(name, f'must be {what}{also}, not "{text[:60]}"') from None

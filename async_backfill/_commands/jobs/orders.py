@@ -69,7 +69,8 @@ async def set_(job: JobNumber, /, *settings: str, options: Options = USUAL) -> A
     Parameters
     ----------
     settings:
-        rate (rows a second, or none), batch (rows a page, or auto), lanes (pages at once of a worker).
+        rate (rows a second, or none), batch (rows a page, or auto), lanes (pages at once of a worker),
+        pages (pages at once of all workers, or none; needs a budget).
     """
     given = settings_of(settings)
     async with options.jobs() as jobs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -12,7 +13,7 @@ from async_backfill._commands.jobs.answers import Answer, data_of
 from async_backfill._commands.jobs.approval import next_step
 from async_backfill._commands.jobs.numbers import JobNumber  # noqa: TC001 - cyclopts reads the annotation
 from async_backfill._commands.jobs.options import USUAL, Options
-from async_backfill._commands.jobs.words import columns, duration, place, size
+from async_backfill._commands.jobs.words import budget_words, columns, duration, place, size
 from async_backfill.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -21,7 +22,13 @@ if TYPE_CHECKING:
     from async_backfill.jobs import DryRun, JobRecord, JobReport
 
 
-async def plan(file: str, /, *, options: Options = USUAL) -> Answer:
+async def plan(
+    file: str,
+    /,
+    *,
+    budget: Annotated[str | None, Parameter(show_default=False)] = None,
+    options: Options = USUAL,
+) -> Answer:
     """Measure what a job will do, and keep that as its plan.
 
     Nothing else is written, and nothing runs before somebody approves the plan.
@@ -30,9 +37,15 @@ async def plan(file: str, /, *, options: Options = USUAL) -> Answer:
     ----------
     file:
         The job: TOML or JSON.
+    budget:
+        The URL of the Redis in which all workers of this and other jobs share
+        one rate, as budget.url in the file.
     """
+    from async_backfill.jobs import read_job  # noqa: PLC0415 - as in `Options.jobs`
+
     async with options.jobs(create=True) as jobs:
-        job = await jobs.plan(file, by=options.who)
+        spec, _ = await read_job(Path(file), budget=budget)
+        job = await jobs.plan(spec, by=options.who)
     return Answer(lines=[*plan_lines(job), *next_step(job, options)], data=data_of(job))
 
 
@@ -80,6 +93,7 @@ def plan_lines(job: JobRecord | JobReport) -> Sequence[str]:
             [
                 ("source", place(spec.source)),
                 ("store", place(spec.store)),
+                ("budget", budget_words(spec)),
                 ("rows", f"{plan.rows:,} ({plan.rows_by})"),
                 ("bytes", f"{size(cost.bytes)}, {plan.row_bytes:,.0f} a row by a sample"),
                 ("store then", after),

@@ -12,7 +12,7 @@ from rich.filesize import decimal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from async_backfill.jobs import JobCounts, JobReport, Throttled
+    from async_backfill.jobs import JobCounts, JobReport, JobSpec, Throttled
 
 _WIDE: Final = 79
 _NAMES: Final = 12
@@ -54,6 +54,7 @@ def job_lines(report: JobReport) -> Sequence[str]:
                 ("error", None if wrong is None else f"shard {wrong.number}: {wrong.error}"),
                 ("workers", ", ".join(map(_worker, report.workers)) or None),
                 ("waits", None if report.throttled is None else waiting(report.throttled)),
+                ("budget", budget_words(report.plan.spec)),
                 ("settings", settings_words(report)),
             ]
         ),
@@ -83,7 +84,17 @@ def settings_words(report: JobReport) -> str:
     """Return the settings of a job, which can be changed."""
     settings = report.settings
     rate = "none" if settings.rate is None else f"{settings.rate:g}"
-    return f"rate={rate} batch={settings.batch} lanes={settings.lanes}"
+    pages = "" if report.plan.spec.budget is None else f" pages={settings.pages or 'none'}"
+    return f"rate={rate} batch={settings.batch} lanes={settings.lanes}{pages}"
+
+
+def budget_words(spec: JobSpec) -> str | None:
+    """Return which budget a job shares with others, if it does."""
+    if spec.budget is None:
+        return None
+    permit = "" if spec.budget.get("permits") is None else ", one permit of it"
+    name = spec.budget.get("name", "source")
+    return f"{place(spec.budget)} {name}, of all who read this source{permit}"
 
 
 def place(end: Mapping[str, Any]) -> str:

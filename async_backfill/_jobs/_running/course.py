@@ -29,7 +29,7 @@ WRITE_TIMEOUT: Final = 3.0
 READ_TIMEOUT: Final = 60.0
 _NO_APPROVAL: Final = "needs approval: that of before was used up, has expired or was taken back"
 _NOTHING: Final = JobCounts()
-_NEVER_TOO_LONG: Final = frozenset({"hours", "live loads", "rate", "operator"})
+_NEVER_TOO_LONG: Final = frozenset({"hours", "live loads", "rate", "pages", "operator"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -103,7 +103,8 @@ class ShardCopy:
         course.in_flight += rows
         came = 0
         try:
-            page = await self._reader.next(rows)
+            async with self._lane.pace.place():
+                page = await self._reader.next(rows)
             came = 0 if page is None else len(page.rows) + len(page.failed)
             self._ahead = page, self._reader.seconds
             course.meter.read(self._reader.seconds)
@@ -112,7 +113,7 @@ class ShardCopy:
             self._ahead = error
         finally:
             course.in_flight -= rows - came
-            self._lane.give_back(rows - came)
+            self._lane.pace.give_back(rows - came)
 
     async def _copy(self, page: Page[Any, Any], read_seconds: float) -> None:
         """Write a page and keep that; read the next one meanwhile."""

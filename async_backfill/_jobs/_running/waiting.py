@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from anyio import current_time, move_on_after, sleep
+from anyio import current_time, move_on_after
 
 from async_backfill._jobs._records import Throttled
-from async_backfill._jobs._running.pace import Pace
-from async_backfill._jobs._running.page_size import LEAST, PageSize, most_at
-from async_backfill._jobs._running.throttles import Reason, first_reason
+from async_backfill._jobs._running.booked import BookedPace
+from async_backfill._jobs._running.pace import OwnPace
+from async_backfill._jobs._running.page_size import LEAST, PageSize
+from async_backfill._jobs._running.throttles import first_reason
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from async_backfill._jobs._records import ShardRecord
     from async_backfill._jobs._running.course import Course
+    from async_backfill._jobs._running.throttles import Reason
 
 BEAT: Final = 0.5
 """The seconds after which a lane without a checkpoint looks what the operator wants."""
@@ -33,7 +35,10 @@ class Lane:
         self.number = number
         self._course = course
         self._wall = wall
-        self._pace = Pace()
+        budget = course.ends.budget
+        self.pace = OwnPace(course) if budget is None else BookedPace(budget, course, self._note)
+        """When pages may begin by the rate, of this job alone or of all who share its budget."""
+        self._following = 0
         self._since: tuple[str, float, float] | None = None
         self.size: PageSize | None = None
         """The size that was right for the last shard, when it is found by itself."""
@@ -52,29 +57,22 @@ class Lane:
         course = self._course
         batch = course.settings.batch
         if batch == "auto":
-            wanted = min(size.rows, most_at(course.rate))
+            wanted = min(size.rows, self.pace.most)
         else:
             wanted = min(batch, size.rows) if shrunk else batch
-        return max(0, min(wanted, course.rows_left - course.in_flight))
+        self._following = wanted
+        return max(0, min(self.pace.rows(wanted), course.rows_left - course.in_flight))
 
     def may_begin(self, rows: int) -> bool:
         """Return whether a page of ``rows`` may begin now; then it counts."""
-        course, now = self._course, current_time()
-        reason = first_reason(course.limits, course.meter.readings())
-        wait = self._pace.wait(now, rows, course.rate)
+        reason = first_reason(self._course.limits, self._course.meter.readings())
+        wait, of_pace = self.pace.wait(rows)
         if rows and reason is None and not wait:
-            self._pace = self._pace.take(now, rows, course.rate)
+            self.pace.take(rows, self._following)
             self._note(None)
             return True
-        if reason is None and wait and course.settings.rate is not None:
-            limit = f"{course.settings.rate:g} rows a second"
-            reason = Reason(reason="rate", value=f"a page in {wait:.2f} s", limit=limit)
-        self._note(reason)
+        self._note(reason or of_pace)
         return False
-
-    def give_back(self, rows: int) -> None:
-        """Take back ``rows`` of a page that had fewer than were asked for."""
-        self._pace = self._pace.give_back(rows, self._course.rate)
 
     def hold(self, reason: Reason) -> None:
         """Show why the lane waits, and pause the job when that lasts too long."""
@@ -90,7 +88,7 @@ class Lane:
             wanted = rows()
             if self.may_begin(wanted):
                 return wanted
-            await sleep(self._pause(wanted))
+            await self.pace.pause(self._pause(wanted))
             if current_time() - told >= _LOOK:
                 await renew()
                 told = current_time()
@@ -103,7 +101,7 @@ class Lane:
     def _pause(self, rows: int) -> float:
         if self.throttled is None or self.throttled.reason != "rate":
             return _BRIEF
-        return min(_LOOK, self._pace.wait(current_time(), rows, self._course.rate))
+        return min(_LOOK, self.pace.wait(rows)[0])
 
     def _forget(self) -> None:
         """Try one page after a while when only pages can show whether it is better."""

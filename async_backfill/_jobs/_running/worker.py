@@ -136,6 +136,8 @@ class _Worker:
 
     async def _check(self, course: Course, look: Look) -> None:
         """Look whether the store is that of before, and its clock that of this machine."""
+        if course.spec.budget is not None and self._ends.budget is None:  # or each worker would have its own
+            raise JobRefusedError(f"job {course.desk.job_id} has a budget, and its opener has opened none")
         facts = self._ends.store_facts
         # Who works on it has made the mark, and may have written a page that the state does not know yet.
         has_pages = look.live > 0 or any(part.pages for part in look.parts)
@@ -177,30 +179,35 @@ class _Worker:
     async def _lane(self, course: Course, number: int, running: set[int]) -> None:
         lane = Lane(number, course, self._wall)
         try:
-            while course.end is None and number < course.settings.lanes:
-                shard = await self._desk.claim(number)
-                if shard is None:
-                    course.see(await self._desk.look())
-                    with move_on_after(_IDLE):
-                        await course.ended.wait()
-                    continue
-                tracer = self._reports.tracer
-                if tracer is None:
-                    copy = ShardCopy(course, lane, shard)
-                else:
-                    copy = TracedShardCopy(tracer, course, lane, shard)
-                try:
-                    await copy.run()
-                except get_cancelled_exc_class():
-                    with CancelScope(deadline=current_time() + _CLOSING, shield=True):
-                        await self._desk.release(shard)
-                    raise
+            async with lane.pace.open():
+                await self._shards(course, lane)
         except Exception as error:  # noqa: BLE001 - handed on by the worker
             while isinstance(error, ExceptionGroup):
                 error = error.exceptions[0]
             course.break_off(error)
         finally:
             running.discard(number)
+
+    async def _shards(self, course: Course, lane: Lane) -> None:
+        """Copy one shard after the other."""
+        while course.end is None and lane.number < course.settings.lanes:
+            shard = await self._desk.claim(lane.number)
+            if shard is None:
+                course.see(await self._desk.look())
+                with move_on_after(_IDLE):
+                    await course.ended.wait()
+                continue
+            tracer = self._reports.tracer
+            if tracer is None:
+                copy = ShardCopy(course, lane, shard)
+            else:
+                copy = TracedShardCopy(tracer, course, lane, shard)
+            try:
+                await copy.run()
+            except get_cancelled_exc_class():
+                with CancelScope(deadline=current_time() + _CLOSING, shield=True):
+                    await self._desk.release(shard)
+                raise
 
     async def _settle(self, course: Course) -> None:
         """Bring the job to the status that it has now; who pauses or cancels it waits for other workers."""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from anyio import current_time, sleep
 
+from async_backfill._common.error_text import error_line
+from async_backfill._common.line_a_second import LineASecond
 from async_backfill._jobs._calls import answer, first_page
 from async_backfill._jobs._packing import unpack
 from async_backfill._jobs._planning.places import cuts_of, ranges, spread
 from async_backfill._jobs._records import ShardStatus
+from async_backfill.warming._calls import in_time
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -19,8 +24,11 @@ if TYPE_CHECKING:
     from async_backfill._jobs._ends import JobEnds
     from async_backfill._jobs._records import ShardRecord
     from async_backfill._jobs._verifying.comparison import Comparison
-    from async_backfill.contracts import RowPage
+    from async_backfill.contracts import ReadBudget, RowPage
 
+_LOGGER: Final = logging.getLogger("async_backfill.jobs")
+_ANSWER: Final = 2.0
+_PAUSE: Final = 0.5
 _PAGE: Final = 1000
 _PLACES: Final = 128
 _ATTEMPTS: Final = 3
@@ -54,6 +62,7 @@ class Walk:
         self._stopped = stopped
         self._progress = progress
         self._next = current_time()
+        self._log = LineASecond(_LOGGER, current_time)
 
     @property
     def _is_done(self) -> bool:
@@ -117,10 +126,30 @@ class Walk:
     async def _add(self, page: RowPage[Any, Any], *, is_new: bool) -> str | None:
         await self._comparison.add(page, is_new=is_new)
         self._progress(self._comparison.compared)
-        if self._rate is not None:
-            self._next = max(self._next, current_time() - 1.0) + (len(page) + len(page.failed)) / self._rate
+        rows = len(page) + len(page.failed)
+        if self._rate is not None and rows:
+            if self._ends.budget is not None:
+                return await self._booked(self._ends.budget, rows, self._rate)
+            self._next = max(self._next, current_time() - 1.0) + rows / self._rate
             await sleep(max(0.0, self._next - current_time()))
         return await self._stopped()
+
+    async def _booked(self, budget: ReadBudget, rows: int, rate: float) -> str | None:
+        """Book rows that were read, and wait for their time; no further page is read without an answer."""
+        wait: float | None = None
+        while wait is None:
+            book = partial(budget.book, rows, rate)
+            wait, error = await in_time(book, _ANSWER, "the longest time for an answer")
+            if error is not None:
+                said = self._ends.hidden(error_line(error))
+                self._log.warning("the verification waits: the budget of reads does not answer: %s", said)
+                if stopped := await self._stopped():
+                    return stopped
+                await sleep(_PAUSE)
+        end = current_time() + wait
+        while not (stopped := await self._stopped()) and (left := end - current_time()) > 0.0:  # noqa: ASYNC110
+            await sleep(min(_PAUSE, left))
+        return stopped
 
 
 def _unpacked(cursor: bytes | None) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from async_backfill._runner.job_files.model import RedisSpec, SQLiteSpec
+from async_backfill._runner.job_files.model import BudgetSpec, RedisSpec, SQLiteSpec
 from async_backfill._runner.scenario.environment import check_url, name_of_secret
 from async_backfill._runner.scenario.live import beside
 from async_backfill._runner.scenario.model import FileSpec, SQLSpec
@@ -34,6 +34,7 @@ _NOT_RANGED: Final = MappingProxyType(
 )
 _SOURCE: Final[Place] = (None, "source")
 _STORE: Final[Place] = (None, "store")
+_BUDGET: Final[Place] = (None, "budget")
 
 
 class Ends(Strict):
@@ -60,6 +61,15 @@ class Ends(Strict):
             key = store.signing_key
             self._check(_STORE, lambda: name_of_secret("signing_key", key))
         return store
+
+    def budget(self, spec: object) -> BudgetSpec | None:
+        """Return the budget that ``spec`` describes, if it does; raises `ScenarioError` as `source` does."""
+        if spec is None:
+            return None
+        _, fields = self._kind(spec, _BUDGET, ("redis",))
+        budget = self.struct(fields, BudgetSpec, _BUDGET, also="kind")
+        self._check(_BUDGET, lambda: check_url(budget.url))
+        return budget
 
     def _kind(self, spec: object, place: Place, kinds: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
         if not isinstance(spec, dict):

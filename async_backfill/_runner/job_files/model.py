@@ -18,7 +18,9 @@ class Fields(msgspec.Struct, frozen=True, kw_only=True):
     rate: float | None = None
     batch: int | str = "auto"
     lanes: int = 2
-    shards: int = 32
+    pages: int | None = None
+    shards: int | None = None
+    workers: int = 2
     max_dead: int = 100
     four_eyes: bool = False
 
@@ -53,3 +55,17 @@ class RedisSpec(msgspec.Struct, frozen=True, kw_only=True):
     max_value_bytes: int = 1_000_000
     signing_key: str | None = None
     version: str | None = None
+
+
+class BudgetSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A budget in Redis or Valkey; ``url`` may hold ``${NAME}``; see `RedisReadBudget`.
+
+    ``permits``
+        the number of permits at the start, as ``max_backfills`` of the caches that share them; see
+        `RedisPermits`. ``None``: a job takes none.
+    """
+
+    url: str
+    namespace: str = "async_backfill"
+    name: str = "source"
+    permits: int | None = None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from async_backfill._jobs._spec import JobSpec
     from async_backfill._runner.job_files.ends import FarSpec
-    from async_backfill._runner.job_files.model import RedisSpec
+    from async_backfill._runner.job_files.model import BudgetSpec, RedisSpec
 
 _QUERY_TIMEOUT: Final = 30.0
 """Seconds after which PostgreSQL stops a query of a job."""
@@ -42,10 +42,12 @@ async def open_ends(spec: JobSpec) -> AsyncIterator[JobEnds[Any, Any]]:
     try:
         ends = Ends(f"job {spec.name}")
         source, far = ends.source(spec.source), ends.store(spec.store)
+        shared = ends.budget(spec.budget)
         async with AsyncExitStack() as resources:
             live = await open_source(source, Path(), resources, load_timeout=_QUERY_TIMEOUT, secrets=secrets)
             assert live.rows is not None  # noqa: S101 - `Ends` takes no other source
             store, invalidations = await _open_store(far, resources, secrets)
+            budget, permits = await _open_budget(shared, resources, secrets)
             yield JobEnds(
                 rows=live.rows,
                 source=live.source,
@@ -53,6 +55,8 @@ async def open_ends(spec: JobSpec) -> AsyncIterator[JobEnds[Any, Any]]:
                 source_facts=live.facts,
                 store_facts=store,
                 invalidations=invalidations,
+                budget=budget,
+                permits=permits,
                 hidden=secrets.hidden,
             )
     except Exception as error:
@@ -83,6 +87,28 @@ async def _open_redis(
     store: RedisStore[Any, Any] = RedisStore(connection, **settings)
     told = RedisInvalidations[Any](connection, namespace=spec.namespace) if spec.invalidations else None
     return store, told
+
+
+async def _open_budget(
+    spec: BudgetSpec | None, resources: AsyncExitStack, secrets: Secrets
+) -> tuple[Any, Any]:
+    """Return the budget of ``spec`` and its permits, if any, open until ``resources`` is closed."""
+    if spec is None:
+        return None, None
+    with needed_by("$.budget", "redis", "redis", "hiredis"):
+        from async_backfill.redis.connection import connect  # noqa: PLC0415 - the extra is optional
+        from async_backfill.redis.permits import RedisPermits  # noqa: PLC0415 - as above
+        from async_backfill.redis.read_budget import RedisReadBudget  # noqa: PLC0415 - as above
+    try:
+        url = expand_url(spec.url, os.environ, secrets)
+        connection = await resources.enter_async_context(connect(url))
+        budget = RedisReadBudget(connection, namespace=spec.namespace, name=spec.name)
+        if spec.permits is None:
+            return budget, None
+        return budget, RedisPermits(connection, namespace=spec.namespace, max_backfills=spec.permits)
+    except ConfigurationError as error:
+        setting = "permits" if error.setting == "max_backfills" else error.setting
+        raise ScenarioError(f"$.budget.{setting}: {error.problem}") from error
 
 
 def _settings(spec: FarSpec, secrets: Secrets) -> dict[str, Any]:

@@ -88,6 +88,40 @@ def test_json_and_toml_are_the_same_job():
     assert job_of(as_json, "job", Path("/jobs")) == job_of(WHOLE, "job", Path("/jobs"))
 
 
+def test_a_budget_is_that_of_the_file_or_the_one_that_is_given_instead():
+    budget = {"kind": "redis", "url": "redis://:${PW}@budget", "namespace": "shop", "permits": 3}
+    text = json.dumps(MINIMAL | {"budget": budget, "pages": 3})
+    assert job_of(text, "job.json", Path("/jobs"))[0].budget == budget
+    given = job_of(text, "job.json", Path("/jobs"), budget="redis://other")[0]
+    assert (given.budget, given.settings.pages) == ({"kind": "redis", "url": "redis://other"}, 3)
+    assert job_of(json.dumps(MINIMAL), "job.json", Path("/jobs"))[0].budget is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"budget": {"url": "redis://b"}}, "$.budget.kind: is missing"),
+        ({"budget": {"kind": "sqlite", "url": "redis://b"}}, "$.budget.kind: "),
+        ({"budget": {"kind": "redis"}}, "budget"),
+        ({"budget": {"kind": "redis", "url": "redis://b", "rate": 3}}, "rate"),
+        ({"budget": {"kind": "redis", "url": "redis://:secret@b"}}, "$.budget.url: "),
+        ({"pages": 3}, "$.pages: needs a budget"),
+        ({"workers": 0}, "$.workers: must be 1 to 600, not 0"),
+    ],
+)
+def test_a_budget_that_cannot_be_names_its_place(changes, told):
+    text = refusal(**changes)
+    assert told in text
+    assert "secret" not in text
+
+
+@pytest.mark.parametrize(
+    ("given", "shards"), [({}, 32), ({"workers": 5}, 80), ({"workers": 5, "shards": 7}, 7)]
+)
+def test_there_are_sixteen_shards_for_each_worker_unless_said_otherwise(given, shards):
+    assert job_of(json.dumps(MINIMAL | given), "job.json", Path("/jobs"))[0].shards == shards
+
+
 def test_without_a_store_it_is_a_file_beside_the_job_and_that_is_said():
     spec, line = job_of(json.dumps(MINIMAL), "job.json", Path("/jobs"))
     assert spec.store == {"kind": "sqlite", "file": str(Path("/jobs/cache.db").absolute())}
