@@ -37,6 +37,12 @@ def planned(tmp_path_factory):
         return Path("jobs.sqlite").absolute()
 
 
+def kept_in(path):
+    """What a state holds, but for when this machine has used it."""
+    with closing(sqlite3.connect(path)) as db:
+        return [line for line in db.iterdump() if not line.startswith('INSERT INTO "host"')]
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -85,9 +91,9 @@ def planned(tmp_path_factory):
     ids=" ".join,
 )
 def test_what_cannot_be_done_is_refused_in_one_line_and_changes_nothing(jobs, planned, words, told):
-    before = planned.read_bytes()
+    before = kept_in(planned)
     assert told in jobs.refused(*words, *(() if "--state" in words else ("--state", str(planned))))
-    assert planned.read_bytes() == before
+    assert kept_in(planned) == before
     assert not Path("missing.sqlite").exists()
 
 
