@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 
 import anyio
@@ -19,6 +20,7 @@ async def test_a_cache_opens_beside_a_journal_in_a_redis_that_says_nothing(valke
     async with connect(valkey.url) as redis:
         await redis.execute("PING")
         valkey.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, valkey.process.pid, os.WSTOPPED)  # on a busy machine it may answer until then
         try:
             with caplog.at_level(logging.WARNING), anyio.fail_after(300.0):
                 async with BackfillCache(
