@@ -78,7 +78,7 @@ class ServeCommand:
                 access=self.access,
                 job_folder=self.job_folder,
                 state=self.state,
-                metrics=exposition_of(jobs),
+                metrics=_exposition_of(jobs),
             )
             if not self.quiet and sys.stdout is not None:
                 print(one_line(f"{named}: {_url(listener)} (Ctrl-C ends it)"), flush=True)
@@ -165,22 +165,13 @@ def serve(  # noqa: PLR0913 - each is an option
     return ServeCommand(state=state, host=host, port=port, access=access, job_folder=job_folder, quiet=quiet)
 
 
-def exposition_of(jobs: Jobs) -> Callable[[], Awaitable[bytes]] | None:
+def _exposition_of(jobs: Jobs) -> Callable[[], Awaitable[bytes]] | None:
     """Return what Prometheus is told of ``jobs``, or ``None`` without its extra."""
     try:
-        from async_backfill.prometheus import JobMetrics  # noqa: PLC0415 - the extra is optional
+        from async_backfill.prometheus import exposition_of  # noqa: PLC0415 - the extra is optional
     except MissingExtraError:
         return None
-    from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415 - as above
-
-    registry = CollectorRegistry()
-    metrics = JobMetrics(registry)
-
-    async def exposition() -> bytes:
-        await metrics.look(jobs)
-        return generate_latest(registry)
-
-    return exposition
+    return exposition_of(jobs)
 
 
 def _tokens(setting: str, given: Sequence[str]) -> dict[str, str]:

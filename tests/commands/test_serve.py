@@ -14,7 +14,6 @@ import anyio
 import pytest
 
 from async_backfill._commands.cli import main
-from async_backfill._commands.serve import exposition_of
 from async_backfill._jobs._state.jobs import add_job
 from async_backfill.jobs import Jobs
 from tests.jobs.state_rows import plan_of
@@ -30,11 +29,11 @@ def has_prometheus():
 
 
 def test_the_figures_of_jobs_are_told_as_they_are_when_they_are_asked_for(tmp_path):
-    pytest.importorskip("prometheus_client")
+    prometheus = pytest.importorskip("async_backfill.prometheus", exc_type=ImportError)
 
     async def ask():
         with state_in(tmp_path) as state:
-            told = exposition_of(Jobs(state))
+            told = prometheus.exposition_of(Jobs(state))
             before = (await told()).decode()
             state.now(add_job, plan_of(), by="ada")
             return before, (await told()).decode()
