@@ -13,17 +13,16 @@ from async_backfill._metrics.of_jobs import JOB, PAGE, READABLE, THROTTLED
 from async_backfill.errors import ConfigurationError
 
 with needed_by("async_backfill.prometheus", "prometheus", "prometheus_client"):
-    from prometheus_client import REGISTRY, Counter, Histogram
+    from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-
-    from prometheus_client import CollectorRegistry
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
     from async_backfill._metrics.facts import Fact, Timing
+    from async_backfill._metrics.measured_jobs import ListsJobs
 
-__all__ = ["CacheMetrics", "JobMetrics"]
+__all__ = ["CacheMetrics", "JobMetrics", "exposition_of"]
 
 
 class CacheMetrics(MeasuredCaches):
@@ -92,6 +91,21 @@ class JobMetrics(MeasuredJobs):
 
     def _waited(self, job: str, reason: str, seconds: float) -> None:
         self._throttled.labels(job, reason).inc(seconds)
+
+
+def exposition_of(jobs: ListsJobs) -> Callable[[], Awaitable[bytes]]:
+    """Return a function that tells Prometheus of ``jobs`` as they are when it is called.
+
+    ``Application(jobs=jobs, metrics=exposition_of(jobs))``; it has a registry of its own, with nothing else.
+    """
+    registry = CollectorRegistry()
+    metrics = JobMetrics(registry)
+
+    async def exposition() -> bytes:
+        await metrics.look(jobs)
+        return generate_latest(registry)
+
+    return exposition
 
 
 def _histograms(timings: Iterable[Timing], owner: str) -> dict[Timing, Histogram]:

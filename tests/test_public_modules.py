@@ -75,7 +75,7 @@ async_backfill.outcomes
 async_backfill.policies
   SELECTIONS BackfillPolicy CircuitPolicy ContextName FreshnessPolicy HistoryPolicy LoadPolicy SelectionName
 async_backfill.prometheus
-  CacheMetrics JobMetrics
+  CacheMetrics JobMetrics exposition_of
 async_backfill.records
   LEGAL_CHANGES AuditRecord BackfillCause BudgetState CircuitState JournalReading Provenance RestoreState
   SnapshotStats Status
@@ -141,9 +141,10 @@ async_backfill.stores.sqlite
 async_backfill.stores.weighed
   WeighedStore
 async_backfill.testing
-  ChangingRowsContract FarStoreContract GatedSource GuardedLeasesContract GuardedStoreContract
-  InvalidationsContract JobStateContract KeyListingContract KeysetScanContract LeasesContract ManualClock
-  MemoryControl MemoryFarStore MemoryPermits MemoryReadBudget NetworkLink PartialFailureContract
+  ChangingRowsContract ControlChannelContract FarStoreContract GatedSource GuardedLeasesContract
+  GuardedStoreContract InvalidationsContract JobStateContract KeyListingContract KeysetScanContract
+  LeasesContract ManualClock MemoryControl MemoryFarStore MemoryPermits MemoryReadBudget NetworkLink
+  PartialFailureContract
   PermitsContract ReadBudgetContract RowsContract ScanContract SealingContract SourceContract
   SourceFactsContract StoreContract StoreFactsContract VersionedStoreContract
 async_backfill.warming

@@ -19,13 +19,14 @@ from async_backfill._common.extras import needed_by
 from async_backfill._jobs._state.naming import STATE_VARIABLE, shown
 from async_backfill._runner.display import ProgressBar
 from async_backfill._runner.wording import one_line
-from async_backfill.errors import AsyncBackfillError, ConfigurationError
+from async_backfill.errors import AsyncBackfillError, ConfigurationError, MissingExtraError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from contextlib import AbstractContextManager
 
     from async_backfill.admin import Access
+    from async_backfill.jobs import Jobs
 
 _Optional: Final = Parameter(show_default=False)
 _Several: Final = Parameter(show_default=False, negative=())
@@ -72,7 +73,13 @@ class ServeCommand:
 
         async with Jobs(self.state) as jobs:
             named = shown(self.state)
-            page = Application(jobs=jobs, access=self.access, job_folder=self.job_folder, state=self.state)
+            page = Application(
+                jobs=jobs,
+                access=self.access,
+                job_folder=self.job_folder,
+                state=self.state,
+                metrics=_exposition_of(jobs),
+            )
             if not self.quiet and sys.stdout is not None:
                 print(one_line(f"{named}: {_url(listener)} (Ctrl-C ends it)"), flush=True)
             await serve_alone(page, listener)
@@ -156,6 +163,15 @@ def serve(  # noqa: PLR0913 - each is an option
     if is_open and not (host == "localhost" or is_loopback(host)):
         raise ConfigurationError("host", f"{host} is reached by others: give --token-env, or --user-header")
     return ServeCommand(state=state, host=host, port=port, access=access, job_folder=job_folder, quiet=quiet)
+
+
+def _exposition_of(jobs: Jobs) -> Callable[[], Awaitable[bytes]] | None:
+    """Return what Prometheus is told of ``jobs``, or ``None`` without its extra."""
+    try:
+        from async_backfill.prometheus import exposition_of  # noqa: PLC0415 - the extra is optional
+    except MissingExtraError:
+        return None
+    return exposition_of(jobs)
 
 
 def _tokens(setting: str, given: Sequence[str]) -> dict[str, str]:

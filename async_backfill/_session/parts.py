@@ -218,7 +218,8 @@ def _snapshots(
         Snapshots,
     )
 
-    return Snapshots(settings.snapshot, settings, near, store, notify=reports.notify)
+    came = None if reports.recent is None else partial(reports.recent.arrived, "snapshot")
+    return Snapshots(settings.snapshot, settings, near, store, notify=reports.notify, came=came)
 
 
 def _plain(store: BoundedStore[K, V]) -> MemoryStore[K, V]:

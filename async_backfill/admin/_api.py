@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from async_backfill.admin._cache_view import CachesView
     from async_backfill.admin._desk import Desk
     from async_backfill.admin._forms import Form
+    from async_backfill.admin._gate import Gate
     from async_backfill.admin._job_verbs import Verb
     from async_backfill.admin._verifications import Verifications
     from async_backfill.jobs import Jobs
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     Answer = Mapping[str, Any]
 
 _NO_VERB: Final = "There is no such verb."
+_NO_CACHES: Final = "No caches are shown here: ask the page in the application that has them."
 
 
 class CacheApi:
@@ -68,6 +70,15 @@ class CacheApi:
         said = await do(verb, cache, form, visitor.name)
         self._desk.looks.forget()
         return {**self._view.data_of(name), "answer": said}
+
+
+def no_caches(gate: Gate) -> Route:
+    """Return the address of caches where none are shown, which says so."""
+
+    async def caches(_: Request) -> Answer:
+        raise RefusedError(404, _NO_CACHES)
+
+    return Route("/api/caches{rest:path}", ApiGate(gate).read(caches), methods=["GET", "POST"])
 
 
 class JobApi:

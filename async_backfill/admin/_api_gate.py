@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Read: TypeAlias = Callable[[Request], Awaitable[Answer]]
     Ask: TypeAlias = Callable[[Request, Visitor, Form], Awaitable[Answer]]
     Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
+    Exposition: TypeAlias = Callable[[], bytes | Awaitable[bytes]]
 
 API: Final = "/api/"
 """What the addresses of the API begin with."""
@@ -63,12 +64,13 @@ class ApiGate:
 
         return endpoint
 
-    def metrics(self, exposition: Callable[[], bytes]) -> Endpoint:
+    def metrics(self, exposition: Exposition) -> Endpoint:
         """Answer those who may look with what Prometheus scrapes."""
 
         async def endpoint(request: Request) -> Response:
             self._gate.program(request)
-            return Response(exposition(), media_type=_EXPOSITION)
+            told = exposition()
+            return Response(told if isinstance(told, bytes) else await told, media_type=_EXPOSITION)
 
         return endpoint
 

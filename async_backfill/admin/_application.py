@@ -13,7 +13,7 @@ from starlette.routing import Mount, Route, Router
 from async_backfill._common.line_a_second import LineASecond
 from async_backfill._jobs._state.naming import shown
 from async_backfill.admin._access import Access
-from async_backfill.admin._api import CacheApi, JobApi
+from async_backfill.admin._api import CacheApi, JobApi, no_caches
 from async_backfill.admin._api_gate import ApiGate
 from async_backfill.admin._background import Background
 from async_backfill.admin._cache_course import Courses
@@ -34,13 +34,14 @@ from async_backfill.admin._verifications import Verifications
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from starlette.requests import Request
     from starlette.routing import BaseRoute
     from starlette.types import Receive, Scope, Send
 
     from async_backfill._cache import BackfillCache
+    from async_backfill.admin._api_gate import Exposition
     from async_backfill.jobs import Jobs
 
 
@@ -58,7 +59,7 @@ class Application:
     :param job_folder: a folder whose job files may be planned; without it a plan is made elsewhere. With
         ``state`` as well, jobs are verified by processes of this machine: see `running`.
     :param metrics: what ``GET /metrics`` answers those who may look, as Prometheus reads it, such as
-        ``prometheus_client.generate_latest``; ``None`` for no such address.
+        ``prometheus_client.generate_latest``, or an async function; ``None`` for no such address.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class Application:
         access: Access | None = None,
         state: str | None = None,
         job_folder: str | os.PathLike[str] | None = None,
-        metrics: Callable[[], bytes] | None = None,
+        metrics: Exposition | None = None,
     ) -> None:
         access = Access() if access is None else access
         pages, lines = Pages(None if state is None else shown(state)), LineASecond(logger(), time.monotonic)
@@ -88,6 +89,8 @@ class Application:
         if shown_caches is not None:
             routes += CacheApi(shown_caches, self._desk).routes()
             routes += CachePages(shown_caches, self._desk).routes()
+        else:
+            routes.append(no_caches(gate))
         if jobs is not None:
             folder = None if job_folder is None else JobFolder(job_folder)
             # Who may plan reaches the ends of jobs, and has what is secret of them.
@@ -138,7 +141,7 @@ def routes(
     access: Access | None = None,
     state: str | None = None,
     job_folder: str | os.PathLike[str] | None = None,
-    metrics: Callable[[], bytes] | None = None,
+    metrics: Exposition | None = None,
 ) -> Sequence[BaseRoute]:
     """Return the routes of an `Application` with these settings, to mount in Starlette or FastAPI.
 

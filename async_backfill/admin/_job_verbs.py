@@ -52,13 +52,14 @@ async def _cancel(jobs: Jobs, job_id: int, form: Form, by: str) -> None:
 async def _set(jobs: Jobs, job_id: int, form: Form, by: str) -> None:
     none: Literal["none"] = "none"
     auto: Literal["auto"] = "auto"
-    rate, batch = form.text("rate"), form.text("batch")
+    rate, batch, pages = form.text("rate"), form.text("batch"), form.text("pages")
     await jobs.set(
         job_id,
         by=by,
         rate=none if rate == none else form.number("rate"),
         batch=auto if batch == auto else form.whole("batch"),
         lanes=form.whole("lanes"),
+        pages=none if pages == none else form.whole("pages"),
     )
 
 

@@ -100,7 +100,8 @@ class RedisControl(NeedsAsyncio, AccessCheck, Generic[K]):
         :raises RedisError: when no server answered, or an entry is far too long to be an order.
         """
         found = await self._read(("HGETALL", self._standing), self._standing)
-        fields = dict(zip(found[::2], found[1::2], strict=True))
+        # A client of redis-py makes a dict of it.
+        fields = dict(found if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True))
         version = fields.pop(b"version", b"0")
         orders = {order.version: order for order in self._decoded(fields.values())}
         return int(version) if version.isdigit() else 0, [orders[each] for each in sorted(orders)]

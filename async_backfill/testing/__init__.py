@@ -11,11 +11,12 @@ The doubles need no server and no waiting:
 - `MemoryControl` is a channel for orders to all caches of a fleet.
 
 A contract suite, such as `SourceContract` or `StoreContract`, is a class of tests for your own source, scan,
-store, far tier, budget or state of jobs: inherit from it in a test class. It tests the promises that a cache
-or a job relies on.
+store, far tier, budget, channel or state of jobs: inherit from it in a test class. It tests the promises
+that a cache or a job relies on.
 """
 
 from async_backfill.testing._changing_rows_contract import ChangingRowsContract
+from async_backfill.testing._control_channel_contract import ControlChannelContract
 from async_backfill.testing._far_store_contract import FarStoreContract
 from async_backfill.testing._gated_source import GatedSource
 from async_backfill.testing._guarded_store_contract import GuardedLeasesContract, GuardedStoreContract
@@ -44,6 +45,7 @@ from async_backfill.testing._versioned_store_contract import VersionedStoreContr
 
 __all__ = [
     "ChangingRowsContract",
+    "ControlChannelContract",
     "FarStoreContract",
     "GatedSource",
     "GuardedLeasesContract",

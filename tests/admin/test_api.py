@@ -219,11 +219,23 @@ async def test_every_address_that_takes_a_change_is_one_of_these_tests(jobs):
         route.path for route in app.addresses if "POST" in route.methods and route.path.startswith("/api/")
     }
 
-    assert posts == {"/api/jobs/panic", "/api/jobs/{job}/{verb}"}
+    nothing = "/api/caches{rest:path}"  # says that there are none
+    assert posts - {nothing} == {"/api/jobs/panic", "/api/jobs/{job}/{verb}"}
 
 
-async def test_metrics_are_for_those_who_may_look_and_only_where_they_are_given(jobs):
-    app = Application(jobs=jobs, access=TOKENS, metrics=lambda: b"up 1\n")
+async def test_a_page_without_caches_says_where_to_ask_for_them(program):
+    for ask in (program.read("/api/caches"), program.order("/api/caches/prices/pause", {"reason": "x"})):
+        status, said = await ask
+        assert (status, "ask the page in the application" in said["error"]) == (404, True)
+
+
+async def told():
+    return b"up 1\n"
+
+
+@pytest.mark.parametrize("metrics", [lambda: b"up 1\n", told])
+async def test_metrics_are_for_those_who_may_look_and_only_where_they_are_given(jobs, metrics):
+    app = Application(jobs=jobs, access=TOKENS, metrics=metrics)
     answer = await Program(app, token=BOB).get("/metrics")
 
     assert (answer.status, answer.text) == (200, "up 1\n")

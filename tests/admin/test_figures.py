@@ -11,7 +11,7 @@ from anyio import sleep
 from async_backfill._jobs._packing import pack
 from async_backfill._jobs._records import JobCounts, Throttled
 from async_backfill._jobs._state.shards import PageDone, checkpoint, claim, renew
-from async_backfill.jobs import estimate
+from async_backfill.jobs import JobSettings, estimate
 from tests.admin.browser import Elements
 from tests.jobs.working import Job
 
@@ -61,6 +61,41 @@ async def test_each_figure_of_a_job_is_a_field_of_its_report(browser, jobs, job)
     assert len(figures) > 60
     assert differing(figures, report) == []
     assert {f"counts.{name}" for name in report["counts"]} <= {path for path, _, _ in figures}
+
+
+BUDGET = {"kind": "redis", "url": "redis://:${SECRET}@budget.internal:6379/1", "name": "shop <b>"}
+
+
+async def test_a_budget_that_is_shared_its_pages_and_its_wait_are_figures_of_the_report(browser, jobs, state):
+    job = Job(state, 5_000, budget=BUDGET, settings=JobSettings(rate=100.0, pages=3))
+    shard = state.now(claim, job.id, owner="a/1", lease=30.0)
+    why = Throttled(reason="pages", since=1_000_001.5, value="3 pages are read", limit="3 at once")
+    state.now(renew, shard, lease=30.0, throttled=why)
+    report = msgspec.to_builtins(await jobs.status(job.id))
+    for path in ("/jobs/1", "/jobs/1/review"):
+        shown = {name: value for name, value, _ in (await browser.get(path)).page.data}
+        assert shown["settings.pages"] == "3"
+        assert {name: shown[f"plan.spec.budget.{name}"] for name in BUDGET} == BUDGET
+    page = (await browser.get("/jobs/1")).page
+
+    assert ("throttled.reason", "pages") in [figure[:2] for figure in map(tuple, page.data)]
+    assert differing([figure for figure in page.data if figure[0] != "at"], report) == []
+
+
+async def test_the_pages_of_a_budget_are_set_from_the_page(browser, jobs, state):
+    job = Job(state, 5_000, budget=BUDGET, settings=JobSettings(rate=100.0, pages=3))
+    await browser.send("/jobs/1", "/jobs/1/set", pages="7")
+    assert (await jobs.status(job.id)).settings == JobSettings(rate=100.0, pages=7)
+    await browser.send("/jobs/1", "/jobs/1/set", pages="none")
+    assert (await jobs.status(job.id)).settings.pages is None
+    assert (await browser.get("/jobs/1")).page.forms["/jobs/1/set"]["pages"] == "none"
+    assert (await browser.send("/jobs/1", "/jobs/1/set", pages="0")).status == 400
+
+
+@pytest.mark.usefixtures("job")
+async def test_without_a_budget_there_are_no_pages_to_set(browser):
+    assert "pages" not in (await browser.get("/jobs/1")).page.forms["/jobs/1/set"]
+    assert (await browser.send("/jobs/1", "/jobs/1/set", pages="3")).status == 400
 
 
 async def test_each_figure_of_the_list_is_a_field_of_a_report(browser, jobs, job):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sqlite3
@@ -14,7 +15,7 @@ from anyio import fail_after, sleep
 from async_backfill._jobs._state.jobs import add_job
 from async_backfill.admin import Access, Application
 from async_backfill.jobs import Jobs
-from tests.admin.browser import Browser
+from tests.admin.browser import Browser, Elements
 from tests.commands.operating import job_file, products
 from tests.jobs.state_rows import plan_of
 from tests.real_time import REAL_BACKENDS
@@ -80,6 +81,11 @@ async def test_one_goes_on_at_a_time_says_how_far_it_is_and_ends_when_asked(tmp_
         await browser.send("/jobs/1", "/jobs/1/verify", rows="all")
         await shown_once(browser, "300 rows were compared")
         assert ["compared", "300", "300"] in (await browser.get("/jobs/1")).page.data
+        figures = Elements((await browser.get("/jobs/1")).text.split('id="job_verification">')[1]).data
+        told = json.loads((await browser.get("/api/jobs/1/verification")).text)["verification"]
+        mine = [figure for figure in figures if figure[0] in told]
+        assert [figure[:2] for figure in mine] == [[name, str(told[name])] for name, *_ in mine]
+        assert {"by", "since", "compared"} <= {name for name, *_ in mine}
         assert (await browser.post("/jobs/1/verify", await token_of(browser))).status == 409
         assert "/jobs/1/verify" not in (await browser.get("/jobs/1")).page.forms
         await browser.send("/jobs/1", "/jobs/1/end-verification")

@@ -262,6 +262,21 @@ async def test_a_load_from_before_off_is_not_kept_and_not_joined():
         assert (before.outcome, after.outcome, source.calls, len(cache)) == (-1, -1, [(1,), (1,)], 0)
 
 
+async def test_off_and_on_leave_what_the_far_tier_has_and_a_clear_meanwhile_does_not():
+    source, store = Calls(), MemoryFarStore()
+    async with BackfillCache(source, far=FarTier(store=store)) as cache:
+        for clears in (False, True):
+            await cache.get(1)
+            await cache.settle()
+            await cache.control.off(**BY_ADA)
+            if clears:
+                await cache.clear()
+            await cache.control.on(**BY_ADA)
+            source.calls.clear()
+            await cache.get(1)
+            assert bool(source.calls) is clears
+
+
 async def test_while_off_the_far_tier_is_not_read_and_a_put_removes_its_copy():
     store = MemoryFarStore()
     far = FarTier(store=store)

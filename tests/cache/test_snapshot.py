@@ -90,6 +90,16 @@ async def test_the_next_process_has_the_values_without_asking_the_source(path):
     assert (stats.snapshot.entries, stats.snapshot.restored, stats.snapshot.left_out) == (3, 3, 0)
 
 
+async def test_an_explanation_says_that_a_value_came_from_the_snapshot_until_it_is_loaded(path):
+    await leave(path)
+    async with cache_of(path, observers=[lambda _: None]) as cache:
+        explained = await cache.control.explain("key_1")
+        assert (explained.loaded_by, explained.age) == ("snapshot", None)
+        await cache.refresh("key_1")
+        assert (await cache.control.explain("key_1")).loaded_by == "refresh"
+        assert (await cache.control.explain("key_2")).loaded_by == "snapshot"
+
+
 @pytest.mark.parametrize("eviction", ORDERS)
 async def test_the_next_process_evicts_as_one_that_was_never_restarted(path, eviction):
     lookups = [f"key_{number * number % 97 % (20 + number % 60)}" for number in range(600)]

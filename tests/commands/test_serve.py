@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import signal
 import subprocess
@@ -9,13 +10,37 @@ import sys
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
+import anyio
 import pytest
 
 from async_backfill._commands.cli import main
+from async_backfill._jobs._state.jobs import add_job
+from async_backfill.jobs import Jobs
+from tests.jobs.state_rows import plan_of
+from tests.jobs.working import state_in
 
 pytest.importorskip("uvicorn", reason="the operator's page needs the extra admin")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 COMMAND = (sys.executable, "-m", "async_backfill", "serve")
+
+
+def has_prometheus():
+    return importlib.util.find_spec("prometheus_client") is not None
+
+
+def test_the_figures_of_jobs_are_told_as_they_are_when_they_are_asked_for(tmp_path):
+    prometheus = pytest.importorskip("async_backfill.prometheus", exc_type=ImportError)
+
+    async def ask():
+        with state_in(tmp_path) as state:
+            told = prometheus.exposition_of(Jobs(state))
+            before = (await told()).decode()
+            state.now(add_job, plan_of(), by="ada")
+            return before, (await told()).decode()
+
+    before, after = anyio.run(ask)
+    assert "async_backfill_job_id{" not in before
+    assert 'async_backfill_job_id{job_name="products"} 1.0\n' in after
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
@@ -28,6 +53,9 @@ def test_the_page_is_served_until_a_signal_even_while_a_page_is_followed(tmp_pat
             asked.request("GET", "/")
             answer = asked.getresponse()
             assert (answer.status, b"There are no jobs yet" in answer.read()) == (200, True)
+            if has_prometheus():
+                asked.request("GET", "/metrics")
+                assert b"async_backfill_jobs_readable 1.0\n" in asked.getresponse().read()
             followed.request("GET", "/events")
             assert followed.getresponse().readline() == b"retry: 2000\n"
         finally:

@@ -1,4 +1,4 @@
-"""The far tier's store in memory, its leases, its invalidations and the permits keep their promises."""
+"""What stands in memory for the far tier, permits and orders of a fleet keeps its promises."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from types import MappingProxyType
 import pytest
 
 from async_backfill.testing import (
+    ControlChannelContract,
     FarStoreContract,
     GuardedLeasesContract,
     GuardedStoreContract,
     InvalidationsContract,
     KeyListingContract,
     LeasesContract,
+    MemoryControl,
     MemoryFarStore,
     MemoryPermits,
     MemoryReadBudget,
@@ -179,6 +181,16 @@ class TestMemoryPermits(PermitsContract):
     @pytest.fixture
     def others(self, permits):
         return permits
+
+
+class TestMemoryControl(ControlChannelContract):
+    @pytest.fixture
+    def channel(self):
+        return MemoryControl()
+
+    @pytest.fixture
+    def others(self, channel):
+        return channel
 
 
 class TestMemoryReadBudget(ReadBudgetContract):

@@ -9,12 +9,14 @@ import pytest
 
 pytest.importorskip("redis", reason="needs the extra redis")
 from async_backfill.redis.connection import connect
+from async_backfill.redis.control import RedisControl
 from async_backfill.redis.invalidations import RedisInvalidations
 from async_backfill.redis.leases import RedisLeases
 from async_backfill.redis.permits import RedisPermits
 from async_backfill.redis.read_budget import RedisReadBudget
 from async_backfill.redis.store import RedisStore
 from async_backfill.testing import (
+    ControlChannelContract,
     FarStoreContract,
     GuardedLeasesContract,
     GuardedStoreContract,
@@ -126,6 +128,18 @@ class TestRedisPermits(PermitsContract):
     @pytest.fixture
     def others(self, peer, namespace):
         return RedisPermits(peer.connection, namespace=namespace, max_backfills=self.granted)
+
+
+class TestRedisControl(ControlChannelContract):
+    @pytest.fixture
+    async def channel(self, store, namespace):
+        yield RedisControl(store.connection, namespace=namespace)
+        start = f"{{{namespace}!control}}"
+        await store.connection.execute("DEL", f"{start}standing", f"{start}orders", key=start.encode())
+
+    @pytest.fixture
+    def others(self, peer, namespace):
+        return RedisControl(peer.connection, namespace=namespace)
 
 
 class TestRedisReadBudget(ReadBudgetContract):

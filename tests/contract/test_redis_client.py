@@ -15,6 +15,7 @@ pytest.importorskip("redis", reason="needs the extra redis")
 from redis.asyncio import Redis
 
 from async_backfill.redis import (
+    RedisControl,
     RedisInvalidations,
     RedisLeases,
     RedisPermits,
@@ -22,6 +23,7 @@ from async_backfill.redis import (
     from_client,
 )
 from async_backfill.testing import (
+    ControlChannelContract,
     FarStoreContract,
     GuardedLeasesContract,
     GuardedStoreContract,
@@ -153,3 +155,15 @@ class TestPermitsOverAClient(PermitsContract):
     @pytest.fixture
     def others(self, peer, namespace):
         return RedisPermits(peer.connection, namespace=namespace, max_backfills=self.granted)
+
+
+class TestControlOverAClient(ControlChannelContract):
+    @pytest.fixture
+    async def channel(self, store, namespace):
+        yield RedisControl(store.connection, namespace=namespace)
+        start = f"{{{namespace}!control}}"
+        await store.connection.execute("DEL", f"{start}standing", f"{start}orders", key=start.encode())
+
+    @pytest.fixture
+    def others(self, peer, namespace):
+        return RedisControl(peer.connection, namespace=namespace)

@@ -56,7 +56,7 @@ def _arrival(key: K, parts: Parts[K, V]) -> dict[str, Any]:
     arrival = None if recent is None else recent.arrival(key)
     if recent is None or arrival is None:
         return {"loaded_by": "backfill" if parts.near.is_unread(key) else None}
-    is_copy = arrival.what == "far tier"  # whose age is not that of its arrival
+    is_copy = arrival.what in {"far tier", "snapshot"}  # whose age is not that of its arrival
     return {"loaded_by": arrival.what, "age": None if is_copy else recent.seconds_since(arrival)}
 
 

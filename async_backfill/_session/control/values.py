@@ -92,8 +92,8 @@ class Explanation(Generic[K]):
     ``expires_in``
         seconds until it is no longer fresh, negative once it is stale; ``None`` also when it never expires.
     ``loaded_by``
-        how it came into the memory: ``"miss"``, ``"refresh"``, ``"backfill"``, ``"put"`` or ``"far tier"``;
-        without observers only that nobody has read it since a backfill brought it is known.
+        how it came into the memory: ``"miss"``, ``"refresh"``, ``"backfill"``, ``"put"``, ``"far tier"`` or
+        ``"snapshot"``; without observers only that nobody has read it since a backfill brought it is known.
     ``left_because``, ``left_ago``
         why it left the memory, one of `async_backfill.MissCause`, and how many seconds ago.
     ``heat``

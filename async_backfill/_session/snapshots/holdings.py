@@ -37,6 +37,7 @@ class Holdings(Generic[K, V]):
     :param fresh: their times; ``None`` when nothing expires.
     :param policy: how long a value is fresh at the most, and for how long it may be served after that.
     :param wall_clock: seconds since the epoch.
+    :param came: is told which keys a snapshot has brought.
     """
 
     def __init__(
@@ -47,8 +48,10 @@ class Holdings(Generic[K, V]):
         *,
         room: Callable[[], int | None],
         wall_clock: Clock,
+        came: Callable[[Sequence[K]], object] | None = None,
     ) -> None:
         self.store = store
+        self.came = came
         self._room = room
         self._fresh = fresh
         self._ttl = math.inf if policy.ttl is None else policy.ttl

@@ -204,6 +204,8 @@ class Restoring(Generic[K, V]):
 
     def _added(self, keys: Sequence[K]) -> None:
         self._progress.restored += len(keys)
+        if self._holdings.came is not None:
+            self._holdings.came(keys)
         if self._confirm is None and self._setting.restored == "stale":
             self._notes.marked.update(dict.fromkeys(keys))
 

@@ -26,7 +26,7 @@ from async_backfill.stores._snapshot.keys import PackedKeys
 from async_backfill.stores._snapshot.log import LogCodec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from async_backfill._far.open_tier import OpenTier
     from async_backfill._loading.loader import Loader
@@ -60,6 +60,7 @@ class Snapshots(Generic[K, V]):
         store: MemoryStore[K, V],
         *,
         notify: Callable[[CacheEvent], None] | None,
+        came: Callable[[Sequence[K]], object] | None = None,
     ) -> None:
         self._setting = setting
         self._settings = settings
@@ -79,6 +80,7 @@ class Snapshots(Generic[K, V]):
             settings.freshness,
             room=near.store.free_room,
             wall_clock=settings.wall_clock,
+            came=came,
         )
         taking: Taking[K, V] = Taking(
             setting, self._files, self._codec, self._holdings, self._notes, origin=self._here
