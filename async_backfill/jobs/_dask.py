@@ -44,8 +44,9 @@ _UNDER_WAY: Final = frozenset({"running", "interrupted", "pausing", "cancelling"
 _STOPPED: Final = "stopped: who handed out its shards was ended"
 _WORKERS: Final = {
     "dashboard_address": None,
-    "security": True,
+    "security": True,  # or any user of this machine could have it run what he likes
     "preload": ["async_backfill.jobs._shard_task"],
+    "silence_logs": logging.CRITICAL,  # what matters stands in the state, and Dask tells it with tracebacks
 }
 
 
@@ -150,6 +151,7 @@ class _Driver:
         self._by = by
         self._patience = patience
         self._handed: dict[int, _Handed] = {}
+        self._lost = set[str]()
         self._is_asked = False
         self._live_at = current_time()
         self._log = LineASecond(_LOGGER, current_time)
@@ -192,6 +194,9 @@ class _Driver:
         elif now - self._live_at >= self._patience:
             raise JobError(f"no worker of Dask has read anything for {self._patience:g} s")
         lost = {worker.owner for worker in report.workers if worker.lease_seconds <= 0.0}
+        for worker in lost - self._lost:
+            self._log.warning("worker %s was lost: others take what it had", worker, job=self._job_id)
+        self._lost |= lost
         for shard in left:
             before = self._handed.get(shard.number)
             if before is not None and not self._is_due(shard, before, lost):
