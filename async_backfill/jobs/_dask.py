@@ -18,7 +18,7 @@ from anyio import CancelScope, current_time, move_on_after, sleep_forever
 from async_backfill._common.error_text import one_line
 from async_backfill._common.extras import needed_by
 from async_backfill._common.line_a_second import LineASecond
-from async_backfill._jobs._errors import JobError, JobStateError
+from async_backfill._jobs._errors import JobError, JobRefusedError, JobStateError
 from async_backfill._jobs._records import ShardStatus
 from async_backfill._jobs._state.naming import STATE_VARIABLE, is_of_server, shown
 from async_backfill.jobs._shard_task import read_shard
@@ -178,10 +178,11 @@ class _Driver:
             return True
         if stop.is_set():
             if not self._is_asked or report.status == "interrupted":
-                await self._jobs.pause(self._job_id, by=self._by, reason=_STOPPED)
+                with suppress(JobRefusedError):  # it has ended meanwhile
+                    await self._jobs.pause(self._job_id, by=self._by, reason=_STOPPED)
                 self._is_asked = True
             return False
-        if report.status in {"running", "interrupted"}:
+        if report.status in {"running", "interrupted"} and self._client.status != "connecting":
             self._hand_out(report, left)
         return not left
 
