@@ -142,17 +142,22 @@ class Jobs(Operator):
         """
         await self._state.transact(partial(require_startable, job_id=job_id, by=by))
         async with self._ends(job_id) as (job, ends):
-            await _require_unchanged(job, ends)
-            await take_permit(self._state, job_id, ends, by=by)
-            await self.resume(job_id, by=by, from_start=from_start)
-            await self._copy(job_id, ends, stop, is_busy)
+            await self._start(job, ends, by=by, from_start=from_start)
+            await self._copy(job_id, ends, stop=stop, is_busy=is_busy)
         return await self.status(job_id)
+
+    async def start(self, job_id: int, /, *, by: str, from_start: bool = False) -> JobRecord:
+        """Start a job as `run` does, for workers elsewhere: see `work`."""
+        await self._state.transact(partial(require_startable, job_id=job_id, by=by))
+        async with self._ends(job_id) as (job, ends):
+            return await self._start(job, ends, by=by, from_start=from_start)
 
     async def work(
         self,
         job_id: int | None = None,
         /,
         *,
+        shard: int | None = None,
         wait: bool = False,
         stop: Event | None = None,
         is_busy: Callable[[], bool] = lambda: False,
@@ -162,13 +167,15 @@ class Jobs(Operator):
         Return on how many it was. Of several, one that cannot be worked on keeps nobody from the others: the
         log says why, and its error is raised at the end.
 
+        :param shard: the only one of ``job_id`` that is read, by one lane, for engines whose tasks are
+            shards: until that is read, or others work on it. Nothing is verified then.
         :param wait: whether to go on with jobs that are started later, and to try those again that could not
             be worked on, until ``stop`` is set.
         :param stop: when it is set, the worker ends after its pages.
         :param is_busy: as for `run`.
         """
         if job_id is not None:
-            await self._work(job_id, stop, is_busy)
+            await self._work(job_id, stop, is_busy, shard)
             return 1
         return await work_on_all(
             self._state, lambda each: self._work(each, stop, is_busy), wait=wait, stop=stop
@@ -204,17 +211,23 @@ class Jobs(Operator):
         async with self._ends(job_id, "job retry") as (_, ends):
             return await retry_dead(self._state, job_id, ends, by=by)
 
-    async def _work(self, job_id: int, stop: Event | None, is_busy: Callable[[], bool]) -> None:
-        async with self._ends(job_id) as (job, ends):
-            await _require_unchanged(job, ends)
-            await require_permit(self._state, job_id, ends)
-            await self._copy(job_id, ends, stop, is_busy)
+    async def _start(
+        self, job: JobRecord, ends: JobEnds[Any, Any], *, by: str, from_start: bool
+    ) -> JobRecord:
+        await _require_unchanged(job, ends)
+        await take_permit(self._state, job.id, ends, by=by)
+        return await self.resume(job.id, by=by, from_start=from_start)
 
-    async def _copy(
-        self, job_id: int, ends: JobEnds[Any, Any], stop: Event | None, is_busy: Callable[[], bool]
+    async def _work(
+        self, job_id: int, stop: Event | None, is_busy: Callable[[], bool], shard: int | None = None
     ) -> None:
-        owner, reports = _owner(), self._reports
-        await work(self._state, job_id, ends, owner=owner, stop=stop, is_busy=is_busy, reports=reports)
+        async with self._ends(job_id) as (job, ends):
+            await _require_unchanged(job, ends, counted=shard is None)
+            await require_permit(self._state, job_id, ends)
+            await self._copy(job_id, ends, stop=stop, is_busy=is_busy, shard=shard)
+
+    async def _copy(self, job_id: int, ends: JobEnds[Any, Any], **given: Any) -> None:
+        await work(self._state, job_id, ends, owner=_owner(), reports=self._reports, **given)
 
     @asynccontextmanager
     async def _ends(
@@ -226,10 +239,10 @@ class Jobs(Operator):
                 yield job, ends
 
 
-async def _require_unchanged(job: JobRecord, ends: JobEnds[Any, Any]) -> None:
+async def _require_unchanged(job: JobRecord, ends: JobEnds[Any, Any], *, counted: bool = True) -> None:
     """Check that what was planned is what would run; a job that is only to be verified reads no further."""
     if job.status is not JobStatus.VERIFYING:
-        await require_unchanged(job.plan, ends)
+        await require_unchanged(job.plan, ends, counted=counted)
 
 
 def _owner() -> str:

@@ -41,6 +41,9 @@ async def run(
     /,
     *,
     workers: Annotated[int, Parameter(converter=integer)] = 1,
+    dask: Annotated[
+        list[str] | None, Parameter(consume_multiple=(0, 1), negative=(), show_default=False)
+    ] = None,
     from_start: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     options: Options = USUAL,
 ) -> Answer:
@@ -55,16 +58,23 @@ async def run(
     workers:
         Work with so many processes; one that dies is started again, 5 times
         within a minute at the most.
+    dask:
+        Work on Dask: with the workers of the scheduler at this address, or
+        without one with so many processes of a cluster of its own.
     from_start:
         Begin with the first rows again, as after the store has lost its memory.
     """
     if not 1 <= workers <= _MOST_WORKERS:
         raise ConfigurationError("workers", f"must be 1 to {_MOST_WORKERS}, not {workers}")
-
+    if dask and (len(dask) > 1 or workers != 1):
+        raise ConfigurationError("dask", "takes one address, whose workers are those of its own cluster")
     gave_up = False
 
     async def do(stopping: Stopping) -> None:
         nonlocal gave_up
+        if dask is not None:
+            await _on_dask(jobs, job, dask, stopping, workers=workers, from_start=from_start, options=options)
+            return
         async with further_workers(workers - 1, job, options, stopping.asked) as further:
             await jobs.run(job, by=options.who, from_start=from_start, stop=stopping.asked)
         gave_up = further.gave_up
@@ -114,6 +124,30 @@ async def work(
     code = PAUSED if stopping.asked.is_set() else OK
     data = {"worked_on": counted}
     return Answer(lines=[f"worked on {counted:,} jobs"], data=data, code=_code(stopping, code))
+
+
+async def _on_dask(
+    jobs: Jobs,
+    job: int,
+    address: Sequence[str],
+    stopping: Stopping,
+    *,
+    workers: int,
+    from_start: bool,
+    options: Options,
+) -> None:
+    from async_backfill.jobs._dask import run_on_dask  # noqa: PLC0415 - an optional dependency
+
+    await run_on_dask(
+        jobs,
+        job,
+        by=options.who,
+        state=options.state,
+        address=next(iter(address), None),
+        workers=workers,
+        from_start=from_start,
+        stop=stopping.asked,
+    )
 
 
 async def _runs(jobs: Jobs, job: int, stopping: Stopping) -> bool:

@@ -58,6 +58,17 @@ class Look:
         """The shards that nobody tries again by himself."""
         return [part for part in self.parts if part.status is ShardStatus.FAILED]
 
+    def waits(self, number: int) -> bool:
+        """Return whether a shard is to be read, and nobody works on it."""
+        return any(
+            part.number == number
+            and (
+                part.status is ShardStatus.READY
+                or (part.status is ShardStatus.RUNNING and part.leased_until <= self.now)
+            )
+            for part in self.parts
+        )
+
     @property
     def is_read(self) -> bool:
         """Whether nothing is left to be read, but for shards that failed."""
@@ -93,10 +104,12 @@ class Desk:
         """Return how the job is now."""
         return await self._patiently(self._look)
 
-    async def claim(self, number: int) -> ShardRecord | None:
-        """Take a shard for the lane of that number; ``None`` when there is none now."""
-        owner = f"{self.owner}/{number}"
-        return await self._patiently(partial(shards.claim, job_id=self.job_id, owner=owner, lease=self.lease))
+    async def claim(self, lane: int, only: int | None = None) -> ShardRecord | None:
+        """Take a shard for the lane of that number, any or ``only`` one; ``None`` when there is none now."""
+        owner = f"{self.owner}/{lane}"
+        return await self._patiently(
+            partial(shards.claim, job_id=self.job_id, owner=owner, lease=self.lease, number=only)
+        )
 
     async def checkpoint(self, shard: ShardRecord, done: PageDone) -> Told | None:
         """Keep what was done, and return what is to be done; ``None`` when the shard is another's."""

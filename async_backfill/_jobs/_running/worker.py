@@ -14,7 +14,7 @@ from async_backfill._jobs._errors import JobError, JobRefusedError
 from async_backfill._jobs._mark import LOST, Mark
 from async_backfill._jobs._records import JobStatus
 from async_backfill._jobs._reports import JobReports, facts_of
-from async_backfill._jobs._running.course import WRITE_TIMEOUT, Course
+from async_backfill._jobs._running.course import WRITE_TIMEOUT, Course, End
 from async_backfill._jobs._running.desk import Desk
 from async_backfill._jobs._running.meter import Meter, minute_of_day, number_at
 from async_backfill._jobs._running.shard_copy import ShardCopy
@@ -49,6 +49,7 @@ async def work(  # noqa: PLR0913 - the settings users name are flat
     owner: str,
     stop: Event | None = None,
     lease: float = LEASE,
+    shard: int | None = None,
     is_busy: Callable[[], bool] = lambda: False,
     minute: Callable[[], int] = minute_of_day,
     read_url: Callable[[str], Awaitable[float]] = number_at,
@@ -62,6 +63,8 @@ async def work(  # noqa: PLR0913 - the settings users name are flat
 
     :param owner: the name of this worker, another one than that of each other one.
     :param lease: seconds after which others take the shards of a worker of which nothing is heard.
+    :param shard: the only one that is read, by one lane: until its end, or while nobody else works on it. The
+        job is not verified then.
     :param is_busy: whether loads of this process's caches wait for the source: they come first.
     :param reports: is told of its pages and of what it waits for; the state tells of its status.
     :raises JobRefusedError: when the job does not run, or the clock of the store is another one.
@@ -77,7 +80,7 @@ async def work(  # noqa: PLR0913 - the settings users name are flat
         request=request or Request(),
         reports=reports or JobReports(),
     )
-    return await worker.run(stop, partial(Meter, is_busy=is_busy, minute=minute, read_url=read_url))
+    return await worker.run(stop, partial(Meter, is_busy=is_busy, minute=minute, read_url=read_url), shard)
 
 
 class _Worker:
@@ -96,6 +99,7 @@ class _Worker:
         self._ends = ends
         self._reports = reports
         self._wall = wall
+        self._only: int | None = None
         self._request = request
         self._course: Course | None = None
         self._desk = Desk(
@@ -106,8 +110,9 @@ class _Worker:
     def _is_ending(self) -> bool:
         return self._course is not None and self._course.end is not None
 
-    async def run(self, stop: Event | None, new_meter: Callable[..., Meter]) -> JobRecord:
+    async def run(self, stop: Event | None, new_meter: Callable[..., Meter], only: int | None) -> JobRecord:
         """Work until the end; return the job as it is then."""
+        self._only = only
         look = await self._desk.look()
         mark = Mark(self._ends.store_facts, look.job)
         if look.job.status is JobStatus.RUNNING:
@@ -126,7 +131,7 @@ class _Worker:
         else:
             said = look.job.reason or "start it first"
             raise JobRefusedError(f"job {look.job.id} is {look.job.status}, it does not run: {said}")
-        if is_read:
+        if is_read and self._only is None:
             with spanning(self._reports.tracer, "job verify", facts_of(look.job)):
                 await self._verify(stop)
         job = (await self._desk.look()).job
@@ -164,7 +169,7 @@ class _Worker:
             running: set[int] = set()
             async with create_task_group() as lanes:
                 while course.end is None:
-                    for number in range(course.settings.lanes):
+                    for number in range(course.settings.lanes if self._only is None else 1):
                         if number not in running:
                             running.add(number)
                             lanes.start_soon(self._lane, course, number, running)
@@ -191,9 +196,9 @@ class _Worker:
     async def _shards(self, course: Course, lane: Lane) -> None:
         """Copy one shard after the other."""
         while course.end is None and lane.number < course.settings.lanes:
-            shard = await self._desk.claim(lane.number)
+            shard = await self._desk.claim(lane.number, self._only)
             if shard is None:
-                course.see(await self._desk.look())
+                self._see(course, await self._desk.look())
                 with move_on_after(_IDLE):
                     await course.ended.wait()
                 continue
@@ -208,6 +213,11 @@ class _Worker:
                 with CancelScope(deadline=current_time() + _CLOSING, shield=True):
                     await self._desk.release(shard)
                 raise
+
+    def _see(self, course: Course, look: Look) -> None:
+        course.see(look)
+        if self._only is not None and not look.waits(self._only):
+            course.finish(End())
 
     async def _settle(self, course: Course) -> None:
         """Bring the job to the status that it has now; who pauses or cancels it waits for other workers."""

@@ -83,10 +83,14 @@ class Orders:
     dead: int
 
 
-def claim(tx: Transaction, job_id: int, *, owner: str, lease: float) -> ShardRecord | None:
+def claim(
+    tx: Transaction, job_id: int, *, owner: str, lease: float, number: int | None = None
+) -> ShardRecord | None:
     """Take a shard on which nobody works, for ``lease`` seconds; ``None`` when there is none now.
 
     There is none either while the job does not run, is to stop, or has no approval that holds.
+
+    :param number: that of the only one that is taken; ``None`` for any.
     """
     job = tx.rows("SELECT status, wanted FROM job WHERE id = ?", job_id)
     if not job or job[0] != (JobStatus.RUNNING.value, Wanted.RUN.value):
@@ -95,14 +99,15 @@ def claim(tx: Transaction, job_id: int, *, owner: str, lease: float) -> ShardRec
     if allowed is None or not allowed.holds:
         return None
     now = tx.now()
+    one, only = ("", ()) if number is None else (" AND number = ?", (number,))
     found = tx.rows(
         "UPDATE shard SET repeated = repeated + CASE WHEN status = 'running' THEN 1 ELSE 0 END,"  # noqa: S608
         " status = 'running', owner = ?, generation = generation + 1, leased_until = ?,"
         " attempts = attempts + 1, throttled = NULL WHERE job = ? AND number = ("
         "SELECT number FROM shard WHERE job = ? AND not_before <= ?"
-        " AND (status = 'ready' OR (status = 'running' AND leased_until <= ?)) ORDER BY number LIMIT 1)"
+        f" AND (status = 'ready' OR (status = 'running' AND leased_until <= ?)){one} ORDER BY number LIMIT 1)"
         f" RETURNING {_FIELDS}",
-        *(owner, now + lease, job_id, job_id, now, now),
+        *(owner, now + lease, job_id, job_id, now, now, *only),
     )
     return _record(*found[0]) if found else None
 

@@ -1,0 +1,150 @@
+"""Jobs whose shards are read by workers of Dask: real processes, which are killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from tests.command_line import ROOT, started
+from tests.commands.operating import change
+
+dask = pytest.importorskip("dask", reason="distributed is not installed")
+pytest.importorskip("distributed", reason="distributed is not installed")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
+
+OWNERS = "SELECT DISTINCT owner FROM shard WHERE status = 'running'"
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A program with a scheduler and two workers elsewhere; ``address`` is that of the scheduler."""
+    command = [sys.executable, "-m", "tests.commands.dask_cluster"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, cwd=ROOT, text=True, **pipes) as running:
+        try:
+            running.address = running.stdout.readline().strip()
+            yield running
+        finally:
+            running.kill()
+
+
+def workers():
+    """The processes that read shards now."""
+    return {int(owner.split(":")[-2]) for (owner,) in change("jobs.sqlite", OWNERS)}
+
+
+def wait_for(found):
+    end = time.monotonic() + 120.0
+    while not found():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def end_leases_of(process):
+    """Let the time pass after which others take what a process had that was killed."""
+    ended = f"UPDATE shard SET leased_until = 0.0 WHERE owner LIKE '%:{process}:%'"  # noqa: S608 - a number
+    change("jobs.sqlite", ended)
+
+
+def meanwhile(act):
+    """Run ``act`` in a thread."""
+    thread = threading.Thread(target=act)
+    thread.start()
+    return thread
+
+
+def all_right(jobs, job):
+    return "300 rows compared, all: 0 differences" in jobs.said("verify", job, "--all")
+
+
+@pytest.mark.usefixtures("folder")
+def test_kill_9_of_a_dask_worker_costs_a_lease_and_needs_no_person(jobs, cluster):
+    job = jobs.approved(rate=50, batch=10, shards=6)
+
+    def kill():
+        wait_for(lambda: len(workers()) == 2)
+        victim = min(workers())
+        os.kill(victim, signal.SIGKILL)
+        wait_for(lambda: workers() - {victim})
+        end_leases_of(victim)
+
+    killing = meanwhile(kill)
+    code, out, _ = jobs("run", job, "--dask", cluster.address)
+    killing.join()
+    assert (code, "300 kept" in out) == (0, True)
+    assert all_right(jobs, job)
+
+
+@pytest.mark.usefixtures("folder")
+def test_ctrl_c_pauses_a_job_on_dask(jobs, cluster):
+    job = jobs.approved(rate=50, batch=10, shards=6)
+
+    def stop():
+        wait_for(workers)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    stopping = meanwhile(stop)
+    code, out, err = jobs("run", job, "--dask", cluster.address)
+    stopping.join()
+    assert (code, out.startswith("job 1 products: paused")) == (4, True)
+    assert "the job pauses then (exit 4)" in err
+    jobs.said("set", job, "rate=none")
+    assert "300 kept" in jobs.said("run", job)
+
+
+@pytest.mark.usefixtures("folder")
+def test_kill_9_of_the_scheduler_leaves_a_job_that_any_worker_ends(jobs, cluster):
+    job = jobs.approved(rate=50, batch=10, shards=6)
+    processes = set()
+
+    def kill():
+        wait_for(workers)
+        processes.update(workers())
+        cluster.kill()
+
+    killing = meanwhile(kill)
+    with dask.config.set({"distributed.comm.timeouts.connect": "2s"}):
+        code, _, err = jobs("run", job, "--dask", cluster.address)
+    killing.join()
+    assert (code, "error: the scheduler of Dask is gone: run the job again" in err) == (3, True)
+    for process in processes | workers():
+        end_leases_of(process)
+    jobs.said("set", job, "rate=none")
+    assert "300 kept" in jobs.said("run", job)
+    assert all_right(jobs, job)
+
+
+def test_workers_of_a_cluster_of_ones_own_end_with_a_run_that_is_killed(jobs, folder):
+    job = jobs.approved(rate=20, batch=10, shards=6)
+    run = [sys.executable, "-m", "async_backfill", "jobs", "run", job, "--dask", "--workers", "2"]
+    with started(run, folder) as running:
+        wait_for(lambda: len(workers()) == 2)
+        processes = workers()
+        running.kill()
+    wait_for(lambda: not any(is_there(process) for process in processes))
+    for process in processes:
+        end_leases_of(process)
+    jobs.said("set", job, "rate=none")
+    assert "300 kept" in jobs.said("run", job)
+    assert all_right(jobs, job)
+
+
+def is_there(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.usefixtures("folder")
+def test_an_address_of_dask_and_a_number_of_workers_are_refused(jobs):
+    code, _, err = jobs("run", jobs.approved(), "--dask", "tcp://127.0.0.1:1", "--workers", "2")
+    assert code == 2
+    assert err == "error: dask: takes one address, whose workers are those of its own cluster\n"
