@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import platform
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +18,8 @@ from benchmarks.fleet.report import encode, print_fleet
 from benchmarks.fleet.simulation import simulate
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from benchmarks.fleet.counts import Counts
 
 _RESULTS: Final = Path(__file__).parents[1] / "results"
@@ -34,9 +37,8 @@ def benchmark(*, quick: bool = False, output_dir: Path | None = None) -> None:
     """
     if output_dir is None and not quick:
         output_dir = _RESULTS
-    # A thousand caches say a thousand times that their far tier is down; here that is counted.
-    logging.getLogger("async_backfill").setLevel(logging.CRITICAL)
-    results = measure(QUICK_RUN if quick else FULL_RUN)
+    with _silent(logging.getLogger("async_backfill")):
+        results = measure(QUICK_RUN if quick else FULL_RUN)
     print_fleet(results, sys.stdout)
     if output_dir is not None:
         output_dir.mkdir(parents=True, exist_ok=True)
@@ -44,6 +46,17 @@ def benchmark(*, quick: bool = False, output_dir: Path | None = None) -> None:
             encode(results, f"virtual time, Python {platform.python_version()}"), encoding="utf-8"
         )
         draw(results, output_dir / "fleet.svg")
+
+
+@contextmanager
+def _silent(logger: logging.Logger) -> Iterator[None]:
+    """Log nothing: a thousand caches say a thousand times that their far tier is down, and that is counted."""
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def measure(plan: Plan) -> dict[int, dict[str, Counts]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -80,8 +81,10 @@ def test_the_tables_mark_what_grows_faster_than_the_traffic(tmp_path):
 
 def test_the_quick_command_simulates_small_fleets_and_writes_nothing(capsys):
     before = {path: path.stat().st_mtime_ns for path in RESULTS.iterdir()}
+    level = logging.getLogger("async_backfill").level
     assert run_command("fleet", "--quick") == 0
     printed = capsys.readouterr().out
 
     assert "far tier flushed" in printed
+    assert logging.getLogger("async_backfill").level == level  # what others log is not for it to stop
     assert {path: path.stat().st_mtime_ns for path in RESULTS.iterdir()} == before
