@@ -50,7 +50,7 @@ def benchmark(*, quick: bool = False, output_dir: Path | None = None) -> None:
 
 @contextmanager
 def _silent(logger: logging.Logger) -> Iterator[None]:
-    """Log nothing: a thousand caches say a thousand times that their far tier is down, and that is counted."""
+    """Log nothing: a thousand caches say a thousand times that their far tier is down; that is counted."""
     before = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
