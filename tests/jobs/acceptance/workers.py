@@ -74,7 +74,7 @@ async def _watched(place: Place) -> tuple[float, Mapping[str, float]]:
 def _read(
     place: Place, workers: int, *, shards: int, seconds: float, slow: float = 1.0
 ) -> tuple[float, float, int]:
-    """Return for how long shards were read, for which share workers idled, and how many rows are not right."""
+    """Return for how long shards were read, the idle share of workers, and how many rows are not right."""
     settings = JobSettings(batch=PAGE, lanes=1)
     anyio.run(lambda: approved(place, place.spec(settings=settings, shards=shards)))
     forks = multiprocessing.get_context("fork")
