@@ -26,6 +26,7 @@ MODULES = sorted(module.name for module in pkgutil.walk_packages(async_backfill.
 EDGE_LIBRARIES = {
     "aiofiles",
     "cyclopts",
+    "distributed",
     "msgspec",
     "rich",
     "stamina",
@@ -52,6 +53,7 @@ def hook(event, arguments):
 if len(sys.argv) > 2:
     import matplotlib.figure  # and with it numpy, which ignores a warning of its own
     import aiohttp.web  # so does this
+    import distributed  # and this reads its configuration
 before = (
     dict(os.environ),
     list(warnings.filters),

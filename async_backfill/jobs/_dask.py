@@ -42,12 +42,6 @@ _CLOSING: Final = 15.0
 _LEFT: Final = frozenset({ShardStatus.READY, ShardStatus.RUNNING})
 _UNDER_WAY: Final = frozenset({"running", "interrupted", "pausing", "cancelling"})
 _STOPPED: Final = "stopped: who handed out its shards was ended"
-_WORKERS: Final = {
-    "dashboard_address": None,
-    "security": True,  # or any user of this machine could have it run what he likes
-    "preload": ["async_backfill.jobs._shard_task"],
-    "silence_logs": logging.CRITICAL,  # what matters stands in the state, and Dask tells it with tracebacks
-}
 
 
 async def run_on_dask(
@@ -100,13 +94,16 @@ async def _cluster(address: str | None, workers: int, lanes: int, state: str) ->
         cluster = None
         client = Client(address, asynchronous=True)
     else:
-        given = {
-            **_WORKERS,
-            "n_workers": workers,
-            "threads_per_worker": lanes,
-            "env": {STATE_VARIABLE: state},
-        }
-        cluster = await LocalCluster(asynchronous=True, **given)
+        cluster = await LocalCluster(
+            asynchronous=True,
+            dashboard_address=None,
+            env={STATE_VARIABLE: state},
+            n_workers=workers,
+            preload=["async_backfill.jobs._shard_task"],
+            security=True,  # or any user of this machine could have it run what he likes
+            silence_logs=logging.CRITICAL,  # what matters is in the state; Dask tells it with tracebacks
+            threads_per_worker=lanes,
+        )
         client = Client(cluster, asynchronous=True)
     try:
         yield await client

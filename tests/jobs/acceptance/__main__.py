@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tests.jobs import kills
-from tests.jobs.acceptance import pauses, planted, poison, races, rates, sleepers, stores
+from tests.jobs.acceptance import pauses, planted, poison, races, rates, sleepers, stores, workers
 from tests.jobs.acceptance.place import Place, in_files, on_servers
 
 if TYPE_CHECKING:
@@ -36,8 +36,10 @@ def shows(share: float) -> Mapping[str, Callable[[Place], Shown]]:
         "A6": partial(sleepers.show, rows=of(100_000, 50_000), trials=of(5)),
         "A7": partial(pauses.show, rows=of(100_000, 50_000), trials=of(5)),
         "A8": partial(rates.show, rate=5_000.0, seconds=max(5.0, 30.0 * share)),
+        "A9": partial(workers.show_slow, rows=of(100_000, 20_000)),
         "A11": partial(planted.show, rows=of(1_000_000, 100_000)),
         "A12": partial(stores.show, rows=of(100_000, 30_000), batch=500),
+        "A15": partial(workers.show_two, rows=of(100_000, 20_000)),
         "A16": partial(poison.show, rows=of(1_000_000, 50_000)),
     }
 
