@@ -66,7 +66,7 @@ async def run_on_dask(
     """
     job = await jobs.start(job_id, by=by, from_start=from_start)
     state = _named(state)
-    name = state if address is not None and shown(state) == state else None
+    name = None if address is None else _travelling(state)
     try:
         async with _cluster(address, workers, job.settings.lanes, state) as client:
             patience = job.plan.spec.throttle.patience
@@ -85,6 +85,11 @@ async def run_on_dask(
 def _named(state: str) -> str:
     """Return a name that means the same in another folder."""
     return state if is_of_server(state) else os.path.abspath(state)  # noqa: PTH100 - links stay links
+
+
+def _travelling(state: str) -> str | None:
+    """Return ``state`` unless a password is in it."""
+    return state if shown(state) == state else None
 
 
 @asynccontextmanager

@@ -11,6 +11,8 @@ import time
 
 import pytest
 
+from async_backfill.jobs import JobError
+from async_backfill.jobs._shard_task import read_shard
 from tests.command_line import ROOT, started
 from tests.commands.operating import change
 
@@ -141,6 +143,24 @@ def is_there(process):
     except ProcessLookupError:
         return False
     return True
+
+
+def test_a_state_with_a_password_is_not_told_to_other_machines():
+    driving = pytest.importorskip("async_backfill.jobs._dask")
+    for state in ("postgresql://jobs:${PASSWORD}@db/shop", "postgresql://jobs@db/shop", "/var/jobs.sqlite"):
+        assert driving._travelling(state) == state
+    for state in ("postgresql://jobs:hidden@db/shop", "postgresql://db/shop?user=jobs&password=hidden"):
+        assert driving._travelling(state) is None
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_task_whose_state_is_another_reads_nothing(jobs, monkeypatch):
+    job, plan = jobs.planned()
+    with pytest.raises(JobError, match="the environment of the worker has no ASYNC_BACKFILL_STATE"):
+        read_shard(None, int(job), plan, 0)
+    monkeypatch.setenv("ASYNC_BACKFILL_STATE", "jobs.sqlite")
+    with pytest.raises(JobError, match="the state of the worker has another job 1"):
+        read_shard(None, int(job), "of another plan", 0)
 
 
 @pytest.mark.usefixtures("folder")
