@@ -14,25 +14,15 @@ import pytest
 pytest.importorskip("redis", reason="needs the extra redis")
 from redis.asyncio import Redis
 
-from async_backfill.redis import (
-    RedisControl,
-    RedisInvalidations,
-    RedisLeases,
-    RedisPermits,
-    RedisStore,
-    from_client,
-)
+from async_backfill.redis import RedisLeases, RedisStore, from_client
 from async_backfill.testing import (
-    ControlChannelContract,
     FarStoreContract,
     GuardedLeasesContract,
     GuardedStoreContract,
-    InvalidationsContract,
     KeyListingContract,
-    LeasesContract,
-    PermitsContract,
     StoreFactsContract,
 )
+from tests.contract import test_redis
 from tests.contract.test_far_stores import ITEMS, ODD_KEYS, OfVersions
 
 pytestmark = pytest.mark.anyio
@@ -115,55 +105,17 @@ class TestSignedStoreOverAClientHasVersions(OfVersions, GuardedLeasesContract):
         return {"version_of": itemgetter(0), "signing_key": b"0123456789abcdef"}
 
 
-class TestLeasesOverAClient(LeasesContract):
-    items = ITEMS
-
-    @pytest.fixture
-    def leases(self, store):
-        return RedisLeases(store, seconds=600.0)
-
-    @pytest.fixture
-    def rival(self, peer):
-        return RedisLeases(peer, seconds=600.0)
-
-    @pytest.fixture
-    def brief(self, peer):
-        return RedisLeases(peer, seconds=self.brief_lease)
+class TestLeasesOverAClient(test_redis.TestRedisLeases):
+    pass
 
 
-class TestInvalidationsOverAClient(InvalidationsContract):
-    keys = ODD_KEYS
-
-    @pytest.fixture
-    def first(self, store, namespace):
-        return RedisInvalidations(store.connection, namespace=namespace)
-
-    @pytest.fixture
-    def second(self, peer, namespace):
-        return RedisInvalidations(peer.connection, namespace=namespace)
+class TestInvalidationsOverAClient(test_redis.TestRedisInvalidations):
+    pass
 
 
-class TestPermitsOverAClient(PermitsContract):
-    granted = 5
-
-    @pytest.fixture
-    async def permits(self, store, namespace):
-        yield RedisPermits(store.connection, namespace=namespace, max_backfills=self.granted)
-        names = (f"{namespace}!permits", f"{{{namespace}!permits}}approvals")
-        await store.connection.execute("DEL", *names, key=names[0].encode())
-
-    @pytest.fixture
-    def others(self, peer, namespace):
-        return RedisPermits(peer.connection, namespace=namespace, max_backfills=self.granted)
+class TestPermitsOverAClient(test_redis.TestRedisPermits):
+    pass
 
 
-class TestControlOverAClient(ControlChannelContract):
-    @pytest.fixture
-    async def channel(self, store, namespace):
-        yield RedisControl(store.connection, namespace=namespace)
-        start = f"{{{namespace}!control}}"
-        await store.connection.execute("DEL", f"{start}standing", f"{start}orders", key=start.encode())
-
-    @pytest.fixture
-    def others(self, peer, namespace):
-        return RedisControl(peer.connection, namespace=namespace)
+class TestControlOverAClient(test_redis.TestRedisControl):
+    pass
