@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from anyio import CancelScope, current_time, move_on_after, sleep_forever
 
-from async_backfill._common.error_text import one_line
+from async_backfill._common.error_text import error_line, one_line
 from async_backfill._common.extras import needed_by
 from async_backfill._common.line_a_second import LineASecond
 from async_backfill._jobs._errors import JobError, JobRefusedError, JobStateError
@@ -75,8 +75,6 @@ async def run_on_dask(
     except Exception as error:
         with suppress(JobError):
             await jobs.pause(job_id, by=by, reason=f"its shards could not be handed out: {error}")
-        if isinstance(error, OSError | RuntimeError):
-            raise JobError(f"Dask: {error}") from error
         raise
     if (await jobs.status(job_id)).status in {"running", "interrupted", "verifying"}:
         await jobs.work(job_id, stop=stop)
@@ -95,26 +93,29 @@ def _travelling(state: str) -> str | None:
 @asynccontextmanager
 async def _cluster(address: str | None, workers: int, lanes: int, state: str) -> AsyncIterator[Any]:
     """Connect to a scheduler, or start one with workers of its own; they are ended at the end."""
-    if address is not None:
-        cluster = None
-        client = Client(address, asynchronous=True)
-    else:
-        cluster = await LocalCluster(
-            asynchronous=True,
-            dashboard_address=None,
-            env={STATE_VARIABLE: state},
-            n_workers=workers,
-            preload=["async_backfill.jobs._shard_task"],
-            security=True,  # or any user of this machine could have it run what he likes
-            silence_logs=logging.CRITICAL,  # what matters is in the state; Dask tells it with tracebacks
-            threads_per_worker=lanes,
-        )
-        client = Client(cluster, asynchronous=True)
+    cluster = client = None
     try:
-        yield await client
+        try:
+            if address is None:
+                cluster = await LocalCluster(
+                    asynchronous=True,
+                    dashboard_address=None,
+                    env={STATE_VARIABLE: state},
+                    n_workers=workers,
+                    preload=["async_backfill.jobs._shard_task"],
+                    security=True,  # or any user of this machine could have it run what he likes
+                    silence_logs=logging.CRITICAL,  # what matters is in the state; this has tracebacks
+                    threads_per_worker=lanes,
+                )
+            client = Client(address if cluster is None else cluster, asynchronous=True)
+            await client
+        except Exception as error:
+            raise JobError(f"Dask: {error_line(error)}") from error
+        yield client
     finally:
         with CancelScope(deadline=current_time() + _CLOSING, shield=True):
-            await client.close()
+            if client is not None:
+                await client.close()
             if cluster is not None:
                 await cluster.close()
 

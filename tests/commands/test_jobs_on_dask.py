@@ -9,9 +9,10 @@ import sys
 import threading
 import time
 
+import anyio
 import pytest
 
-from async_backfill.jobs import JobError
+from async_backfill.jobs import JobError, Jobs
 from async_backfill.jobs._shard_task import read_shard
 from tests.command_line import ROOT, started
 from tests.commands.operating import change
@@ -54,6 +55,11 @@ def end_leases_of(process):
     change("jobs.sqlite", ended)
 
 
+async def unlimited():
+    async with Jobs("jobs.sqlite") as jobs:
+        await jobs.set(1, by="bob", rate="none")
+
+
 def meanwhile(act):
     """Run ``act`` in a thread."""
     thread = threading.Thread(target=act)
@@ -67,7 +73,7 @@ def all_right(jobs, job):
 
 @pytest.mark.usefixtures("folder")
 def test_kill_9_of_a_dask_worker_costs_a_lease_and_needs_no_person(jobs, cluster):
-    job = jobs.approved(rate=50, batch=10, shards=6)
+    job = jobs.approved(rate=10, batch=10, shards=6)
 
     def kill():
         wait_for(lambda: len(workers()) == 2)
@@ -75,6 +81,7 @@ def test_kill_9_of_a_dask_worker_costs_a_lease_and_needs_no_person(jobs, cluster
         os.kill(victim, signal.SIGKILL)
         wait_for(lambda: workers() - {victim})
         end_leases_of(victim)
+        anyio.run(unlimited)
 
     killing = meanwhile(kill)
     code, out, _ = jobs("run", job, "--dask", cluster.address)
@@ -85,7 +92,7 @@ def test_kill_9_of_a_dask_worker_costs_a_lease_and_needs_no_person(jobs, cluster
 
 @pytest.mark.usefixtures("folder")
 def test_ctrl_c_pauses_a_job_on_dask(jobs, cluster):
-    job = jobs.approved(rate=50, batch=10, shards=6)
+    job = jobs.approved(rate=10, batch=10, shards=6)
 
     def stop():
         wait_for(workers)
@@ -102,7 +109,7 @@ def test_ctrl_c_pauses_a_job_on_dask(jobs, cluster):
 
 @pytest.mark.usefixtures("folder")
 def test_kill_9_of_the_scheduler_leaves_a_job_that_any_worker_ends(jobs, cluster):
-    job = jobs.approved(rate=50, batch=10, shards=6)
+    job = jobs.approved(rate=10, batch=10, shards=6)
     processes = set()
 
     def kill():
@@ -161,6 +168,13 @@ def test_a_task_whose_state_is_another_reads_nothing(jobs, monkeypatch):
     monkeypatch.setenv("ASYNC_BACKFILL_STATE", "jobs.sqlite")
     with pytest.raises(JobError, match="the state of the worker has another job 1"):
         read_shard(None, int(job), "of another plan", 0)
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_scheduler_that_cannot_be_reached_is_one_line_and_pauses_the_job(jobs):
+    job = jobs.approved()
+    assert "Dask: ValueError: missing port number" in jobs.refused("run", job, "--dask", "nowhere", code=3)
+    assert "its shards could not be handed out: Dask" in jobs("status", job)[1]
 
 
 @pytest.mark.usefixtures("folder")
