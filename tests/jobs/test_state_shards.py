@@ -40,6 +40,13 @@ def test_each_worker_gets_another_shard_until_none_is_left(state):
     assert take(state) is None
 
 
+def test_a_worker_that_asks_for_one_shard_gets_that_or_none(state):
+    state.running()
+    given = {"owner": "w", "lease": 30.0, "number": 1}
+    assert state(claim, 1, **given).number == 1
+    assert state(claim, 1, **given) is None
+
+
 def test_a_checkpoint_adds_to_the_counts_and_renews_the_lease(state):
     state.running()
     shard = take(state)
