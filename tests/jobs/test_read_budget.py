@@ -300,6 +300,24 @@ async def test_what_was_booked_and_not_used_is_given_back(state):
     assert 0 <= shared.budget.rows - 2_000 <= 2 * 4 * 10
 
 
+async def test_of_a_page_that_became_smaller_the_rest_is_given_back(state):
+    class Noted(MemoryReadBudget):
+        given = ()
+
+        async def give_back(self, rows, rate):
+            self.given = (*self.given, rows)
+            await super().give_back(rows, rate)
+
+    shared = Shared(state, 4_000, budget=Noted(), settings=JobSettings(rate=4_000.0, batch=100), cuts=0)
+    async with create_task_group() as tasks:
+        tasks.start_soon(shared.work, "w1")
+        await sleep(0.3)  # it takes a second
+        shared.job.set(JobSettings(rate=4_000.0, batch=10))
+
+    assert shared.job.record.status is JobStatus.DONE
+    assert 90 in shared.budget.given  # a hundred were booked ahead, and ten were read
+
+
 async def test_without_limits_a_budget_is_not_asked(state):
     shared = Shared(state, 1_000)
     shared.budget.link.fail()
