@@ -28,7 +28,7 @@ DONE: Final[Mapping[str, str]] = MappingProxyType(
         "cache-cancel": "The backfill that ran was ended: what it had loaded stays.",
         "cache-off": "Reads go through to the source, and nothing is kept.",
         "cache-on": "The cache keeps values again.",
-        "cache-invalidate": "The key was removed.",
+        "cache-invalidate": "The key is no longer kept.",
         "cache-retune": "The settings are changed, from the next decision on.",
         "cache-snapshot": "A snapshot is saved.",
         "cache-stop-restoring": "No more of the snapshot is restored.",

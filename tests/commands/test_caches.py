@@ -114,7 +114,7 @@ ORDERS = [
     (("revoke",), "2 approvals were taken back", "permits 0 left"),
     (("off",), "off: done", "off, reads go through"),
     (("on",), "on: done", ": on;"),
-    (("invalidate", "1", "--key-type", "int"), "1 was removed", ""),
+    (("invalidate", "1", "--key-type", "int"), "1 is no longer kept", ""),
     (("retune", "threshold=0.25", "rate=12.5"), "retune: done", "threshold 0.25, batch none, rate 12.5"),
     (("retune", "threshold=default"), "retune: done", "threshold 0.5, batch none, rate 12.5"),
 ]

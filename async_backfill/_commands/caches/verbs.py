@@ -175,7 +175,7 @@ async def _ordered(options: Options, name: str, verb: str, **fields: Any) -> Ans
     told = {
         "cancel": "a backfill was ended" if said else "no backfill ran",
         "revoke": f"{said} approvals were taken back",
-        "invalidate": f"{said} was removed",
+        "invalidate": f"{said} is no longer kept",
     }
     return _answer(lambda: [told.get(verb, f"{verb}: done"), *cache_lines(cache)], cache)
 
