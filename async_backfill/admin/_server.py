@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import uvicorn
 
@@ -16,23 +16,24 @@ _SECONDS_TO_END: Final = 5
 
 async def serve_alone(page: Application, listener: socket.socket) -> None:
     """Serve ``page`` to those who connect to ``listener``, until SIGINT or SIGTERM."""
-    config = uvicorn.Config(
-        page,
-        log_config=None,
-        access_log=False,
-        lifespan="on",
-        proxy_headers=False,  # the page itself looks at them, and at who sent them
-        server_header=False,
-        timeout_graceful_shutdown=_SECONDS_TO_END,
-    )
-    await _Server(config, page).serve(sockets=[listener])
+    await PageServer(page, lifespan="on").serve(sockets=[listener])
 
 
-class _Server(uvicorn.Server):
-    """Ends the streams of open pages before it waits for requests to end."""
+class PageServer(uvicorn.Server):
+    """Serves ``page``, and ends the streams of open pages before it waits for requests to end."""
 
-    def __init__(self, config: uvicorn.Config, page: Application) -> None:
-        super().__init__(config)
+    def __init__(self, page: Application, *, lifespan: Literal["on", "off"]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                page,
+                log_config=None,
+                access_log=False,
+                lifespan=lifespan,
+                proxy_headers=False,  # the page itself looks at them, and at who sent them
+                server_header=False,
+                timeout_graceful_shutdown=_SECONDS_TO_END,
+            )
+        )
         self._page = page
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import AsyncExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from async_backfill._common.extras import needed_by
 from async_backfill._common.validation import whole
-from async_backfill.errors import ConfigurationError
-from async_backfill.frameworks._cache_headers import NOT_KEPT, cache_headers
-from async_backfill.frameworks._entity_tags import OF_THE_BODY, checked_tag, entity_tag, has_it
+from async_backfill.frameworks._cache_headers import NOT_KEPT
+from async_backfill.frameworks._conditional import client_has
+from async_backfill.frameworks._entity_tags import OF_THE_BODY
 from async_backfill.frameworks._health import readiness_of
 from async_backfill.frameworks._opening import T, enter, shown_of
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from async_backfill.stats import EntryFreshness
 
 __all__ = ["conditional", "health_routes", "opened", "operator_page"]
-
-_SECONDS_TO_END: Final = 5
 
 
 def opened(
@@ -96,9 +94,9 @@ def operator_page(
     from async_backfill.admin import Application  # noqa: PLC0415 - needs an extra of its own
 
     with needed_by("operator_page", "admin", "uvicorn"):
-        import uvicorn  # noqa: PLC0415 - as above
+        from async_backfill.admin._server import PageServer  # noqa: PLC0415 - as above
 
-    class Beside(uvicorn.Server):
+    class Beside(PageServer):
         @contextmanager
         def capture_signals(self) -> Iterator[None]:
             """Leave the signals to the server of the application."""
@@ -107,22 +105,12 @@ def operator_page(
     async def context(app: web.Application) -> AsyncIterator[None]:
         shown = shown_of({_name(key): app[key] for key in keys})
         page = Application(**shown, access=access, state=state, job_folder=job_folder)
-        config = uvicorn.Config(
-            page,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            proxy_headers=False,  # the page itself looks at them, and at who sent them
-            server_header=False,
-            timeout_graceful_shutdown=_SECONDS_TO_END,
-        )
         with socket.create_server((host, port)) as listener:
-            server = Beside(config)
+            server = Beside(page, lifespan="off")
             serving = asyncio.create_task(server.serve([listener]))
             try:
                 yield
             finally:
-                page.end_streams()
                 server.should_exit = True
                 await serving
 
@@ -150,22 +138,17 @@ def conditional(
     :param is_public: whether caches that several people share may keep it.
     :raises ConfigurationError: when ``etag`` is no entity tag, or the body is a stream and there is none.
     """
-    if request.method not in {"GET", "HEAD"}:
-        return response
     headers = response.headers
-    if response.status != 200:
-        if response.status >= 400:
-            headers.setdefault("Cache-Control", NOT_KEPT)
-        return response
-    tag = headers.get("ETag") if etag is None else checked_tag(etag)
-    if tag is None:
-        if not isinstance(response.body, (bytes, bytearray)):
-            raise ConfigurationError("etag", "is needed, as the body is a stream")
-        tag = entity_tag(response.body)
-    headers["ETag"] = tag
-    if "Cache-Control" not in headers:
-        headers.update(cache_headers(freshness, is_public=is_public))
-    if not has_it(request.headers.getall("If-None-Match", ()), tag):
+    if not client_has(
+        headers,
+        method=request.method,
+        status=response.status,
+        body=response.body,
+        asked=request.headers.getall("If-None-Match", ()),
+        freshness=freshness,
+        etag=etag,
+        is_public=is_public,
+    ):
         return response
     kept = [(name, value) for name, value in headers.items() if name.lower() not in OF_THE_BODY]
     unchanged = web.Response(status=304)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Generic
 from async_backfill._common.extras import needed_by
 from async_backfill._common.validation import whole
 from async_backfill.errors import ConfigurationError
-from async_backfill.frameworks._cache_headers import NOT_KEPT, cache_headers
-from async_backfill.frameworks._entity_tags import OF_THE_BODY, checked_tag, entity_tag, has_it
+from async_backfill.frameworks._cache_headers import NOT_KEPT
+from async_backfill.frameworks._conditional import client_has
+from async_backfill.frameworks._entity_tags import OF_THE_BODY
 from async_backfill.frameworks._health import readiness_of
 from async_backfill.frameworks._opening import T, enter, shown_of
 from async_backfill.stats import EntryFreshness
@@ -182,22 +183,16 @@ def conditional(
     :param is_public: whether caches that several people share may keep it.
     :raises ConfigurationError: when ``etag`` is no entity tag, or the body is a stream and there is none.
     """
-    if request.method not in {"GET", "HEAD"}:
-        return response
-    headers = response.headers
-    if response.status_code != 200:
-        if response.status_code >= 400:
-            headers.setdefault("cache-control", NOT_KEPT)
-        return response
-    tag = headers.get("etag") if etag is None else checked_tag(etag)
-    if tag is None:
-        if not hasattr(response, "body"):
-            raise ConfigurationError("etag", "is needed, as the body is a stream")
-        tag = entity_tag(response.body)
-    headers["etag"] = tag
-    if "cache-control" not in headers:
-        headers.update(cache_headers(freshness, is_public=is_public))
-    if not has_it(request.headers.getlist("if-none-match"), tag):
+    if not client_has(
+        response.headers,
+        method=request.method,
+        status=response.status_code,
+        body=getattr(response, "body", None),
+        asked=request.headers.getlist("if-none-match"),
+        freshness=freshness,
+        etag=etag,
+        is_public=is_public,
+    ):
         return response
     unchanged = Response(status_code=304, background=response.background)
     unchanged.raw_headers = [
