@@ -25,19 +25,25 @@ def current(span: OpenSpan | None) -> Iterator[None]:
 
 
 @contextmanager
+def ending(span: OpenSpan | None, facts: Mapping[str, object]) -> Iterator[None]:
+    """Make ``span`` the current one inside ``with``, and end it then, with ``facts`` as they are by then."""
+    try:
+        with current(span):
+            yield
+    except BaseException as error:
+        if span is not None:
+            span.end(facts, error)
+        raise
+    if span is not None:
+        span.end(facts)
+
+
+@contextmanager
 def spanning(tracer: Tracer | None, name: str, facts: Mapping[str, object]) -> Iterator[None]:
     """Make a span of what is inside ``with``, below the current one, if there is a ``tracer``."""
     if tracer is None:
         yield
         return
     caller = tracer.caller()
-    span = tracer.begin(name, facts, callers=() if caller is None else (caller,))
-    try:
-        with current(span):
-            yield
-    except BaseException as error:
-        if span is not None:
-            span.end({}, error)
-        raise
-    if span is not None:
-        span.end({})
+    with ending(tracer.begin(name, facts, callers=() if caller is None else (caller,)), {}):
+        yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from async_backfill._common.callers import Callers
-from async_backfill._common.spans import current
+from async_backfill._common.spans import ending
 from async_backfill._far.writes import FarWrites
 from async_backfill.contracts import K, V
 
@@ -57,12 +57,5 @@ class TracedWrites(FarWrites[K, V]):
             callers=callers.waiting(),
             links=callers.watching(),
         )
-        try:
-            with current(span):
-                await write()
-        except BaseException as error:
-            if span is not None:
-                span.end({}, error)
-            raise
-        if span is not None:
-            span.end({})
+        with ending(span, {}):
+            await write()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from async_backfill._common.spans import current
+from async_backfill._common.spans import current, ending
 from async_backfill._jobs._running.shard_copy import ShardCopy
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class TracedShardCopy(ShardCopy):
         self._links = () if caller is None else (caller,)
         self._whose = {"job": course.spec.name, "job_id": shard.job, "shard": shard.number}
         self._span_ahead: OpenSpan | None = None
-        self._facts: dict[str, object] = {}
+        self._facts: dict[str, Any] = {}
 
     async def _read(self, rows: int) -> None:
         span = self._tracer.begin("job page", self._whose, links=self._links)
@@ -52,17 +52,10 @@ class TracedShardCopy(ShardCopy):
 
     async def _copy(self, page: Page[Any, Any], read_seconds: float) -> None:
         span, self._span_ahead = self._span_ahead, None
-        facts: dict[str, object] = {"rows": len(page.rows) + len(page.failed), "is_done": False}
+        facts: dict[str, Any] = {"rows": len(page.rows) + len(page.failed), "is_done": False}
         self._facts = facts
-        try:
-            with current(span):
-                await super()._copy(page, read_seconds)
-        except BaseException as error:
-            if span is not None:
-                span.end(facts, error)
-            raise
-        if span is not None:
-            span.end(facts)
+        with ending(span, facts):
+            await super()._copy(page, read_seconds)
 
     async def _keep(
         self, page: Page[Any, Any], tally: Tally[Any], seconds: float, whole_seconds: float
@@ -73,7 +66,7 @@ class TracedShardCopy(ShardCopy):
         return is_kept
 
     async def _bear(self, error: BaseException, pause: float) -> bool:
-        self._facts["failures"] = 1 + int(str(self._facts.get("failures", 0)))
+        self._facts["failures"] = self._facts.get("failures", 0) + 1
         return await super()._bear(error, pause)
 
     def _drop_ahead(self) -> None:
