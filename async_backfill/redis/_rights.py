@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,10 +47,10 @@ class MissingRights:
         for answer in await self._connection.pipeline(commands, keys=[key] * len(commands)):
             self._note(answer)
 
-    async def of_script(self, calls: Sequence[str], key: bytes) -> None:
-        """Try commands inside a script: ``calls`` are lists in JSON."""
+    async def of_script(self, calls: Sequence[Sequence[object]], key: bytes) -> None:
+        """Try the commands ``calls`` inside a script."""
         try:
-            refusals: Reply = await self._connection.script(_CALL_EACH, [key], calls)
+            refusals: Reply = await self._connection.script(_CALL_EACH, [key], list(map(json.dumps, calls)))
         except RedisReplyError as error:
             self._note(error)
             return

@@ -133,9 +133,12 @@ class RedisConnection:
         """Close the sockets; commands in progress get their answers, later ones are refused."""
         await self._routes.aclose()
 
-    async def execute(self, *command: Argument, key: bytes | None = None) -> Reply:
-        """Send one command and return its answer; in a cluster ``key`` says where it goes."""
-        reply = (await self._routes.send([pack(command)], [key]))[0]
+    async def execute(self, *command: Argument, key: bytes | None = None, most: int | None = None) -> Reply:
+        """Send one command and return its answer; in a cluster ``key`` says where it goes.
+
+        A text of more than ``most`` bytes is not read; that raises a `RedisError`.
+        """
+        reply = (await self._routes.send([pack(command)], [key], Expected(most=most)))[0]
         if isinstance(reply, RedisReplyError):
             raise reply
         return reply

@@ -18,12 +18,11 @@ from async_backfill._envelopes.keyspace import Keyspace
 from async_backfill.contracts import AccessCheck, ControlOrder, ControlVerb, NeedsAsyncio
 from async_backfill.errors import ConfigurationError
 from async_backfill.redis._rights import MissingRights
-from async_backfill.redis.errors import RedisError, RedisReplyError
+from async_backfill.redis.errors import RedisError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from async_backfill.redis._wire import Command
     from async_backfill.redis.connection import RedisConnection
 
 __all__ = ["RedisControl"]
@@ -99,7 +98,7 @@ class RedisControl(NeedsAsyncio, AccessCheck, Generic[K]):
 
         :raises RedisError: when no server answered, or an entry is far too long to be an order.
         """
-        found = await self._read(("HGETALL", self._standing), self._standing)
+        found = await self._connection.execute("HGETALL", self._standing, key=self._standing, most=_LONGEST)
         # A client of redis-py makes a dict of it.
         fields = dict(found if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True))
         version = fields.pop(b"version", b"0")
@@ -111,7 +110,9 @@ class RedisControl(NeedsAsyncio, AccessCheck, Generic[K]):
 
         :raises RedisError: as `standing` does.
         """
-        found = await self._read(("LRANGE", self._orders, -_KEPT, -1), self._orders)
+        found = await self._connection.execute(
+            "LRANGE", self._orders, -_KEPT, -1, key=self._orders, most=_LONGEST
+        )
         return [order for order in self._decoded(found) if order.version > version]
 
     async def listen(self, heard: Callable[[], None], /) -> NoReturn:
@@ -134,17 +135,11 @@ class RedisControl(NeedsAsyncio, AccessCheck, Generic[K]):
         await rights.of([("EVALSHA", "0" * 40, 1, self._standing)], self._standing)
         await rights.of([("HGETALL", self._standing), ("LRANGE", self._orders, 0, 0)], self._standing)
         calls = [["HINCRBY", standing, "version", "x"], ["HSET", standing, "x", "x", "x"]]
-        await rights.of_script([json.dumps(call) for call in calls], self._standing)
+        await rights.of_script(calls, self._standing)
         calls = [["LTRIM", orders, "x", "x"], ["PUBLISH", self._channel.decode() + "!", ""]]
-        await rights.of_script([json.dumps(call) for call in calls], self._orders)
+        await rights.of_script(calls, self._orders)
         await rights.of_channel(self._channel)
         return rights.lines("the orders")
-
-    async def _read(self, command: Command, name: bytes) -> Any:
-        (found,) = await self._connection.pipeline([command], keys=[name], most=_LONGEST)
-        if isinstance(found, RedisReplyError):
-            raise found
-        return found
 
     def _decoded(self, entries: Any) -> Sequence[ControlOrder]:
         read = [self._order(entry) for entry in entries]

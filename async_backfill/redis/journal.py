@@ -14,7 +14,6 @@ from async_backfill.contracts import AccessCheck, NeedsAsyncio
 from async_backfill.errors import JournalError
 from async_backfill.redis._bounded import TextTooLongError
 from async_backfill.redis._rights import MissingRights
-from async_backfill.redis.errors import RedisReplyError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,13 +68,9 @@ class RedisJournal(NeedsAsyncio, AccessCheck):
         :raises RedisError: when Redis does not answer.
         """
         try:
-            (content,) = await self._connection.pipeline(
-                [("GET", self._name)], keys=[self._name], most=self._most
-            )
+            content = await self._connection.execute("GET", self._name, key=self._name, most=self._most)
         except TextTooLongError as error:
             raise self._error(f"has more than {self._most} bytes (max_bytes)") from error
-        if isinstance(content, RedisReplyError):
-            raise content
         if content is None:
             return None
         try:

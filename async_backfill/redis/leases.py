@@ -9,7 +9,6 @@ written: that is the fencing token of Kleppmann, "How to do distributed locking"
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from contextlib import contextmanager
 from time import monotonic
@@ -168,7 +167,7 @@ class RedisLeases(NeedsAsyncio, AccessCheck, Generic[K, V]):
             ["PTTL", shown],
         ]
         calls += [["SET", shown, "", "XX", "NX"], ["DEL", shown], ["PUBLISH", self._channel.decode(), ""]]
-        await rights.of_script([json.dumps(call) for call in calls], name)
+        await rights.of_script(calls, name)
         await rights.of_channel(self._channel)
         return rights.lines("the leases")
 

@@ -12,7 +12,6 @@ from async_backfill._envelopes.keyspace import Keyspace
 from async_backfill.contracts import AccessCheck, Approval, NeedsAsyncio
 from async_backfill.errors import ConfigurationError
 from async_backfill.redis._rights import MissingRights
-from async_backfill.redis.errors import RedisReplyError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +43,15 @@ return {spent, left}
 )
 """A Lua script that spends a permit if there is one."""
 
+_NOTE: Final = """
+local newest = redis.call('LINDEX', KEYS[2], -1)
+local number = (tonumber(newest and string.match(newest, '^(%d+) ')) or 0) + 1
+redis.call('SET', KEYS[1], string.format('%.0f', left))
+redis.call('RPUSH', KEYS[2], string.format('%.0f', number) .. ' ' .. redis.call('TIME')[1] .. ' ' .. note)
+redis.call('LTRIM', KEYS[2], -100, -1)
+"""
+"""The end of those that a person asks for: sets what is left, and keeps the ``note`` of it."""
+
 _ADD: Final = (
     _READ
     + """
@@ -51,13 +59,10 @@ left = left + tonumber(ARGV[2])
 if left > 999999999999999 then
     return redis.error_reply('TOOMANY no more than 999999999999999 permits can be left')
 end
-local newest = redis.call('LINDEX', KEYS[2], -1)
-local number = (tonumber(newest and string.match(newest, '^(%d+) ')) or 0) + 1
-redis.call('SET', KEYS[1], string.format('%.0f', left))
-redis.call('RPUSH', KEYS[2], string.format('%.0f', number) .. ' ' .. redis.call('TIME')[1] .. ' ' .. ARGV[3])
-redis.call('LTRIM', KEYS[2], -100, -1)
-return left
+local note = ARGV[3]
 """
+    + _NOTE
+    + "return left"
 )
 """A Lua script that adds permits, and notes the approval."""
 
@@ -67,12 +72,10 @@ _TAKE: Final = (
 local taken = math.min(left, tonumber(ARGV[2]) or left)
 if taken > 0 then
     left = left - taken
-    local newest = redis.call('LINDEX', KEYS[2], -1)
-    local number = (tonumber(newest and string.match(newest, '^(%d+) ')) or 0) + 1
-    local note = string.format('%.0f', number) .. ' ' .. redis.call('TIME')[1] .. ' '
-    redis.call('SET', KEYS[1], string.format('%.0f', left))
-    redis.call('RPUSH', KEYS[2], note .. '{"permits":-' .. string.format('%.0f', taken) .. ',' .. ARGV[3])
-    redis.call('LTRIM', KEYS[2], -100, -1)
+    local note = '{"permits":-' .. string.format('%.0f', taken) .. ',' .. ARGV[3]
+"""
+    + _NOTE
+    + """
 end
 return {taken, left}
 """
@@ -141,11 +144,9 @@ class RedisPermits(NeedsAsyncio, AccessCheck):
 
         :raises RedisError: when no server answered, or an entry is far too long to be an approval.
         """
-        (found,) = await self._connection.pipeline(
-            [("LRANGE", self._approvals, -_KEPT, -1)], keys=[self._approvals], most=_LONGEST
+        found = await self._connection.execute(
+            "LRANGE", self._approvals, -_KEPT, -1, key=self._approvals, most=_LONGEST
         )
-        if isinstance(found, RedisReplyError):
-            raise found
         read = [_read(entry) for entry in found]
         if None in read:
             _LOGGER.warning("%s holds what is no approval", self._approvals.decode())
@@ -160,10 +161,10 @@ class RedisPermits(NeedsAsyncio, AccessCheck):
         await rights.of([("EVALSHA", "0" * 40, 1, self._name)], self._name)
         name = self._name.decode()
         calls: list[list[object]] = [["GET", name], ["SET", name, "", "XX", "NX"], ["TIME"]]
-        await rights.of_script([json.dumps(call) for call in calls], self._name)
+        await rights.of_script(calls, self._name)
         approvals = self._approvals.decode()
         calls = [["LINDEX", approvals, -1], ["LTRIM", approvals, "x", "x"]]  # which is no place in it
-        await rights.of_script([json.dumps(call) for call in calls], self._approvals)
+        await rights.of_script(calls, self._approvals)
         await rights.of([("LRANGE", self._approvals, 0, 0)], self._approvals)
         return rights.lines("the permits")
 

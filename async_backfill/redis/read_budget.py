@@ -7,7 +7,6 @@ is booked for that time and not refused, so that who asks ahead need not ask aga
 
 from __future__ import annotations
 
-import json
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
@@ -158,7 +157,7 @@ class RedisReadBudget(ReadBudget, NeedsAsyncio, AccessCheck):
         of_pages += [["ZSCORE", pages, ""], ["PEXPIRE", pages, "x"]]
         for name, calls in ((self._rows, of_rows), (self._pages, of_pages)):
             await rights.of([("EVALSHA", "0" * 40, 1, name)], name)
-            await rights.of_script([json.dumps(call) for call in calls], name)
+            await rights.of_script(calls, name)
         await rights.of([("ZREM", self._pages, "")], self._pages)
         return rights.lines("the budget of reads")
 
