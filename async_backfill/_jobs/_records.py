@@ -45,6 +45,9 @@ class ShardStatus(enum.StrEnum):
     FAILED = "failed"
 
 
+LEFT: Final = frozenset({ShardStatus.READY, ShardStatus.RUNNING})
+"""The shards that are not read to their end, and may be."""
+
 LEGAL_JOB_CHANGES: Final[Mapping[JobStatus | None, frozenset[JobStatus]]] = MappingProxyType(
     {
         None: frozenset({JobStatus.PLANNED}),

@@ -94,6 +94,11 @@ class JobReport:
     findings: Mapping[str, int] = field(default_factory=dict)
 
 
+def worker_of(owner: str) -> str:
+    """Return whose lane ``owner`` is: behind the last slash is its number."""
+    return owner.rpartition("/")[0] or owner
+
+
 def report(
     job: JobRecord,
     shards: Sequence[ShardRecord],
@@ -112,8 +117,7 @@ def report(
     left = job.plan.rows - counts.read
     leases: dict[str, list[float]] = {}
     for shard in claimed:
-        worker, _, _ = (shard.owner or "").rpartition("/")  # behind it is the number of the lane
-        leases.setdefault(worker or shard.owner or "", []).append(shard.leased_until - now)
+        leases.setdefault(worker_of(shard.owner or ""), []).append(shard.leased_until - now)
     waits = [shard.throttled for shard in live if shard.throttled is not None]
     return JobReport(
         id=job.id,

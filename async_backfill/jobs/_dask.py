@@ -19,7 +19,8 @@ from async_backfill._common.error_text import error_line, one_line
 from async_backfill._common.extras import needed_by
 from async_backfill._common.line_a_second import LineASecond
 from async_backfill._jobs._errors import JobError, JobRefusedError, JobStateError
-from async_backfill._jobs._records import ShardStatus
+from async_backfill._jobs._records import LEFT
+from async_backfill._jobs._report import worker_of
 from async_backfill._jobs._state.naming import STATE_VARIABLE, is_of_server, shown
 from async_backfill.jobs._shard_task import read_shard
 
@@ -39,7 +40,6 @@ _LOOK: Final = 0.5
 _ANEW: Final = 5.0
 _MOST_FAILURES: Final = 5
 _CLOSING: Final = 15.0
-_LEFT: Final = frozenset({ShardStatus.READY, ShardStatus.RUNNING})
 _UNDER_WAY: Final = frozenset({"running", "interrupted", "pausing", "cancelling"})
 _STOPPED: Final = "stopped: who handed out its shards was ended"
 
@@ -176,7 +176,7 @@ class _Driver:
     async def _step(self, stop: Event) -> bool:
         """Look at the state, and do what is to be done; return whether that was all."""
         report = await self._jobs.status(self._job_id)
-        left = [shard for shard in report.shards if shard.status in _LEFT]
+        left = [shard for shard in report.shards if shard.status in LEFT]
         if report.status not in _UNDER_WAY:
             return True
         if stop.is_set():
@@ -220,8 +220,7 @@ class _Driver:
         Dask may never tell that a worker was lost; then the lease does.
         """
         if before.future.status == "pending":
-            worker, _, _ = (shard.owner or "").rpartition("/")
-            return worker in lost and shard.owner != before.owner
+            return worker_of(shard.owner or "") in lost and shard.owner != before.owner
         return current_time() - before.at >= _ANEW
 
     def _failed(self, shard: ShardReport, failures: int, future: Any) -> int:

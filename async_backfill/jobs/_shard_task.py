@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import Final
 
 import anyio
 
 from async_backfill._common.error_text import error_line
 from async_backfill._jobs._errors import JobError
-from async_backfill._jobs._records import ShardStatus
+from async_backfill._jobs._records import LEFT
 from async_backfill._jobs._state.naming import STATE_VARIABLE
 from async_backfill.errors import AsyncBackfillError
 from async_backfill.jobs._jobs import Jobs
-
-_LEFT: Final = frozenset({ShardStatus.READY, ShardStatus.RUNNING})
 
 
 def read_shard(state: str | None, job_id: int, plan_hash: str, number: int) -> None:
@@ -45,7 +42,7 @@ async def _read(name: str, job_id: int, plan_hash: str, number: int) -> None:
         job = await jobs.status(job_id)
         if job.plan_hash != plan_hash:
             raise JobError(f"the state of the worker has another job {job_id}: see its {STATE_VARIABLE}")
-        if not any(shard.number == number and shard.status in _LEFT for shard in job.shards):
+        if not any(shard.number == number and shard.status in LEFT for shard in job.shards):
             return
         try:
             await jobs.work(job_id, shard=number)

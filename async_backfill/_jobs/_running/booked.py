@@ -137,10 +137,9 @@ class BookedPace:
         while (pages := course.settings.pages) is not None:
             reason = first_reason(course.limits, course.meter.readings())
             if reason is None:
-                call = partial(self._budget.begin, name, pages, lease=_LEASE)
-                answer, error = await in_time(call, _ANSWER, "the longest time for an answer")
-                if answer is None:
-                    reason = self._unanswered(course.line(error or TimeoutError()))
+                answer, error = await self._asked(partial(self._budget.begin, name, pages, lease=_LEASE))
+                if error is not None:
+                    reason = self._unanswered(error)
                     pause = min(_LONGEST_PAUSE, 2 * pause)
                 elif not answer[0]:
                     pause, value = min(_LONGEST_FULL, 2 * pause), f"{answer[1]} pages are being read"
