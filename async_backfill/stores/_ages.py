@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from async_backfill.policies import FreshnessPolicy
 
 
+def ttl_by(policy: FreshnessPolicy, key: K, value: V | Absent) -> float:
+    """Return the ttl that ``policy`` gives ``value``; infinite when it never expires."""
+    own = None if policy.ttl_of is None or value is ABSENT else policy.ttl_of(key, value)
+    if own is not None:
+        return positive_seconds("ttl_of", own)
+    return math.inf if policy.ttl is None else policy.ttl
+
+
 class Ages(Generic[K, V]):
     """The ages of values that expire at ``fresh_until``.
 
@@ -64,12 +72,7 @@ class Ages(Generic[K, V]):
         return None if ttl == math.inf else max(0.0, ttl - (until - self._clock()))
 
     def _usual(self, key: K) -> float:
-        policy, value = self._policy, self._peek(key, ABSENT)
-        ttl = math.inf if policy.ttl is None else policy.ttl
-        if policy.ttl_of is None or value is ABSENT:
-            return ttl
         try:
-            own = policy.ttl_of(key, value)
-            return ttl if own is None else positive_seconds("ttl_of", own)
+            return ttl_by(self._policy, key, self._peek(key, ABSENT))
         except Exception:  # noqa: BLE001 - the user's function; when the value came, it answered
             return math.inf

@@ -7,10 +7,9 @@ import random
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic
 
-from async_backfill._common.validation import positive_seconds
 from async_backfill.contracts import K, V
 from async_backfill.outcomes import ABSENT, Absent
-from async_backfill.stores._ages import Ages
+from async_backfill.stores._ages import Ages, ttl_by
 from async_backfill.stores._fresh_reads import make_read
 from async_backfill.stores._leaving import LeavingTimes
 from async_backfill.stores._usual_jitter import UsualJitter
@@ -165,7 +164,7 @@ class FreshStore(Generic[K, V]):
         # First, so that nothing has changed when it fails.
         ttls = _NO_LIFETIMES
         if ttl is None and self._policy.ttl_of is not None:
-            ttls = {key: self._ttl_of(key, value) for key, value in items.items()}
+            ttls = {key: ttl_by(self._policy, key, value) for key, value in items.items()}
         usual = self._ttl if ttl is None else ttl
         self.sweep(len(items))
         evicted = self.inner.set_many(items, evict=evict) if put is None else put(items)
@@ -219,10 +218,6 @@ class FreshStore(Generic[K, V]):
         key = self.inner.evict_oldest()
         self._forget((key,))
         return key
-
-    def _ttl_of(self, key: K, value: V) -> float:
-        ttl = None if self._policy.ttl_of is None else self._policy.ttl_of(key, value)
-        return self._ttl if ttl is None else positive_seconds("ttl_of", ttl)
 
     def _date(self, key: K, now: float, ttl: float, cost: float, together: dict[float, float] | None) -> None:
         if 0.0 < ttl < math.inf:
