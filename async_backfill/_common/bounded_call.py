@@ -8,6 +8,8 @@ from anyio import CancelScope, Event, move_on_after
 from anyio.lowlevel import checkpoint
 
 from async_backfill._common.attempt import Attempt, attempt
+from async_backfill._common.error_text import error_line
+from async_backfill.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -50,3 +52,18 @@ async def bounded(
             break
         await checkpoint()
     return made[0] if made else Attempt(None, None, stopped=True, must_stop=False)
+
+
+def result_of(ended: Attempt[T], what: str, late: str) -> T:
+    """Return what a call of something shared has brought.
+
+    :param what: what is not available when it failed.
+    :param late: what is said when it took too long.
+    :raises StoreError: in both cases.
+    """
+    if ended.error is None and not ended.stopped:
+        return ended.result  # type: ignore[return-value] # without an error there is a result
+    if isinstance(ended.error, (KeyboardInterrupt, SystemExit)):
+        raise ended.error
+    problem = late if ended.error is None or ended.stopped else error_line(ended.error)
+    raise StoreError(f"{what}: {problem}") from ended.error

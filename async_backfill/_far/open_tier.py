@@ -61,12 +61,12 @@ class OpenTier(Generic[K, V]):
     ) -> None:
         self._tier = tier
         self._calls = calls
-        self._ttl = ttl if tier.ttl is None else tier.ttl
+        self.ttl = ttl if tier.ttl is None else tier.ttl
         self._spawn = spawn
         self._hears = Event()
-        kept = None if self._ttl is None else self._ttl + stale_for
+        kept = None if self.ttl is None else self.ttl + stale_for
         self._reads: FarReads[K, V] = FarReads(
-            tier.store, calls, ttl=self._ttl, stale_for=stale_for, seconds_left=seconds_left
+            tier.store, calls, ttl=self.ttl, stale_for=stale_for, seconds_left=seconds_left
         )
         self._usual = UsualTime(tier.lease_wait, patience)
         self._claims: dict[Batch[K, V], Claim[K]] = {}

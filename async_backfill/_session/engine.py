@@ -130,16 +130,14 @@ class Engine(Generic[K, V]):
 
     def _turn(self, off: bool) -> None:  # noqa: FBT001 - all that it is about
         """Keep nothing while the cache is ``off``, and answer from the source; begin anew when it is not."""
-        near = self._parts.near
-        near.is_off = off
+        self._parts.near.is_off = off
         self.misses.turn(off=off)
         if self.far is not None:
             self.far.turn(off=off)
         if off:  # who comes now must not get what a load from before finds in the far tier
-            self.writes.cleared()
-            self.loader.locks.revoke_all()
-            near.clear()
-        self._flushed()
+            self._empty()
+        else:
+            self._flushed()
 
     async def _join_fleet(self, fleet: FleetBudget) -> None:
         fleet.spawn = self.spawn
@@ -194,12 +192,15 @@ class Engine(Generic[K, V]):
         if self._parts.snapshots is not None:
             self.spawn(self._parts.snapshots.logged)
 
-    def _clear_now(self) -> Confirmation | None:
+    def _empty(self) -> None:
         self.writes.cleared()
         self.loader.locks.revoke_all()
         self._parts.near.clear()
         self._flushed()
         self._parts.reports.invalidated(None)
+
+    def _clear_now(self) -> Confirmation | None:
+        self._empty()
         return None if self.far is None else self.far.writes.clear()
 
     async def clear(self) -> None:

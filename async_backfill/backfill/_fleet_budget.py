@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from anyio import CancelScope, current_time, sleep
 
 from async_backfill._common.attempt import attempt
-from async_backfill._common.bounded_call import bounded
-from async_backfill._common.error_text import error_line
+from async_backfill._common.bounded_call import bounded, result_of
 from async_backfill._common.validation import whole, whole_or_none
 from async_backfill.errors import StoreError
 from async_backfill.records import BudgetState
@@ -169,11 +168,5 @@ class FleetBudget:
             ended = await attempt(call, CancelScope(deadline=current_time() + _TIMEOUT))
         else:
             ended = await bounded(call, _TIMEOUT, self.spawn)
-        if ended.error is None and not ended.stopped:
-            return ended.result  # type: ignore[return-value] # without an error there is a result
-        if isinstance(ended.error, (KeyboardInterrupt, SystemExit)):
-            raise ended.error
-        problem = f"TimeoutError: no answer within {_TIMEOUT} s"
-        if ended.error is not None and not ended.stopped:
-            problem = error_line(ended.error)
-        raise StoreError(f"the permits of the fleet are not available: {problem}") from ended.error
+        late = f"TimeoutError: no answer within {_TIMEOUT} s"
+        return result_of(ended, "the permits of the fleet are not available", late)

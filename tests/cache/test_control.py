@@ -488,6 +488,31 @@ async def test_explaining_a_key_touches_nothing():
         assert cache.evict_oldest() == 1
 
 
+async def test_a_key_whose_text_raises_is_removed_and_audited_nevertheless():
+    class Wordless(int):
+        def __repr__(self):
+            raise ValueError("no text")
+
+    key = Wordless(7)
+    async with BackfillCache(MappingSource({})) as cache:
+        await cache.put(key, "a")
+        await cache.control.invalidate(key, **BY_ADA)
+
+        assert cache.peek(key) is None
+        assert cache.audit_log[-1].details == "key=a Wordless (its repr raises ValueError)"
+
+
+async def test_what_off_has_emptied_was_not_removed_key_by_key():
+    async with BackfillCache(MappingSource({}), observers=[lambda _: None]) as cache:
+        await cache.put(1, "a")
+        await cache.invalidate(1)
+        await cache.put(1, "b")
+        await cache.control.off(**BY_ADA)
+        await cache.control.on(**BY_ADA)
+
+        assert (await cache.control.explain(1)).left_because is None
+
+
 async def test_an_explanation_says_what_observers_were_told_of_the_key():
     source = Calls()
     freshness = FreshnessPolicy(ttl=100.0)

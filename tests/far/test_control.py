@@ -55,6 +55,20 @@ async def test_an_order_reaches_all_caches_at_once_and_each_audits_it():
         assert verbs(one) == verbs(other) == ["pause"]
 
 
+@pytest.mark.parametrize(("verb", "details"), [("approve", {}), ("retune", {"parts": 1})])
+async def test_an_order_that_nobody_understands_closes_no_cache(verb, details, caplog):
+    channel = MemoryControl()
+    async with cache_of(channel, max_backfills=1) as one:
+        order = ControlOrder(verb=verb, by="eve", reason="of another release", time=0.0, details=details)
+        await channel.send(order)
+        await sleep(2 * A_LOOK)
+        async with cache_of(channel, max_backfills=1) as later:
+            for cache in (one, later):
+                await cache.control.pause(**BY_ADA)
+                assert await cache.get(1) == -1
+    assert f"{verb} of eve was not carried out here: " in caplog.text
+
+
 async def test_a_cache_that_opens_later_obeys_what_stands_and_says_who_ordered_it():
     channel = MemoryControl()
     async with cache_of(channel) as one:

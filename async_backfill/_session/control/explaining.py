@@ -32,10 +32,8 @@ async def explain(key: K, parts: Parts[K, V], engine: Engine[K, V]) -> Explanati
         is_fresh = fresh is None or fresh.is_fresh(key)
         if fresh is not None and math.isfinite(left := fresh.expires_in(key)):
             expires_in = left
-    elif copy is not None:
-        ttl = parts.settings.far.ttl if parts.settings.far is not None else None
-        ttl = parts.settings.freshness.ttl if ttl is None else ttl
-        is_fresh = ttl is None or copy.age < ttl
+    elif copy is not None and engine.far is not None:
+        is_fresh = engine.far.ttl is None or copy.age < engine.far.ttl
     hot = parts.hot
     return Explanation(
         key=key,

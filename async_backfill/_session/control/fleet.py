@@ -11,11 +11,11 @@ from weakref import ref
 
 from anyio import Event, move_on_after, sleep
 
-from async_backfill._common.bounded_call import bounded
+from async_backfill._common.bounded_call import bounded, result_of
 from async_backfill._common.error_text import error_line
 from async_backfill._common.line_a_second import LineASecond
 from async_backfill.contracts import K, V
-from async_backfill.errors import AsyncBackfillError, ConfigurationError, StoreError
+from async_backfill.errors import ConfigurationError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -95,8 +95,6 @@ class FleetOrders(Generic[K, V]):
     async def _sent(self, order: ControlOrder) -> int:
         try:
             return await self._within_time(lambda: self._channel.send(order))
-        except ConfigurationError:
-            raise
         except StoreError as error:
             self.failed(error)
             raise StoreError(f"{_ONLY_HERE % order.verb}: {error}") from error
@@ -140,8 +138,9 @@ class FleetOrders(Generic[K, V]):
                         self._orders.decide(order)
                 else:
                     await self._orders.carry_out(order, elsewhere=True)
-            except AsyncBackfillError as error:
-                self._log.warning("%s of %s was not carried out here: %s", order.verb, order.by, error)
+            except Exception as error:  # noqa: BLE001 - of an order of another release, or of nobody's
+                said = error_line(error)
+                self._log.warning("%s of %s was not carried out here: %s", order.verb, order.by, said)
 
     def failed(self, error: BaseException) -> None:
         """Take note that the channel could not be reached."""
@@ -151,14 +150,9 @@ class FleetOrders(Generic[K, V]):
 
     async def _within_time(self, call: Callable[[], Awaitable[T]]) -> T:
         ended = await bounded(call, _TIMEOUT, self._spawn)
-        if ended.error is None and not ended.stopped:
-            return ended.result  # type: ignore[return-value] # without an error there is a result
-        if isinstance(ended.error, (KeyboardInterrupt, SystemExit, ConfigurationError)):
+        if isinstance(ended.error, ConfigurationError):
             raise ended.error
-        problem = f"no answer within {_TIMEOUT} s"
-        if ended.error is not None and not ended.stopped:
-            problem = error_line(ended.error)
-        raise StoreError(f"the control channel is not available: {problem}") from ended.error
+        return result_of(ended, "the control channel is not available", f"no answer within {_TIMEOUT} s")
 
 
 class _News:

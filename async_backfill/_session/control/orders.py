@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _SLOWEST: Final = 0.01
 _FASTEST: Final = 1e9
+_TUNINGS: Final = frozenset({"threshold", "batch", "rate"})
 
 
 class Orders(Generic[K, V]):
@@ -142,7 +143,7 @@ class Orders(Generic[K, V]):
                 self._backfiller.pace.changed()
 
 
-def checked(parts: Parts[Any, Any], **tunings: Any) -> Mapping[str, Any]:
+def checked(parts: Parts[Any, Any], /, **tunings: Any) -> Mapping[str, Any]:
     """Return the ``tunings`` that are given, checked as the constructor does; ``...`` stands for none.
 
     :raises ConfigurationError: when one is outside what is allowed, or none is given.
@@ -150,6 +151,8 @@ def checked(parts: Parts[Any, Any], **tunings: Any) -> Mapping[str, Any]:
     given = {name: value for name, value in tunings.items() if value is not ...}
     if not given:
         raise ConfigurationError("retune", "nothing to change was given: threshold, batch or rate")
+    if unknown := given.keys() - _TUNINGS:  # of an order of another release
+        raise ConfigurationError("retune", f"{min(unknown)!r} is not known: threshold, batch or rate")
     if given.get("threshold") is not None:
         given["threshold"] = checked_threshold("threshold", given["threshold"])
     if "threshold" in given and not parts.by_rate:
