@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
@@ -16,19 +16,19 @@ _SECONDS_TO_END: Final = 5
 
 async def serve_alone(page: Application, listener: socket.socket) -> None:
     """Serve ``page`` to those who connect to ``listener``, until SIGINT or SIGTERM."""
-    await PageServer(page, lifespan="on").serve(sockets=[listener])
+    await PageServer(page).serve(sockets=[listener])
 
 
 class PageServer(uvicorn.Server):
     """Serves ``page``, and ends the streams of open pages before it waits for requests to end."""
 
-    def __init__(self, page: Application, *, lifespan: Literal["on", "off"]) -> None:
+    def __init__(self, page: Application) -> None:
         super().__init__(
             uvicorn.Config(
                 page,
                 log_config=None,
                 access_log=False,
-                lifespan=lifespan,
+                lifespan="on",
                 proxy_headers=False,  # the page itself looks at them, and at who sent them
                 server_header=False,
                 timeout_graceful_shutdown=_SECONDS_TO_END,

@@ -106,7 +106,7 @@ def operator_page(
         shown = shown_of({_name(key): app[key] for key in keys})
         page = Application(**shown, access=access, state=state, job_folder=job_folder)
         with socket.create_server((host, port)) as listener:
-            server = Beside(page, lifespan="off")
+            server = Beside(page)
             serving = asyncio.create_task(server.serve([listener]))
             try:
                 yield

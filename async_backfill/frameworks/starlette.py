@@ -2,7 +2,7 @@
 
 # FastAPI looks at the annotations of `Resource.__call__` when the application is made, so they are not texts.
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -19,14 +19,14 @@ from async_backfill.stats import EntryFreshness
 with needed_by("async_backfill.frameworks.starlette", "starlette", "starlette"):
     from starlette.requests import HTTPConnection, Request
     from starlette.responses import JSONResponse, PlainTextResponse, Response
-    from starlette.routing import Mount, Route
+    from starlette.routing import BaseRoute, Mount, Route
 
 if TYPE_CHECKING:
     import os
 
     from starlette.types import Receive, Scope, Send
 
-    from async_backfill.admin import Access
+    from async_backfill.admin import Access, Application
 
 __all__ = ["Resource", "conditional", "health_routes", "lifespan", "operator_page"]
 
@@ -90,6 +90,8 @@ def lifespan(
     async def opened(app: Any) -> AsyncIterator[dict[str, Any]]:
         async with AsyncExitStack() as stack:
             state = {one.name: await enter(stack, one.name, one.opening) for one in resources}
+            for page in _pages_in(app.routes):
+                await stack.enter_async_context(page.running(state))
             if inner is not None:
                 own = await stack.enter_async_context(inner(app)) or {}
                 for name in own:
@@ -143,7 +145,7 @@ def operator_page(
 
 
 class _OperatorPage:
-    """Makes the page of what the lifespan has opened, when it is asked for first."""
+    """The page of what a lifespan has opened, made when that runs or when it is asked for first."""
 
     def __init__(self, resources: tuple[Resource[Any], ...], settings: dict[str, Any]) -> None:
         from async_backfill.admin import Application  # noqa: PLC0415 - needs an extra of its own
@@ -154,13 +156,34 @@ class _OperatorPage:
         self._shown: tuple[object, ...] = ()
         self._page: Application | None = None
 
+    @asynccontextmanager
+    async def running(self, state: Mapping[str, Any]) -> AsyncIterator[None]:
+        """Do inside ``async with`` what the page of ``state`` does while nobody looks."""
+        if any(one.name not in state for one in self._resources):  # of another lifespan
+            yield
+            return
+        async with self._page_of(state).running():
+            yield
+
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        opened = {one.name: one.of(scope.get("state", {})) for one in self._resources}
+        await self._page_of(scope.get("state", {}))(scope, receive, send)
+
+    def _page_of(self, state: Mapping[str, Any]) -> "Application":
+        opened = {one.name: one.of(state) for one in self._resources}
         shown = tuple(map(id, opened.values()))
         if self._page is None or shown != self._shown:  # the lifespan may run again
             self._shown = shown
             self._page = self._make(**shown_of(opened), **self._settings)
-        await self._page(scope, receive, send)
+        return self._page
+
+
+def _pages_in(routes: Iterable[BaseRoute]) -> Iterator[_OperatorPage]:
+    """Return the operator's pages that are mounted, at whatever depth."""
+    for route in routes:
+        if isinstance(route, Mount):
+            if isinstance(route.app, _OperatorPage):
+                yield route.app
+            yield from _pages_in(route.routes)
 
 
 def conditional(

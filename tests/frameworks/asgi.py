@@ -33,7 +33,7 @@ class Client:
         self.app = app
         self.state = state
 
-    async def __call__(self, path, method="GET", *, headers=()):
+    async def __call__(self, path, method="GET", *, headers=(), body=b""):
         """Ask for ``path``; ``headers`` are pairs, so that a name may stand twice."""
         host = [(b"host", b"127.0.0.1")]
         scope = {
@@ -55,7 +55,7 @@ class Client:
             if asked_for:
                 await anyio.sleep_forever()
             asked_for.append(path)
-            return {"type": "http.request", "body": b"", "more_body": False}
+            return {"type": "http.request", "body": body, "more_body": False}
 
         async def send(message):
             sent.append(message)

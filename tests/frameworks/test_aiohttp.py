@@ -16,6 +16,7 @@ from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 
 from async_backfill import BackfillCache, BackfillPolicy, ConfigurationError, MappingSource
 from async_backfill.frameworks.aiohttp import conditional, health_routes, opened, operator_page
+from async_backfill.jobs import Jobs
 from async_backfill.testing import GatedSource
 from tests.frameworks.conftest import ROWS
 from tests.frameworks.test_health import Remembered
@@ -187,6 +188,17 @@ async def test_the_operators_page_is_served_beside_the_application(products):
             await followed.content.readany()
 
     assert products.happened == ["open products", "close products"]
+
+
+async def test_the_operators_page_beside_the_application_can_verify_jobs(tmp_path):
+    pytest.importorskip("jinja2", reason="the page needs it")
+    app, port, jobs = web.Application(), free_port(), web.AppKey("jobs", Jobs)
+    app.cleanup_ctx.append(opened(jobs, lambda: Jobs(tmp_path / "jobs.sqlite")))
+    state = str(tmp_path / "jobs.sqlite")
+    app.cleanup_ctx.append(operator_page(jobs, port=port, state=state, job_folder=tmp_path))
+    async with asked(app), ClientSession() as session:
+        answer = await session.post(f"http://127.0.0.1:{port}/api/jobs/1/verify", json={})
+        assert (answer.status, "there is no job 1" in await answer.text()) == (409, True)
 
 
 async def test_a_port_that_is_taken_fails_the_start_and_closes_the_rest(products):

@@ -10,6 +10,7 @@ pytest.importorskip("starlette", reason="needs starlette")
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from async_backfill import BackfillCache, BackfillPolicy, ConfigurationError, MappingSource
 from async_backfill.contracts import Heats
@@ -125,11 +126,23 @@ async def test_the_operators_page_shows_the_caches_and_the_jobs_that_were_opened
             assert "There are no jobs yet." in page.outside
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # of the jobs
+async def test_the_operators_page_runs_with_the_lifespan_and_can_verify_jobs(tmp_path):
+    pytest.importorskip("jinja2", reason="the page needs it")
+    jobs = Resource("jobs", lambda: Jobs(tmp_path / "jobs.sqlite"))
+    page = operator_page("/ops", jobs, state=str(tmp_path / "jobs.sqlite"), job_folder=tmp_path)
+    app = Starlette(routes=[Mount("/inside", routes=[page])], lifespan=lifespan(jobs))
+    async with asked(app) as ask:
+        json_body = {"headers": [("content-type", "application/json")], "body": b"{}"}
+        answer = await ask("/inside/ops/api/jobs/1/verify", "POST", **json_body)
+        assert (answer.status, "there is no job 1" in answer.body.decode()) == (409, True)
+
+
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_the_operators_page_has_the_jobs_of_one_state(tmp_path):
     pytest.importorskip("jinja2", reason="the page needs it")
     two = [Resource(name, lambda name=name: Jobs(tmp_path / name)) for name in ("one", "two")]
     app = Starlette(routes=[operator_page("/ops", *two)], lifespan=lifespan(*two))
-    async with asked(app) as ask:
-        with pytest.raises(ConfigurationError, match="mount a page for each"):
-            await ask("/ops/")
+    with pytest.raises(ConfigurationError, match="mount a page for each"):
+        async with asked(app):
+            pass
