@@ -110,8 +110,9 @@ class InvalidateAfterCommit(Generic[K]):
 
     def add(self, session: Session | AsyncSession, keys: Iterable[K]) -> None:
         """Invalidate ``keys`` as well, if the transaction that ``session`` is in, or begins next, commits."""
-        self.listen(session)
         sync = session.sync_session if isinstance(session, AsyncSession) else session
+        if self._committed not in sync.dispatch.after_commit:  # of its own, or of its maker or class
+            self.listen(sync)
         self._pending(sync).keys.extend(_several(keys))
 
     def _pending(self, session: Session) -> _Pending[K]:

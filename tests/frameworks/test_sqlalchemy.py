@@ -287,6 +287,22 @@ async def test_keys_may_be_added_by_hand_also_to_a_session_that_nobody_watches(w
         await watched.cache.put_many(KEPT)
 
 
+async def test_keys_added_to_a_session_that_is_watched_cost_no_further_statement(watched, engine):
+    asked = []
+    event.listen(engine, "before_cursor_execute", lambda *call: asked.append(call[2]))
+    for keys in ([], ["c"]):
+        with watched.make() as session:
+            product = session.get(Product, 1)
+            session.commit()  # what it has is read again
+            if keys:
+                watched.hook.add(session, keys)
+            product.slug = f"a{len(keys)}"
+            session.commit()
+
+    assert len(asked) % 2 == 0
+    assert asked[: len(asked) // 2] == asked[len(asked) // 2 :]
+
+
 async def test_a_load_that_has_read_the_old_row_is_not_kept(make):
     source = GatedSource({"a": "old"})
     async with BackfillCache(source) as cache, create_task_group() as group:
