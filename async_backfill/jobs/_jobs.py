@@ -18,7 +18,7 @@ from async_backfill._jobs._planning.changes import require_unchanged
 from async_backfill._jobs._planning.dry_run import dry_run
 from async_backfill._jobs._planning.measuring import measure
 from async_backfill._jobs._ranges import check_spec
-from async_backfill._jobs._records import JobStatus
+from async_backfill._jobs._records import LEFT, JobStatus
 from async_backfill._jobs._reports import JobReports, ToldState, facts_of
 from async_backfill._jobs._running.worker import work
 from async_backfill._jobs._spec import JobSpec
@@ -222,7 +222,8 @@ class Jobs(Operator):
         self, job_id: int, stop: Event | None, is_busy: Callable[[], bool], shard: int | None = None
     ) -> None:
         async with self._ends(job_id) as (job, ends):
-            await _require_unchanged(job, ends, counted=shard is None)
+            left = (part.status in LEFT for part in (await self.status(job_id)).shards)
+            await _require_unchanged(job, ends, counted=shard is None and any(left))
             await require_permit(self._state, job_id, ends)
             await self._copy(job_id, ends, stop=stop, is_busy=is_busy, shard=shard)
 

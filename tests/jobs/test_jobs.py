@@ -168,6 +168,18 @@ async def test_a_source_that_has_changed_needs_a_new_plan(jobs, shop, change, te
     assert (await jobs.status(job_id)).status == "approved"
 
 
+async def test_what_was_read_to_its_end_is_verified_although_the_source_has_shrunk_since(jobs, shop):
+    job_id = await approved(jobs, shop)
+    await jobs.start(job_id, by="bob")
+    for shard in (await jobs.status(job_id)).shards:
+        await jobs.work(job_id, shard=shard.number)
+    execute(shop / "shop.db", "DELETE FROM products WHERE id % 2")
+
+    await jobs.work(job_id)
+
+    assert (await jobs.status(job_id)).status == "done"
+
+
 async def test_two_who_run_one_job_share_its_shards(jobs, shop):
     job_id = await approved(jobs, shop)
     await jobs.set(job_id, by="bob", lanes=1, rate=100)  # so slow that each finds the other one at work
