@@ -9,12 +9,13 @@ import subprocess
 import sys
 import tempfile
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from async_backfill._common import sqlite_file
-from async_backfill._jobs._errors import JobStateError
+from async_backfill._jobs._errors import JobRefusedError, JobStateError
 from async_backfill._jobs._state.file import StateFile
 from async_backfill._jobs._state.file_systems import network_of
 from async_backfill._jobs._state.host import this_host
@@ -200,6 +201,18 @@ def test_two_machines_on_one_file_are_refused_while_both_are_there(path):
         other.transact(list_jobs)
         with pytest.raises(JobStateError, match="another machine"):
             one.transact(list_jobs)
+
+
+def test_a_machine_whose_first_call_was_refused_is_there_nevertheless(path):
+    now = [1_000.0]
+    one, other = on("one", path, lambda: now[0]), on("other", path, lambda: now[0])
+    with closing(one), closing(other):
+        one.open()
+        with pytest.raises(JobRefusedError):
+            one.transact(partial(find_job, job_id=1))
+        one.transact(list_jobs)
+        with pytest.raises(JobStateError, match="another machine"):
+            other.transact(list_jobs)
 
 
 def test_a_machine_is_known_by_its_kernel_so_containers_are_one(tmp_path, monkeypatch):

@@ -121,10 +121,12 @@ class StateFile:
                 patiently(connection, "BEGIN IMMEDIATE")
                 check_left()  # who was left while he waited writes nothing
                 now = self._clock()
-                if abs(now - self._noted) >= _HOST_NOTED:
-                    self._note_host(connection, now)
+                noted = self._noted
+                if abs(now - noted) >= _HOST_NOTED:
+                    self._note_host(connection, noted := now)
                 result = work(_Open(connection, now))
                 patiently(connection, "COMMIT")
+                self._noted = noted
             except BaseException as error:
                 with suppress(sqlite3.Error):
                     connection.rollback()
@@ -170,7 +172,6 @@ class StateFile:
                 raise JobStateError(f"{self.path}: {_BY_OTHERS.format(abs(now - seen), _HOST_LEFT)}")
         connection.execute("DELETE FROM host")
         connection.execute("INSERT INTO host VALUES (?, ?)", (self._host, now))
-        self._noted = now
 
     def _make(self) -> None:
         if not self._create:
