@@ -12,13 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cyclopts import App, CycloptsError, UnusedCliTokensError
 
-from async_backfill._commands.caches.app import VERBS as CACHE_VERBS
 from async_backfill._commands.caches.app import caches_app
-from async_backfill._commands.caches.options import USUAL as CACHES_USUAL
 from async_backfill._commands.epilogue import EPILOGUE
 from async_backfill._commands.history import history
 from async_backfill._commands.jobs.app import jobs_app
-from async_backfill._commands.jobs.options import USUAL as JOBS_USUAL
 from async_backfill._commands.jobs.running import run_verb
 from async_backfill._commands.replay import replay
 from async_backfill._commands.serve import serve
@@ -77,9 +74,7 @@ def _run(arguments: Sequence[str] | None, program: str) -> int:
         given = repeated(sys.argv[1:] if arguments is None else arguments)
         action, bound, _ = _app(program).parse_args(given, exit_on_error=False, print_error=False)
         if iscoroutinefunction(action):
-            is_of_caches = action in CACHE_VERBS
-            word, usual = ("caches", CACHES_USUAL) if is_of_caches else ("jobs", JOBS_USUAL)
-            return run_verb(action, bound, f"{program} {word}", usual)
+            return run_verb(action, bound, program)
         if action not in {replay, *_SUBCOMMANDS}:  # --help or --version
             return print_with(lambda: action(*bound.args, **bound.kwargs), failed=RUN_FAILED)
         command: Command[Any] = action(*bound.args, **bound.kwargs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from async_backfill._runner.wording import one_line
@@ -40,6 +41,13 @@ def complain(problem: str, code: int, *, longest: int = _LONGEST) -> int:
     if sys.stderr is not None:
         print(f"error: {line if len(line) <= longest else f'{line[:longest]}...'}", file=sys.stderr)
     return code
+
+
+def say(line: str) -> None:
+    """Print ``line`` to standard error, if anybody reads it."""
+    if sys.stderr is not None:
+        with suppress(OSError):
+            print(line, file=sys.stderr, flush=True)
 
 
 def silence(stream: TextIO) -> None:

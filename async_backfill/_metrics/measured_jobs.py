@@ -7,9 +7,10 @@ from abc import abstractmethod
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from anyio import create_task_group, current_time, sleep
+from anyio import current_time, sleep
 
 from async_backfill._common.line_a_second import LineASecond
+from async_backfill._common.tasks_aside import tasks_aside
 from async_backfill._common.validation import positive_seconds
 from async_backfill._jobs._errors import JobError
 from async_backfill._jobs._events import JobPageDone, JobThrottled
@@ -85,17 +86,11 @@ class MeasuredJobs:
         :param jobs: open `Jobs`, also beyond the block.
         :raises ConfigurationError: when ``every`` is not above 0.
         """
-        pause, raised = positive_seconds("every", every), None
+        pause = positive_seconds("every", every)
         await self.look(jobs)
-        async with create_task_group() as tasks:
+        async with tasks_aside() as tasks:
             tasks.start_soon(self._look_again, jobs, pause)
-            try:
-                yield self
-            except Exception as error:  # noqa: BLE001 - the group would raise it in a group of its own
-                raised = error
-            tasks.cancel_scope.cancel()
-        if raised is not None:
-            raise raised
+            yield self
 
     async def _look_again(self, jobs: ListsJobs, pause: float) -> None:
         while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
@@ -55,3 +56,16 @@ def one_line(text: str) -> str:
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in text
     )
+
+
+def share(value: float) -> str:
+    """Return a share as per cent."""
+    return f"{value:.1%}".replace("%", " %")
+
+
+def in_utc(time: float) -> str:
+    """Return seconds since the epoch as a time in UTC.
+
+    :raises OverflowError, ValueError, OSError: when that is no time of a calendar.
+    """
+    return f"{datetime.fromtimestamp(time, tz=UTC):%Y-%m-%d %H:%M:%S} UTC"

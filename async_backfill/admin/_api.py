@@ -9,7 +9,7 @@ from starlette.routing import Route
 from async_backfill._jobs._data import data_of
 from async_backfill.admin._api_gate import ApiGate
 from async_backfill.admin._cache_verbs import LOOKS, VERBS, do
-from async_backfill.admin._forms import whole_of
+from async_backfill.admin._forms import job_id_of
 from async_backfill.admin._refusals import RefusedError
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ class CacheApi:
         if verb not in VERBS:
             raise RefusedError(404, _NO_VERB)
         said = await do(verb, cache, form, visitor.name)
-        self._desk.looks.forget()
+        if verb not in LOOKS:
+            self._desk.looks.forget()
         return {**self._view.data_of(name), "answer": said}
 
 
@@ -109,17 +110,17 @@ class JobApi:
 
     async def job(self, request: Request) -> Answer:
         """Return a job, as ``jobs status --json`` prints it."""
-        return data_of(await self._jobs.status(_job_id(request)))
+        return data_of(await self._jobs.status(job_id_of(request)))
 
     async def verification(self, request: Request) -> Answer:
         """Return the verification of a job that was begun here last."""
-        job = await self._jobs.status(_job_id(request))
+        job = await self._jobs.status(job_id_of(request))
         one = self._verifications.of(job.id)
         return {"verification": None if one is None else one.as_dict()}
 
     async def ask(self, request: Request, visitor: Visitor, form: Form) -> Answer:
         """Do what is asked of a job, and return what is known of it then."""
-        job_id, verb = _job_id(request), request.path_params["verb"]
+        job_id, verb = job_id_of(request), request.path_params["verb"]
         if verb not in self._verbs:
             raise RefusedError(404, _NO_VERB)
         await self._verbs[verb](job_id, form, visitor.name)
@@ -131,10 +132,3 @@ class JobApi:
         asked = await self._jobs.panic(by=visitor.name, reason=form.text("reason"))
         self._desk.looks.forget()
         return {"jobs": list(asked)}
-
-
-def _job_id(request: Request) -> int:
-    found = whole_of(request.path_params["job"])
-    if found is None:
-        raise RefusedError(404, "There is no such job.")
-    return found

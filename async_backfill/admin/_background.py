@@ -5,8 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from anyio import create_task_group
-
+from async_backfill._common.tasks_aside import tasks_aside
 from async_backfill.admin._refusals import RefusedError
 
 if TYPE_CHECKING:
@@ -39,20 +38,14 @@ class Background:
         if self._tasks is not None:
             yield
             return
-        failed: Exception | None = None
-        async with create_task_group() as tasks:
+        async with tasks_aside() as tasks:
             self._tasks = tasks
             try:
                 for each in always:
                     tasks.start_soon(each)
                 yield
-            except Exception as error:  # noqa: BLE001 - raised again below, and not in a group
-                failed = error
             finally:
                 self._tasks = None
-                tasks.cancel_scope.cancel()
-        if failed is not None:
-            raise failed
 
     def start(self, task: Task) -> None:
         """Start a task, which must not raise.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+import msgspec
 from anyio import fail_after
 
 from async_backfill._common.error_text import key_text
@@ -64,8 +65,8 @@ async def _invalidate(cache: Cache, form: Form, by: str) -> str:
 async def _explain(cache: Cache, form: Form, by: str) -> Mapping[str, object]:
     del by
     explanation = await cache.control.explain(form.key())
-    facts = {field.name: getattr(explanation, field.name) for field in fields(explanation)}
-    return {**facts, "key": key_text(explanation.key)}
+    facts: Mapping[str, object] = msgspec.to_builtins(replace(explanation, key=key_text(explanation.key)))
+    return facts
 
 
 async def _retune(cache: Cache, form: Form, by: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -130,8 +130,6 @@ class CachesView:
 def control_of(cache: BackfillCache[Any, Any]) -> dict[str, Any]:
     """Return what was ordered of a cache as plain JSON values."""
     status = cache.control.status
-    data = {field.name: getattr(status, field.name) for field in fields(status)}
-    running = None if status.running is None else msgspec.to_builtins(status.running)
     orders = {
         verb: {
             "by": order.by,
@@ -142,7 +140,7 @@ def control_of(cache: BackfillCache[Any, Any]) -> dict[str, Any]:
         }
         for verb, order in status.orders.items()
     }
-    return {**data, "running": running, "orders": orders}
+    return {**msgspec.to_builtins(replace(status, orders={})), "orders": orders}
 
 
 def _address(name: str) -> str:

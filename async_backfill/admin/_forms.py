@@ -95,6 +95,9 @@ def kind_of(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def whole_of(text: str) -> int | None:
-    """Return the number of a job in an address; ``None`` when it is none that a job can have."""
-    return int(text) if _WHOLE.fullmatch(text) else None
+def job_id_of(request: Request) -> int:
+    """Return the number of the job in the address of ``request``."""
+    text = request.path_params["job"]
+    if not _WHOLE.fullmatch(text):
+        raise RefusedError(404, "There is no such job.")
+    return int(text)

@@ -8,7 +8,7 @@ from anyio import fail_after
 from starlette.responses import RedirectResponse
 from starlette.routing import Route
 
-from async_backfill.admin._forms import whole_of
+from async_backfill.admin._forms import job_id_of
 from async_backfill.admin._job_view import JobView
 from async_backfill.admin._refusals import RefusedError
 
@@ -86,15 +86,15 @@ class JobPages:
 
     async def review(self, request: Request, visitor: Visitor) -> Response:
         """Show a plan before it is approved."""
-        return self._desk.show(request, visitor, "review", **await self._view.review(_job_id(request)))
+        return self._desk.show(request, visitor, "review", **await self._view.review(job_id_of(request)))
 
     async def log(self, request: Request, visitor: Visitor) -> Response:
         """Show the whole log of a job."""
-        return self._desk.show(request, visitor, "log", **await self._view.log(_job_id(request)))
+        return self._desk.show(request, visitor, "log", **await self._view.log(job_id_of(request)))
 
     async def ask(self, request: Request, visitor: Visitor, form: Form) -> Response:
         """Do what the form of a job asks."""
-        job_id, verb = _job_id(request), request.path_params["verb"]
+        job_id, verb = job_id_of(request), request.path_params["verb"]
         if verb not in self._verbs:
             raise RefusedError(404, "There is no such form.")
         await self._verbs[verb](job_id, form, visitor.name)
@@ -133,7 +133,7 @@ class JobPages:
         return RedirectResponse(f"{base}{path}?done={verb}", status_code=303)
 
     async def _look(self, request: Request, *, is_followed: bool = False) -> Shown:
-        job_id, base = _job_id(request), request.scope.get("root_path", "")
+        job_id, base = job_id_of(request), request.scope.get("root_path", "")
         return await self._desk.looks.look(
             ("job", job_id, base), lambda: self._view.look(job_id, base), is_followed=is_followed
         )
@@ -141,10 +141,3 @@ class JobPages:
     def _forms(self, request: Request, visitor: Visitor, shown: Shown) -> dict[str, Any]:
         facts = {name: shown.facts[name] for name in ("job", "verification", "can_verify")}
         return {"job_forms": self._desk.render(request, visitor, "job_forms", **facts)}
-
-
-def _job_id(request: Request) -> int:
-    found = whole_of(request.path_params["job"])
-    if found is None:
-        raise RefusedError(404, "There is no such job.")
-    return found

@@ -37,7 +37,7 @@ def typed_key(text: str, kind: str) -> Hashable:
         return key_of_json(value)
     for name in KEY_TYPES:
         if name == kind:
-            key = text if name == "str" else key_reader(name)(text)
+            key = key_reader(name)(text)
             if key is None:
                 raise ConfigurationError("key", f"{text!r:.60} is not {DESCRIBED[name]}")
             return key

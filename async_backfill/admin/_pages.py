@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from async_backfill.admin._words import count, figure, seconds, share, shown
+from async_backfill._runner.wording import share
+from async_backfill.admin._words import count, figure, seconds, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

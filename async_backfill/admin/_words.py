@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from markupsafe import Markup, escape
 
-from async_backfill._runner.wording import one_line
+from async_backfill._runner.wording import in_utc, one_line, share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -56,16 +55,9 @@ def size(value: float) -> str:
     return f"{value:,.1f} TiB"
 
 
-def share(value: float) -> str:
-    """Return a share as per cent."""
-    return f"{value:.1%}".replace("%", " %")
-
-
 def time(value: float) -> str:
     """Return seconds since the epoch as a time in UTC."""
-    if not 0 <= value < _LONG_AGO:
-        return text(value)
-    return f"{datetime.fromtimestamp(value, tz=UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return in_utc(value) if 0 <= value < _LONG_AGO else text(value)
 
 
 def _status(value: str) -> str:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from async_backfill._commands.jobs.answers import Answer
 
-VERBS: Final[tuple[Callable[..., Awaitable[Answer]], ...]] = (
+_VERBS: Final[tuple[Callable[..., Awaitable[Answer]], ...]] = (
     status,
     pause,
     resume,
@@ -38,8 +38,6 @@ VERBS: Final[tuple[Callable[..., Awaitable[Answer]], ...]] = (
     explain,
     retune,
 )
-"""All of them."""
-
 _HELP: Final = "See and steer the caches of a running process, through the operator's page that it serves."
 _EPILOGUE: Final = """\
 Exit codes: 0 done; 2 refused; 3 failed, or no answer; 130 interrupted, 143
@@ -50,6 +48,6 @@ terminated.
 def caches_app() -> App:
     """Return the command ``caches``."""
     app = App(name="caches", help=_HELP, help_format="plaintext", help_epilogue=_EPILOGUE, version_flags=())
-    for number, verb in enumerate(VERBS):
+    for number, verb in enumerate(_VERBS):
         app.command(verb, name=verb.__name__, sort_key=number, help_epilogue="")
     return app

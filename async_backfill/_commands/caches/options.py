@@ -36,7 +36,7 @@ class Options:
     json: Annotated[bool, Parameter(negative=(), show_default=False)] = False
     """Print one JSON object, for programs."""
 
-    program: Annotated[str, Parameter(parse=False)] = "python -m async_backfill caches"
+    program: Annotated[str, Parameter(parse=False)] = "python -m async_backfill"
 
     async def read(self, *path: str) -> Any:
         """Return what the API says at ``path``."""

@@ -10,15 +10,14 @@ from async_backfill._commands.caches.options import USUAL, Options
 from async_backfill._commands.caches.words import cache_line, cache_lines, key_lines
 from async_backfill._commands.integers import integer
 from async_backfill._commands.jobs.answers import FAILED, Answer, VerbError
+from async_backfill._commands.jobs.numbers import read_words
 from async_backfill._common.error_text import error_line
-from async_backfill.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _Name: TypeAlias = Annotated[str, Parameter(name="NAME")]
 _Key: TypeAlias = Annotated[str, Parameter(name="KEY")]
-_Optional: Final = Parameter(show_default=False)
 _Type: TypeAlias = Annotated[str, Parameter(show_default=True)]
 _Whole: Final = Parameter(name="N", converter=integer, show_default=False)
 _SETTINGS: Final = ("threshold", "batch", "rate")
@@ -194,13 +193,5 @@ def _settings_of(words: Sequence[str]) -> dict[str, str]:
 
     :raises ConfigurationError: for a name that is not known.
     """
-    given: dict[str, str] = {}
-    for word in words:
-        name, equals, text = word.partition("=")
-        if name not in _SETTINGS or not equals or not text:
-            expected = "expected threshold=SHARE, batch=NUMBER or rate=NUMBER"
-            raise ConfigurationError(f'"{word[:60]}"', expected)
-        if name in given:
-            raise ConfigurationError(name, "is given twice")
-        given[name] = text
-    return given
+    expected = "threshold=SHARE, batch=NUMBER or rate=NUMBER"
+    return read_words(words, _SETTINGS, lambda _, text: text or None, expected=expected)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+from async_backfill._runner.wording import in_utc, share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,7 +15,7 @@ def cache_line(cache: Mapping[str, Any]) -> str:
     stats = cache["stats"]
     budget = "  needs approval" if stats["budget"] == "needs_approval" else ""
     circuit = "" if stats["circuit"] in {None, "closed"} else f"  circuit {_words(stats['circuit'])}"
-    return f"{cache['name']}  hit rate {_share(stats['hit_rate'])}  {stats['size']:,} keys{budget}{circuit}"
+    return f"{cache['name']}  hit rate {share(stats['hit_rate'])}  {stats['size']:,} keys{budget}{circuit}"
 
 
 def cache_lines(cache: Mapping[str, Any]) -> list[str]:
@@ -24,7 +25,7 @@ def cache_lines(cache: Mapping[str, Any]) -> list[str]:
     backfills = "paused" if control["is_paused"] else "start by themselves"
     permits = "without limit" if stats["permits_left"] is None else f"{stats['permits_left']:,} left"
     needs = ", needs approval" if stats["budget"] == "needs_approval" else ""
-    rate, lookups, misses = _share(stats["hit_rate"]), stats["lookups"], stats["misses"]
+    rate, lookups, misses = share(stats["hit_rate"]), stats["lookups"], stats["misses"]
     started, denied, failed = (stats[name] for name in ("backfills", "backfills_denied", "backfills_failed"))
     tuned = (f"{name} {_or_none(control[name])}" for name in ("threshold", "batch", "rate"))
     lines = [
@@ -41,11 +42,11 @@ def cache_lines(cache: Mapping[str, Any]) -> list[str]:
         lines.append(f"  {_words(cache['readiness']['state'])}: {cache['readiness']['reason']}")
     if running := control["running"]:
         lines.append(
-            f"  backfill {running['number']} runs since {_time(running['since'])}: "
+            f"  backfill {running['number']} runs since {in_utc(running['since'])}: "
             f"{running['loaded']:,} of {running['keys']:,} keys have come"
         )
     for verb, order in control["orders"].items():
-        lines.append(f"  {verb}: by {order['by']}, {_time(order['time'])}: {order['reason']}")
+        lines.append(f"  {verb}: by {order['by']}, {in_utc(order['time'])}: {order['reason']}")
     return lines
 
 
@@ -72,17 +73,9 @@ def key_lines(cache: str, key: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _share(value: float) -> str:
-    return f"{value:.1%}".replace("%", " %")
-
-
 def _words(value: str) -> str:
     return value.replace("_", " ")
 
 
 def _or_none(value: float | None) -> str:
     return "none" if value is None else f"{value:g}"
-
-
-def _time(value: float) -> str:
-    return f"{datetime.fromtimestamp(value, tz=UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -12,9 +12,11 @@ from contextlib import asynccontextmanager, suppress
 from signal import SIGTERM, Signals
 from typing import TYPE_CHECKING, Final
 
-from anyio import CancelScope, create_task_group, current_time, open_process, sleep
+from anyio import CancelScope, current_time, open_process, sleep
 
 from async_backfill._commands.jobs.answers import GAPS, OK, PAUSED
+from async_backfill._commands.telling import say
+from async_backfill._common.tasks_aside import tasks_aside
 from async_backfill._jobs._state.naming import STATE_VARIABLE
 
 if TYPE_CHECKING:
@@ -67,9 +69,9 @@ class FurtherWorkers:
             if len(deaths) > _MOST_RESTARTS:
                 self.gave_up = True
                 most = f"it was started {_MOST_RESTARTS} times within {_WITHIN:g} s, and is not again"
-                _say(f"error: {how}; {most}")
+                say(f"error: {how}; {most}")
                 return
-            _say(f"warning: {how}; it is started again")
+            say(f"warning: {how}; it is started again")
             await sleep(_PAUSE)
 
     async def pass_on(self, stop: Event) -> None:
@@ -130,26 +132,23 @@ async def further_workers(
 
     :param stop: when it is set they end after their pages, too.
     """
-    error: Exception | None = None
     at_once = True
     words = ["work", str(job), "--wait", "--until-input-ends", "--by", options.who]
     command = [sys.executable, "-m", "async_backfill", "jobs", *words]
     # Not among the words, which other users of the machine see: it may hold a password.
     workers = FurtherWorkers(command, {**os.environ, STATE_VARIABLE: options.state})
-    async with create_task_group() as slots:
+    async with tasks_aside() as slots:
         slots.start_soon(workers.pass_on, stop)
         for number in range(1, count + 1):
             slots.start_soon(workers.keep, number)
         try:
             yield workers
             at_once = False
-        except Exception as raised:  # noqa: BLE001 - handed on below, not as one of a group
-            error, at_once = raised, False
+        except Exception:
+            at_once = False
+            raise
         finally:
             await workers.end(at_once=at_once)
-            slots.cancel_scope.cancel()
-    if error is not None:
-        raise error
 
 
 def end_with_input() -> None:
@@ -174,14 +173,8 @@ def _how(code: int) -> str:
     return f"killed by signal {-code}"
 
 
-def _say(line: str) -> None:
-    if sys.stderr is not None:
-        with suppress(OSError):  # nobody reads any more
-            print(line, file=sys.stderr, flush=True)
-
-
 def _tell(said: IO[str], kinds: tuple[str, ...]) -> None:
     said.seek(0)
     for line in said:
         if line.startswith(kinds):
-            _say(line.rstrip("\n"))
+            say(line.rstrip("\n"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, TypeVar
 
 from cyclopts import Parameter
 
@@ -12,9 +12,11 @@ from async_backfill._commands.integers import integer
 from async_backfill.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from cyclopts import Token
+
+T = TypeVar("T")
 
 JobNumber: TypeAlias = Annotated[int, Parameter(name="ID", converter=integer)]
 """The number of a job, as ``jobs ls`` shows it."""
@@ -36,19 +38,33 @@ def share_or_rows(_: object, tokens: Sequence[Token]) -> float:
     raise ValueError(f'"{text[:60]}" is neither a share above 0.0 and up to 1.0, nor a number of rows')
 
 
+def read_words(
+    words: Sequence[str], names: Collection[str], value: Callable[[str, str], T | None], *, expected: str
+) -> dict[str, T]:
+    """Return what words such as ``rate=5000`` give the ``names``.
+
+    :param value: returns what the text after a name means; ``None`` when it is as wrong as the name.
+    :raises ConfigurationError: for a name that is none of them, or that stands twice.
+    """
+    given: dict[str, T] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        is_known = name in names and equals
+        if is_known and name in given:
+            raise ConfigurationError(name, "is given twice")
+        said = value(name, text) if is_known else None
+        if said is None:
+            raise ConfigurationError(f'"{word[:60]}"', f"expected {expected}")
+        given[name] = said
+    return given
+
+
 def settings_of(words: Sequence[str]) -> Mapping[str, Any]:
     """Return the settings in words such as ``rate=5000``.
 
     :raises ConfigurationError: for a name or a value that is not known.
     """
-    given: dict[str, Any] = {}
-    for word in words:
-        name, equals, text = word.partition("=")
-        if name not in _SETTINGS or not equals:
-            raise ConfigurationError(f'"{word[:60]}"', f"expected {_EXPECTED}")
-        if name in given:
-            raise ConfigurationError(name, "is given twice")
-        given[name] = _value(name, text)
+    given = read_words(words, _SETTINGS, _value, expected=_EXPECTED)
     if not given:
         raise ConfigurationError("nothing to set", f"say {_EXPECTED}")
     return given

@@ -38,7 +38,7 @@ class Options:
     json: Annotated[bool, Parameter(negative=(), show_default=False)] = False
     """Print one JSON object, for programs."""
 
-    program: Annotated[str, Parameter(parse=False)] = "python -m async_backfill jobs"
+    program: Annotated[str, Parameter(parse=False)] = "python -m async_backfill"
 
     @property
     def who(self) -> str:
@@ -76,7 +76,7 @@ class Options:
 
     def command(self, *words: str) -> str:
         """Return the command that a person types for the verb and arguments in ``words``, in this state."""
-        return " ".join([self.program, *map(shlex.quote, [*words, *self._named()])])
+        return " ".join([self.program, "jobs", *map(shlex.quote, [*words, *self._named()])])
 
     def approve_command(self, job: int, plan_hash: str) -> str:
         """Return the command that approves a job."""

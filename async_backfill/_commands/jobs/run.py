@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Final
 
-from anyio import CancelScope, create_task_group, sleep
+from anyio import CancelScope, sleep
 from cyclopts import Parameter
 
 from async_backfill._commands.integers import integer
@@ -23,6 +23,7 @@ from async_backfill._commands.jobs.options import USUAL, Options
 from async_backfill._commands.jobs.stopping import Stopping
 from async_backfill._commands.jobs.view import View
 from async_backfill._commands.telling import silence
+from async_backfill._common.tasks_aside import tasks_aside
 from async_backfill.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -161,20 +162,14 @@ async def _runs(jobs: Jobs, job: int, stopping: Stopping) -> bool:
 
 async def _watched(jobs: Jobs, job: int | None, work: Callable[[Stopping], Awaitable[object]]) -> Stopping:
     """Run ``work`` until its end, or until a signal ends it, and show meanwhile how the jobs get on."""
-    stopping, error = Stopping(), None
-    async with create_task_group() as beside:
+    stopping = Stopping()
+    async with tasks_aside() as beside:
         with CancelScope() as scope:
             await beside.start(stopping.hear, scope)
             beside.start_soon(_show, jobs, job)
             if job is not None:
                 beside.start_soon(_end_verifying, jobs, job, stopping)
-            try:
-                await work(stopping)
-            except Exception as raised:  # noqa: BLE001 - handed on below, not as one of a group
-                error = raised
-        beside.cancel_scope.cancel()
-    if error is not None:
-        raise error
+            await work(stopping)
     return stopping
 
 

@@ -18,23 +18,19 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from inspect import BoundArguments
 
-    from async_backfill._commands.caches.options import Options as CacheOptions
     from async_backfill._commands.jobs.answers import Answer
-    from async_backfill._commands.jobs.options import Options
 
 _LONGEST: Final = 1_000
 
 
-def run_verb(
-    verb: Callable[..., Awaitable[Answer]], bound: BoundArguments, program: str, usual: Options | CacheOptions
-) -> int:
+def run_verb(verb: Callable[..., Awaitable[Answer]], bound: BoundArguments, program: str) -> int:
     """Run ``verb`` in an event loop of its own, print what it answers, and return its exit code.
 
-    :param program: the words that a person types before a verb.
-    :param usual: its options where none is given.
+    :param program: the words that a person types before a command.
     """
-    options = replace(bound.kwargs.get("options", usual), program=program)
-    call: Any = partial(verb, *bound.args, **{**bound.kwargs, "options": options})
+    bound.apply_defaults()
+    options = bound.arguments["options"] = replace(bound.arguments["options"], program=program)
+    call: Any = partial(verb, *bound.args, **bound.kwargs)
     try:
         answer: Answer = anyio.run(call)
     except AsyncBackfillError as error:

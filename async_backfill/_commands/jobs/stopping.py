@@ -5,10 +5,11 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from anyio import TASK_STATUS_IGNORED, Event, open_signal_receiver
+
+from async_backfill._commands.telling import say
 
 if TYPE_CHECKING:
     from anyio import CancelScope
@@ -46,6 +47,4 @@ class Stopping:
                     work.cancel()
                     return
                 self.asked.set()
-                with suppress(OSError):  # when nobody looks any more
-                    if sys.stderr is not None:
-                        print(_TOLD, file=sys.stderr, flush=True)
+                say(_TOLD)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
@@ -13,6 +11,7 @@ from cyclopts import Parameter
 from async_backfill._commands.jobs.answers import GAPS, OK, PAUSED, Answer
 from async_backfill._commands.jobs.numbers import JobNumber, share_or_rows
 from async_backfill._commands.jobs.options import USUAL, Options
+from async_backfill._commands.telling import say
 from async_backfill._common.error_text import key_text
 from async_backfill.errors import ConfigurationError
 
@@ -56,8 +55,10 @@ async def verify(
     request: dict[str, Any] = {"extra": extra, "repair": repair}
     if all_ or sample is not None:
         request["sample"] = sample
+    if watch:
+        request["progress"] = _Told()
     async with options.jobs() as jobs:
-        found = await jobs.verify(job, by=options.who, **request, progress=_Told() if watch else _nothing)
+        found = await jobs.verify(job, by=options.who, **request)
         report = await jobs.status(job)
         keys = {key_text(key): kind for key, kind in (await jobs.findings(job)).items()}
     data = {
@@ -87,13 +88,7 @@ class _Told:
     def __call__(self, compared: int) -> None:
         if (now := time.monotonic()) >= self._next:
             self._next = now + 1.0
-            with suppress(OSError):  # when nobody looks any more
-                if sys.stderr is not None:
-                    print(f"compared so far: {compared:,} rows", file=sys.stderr, flush=True)
-
-
-def _nothing(_: int) -> None:
-    """Say nothing."""
+            say(f"compared so far: {compared:,} rows")
 
 
 def _lines(found: Verified) -> list[str]:
