@@ -39,13 +39,6 @@ class TracedQueue(BatchQueue[K, V]):
         self.traces.note(joined[0])
         return joined
 
-    def join_many(self, keys: Sequence[K]) -> tuple[list[tuple[Batch[K, V], Sequence[K]]], Sequence[K]]:
-        """See `BatchQueue.join_many`."""
-        joined = super().join_many(keys)
-        for batch, _ in joined[0]:
-            self.traces.note(batch)
-        return joined
-
     def join_live(self, key: K) -> tuple[Batch[K, V], bool]:
         """See `BatchQueue.join_live`."""
         joined = super().join_live(key)
@@ -57,13 +50,6 @@ class TracedQueue(BatchQueue[K, V]):
         batch = super().join_refresh(key)
         self.traces.note(batch, waits=False)
         return batch
-
-    def enqueue_backfill(self, keys: Iterable[K]) -> dict[Batch[K, V], K]:
-        """See `BatchQueue.enqueue_backfill`."""
-        joined = super().enqueue_backfill(keys)
-        for batch in joined:
-            self.traces.note(batch)
-        return joined
 
     def give_up(self, batch: Batch[K, V]) -> None:
         """See `BatchQueue.give_up`."""

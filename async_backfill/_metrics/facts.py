@@ -65,3 +65,19 @@ class Timing(Metric):
     kind: Kind = "histogram"
     unit: str = "s"
     buckets: tuple[float, ...]
+
+
+def one(name: str, kind: Kind, unit: str, read: Callable[[T], float | None], text: str) -> Fact[T]:
+    """Return a metric with one value, or none."""
+
+    def values(of: T) -> Values:
+        return () if (value := read(of)) is None else [((), value)]
+
+    return Fact(name=name, kind=kind, unit=unit, text=text, read=values)
+
+
+def some(
+    name: str, kind: Kind, unit: str, labels: tuple[str, ...], read: Callable[[T], Values], text: str
+) -> Fact[T]:
+    """Return a metric with a value for each of several labels."""
+    return Fact(name=name, kind=kind, unit=unit, labels=labels, text=text, read=read)

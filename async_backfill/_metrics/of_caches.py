@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from async_backfill._metrics.facts import Fact, Timing
+from async_backfill._metrics.facts import Fact, Timing, one, some
 from async_backfill.backfill.readiness import ReadinessState
 from async_backfill.outcomes import LoadCause
 from async_backfill.records import BudgetState, CircuitState
@@ -12,27 +12,11 @@ from async_backfill.records import BudgetState, CircuitState
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from async_backfill._metrics.facts import Kind, Values
+    from async_backfill._metrics.facts import Values
     from async_backfill.stats import FarStats, Stats
 
 CACHE: Final = "cache"
 """The label that every metric of a cache has: its name."""
-
-
-def _one(name: str, kind: Kind, unit: str, read: Callable[[Stats], float | None], text: str) -> Fact[Stats]:
-    """Return a metric with one value, or none."""
-
-    def values(stats: Stats) -> Values:
-        return () if (value := read(stats)) is None else [((), value)]
-
-    return Fact(name=name, kind=kind, unit=unit, text=text, read=values)
-
-
-def _some(
-    name: str, kind: Kind, unit: str, labels: tuple[str, ...], read: Callable[[Stats], Values], text: str
-) -> Fact[Stats]:
-    """Return a metric with a value for each of several labels."""
-    return Fact(name=name, kind=kind, unit=unit, labels=labels, text=text, read=read)
 
 
 def _lookups(stats: Stats) -> Values:
@@ -104,66 +88,66 @@ def _far_calls(far: FarStats) -> dict[tuple[str, ...], float]:
 
 
 FACTS: Final[tuple[Fact[Stats], ...]] = (
-    _some("lookups", "counter", "{lookup}", ("result",), _lookups,
-          "Lookups: answered by a fresh value (hit), by a stale one (stale), or not at once (miss)."),
-    _some("misses", "counter", "{lookup}", ("cause",), _causes,
-          "Misses by why the key was not in memory, as known before its load; needs probation."),
-    _one("misses.led", "counter", "{lookup}", lambda stats: stats.led,
-         "Misses that started the load of their key; the others joined one, or the absence was known."),
-    _one("misses.absent", "counter", "{lookup}", lambda stats: stats.absent,
-         "Misses whose key the source does not have."),
-    _one("misses.failed", "counter", "{lookup}", lambda stats: stats.failed,
-         "Misses that ended in an error."),
-    _some("source.calls", "counter", "{call}", ("cause", "outcome"), _source_calls,
-          "Calls of the source that have ended, by what they were for; failed ones brought nothing."),
-    _some("source.keys", "counter", "{key}", ("cause",), _source_keys,
-          "Keys that the source delivered, by what they were loaded for."),
-    _one("source.calls.abandoned", "gauge", "{call}", lambda stats: stats.abandoned,
-         "Calls of the source that go on although their timeout is over."),
-    _one("keys", "gauge", "{key}", lambda stats: stats.size, "Keys in memory."),
-    _one("keys.loading", "gauge", "{key}", lambda stats: stats.in_flight, "Keys that are being loaded."),
-    _one("weight", "gauge", "", lambda stats: stats.weight,
-         "What is in memory weighs together, in the unit of the store; of a WeighedStore only."),
-    _one("evictions", "counter", "{key}", lambda stats: stats.evictions,
-         "Keys that were evicted to make room."),
-    _one("expirations", "counter", "{key}", lambda stats: stats.expirations,
-         "Keys that were removed because they had expired."),
-    _one("unkept", "counter", "{key}", lambda stats: stats.unkept,
-         "Loaded values that the store could not keep: they were handed out, and the log says why."),
-    _one("unremembered", "counter", "{key}", lambda stats: stats.unremembered,
-         "Loads of absent keys that are too long to be remembered as absent."),
-    _some("backfills", "counter", "{backfill}", ("status",), _backfills,
-          "Decisions about backfills and how those that started ended, by the status in the audit log."),
-    _one("backfill.keys", "counter", "{key}", lambda stats: stats.backfill_keys,
-         "Keys that were loaded by backfills, or along with others, before anybody asked for them."),
-    _one("backfill.keys.read", "counter", "{key}", lambda stats: stats.backfill_keys_read,
-         "Of these keys those that were read before they were removed; needs probation."),
-    _some("scan.pages", "counter", "{page}", ("outcome",), _scans,
-          "Pages of its keys that the source was asked for by backfills."),
-    _one("scan.keys", "counter", "{key}", lambda stats: stats.scanned_keys, "Keys on these pages."),
-    _one("permits.left", "gauge", "{backfill}", lambda stats: stats.permits_left,
-         "Automatic backfills that may still start; nothing where there is no limit."),
-    _one("needs_approval", "gauge", "", lambda stats: float(stats.budget is BudgetState.NEEDS_APPROVAL),
-         "1 while no backfill starts until a person approves more, else 0."),
-    _some("circuit.state", "gauge", "", ("circuit", "state"), _circuits,
-          "1 for the state of the circuit before the source or the far tier, 0 for its other states."),
-    _some("readiness.state", "gauge", "", ("state",), _readiness,
-          "1 for how far warming is, 0 for the other states; nothing before anybody has asked."),
-    _some("far.lookups", "counter", "{key}", ("result",),
-          _of_far(lambda far: {("hit",): far.hits, ("miss",): far.misses}),
-          "Keys that were looked for in the far tier: found there (hit), or not, or not usable (miss)."),
-    _some("far.writes", "counter", "{key}", ("outcome",),
-          _of_far(lambda far: {("written",): far.written, ("unwritten",): far.unwritten}),
-          "Values for the far tier: written there, or not: that failed, came too late, or they cannot be."),
-    _some("far.calls", "counter", "{call}", ("operation", "outcome"), _of_far(_far_calls),
-          "Calls of the far tier by what was asked for; those that an open circuit held back are none."),
-    _one("far.leases.unreleased", "counter", "{lease}",
-         lambda stats: None if stats.far is None else stats.far.unreleased,
-         "Leases that could not be given back, so that others wait until they end."),
-    _some("snapshots", "counter", "{snapshot}", ("outcome",), _snapshots,
-          "Snapshots that were saved, or could not be; with the setting only."),
-    _one("audit.dropped", "counter", "{record}", lambda stats: stats.audit_dropped,
-         "Audit records that are no longer held in memory."),
+    some("lookups", "counter", "{lookup}", ("result",), _lookups,
+         "Lookups: answered by a fresh value (hit), by a stale one (stale), or not at once (miss)."),
+    some("misses", "counter", "{lookup}", ("cause",), _causes,
+         "Misses by why the key was not in memory, as known before its load; needs probation."),
+    one("misses.led", "counter", "{lookup}", lambda stats: stats.led,
+        "Misses that started the load of their key; the others joined one, or the absence was known."),
+    one("misses.absent", "counter", "{lookup}", lambda stats: stats.absent,
+        "Misses whose key the source does not have."),
+    one("misses.failed", "counter", "{lookup}", lambda stats: stats.failed,
+        "Misses that ended in an error."),
+    some("source.calls", "counter", "{call}", ("cause", "outcome"), _source_calls,
+         "Calls of the source that have ended, by what they were for; failed ones brought nothing."),
+    some("source.keys", "counter", "{key}", ("cause",), _source_keys,
+         "Keys that the source delivered, by what they were loaded for."),
+    one("source.calls.abandoned", "gauge", "{call}", lambda stats: stats.abandoned,
+        "Calls of the source that go on although their timeout is over."),
+    one("keys", "gauge", "{key}", lambda stats: stats.size, "Keys in memory."),
+    one("keys.loading", "gauge", "{key}", lambda stats: stats.in_flight, "Keys that are being loaded."),
+    one("weight", "gauge", "", lambda stats: stats.weight,
+        "What is in memory weighs together, in the unit of the store; of a WeighedStore only."),
+    one("evictions", "counter", "{key}", lambda stats: stats.evictions,
+        "Keys that were evicted to make room."),
+    one("expirations", "counter", "{key}", lambda stats: stats.expirations,
+        "Keys that were removed because they had expired."),
+    one("unkept", "counter", "{key}", lambda stats: stats.unkept,
+        "Loaded values that the store could not keep: they were handed out, and the log says why."),
+    one("unremembered", "counter", "{key}", lambda stats: stats.unremembered,
+        "Loads of absent keys that are too long to be remembered as absent."),
+    some("backfills", "counter", "{backfill}", ("status",), _backfills,
+         "Decisions about backfills and how those that started ended, by the status in the audit log."),
+    one("backfill.keys", "counter", "{key}", lambda stats: stats.backfill_keys,
+        "Keys that were loaded by backfills, or along with others, before anybody asked for them."),
+    one("backfill.keys.read", "counter", "{key}", lambda stats: stats.backfill_keys_read,
+        "Of these keys those that were read before they were removed; needs probation."),
+    some("scan.pages", "counter", "{page}", ("outcome",), _scans,
+         "Pages of its keys that the source was asked for by backfills."),
+    one("scan.keys", "counter", "{key}", lambda stats: stats.scanned_keys, "Keys on these pages."),
+    one("permits.left", "gauge", "{backfill}", lambda stats: stats.permits_left,
+        "Automatic backfills that may still start; nothing where there is no limit."),
+    one("needs_approval", "gauge", "", lambda stats: float(stats.budget is BudgetState.NEEDS_APPROVAL),
+        "1 while no backfill starts until a person approves more, else 0."),
+    some("circuit.state", "gauge", "", ("circuit", "state"), _circuits,
+         "1 for the state of the circuit before the source or the far tier, 0 for its other states."),
+    some("readiness.state", "gauge", "", ("state",), _readiness,
+         "1 for how far warming is, 0 for the other states; nothing before anybody has asked."),
+    some("far.lookups", "counter", "{key}", ("result",),
+         _of_far(lambda far: {("hit",): far.hits, ("miss",): far.misses}),
+         "Keys that were looked for in the far tier: found there (hit), or not, or not usable (miss)."),
+    some("far.writes", "counter", "{key}", ("outcome",),
+         _of_far(lambda far: {("written",): far.written, ("unwritten",): far.unwritten}),
+         "Values for the far tier: written there, or not: that failed, came too late, or they cannot be."),
+    some("far.calls", "counter", "{call}", ("operation", "outcome"), _of_far(_far_calls),
+         "Calls of the far tier by what was asked for; those that an open circuit held back are none."),
+    one("far.leases.unreleased", "counter", "{lease}",
+        lambda stats: None if stats.far is None else stats.far.unreleased,
+        "Leases that could not be given back, so that others wait until they end."),
+    some("snapshots", "counter", "{snapshot}", ("outcome",), _snapshots,
+         "Snapshots that were saved, or could not be; with the setting only."),
+    one("audit.dropped", "counter", "{record}", lambda stats: stats.audit_dropped,
+        "Audit records that are no longer held in memory."),
 )  # fmt: skip
 
 _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from async_backfill._jobs._records import JobStatus
-from async_backfill._metrics.facts import Fact, Metric, Timing
+from async_backfill._metrics.facts import Fact, Metric, Timing, one, some
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from async_backfill._jobs._report import JobReport
-    from async_backfill._metrics.facts import Kind, Values
+    from async_backfill._metrics.facts import Values
 
 JOB: Final = "job_name"
 """The label that every metric of a job has. Not ``job``: a server of Prometheus has a label of that name."""
@@ -19,24 +17,6 @@ JOB: Final = "job_name"
 _STATUSES: Final = (*(status.value for status in JobStatus), "interrupted", "pausing", "cancelling")
 _OUTCOMES: Final = ("kept", "newer", "leased", "rejected", "dead")
 _KINDS: Final = ("wrong", "missing", "extra")
-
-
-def _one(
-    name: str, kind: Kind, unit: str, read: Callable[[JobReport], float | None], text: str
-) -> Fact[JobReport]:
-    """Return a metric with one value, or none."""
-
-    def values(report: JobReport) -> Values:
-        return () if (value := read(report)) is None else [((), value)]
-
-    return Fact(name=f"job.{name}", kind=kind, unit=unit, text=text, read=values)
-
-
-def _some(
-    name: str, unit: str, labels: tuple[str, ...], read: Callable[[JobReport], Values], text: str
-) -> Fact[JobReport]:
-    """Return a gauge with a value for each of several labels."""
-    return Fact(name=f"job.{name}", kind="gauge", unit=unit, labels=labels, text=text, read=read)
 
 
 def _rows(report: JobReport) -> Values:
@@ -56,28 +36,28 @@ def _differences(report: JobReport) -> Values:
 
 
 FACTS: Final[tuple[Fact[JobReport], ...]] = (
-    _one("id", "gauge", "", lambda job: job.id,
-         "The number of the job: of those with one name the one under way, or else the last one planned."),
-    _some("status", "", ("status",), _status,
-          "1 for the status of the job, 0 for the others; interrupted: it should run, and no worker lives."),
-    _one("rows.planned", "gauge", "{row}", lambda job: job.rows_total, "Rows of the source, as planned."),
-    _one("rows.read", "counter", "{row}", lambda job: job.counts.read,
-         "Rows that were read; a job that begins anew begins at 0."),
-    _some("rows", "{row}", ("outcome",), _rows,
-          "Rows by what became of them; their sum is the rows that were read."),
-    _one("pages", "counter", "{page}", lambda job: job.pages, "Pages that were written and kept."),
-    _one("pages.repeated", "counter", "{page}", lambda job: job.repeated_pages,
-         "Pages that were read again after a worker was lost."),
-    _one("rows_per_second", "gauge", "", lambda job: job.rows_per_second,
-         "Rows a second of the workers that live."),
-    _one("eta", "gauge", "s", lambda job: job.eta_seconds,
-         "Seconds until the planned rows are read at that speed; nothing when nobody works or none is left."),
-    _one("workers", "gauge", "{worker}",
-         lambda job: sum(worker.lease_seconds > 0.0 for worker in job.workers), "Workers that live."),
-    _some("waiting", "", ("reason",), _waiting,
-          "1 for the reason why the workers read no page now; nothing when they do not wait."),
-    _some("differences", "{row}", ("kind",), _differences,
-          "Differences that the last verification found and left, of 10,000 at the most."),
+    one("job.id", "gauge", "", lambda job: job.id,
+        "The number of the job: of those with one name the one under way, or else the last one planned."),
+    some("job.status", "gauge", "", ("status",), _status,
+         "1 for the status of the job, 0 for the others; interrupted: it should run, and no worker lives."),
+    one("job.rows.planned", "gauge", "{row}", lambda job: job.rows_total, "Rows of the source, as planned."),
+    one("job.rows.read", "counter", "{row}", lambda job: job.counts.read,
+        "Rows that were read; a job that begins anew begins at 0."),
+    some("job.rows", "gauge", "{row}", ("outcome",), _rows,
+         "Rows by what became of them; their sum is the rows that were read."),
+    one("job.pages", "counter", "{page}", lambda job: job.pages, "Pages that were written and kept."),
+    one("job.pages.repeated", "counter", "{page}", lambda job: job.repeated_pages,
+        "Pages that were read again after a worker was lost."),
+    one("job.rows_per_second", "gauge", "", lambda job: job.rows_per_second,
+        "Rows a second of the workers that live."),
+    one("job.eta", "gauge", "s", lambda job: job.eta_seconds,
+        "Seconds until the planned rows are read at that speed; nothing when nobody works or none is left."),
+    one("job.workers", "gauge", "{worker}",
+        lambda job: sum(worker.lease_seconds > 0.0 for worker in job.workers), "Workers that live."),
+    some("job.waiting", "gauge", "", ("reason",), _waiting,
+         "1 for the reason why the workers read no page now; nothing when they do not wait."),
+    some("job.differences", "gauge", "{row}", ("kind",), _differences,
+         "Differences that the last verification found and left, of 10,000 at the most."),
 )  # fmt: skip
 
 READABLE: Final = Metric(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import fields
 from typing import TYPE_CHECKING, Final, TextIO
 
 from rich.console import Console
@@ -93,18 +94,5 @@ def _table(title: str) -> Table:
 
 
 def _facts(counts: Counts) -> dict[str, float]:
-    return {
-        "lookups": counts.lookups,
-        "failed": counts.failed,
-        "failed_writes": counts.failed_writes,
-        "restarted": counts.restarted,
-        "source_calls": counts.source_calls,
-        "source_keys": counts.source_keys,
-        "far_calls": counts.far_calls,
-        "messages": counts.messages,
-        "permit_calls": counts.permit_calls,
-        "backfills": counts.backfills,
-        "denied": counts.denied,
-        "p99": round(counts.slowest(0.99), 6),
-        "slowest": round(counts.slowest(1.0), 6),
-    }
+    counted = {field.name: getattr(counts, field.name) for field in fields(counts) if field.name != "waits"}
+    return {**counted, "p99": round(counts.slowest(0.99), 6), "slowest": round(counts.slowest(1.0), 6)}
