@@ -8,9 +8,10 @@ import time
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
-from anyio import CancelScope, move_on_after
+from anyio import move_on_after
 from sqlalchemy.pool import NullPool, StaticPool
 
+from async_backfill._common.own_task import result_of_task
 from async_backfill.sources.sql._errors import is_not_prepared
 
 if TYPE_CHECKING:
@@ -68,15 +69,7 @@ class Query:
 
     async def rows(self) -> Rows:
         """Return the rows of the last statement."""
-        task = asyncio.create_task(self._run())
-        try:
-            await asyncio.wait([task])
-        finally:
-            if not task.done():
-                with CancelScope(shield=True):
-                    await self._stop(task)
-            task.add_done_callback(_retrieve)  # a cancelled caller never does
-        return task.result()
+        return await result_of_task(asyncio.create_task(self._run()), self._stop)
 
     def connects(self) -> None:
         """Note that a new connection is being made for this query."""
@@ -117,11 +110,6 @@ class Query:
         if not (is_sqlite and self._is_leaving):
             task.cancel()
         await asyncio.wait([task], timeout=_LEAVING)
-
-
-def _retrieve(task: asyncio.Task[Rows]) -> None:
-    """Retrieve the exception of a query that nobody waits for any more."""
-    _ = task.cancelled() or task.exception()
 
 
 def note_error(context: ExceptionContext) -> None:

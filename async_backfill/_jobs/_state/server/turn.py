@@ -6,10 +6,10 @@ import asyncio
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar
 
-from anyio import CancelScope
+from async_backfill._common.own_task import result_of_task
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Coroutine
 
 T = TypeVar("T")
 
@@ -44,27 +44,14 @@ class Turn(Generic[T]):
             raise asyncio.CancelledError
         self._phase = phase
 
-    async def run(self, call: Callable[[Turn[T]], Awaitable[T]]) -> T:
+    async def run(self, call: Callable[[Turn[T]], Coroutine[Any, Any, T]]) -> T:
         """Return the result of ``call``."""
-        # A cancelled scope of anyio's cancels again at every step: see decision 41 in notes.md.
-        task = asyncio.ensure_future(call(self))
-        try:
-            await asyncio.wait([task])
-        finally:
-            if not task.done():
-                with CancelScope(shield=True):
-                    await self._leave(task)
-            task.add_done_callback(_retrieve)  # a cancelled caller never does
-        return task.result()
+        return await result_of_task(asyncio.create_task(call(self)), self._leave)
 
-    async def _leave(self, task: asyncio.Future[T]) -> None:
+    async def _leave(self, task: asyncio.Task[T]) -> None:
         self._is_left = True
         if (grace := _GRACE.get(self._phase, 0.0)) > 0:
             await asyncio.wait([task], timeout=grace)
         if not task.done():
             task.cancel()
             await asyncio.wait([task], timeout=_LEAVING)
-
-
-def _retrieve(task: asyncio.Future[Any]) -> None:
-    _ = task.cancelled() or task.exception()
