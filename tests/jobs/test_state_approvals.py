@@ -30,6 +30,17 @@ def test_an_approval_names_the_hash_of_the_plan(state):
         state(start, job.id, by="bob")
 
 
+def test_the_first_six_characters_of_a_hash_are_enough_and_the_whole_is_kept(state):
+    job = state.planned()
+
+    for short in (job.plan_hash[:5], "", job.plan_hash + "0", job.plan_hash[1:8]):
+        with pytest.raises(JobRefusedError, match="look at it again"):
+            state(approve, job.id, plan_hash=short, by="bob", reason="x")
+    given = state(approve, job.id, plan_hash=job.plan_hash[:6], by="bob", reason="x")
+
+    assert given.plan_hash == job.plan_hash
+
+
 @pytest.mark.parametrize(
     "wrong", [{"by": " "}, {"reason": ""}, {"max_rows": 0}, {"seconds": 0.0}, {"seconds": float("inf")}]
 )

@@ -15,6 +15,7 @@ from async_backfill._jobs._state.log import append
 if TYPE_CHECKING:
     from async_backfill.contracts import Transaction
 
+_LEAST_OF_A_HASH: Final = 6  # it is compared with that of one job only, against mistakes
 _USUAL_SECONDS: Final = 12 * 3600.0
 _FIELDS: Final = "id, job, plan_hash, by, reason, max_rows, expires, used, revoked, rows"
 _MAY_BE_APPROVED: Final = frozenset(
@@ -54,6 +55,7 @@ def approve(
 ) -> JobApproval:
     """Allow that the plan of that hash runs; it takes the place of all approvals of the job before.
 
+    :param plan_hash: or its first characters, 6 or more.
     :param max_rows: the most rows that are read; the plan's and a fifth if left out.
     :param seconds: how long it holds; 12 hours if left out.
     :raises JobRefusedError: when the plan has another hash, or who approves it may not.
@@ -64,7 +66,7 @@ def approve(
         raise JobRefusedError("say why the plan is approved: the reason is empty")
     if job.status not in _MAY_BE_APPROVED or job.wanted is Wanted.CANCEL:
         raise JobRefusedError(f"job {job_id} is {job.status}: it needs no approval; plan a new one")
-    if plan_hash != job.plan_hash:
+    if len(plan_hash) < _LEAST_OF_A_HASH or not job.plan_hash.startswith(plan_hash):
         raise JobRefusedError(f"job {job_id} has the plan {job.plan_hash}, not {plan_hash}: look at it again")
     if job.plan.spec.four_eyes and _same(by, job.planned_by):
         raise JobRefusedError(f"{by} planned job {job_id} (four_eyes): somebody else must approve it")
@@ -76,9 +78,9 @@ def approve(
     ((number,),) = tx.rows("SELECT coalesce(max(id), 0) + 1 FROM approval")
     tx.rows(
         f"INSERT INTO approval ({_FIELDS}) VALUES (?, ?, ?, ?, ?, ?, ?, NULL, NULL, 0)",  # noqa: S608
-        *(number, job_id, plan_hash, by, reason, max_rows, tx.now() + seconds),
+        *(number, job_id, job.plan_hash, by, reason, max_rows, tx.now() + seconds),
     )
-    facts = {"plan": plan_hash, "reason": reason, "rows": max_rows, "seconds": seconds}
+    facts = {"plan": job.plan_hash, "reason": reason, "rows": max_rows, "seconds": seconds}
     append(tx, job_id, by=by, what="approved", facts=facts)
     if job.status is JobStatus.PLANNED:
         move(tx, job, JobStatus.APPROVED, by=by, reason=reason)
