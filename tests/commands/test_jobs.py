@@ -209,6 +209,13 @@ def test_a_line_of_the_log_that_was_changed_is_named(jobs):
     assert jobs.data("log", job, "--verify", code=1)["first_bad_line"] == 2
 
 
+def test_the_log_leaves_out_counts_of_0_but_not_the_shard_of_that_number(jobs):
+    job = jobs.approved()
+    facts = json.dumps({"shard": 0, "missing": 0, "error": "slow"})
+    change("jobs.sqlite", "UPDATE log SET what = 'shard failed', facts = ? WHERE number = 1", facts)
+    assert "shard failed shard 0, error slow 2" in " ".join(jobs.said("log", job).split())
+
+
 def test_a_job_with_a_row_that_the_store_cannot_keep_ends_with_1(jobs):
     job = too_large(jobs, "k00007")
     assert "done with gaps why 1 dead rows (see dead)" in jobs.said("status", job)

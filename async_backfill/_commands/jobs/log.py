@@ -62,14 +62,14 @@ def last_comparison(lines: Sequence[LogLine]) -> list[str]:
 
 
 def _facts(text: str) -> str:
-    """Return what is said in the facts of a line, without what is not set, or 0."""
+    """Return what is said in the facts of a line, without what is not set, and counts of 0."""
     try:
         facts = msgspec.json.decode(text)
     except msgspec.DecodeError:
         return text
     if not isinstance(facts, dict):
         return text
-    return ", ".join(f"{name} {_fact(value)}" for name, value in facts.items() if value)
+    return ", ".join(f"{name} {_fact(value)}" for name, value in facts.items() if value or name == "shard")
 
 
 def _fact(value: Any) -> str:
