@@ -34,6 +34,14 @@ class SourceFacts(Protocol):
         """
         ...
 
+    async def middle(self, after: object | None, until: object | None, /) -> object | None:  # noqa: ARG002
+        """Return a cursor of its `Rows` between two, without reading the rows there; ``None`` if unknown.
+
+        The parts need not have as many rows. A job asks when even a page of a few rows is not read in time,
+        such as one of a view that leaves out nearly all of its table: then it reads half of the range.
+        """
+        return None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreState:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from async_backfill._common.key_codec import KeyCodec
 from async_backfill.contracts import SourceFacts
 from async_backfill.errors import ConfigurationError
 from async_backfill.testing._claims import holds, same
@@ -41,6 +42,12 @@ class SourceFactsContract:
     async def test_a_lag_is_no_negative_number(self, facts: Any) -> None:
         lag = await facts.lag()
         holds(f"a lag is None or 0 or more, not {lag!r}", kept=lag is None or lag >= 0.0)
+
+    async def test_a_middle_is_a_cursor_that_can_be_kept(self, facts: Any) -> None:
+        middle = await facts.middle(None, None)
+        codec = KeyCodec(exact=True)
+        kept = middle if middle is None else codec.decode(codec.encode(middle))
+        same(kept, middle, "a middle is the same in another process")
 
     async def test_a_query_is_answered_with_its_number_or_refused(self, facts: Any) -> None:
         if self.query is not None:

@@ -59,6 +59,10 @@ class Table:
     async def lag(self):
         return None
 
+    async def middle(self, after, until):
+        keys = sorted(key for key in self.data if (after or "") < key and (until is None or key < until))
+        return keys[len(keys) // 2] if keys else None
+
     async def load(self, query):  # noqa: ARG002
         return 0.0
 

@@ -19,8 +19,8 @@ from async_backfill._jobs._state.shards import (
     renew,
     restart,
     shards,
-    split,
 )
+from async_backfill._jobs._state.split import split
 from tests.jobs.state_rows import page
 
 
@@ -70,7 +70,7 @@ def test_a_worker_whose_shard_another_took_writes_nothing(state, way):
         "checkpoint": (checkpoint, (slept, page(dead=())), {"lease": 30.0}),
         "renew": (renew, (slept,), {"lease": 30.0, "throttled": None}),
         "release": (release, (slept,), {"error": "x"}),
-        "split": (split, (slept, b"#5"), {}),
+        "split": (split, (slept, b"#5"), {"error": "slow"}),
     }
     before = state(shards, 1), state(find_job, 1), state(lines, 1)
     function, arguments, settings = calls[way]
@@ -128,10 +128,32 @@ def test_why_a_worker_waits_comes_back_as_it_was(state):
 
 def test_a_split_shard_ends_where_the_new_one_begins(state):
     state.running(cuts=(b"#9",))
-    state(split, take(state), b"#5")
+
+    assert state(split, take(state), b"#5", error="slow") == 2
 
     bounds = [(shard.low, shard.high) for shard in state(shards, 1)]
     assert bounds == [(None, b"#5"), (b"#9", None), (b"#5", b"#9")]
+    line = state(lines, 1)[-1]
+    assert (line.what, line.facts) == ("shard split", '{"added":2,"error":"slow","shard":0}')
+
+
+def test_a_split_whose_answer_was_lost_is_not_made_twice(state):
+    state.running(cuts=(b"#9",))
+    shard = take(state)
+
+    assert [state(split, shard, b"#5", error="slow") for _ in range(2)] == [2, 2]
+    assert len(state(shards, 1)) == 3
+
+
+def test_a_job_is_split_at_most_256_times(state):
+    state.running(cuts=())
+    shard, made = take(state), []
+    for number in range(300):
+        made.append(state(split, shard, b"#%03d" % (999 - number), error="slow"))
+        shard = dataclasses.replace(shard, high=b"#%03d" % (999 - number))
+
+    assert made == [*range(1, 257), *[None] * 44]
+    assert len(state(shards, 1)) == 257
 
 
 def test_counts_that_do_not_add_up_are_not_written(state):

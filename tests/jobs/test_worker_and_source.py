@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
-from anyio import create_task_group, sleep
+from functools import partial
 
-from async_backfill._jobs._packing import pack
+import pytest
+from anyio import Event, create_task_group, sleep, sleep_forever
+
+from async_backfill._jobs._packing import pack, unpack
 from async_backfill._jobs._records import JobStatus, ShardStatus
 from async_backfill._jobs._spec import JobSettings, ThrottleLimits
 from async_backfill._jobs._state.shards import checkpoint, claim, release
+from async_backfill.contracts import RowPage
 from async_backfill.errors import ConfigurationError
 from tests.jobs.state_rows import page
 from tests.jobs.table import Table, ends_of, rows_of
@@ -60,17 +63,95 @@ async def test_11_a_timeout_of_the_source_halves_the_page_at_once(state):
     assert await job.wrong() == []
 
 
+async def unknown(*_):
+    """The middle of a range that nobody knows."""
+
+
 async def test_11_at_the_least_size_the_shard_fails_and_the_others_go_on(state):
     async def fails(after, _):
         if after is not None and "k00300" <= after < "k00500":
             raise TimeoutError("statement timeout")
 
-    job = Job(state, table=Broken(rows_of(1_000), fails), settings=JobSettings(batch=100))
+    table = Broken(rows_of(1_000), fails)
+    table.middle = unknown
+    job = Job(state, table=table, settings=JobSettings(batch=100))
     record = await job.work()
 
     assert record.status is JobStatus.FAILED
     assert "1 of 4 shards failed, such as 1: TimeoutError: statement timeout" in record.reason
     assert [shard.status for shard in job.shards].count(ShardStatus.DONE) == 3
+
+
+class Sparse(Table):
+    """A table of which a page may come from a ``most`` of keys, which are numbers; more take too long."""
+
+    def __init__(self, keys, *, most):
+        super().__init__({key: f"value {key}" for key in keys})
+        self.most = most
+        self.asked = []
+
+    async def rows(self, *, after=None, until=None, page=5000):
+        begin, end = after or 0, 1_000_000 if until is None else until
+        within = [key for key in sorted(self.data) if begin < key <= end]
+        for first in range(0, len(within), page) or (0,):
+            keys = within[first : first + page]
+            until = keys[-1] if len(keys) == page else end
+            self.asked.append((begin, until))
+            if until - begin > self.most:
+                raise TimeoutError("statement timeout")
+            if keys:
+                yield RowPage({key: self.data[key] for key in keys}, cursor=keys[-1])
+            begin = until
+
+    async def middle(self, after, until):
+        return ((after or 0) + (1_000_000 if until is None else until)) // 2
+
+
+SPARSE = (5, 70_000, 70_001, 310_000, 555_555, 999_999)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_11_a_range_that_is_not_read_in_time_is_split_until_it_is(state, workers):
+    table = Sparse(SPARSE, most=100_000)
+    job = Job(state, table=table, cuts=0, settings=JobSettings(batch=100, lanes=2))
+
+    async with create_task_group() as tasks:
+        for number in range(workers):
+            tasks.start_soon(job.work, f"w{number}")
+
+    assert (job.record.status, job.count("read")) == (JobStatus.DONE, len(SPARSE))
+    assert await job.wrong() == []
+    assert len(job.shards) == 16  # of 62,500 keys each
+    bounds = sorted((unpack(shard.low) if shard.low else 0, shard.high) for shard in job.shards)
+    assert [low for low, _ in bounds] == [1_000_000 * part // 16 for part in range(16)]
+
+
+async def test_11_a_range_with_nothing_between_its_ends_fails(state):
+    job = Job(state, table=Sparse(SPARSE, most=100), cuts=0, settings=ONE_LANE)
+    record = await job.work()
+
+    assert record.status is JobStatus.FAILED
+    assert "statement timeout" in record.reason
+    assert len(job.shards) == 257
+
+
+async def test_11_a_worker_that_is_stopped_while_it_looks_for_the_middle_fails_no_shard(state):
+    table = Sparse(SPARSE, most=100_000)
+    asked, stop = Event(), Event()
+
+    async def middle(*_):
+        asked.set()
+        await sleep_forever()
+
+    table.middle = middle
+    job = Job(state, table=table, cuts=0, settings=ONE_LANE)
+    async with create_task_group() as tasks:
+        tasks.start_soon(partial(job.work, stop=stop))
+        await asked.wait()
+        stop.set()
+
+    assert job.record.status is JobStatus.PAUSED
+    assert [shard.status for shard in job.shards] == [ShardStatus.READY]
 
 
 async def some_time(_, rows):

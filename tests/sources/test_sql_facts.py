@@ -45,6 +45,49 @@ async def test_a_large_table_is_estimated_while_its_statistics_are_new(server_ur
         assert await _settled(engine, source) == (1_000, "counted")
 
 
+NUMBERS = [(number, "x", 0) for number in (3, 10, 11, 1_000)]
+
+
+@pytest.mark.parametrize(
+    ("after", "until", "middle"),
+    [(None, None, 501), (3, 11, 7), (10, None, 505), (None, 10, 6), (10, 11, None), (-7, -4, -6)],
+)
+async def test_the_middle_of_a_range_of_whole_numbers_is_their_mean(url, after, until, middle):
+    async with rows_in(url, NUMBERS, kinds=("BIGINT PRIMARY KEY", "TEXT", "INTEGER")) as (engine, table):
+        source = SQLSource(engine, table, key="id", value="name")
+        assert await source.middle(after, until) == middle
+
+
+async def test_a_range_of_an_empty_table_or_of_text_has_no_middle_that_is_known(url):
+    async with rows_in(url, ROWS) as (engine, table):
+        source = SQLSource(engine, table, key="id", value="name")
+        assert await source.middle(None, None) is None
+        assert await source.middle("a", "c") is None
+        await execute(engine, f"DELETE FROM {table}")
+        assert await source.middle(None, None) is None
+
+
+@pytest.mark.parametrize("kind", ["UUID", "TIMESTAMPTZ", "DATE"])
+async def test_each_row_is_on_one_side_of_the_middle_of_the_server_s_own_types(server_url, kind):
+    keys = {
+        "UUID": [f"{digit}0000000-0000-4000-8000-000000000000" for digit in "0189f"],
+        "TIMESTAMPTZ": [f"2026-0{month}-01 12:00+02" for month in (1, 2, 7, 8, 9)],
+        "DATE": ["2020-02-29", "2026-11-30", "2026-12-01", "2030-01-01", "2031-01-01"],
+    }[kind]
+    async with rows_in(server_url, kinds=(f"{kind} PRIMARY KEY", "TEXT", "INTEGER")) as (engine, table):
+        values = ", ".join(f"('{key}', 'x', 0)" for key in keys)
+        await execute(engine, f"INSERT INTO {table} VALUES {values}")
+        source = SQLSource(engine, table, key="id", value="name")
+        middle = await source.middle(None, None)
+        sides = [
+            [key async for page in source.rows(after=after, until=until) for key in page]
+            for after, until in ((None, middle), (middle, None))
+        ]
+
+    assert [len(side) for side in sides] == ([2, 3] if kind != "DATE" else [1, 4])
+    assert sides[0] + sides[1] == sorted(sides[0] + sides[1])
+
+
 async def _settled(engine, source):
     """Return the count once the server's statistics have the change, which is soon."""
     await execute(engine, "SELECT pg_stat_force_next_flush()")

@@ -13,6 +13,7 @@ from async_backfill._common.line_a_second import LineASecond
 from async_backfill._jobs._errors import JobStateError
 from async_backfill._jobs._records import JobStatus, ShardStatus, Wanted
 from async_backfill._jobs._state import approvals, jobs, log, shards
+from async_backfill._jobs._state.split import split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -133,6 +134,10 @@ class Desk:
             shards.release(tx, shard, error=error, not_before=not_before, failed=failed)
 
         await self._patiently(release)
+
+    async def split(self, shard: ShardRecord, middle: bytes, *, error: str) -> bool:
+        """End a shard at ``middle``, and leave what is behind to whoever claims it; return whether it was."""
+        return await self._patiently(lambda tx: split(tx, shard, middle, error=error)) is not None
 
     async def settle(self, status: JobStatus, reason: str | None, *, alone: bool) -> bool:
         """Bring a job that runs to ``status``; return whether it is not running any more.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from anyio import create_task_group, current_time, move_on_after, sleep
 
-from async_backfill._jobs._running.course import WRITE_TIMEOUT
+from async_backfill._jobs._packing import pack, unpack
+from async_backfill._jobs._running.course import READ_TIMEOUT, WRITE_TIMEOUT
 from async_backfill._jobs._running.waiting import BEAT
+from async_backfill.warming._calls import in_time
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
     from async_backfill._jobs._records import ShardRecord
     from async_backfill._jobs._running.course import Course
+    from async_backfill._jobs._running.reader import Reader
     from async_backfill._jobs._running.waiting import Lane
     from async_backfill._jobs._state.shards import PageDone
 
@@ -67,6 +71,30 @@ class HeldShard:
         if current_time() - self._kept_at >= self._course.desk.lease:
             await self.renew()
         return not self.is_lost
+
+    async def split(self, reader: Reader[Any, Any], error: str) -> bool:
+        """Leave half of what ``reader`` has to read to whoever claims it; return whether that was possible.
+
+        Not when the source does not say where, or another has taken the shard.
+        """
+        was_split = False
+
+        async def split() -> None:
+            nonlocal was_split
+            facts, high = self._course.ends.source_facts, self.record.high
+            if facts is None:
+                return
+            ask = partial(facts.middle, reader.after, None if high is None else unpack(high))
+            middle, _ = await in_time(ask, READ_TIMEOUT, "the middle of a range")
+            if middle is None:
+                return
+            if await self._course.desk.split(self.record, packed := pack(middle), error=error):
+                self.record = replace(self.record, high=packed)
+                reader.end_at(middle)
+                was_split = True
+
+        await self.during(split)
+        return was_split
 
     async def during(self, step: Callable[[], Awaitable[None]]) -> None:
         """Run ``step``, and keep the shard meanwhile; end it when another has taken the shard.

@@ -81,6 +81,10 @@ class Reader(Generic[K, V]):
         """Read next what is behind ``cursor``."""
         self._after, self._size = cursor, 0
 
+    def end_at(self, cursor: object) -> None:
+        """Read nothing behind ``cursor``."""
+        self._until, self._size = cursor, 0
+
     @property
     def after(self) -> object:
         """The cursor behind which the next page begins."""

@@ -243,6 +243,8 @@ class ShardCopy:
         if is_timeout(cause) and not self._size.is_least:
             self._size, self._shrunk = self._size.after_timeout(), True
             return
+        if is_timeout(cause) and (await self._held.split(self._reader, said) or course.end is not None):
+            return
         # Of a connection that is lost nobody knows for how long; other errors are those of this shard.
         failed = is_timeout(cause) or (not isinstance(cause, OSError) and self._shard.attempts >= _ATTEMPTS)
         seconds = min(_LONGEST_BACK_OFF, 0.5 * 2.0 ** min(10, self._shard.attempts - 1))

@@ -18,7 +18,7 @@ from async_backfill._jobs._records import (
 )
 from async_backfill._jobs._state.approvals import allowance, spend_rows
 from async_backfill._jobs._state.dead import add_dead
-from async_backfill._jobs._state.jobs import add_shard, find_job, settings_of
+from async_backfill._jobs._state.jobs import find_job, settings_of
 from async_backfill._jobs._state.log import append
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _FIELDS: Final = (
     " read, kept, newer, leased, rejected, dead, pages, repeated, batch, throttled, error"
 )
 # Of two claims with one generation, because a failover lost the first one, the owner tells.
-_MINE: Final = "job = ? AND number = ? AND generation = ? AND owner = ? AND status = 'running'"
+MINE: Final = "job = ? AND number = ? AND generation = ? AND owner = ? AND status = 'running'"
 _RESTARTED: Final = frozenset(
     {JobStatus.RUNNING, JobStatus.PAUSED, JobStatus.FAILED, JobStatus.DONE_WITH_GAPS}
 )
@@ -131,10 +131,10 @@ def checkpoint(tx: Transaction, shard: ShardRecord, done: PageDone, *, lease: fl
         "UPDATE shard SET cursor = coalesce(?, cursor), read = read + ?, kept = kept + ?, newer = newer + ?,"  # noqa: S608
         " leased = leased + ?, rejected = rejected + ?, dead = dead + ?, pages = pages + ?,"
         " repeated = repeated + ?, batch = ?, throttled = ?, status = ?, owner = ?, leased_until = ?,"
-        f" attempts = 0, error = NULL WHERE {_MINE} RETURNING number",
+        f" attempts = 0, error = NULL WHERE {MINE} RETURNING number",
         *(done.cursor, counts.read, counts.kept, counts.newer, counts.leased, counts.rejected, counts.dead),
         *(done.pages, done.repeated, done.batch, _text(done.throttled), status.value, owner, until),
-        *_own(shard),
+        *own(shard),
     )
     if not mine:
         return None
@@ -147,8 +147,8 @@ def checkpoint(tx: Transaction, shard: ShardRecord, done: PageDone, *, lease: fl
 def renew(tx: Transaction, shard: ShardRecord, *, lease: float, throttled: Throttled | None) -> Orders | None:
     """Keep a shard while no page of it is done; ``None`` when another has taken it."""
     mine = tx.rows(
-        f"UPDATE shard SET leased_until = ?, throttled = ? WHERE {_MINE} RETURNING number",  # noqa: S608
-        *(tx.now() + lease, _text(throttled), *_own(shard)),
+        f"UPDATE shard SET leased_until = ?, throttled = ? WHERE {MINE} RETURNING number",  # noqa: S608
+        *(tx.now() + lease, _text(throttled), *own(shard)),
     )
     return _orders(tx, shard.job, 0, 0.0) if mine else None
 
@@ -170,26 +170,13 @@ def release(
     status = ShardStatus.FAILED if failed else ShardStatus.READY
     mine = tx.rows(
         "UPDATE shard SET status = ?, owner = NULL, leased_until = 0.0, throttled = NULL, error = ?,"  # noqa: S608
-        f" not_before = ? WHERE {_MINE} RETURNING number",
-        *(status.value, error, not_before, *_own(shard)),
+        f" not_before = ? WHERE {MINE} RETURNING number",
+        *(status.value, error, not_before, *own(shard)),
     )
     if mine and failed:
         facts = {"shard": shard.number, "error": error}
         append(tx, shard.job, by=shard.owner or "worker", what="shard failed", facts=facts)
     return bool(mine)
-
-
-def split(tx: Transaction, shard: ShardRecord, middle: bytes) -> ShardRecord | None:
-    """End a shard at ``middle``, and add one for what is behind it; ``None`` when another has taken it."""
-    found = tx.rows(
-        f"UPDATE shard SET high = ? WHERE {_MINE} RETURNING {_FIELDS}",  # noqa: S608
-        *(middle, *_own(shard)),
-    )
-    if not found:
-        return None
-    ((number,),) = tx.rows("SELECT max(number) + 1 FROM shard WHERE job = ?", shard.job)
-    add_shard(tx, shard.job, number, middle, shard.high, shard.batch)
-    return _record(*found[0])
 
 
 def restart(tx: Transaction, job_id: int, *, by: str = "worker") -> None:
@@ -226,7 +213,8 @@ def _orders(tx: Transaction, job_id: int, rows: int, seconds: float) -> Orders:
     )
 
 
-def _own(shard: ShardRecord) -> tuple[int, int, int, str | None]:
+def own(shard: ShardRecord) -> tuple[int, int, int, str | None]:
+    """Return the parameters of `MINE`."""
     return shard.job, shard.number, shard.generation, shard.owner
 
 

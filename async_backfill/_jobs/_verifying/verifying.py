@@ -44,7 +44,7 @@ class Request:
     extra: bool = False
     repair: bool = False
     apart: float = 2.0
-    seconds: float = 30.0
+    seconds: float = 60.0
 
     def __post_init__(self) -> None:
         if isinstance(self.sample, float):
@@ -92,6 +92,7 @@ async def compare(
         seconds=request.seconds,
         stopped=stopped,
         progress=progress,
+        were_split=len(shards) > len(job.plan.cuts) + 1,
     )
     if request.sample is None:
         why = await walk.over_all()

@@ -41,6 +41,7 @@ class Walk:
     :param rate: rows a second; ``None`` is no limit.
     :param stopped: is asked after each page, and returns why the walk is to end; ``None`` to go on.
     :param progress: is told after each page how many rows were compared so far.
+    :param were_split: whether shards were split, because ranges that wide are not read in time.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Walk:
         seconds: float,
         stopped: Callable[[], Awaitable[str | None]],
         progress: Callable[[int], object] = lambda _: None,
+        were_split: bool = False,
     ) -> None:
         self._ends = ends
         self._shards = shards
@@ -61,6 +63,7 @@ class Walk:
         self._seconds = seconds
         self._stopped = stopped
         self._progress = progress
+        self._were_split = were_split
         self._next = current_time()
         self._log = LineASecond(_LOGGER, current_time)
 
@@ -91,7 +94,7 @@ class Walk:
 
     async def over_some(self, wanted: int) -> str | None:
         """Compare about ``wanted`` rows from places all over the source; else as `over_all`."""
-        if self._is_done:
+        if self._is_done and not self._were_split:
             cuts = await cuts_of(self._ends.rows, min(_PLACES, wanted), self._seconds)
             last = self._shards[-1].cursor if self._shards else None
             places = ranges(cuts, _unpacked(last))

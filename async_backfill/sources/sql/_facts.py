@@ -13,6 +13,8 @@ import sqlalchemy as sa
 from async_backfill._common.validation import text
 from async_backfill.contracts import SourceFacts
 from async_backfill.errors import ConfigurationError
+from async_backfill.sources.sql._middle import middle_of
+from async_backfill.sources.sql._rows import standard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -130,3 +132,18 @@ class TableFacts(SourceFacts):
         if isinstance(found, bool) or not isinstance(found, (Real, Decimal)):
             raise ConfigurationError("load_query", f"must ask for a number, not {found!r:.100}")
         return float(found)
+
+    async def middle(self, after: object | None, until: object | None, /) -> object | None:
+        """Return the mean of two keys that are whole numbers, dates, times or UUIDs; else ``None``.
+
+        For an open end it asks for the smallest or the largest key. It raises the same errors as `count`.
+        """
+        low = await self._end(self._column.asc()) if after is None else after
+        high = await self._end(self._column.desc()) if until is None else until
+        return middle_of(low, high)
+
+    async def _end(self, order: sa.UnaryExpression[Any]) -> object | None:
+        # Not min() and max(): PostgreSQL before 18 has none of UUIDs.
+        first = sa.select(self._column).where(self._column.is_not(None)).order_by(order).limit(1)
+        rows = standard(await self._database.ask(first, {}))
+        return rows[0][0] if rows else None
