@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -14,7 +13,8 @@ import pytest
 
 from async_backfill.jobs import JobError, Jobs
 from async_backfill.jobs._shard_task import read_shard
-from tests.command_line import ROOT, started
+from tests.command_line import started
+from tests.commands.dask_cluster import started_cluster
 from tests.commands.operating import change
 
 dask = pytest.importorskip("dask", reason="distributed is not installed")
@@ -27,14 +27,8 @@ OWNERS = "SELECT DISTINCT owner FROM shard WHERE status = 'running'"
 @pytest.fixture(scope="module")
 def cluster():
     """A program with a scheduler and two workers elsewhere; ``address`` is that of the scheduler."""
-    command = [sys.executable, "-m", "tests.commands.dask_cluster"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, cwd=ROOT, text=True, **pipes) as running:
-        try:
-            running.address = running.stdout.readline().strip()
-            yield running
-        finally:
-            running.kill()
+    with started_cluster() as running:
+        yield running
 
 
 def workers():
