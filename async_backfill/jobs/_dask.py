@@ -22,7 +22,7 @@ from async_backfill._jobs._errors import JobError, JobRefusedError, JobStateErro
 from async_backfill._jobs._records import LEFT
 from async_backfill._jobs._report import worker_of
 from async_backfill._jobs._state.naming import STATE_VARIABLE, is_of_server, shown
-from async_backfill.jobs._shard_task import read_shard
+from async_backfill.jobs._shard_task import NoAnswerError, read_shard
 
 with needed_by("jobs run --dask", "dask", "distributed", "dask", "cryptography"):
     from distributed import Client, LocalCluster
@@ -155,6 +155,8 @@ class _Driver:
         self._patience = patience
         self._handed: dict[int, _Handed] = {}
         self._lost = set[str]()
+        self._first_pages: int | None = None
+        self._said = ""
         self._is_asked = False
         self._live_at = current_time()
         self._log = LineASecond(_LOGGER, current_time)
@@ -196,18 +198,22 @@ class _Driver:
         if any(worker.lease_seconds > 0.0 for worker in report.workers) or not left:
             self._live_at = now
         elif now - self._live_at >= self._patience:
-            raise JobError(f"no worker of Dask has read anything for {self._patience:g} s")
+            raise JobError(f"no worker of Dask has read anything for {self._patience:g} s{self._said}")
         lost = {worker.owner for worker in report.workers if worker.lease_seconds <= 0.0}
         for worker in lost - self._lost:
             self._log.warning("worker %s was lost: others take what it had", worker, job=self._job_id)
         self._lost |= lost
+        if self._first_pages is None:
+            self._first_pages = report.pages
+        # Before a first page has been read it may be the workers that are set up wrongly.
+        may_wait = report.pages != self._first_pages
         for shard in left:
             before = self._handed.get(shard.number)
             if before is not None and not self._is_due(shard, before, lost):
                 continue
-            failures = 0 if before is None or shard.read > before.read else before.failures
+            failures = 0 if before is None or shard.read != before.read else before.failures
             if before is not None and before.future.status == "error":
-                failures = self._failed(shard, failures + 1, before.future)
+                failures = self._failed(shard, failures + 1, before.future, may_wait=may_wait)
             key = f"async_backfill-{self._job_id}-{shard.number}-{secrets.token_hex(4)}"
             future = self._client.submit(read_shard, *self._told, shard.number, key=key, pure=False)
             self._handed[shard.number] = _Handed(
@@ -223,8 +229,13 @@ class _Driver:
             return worker_of(shard.owner or "") in lost and shard.owner != before.owner
         return current_time() - before.at >= _ANEW
 
-    def _failed(self, shard: ShardReport, failures: int, future: Any) -> int:
-        said = one_line(str(future._state.exception))  # noqa: SLF001 - `exception()` may ask and wait
+    def _failed(self, shard: ShardReport, failures: int, future: Any, *, may_wait: bool) -> int:
+        """Return how many failures of a shard count; a server that is away is waited for, see `_live_at`."""
+        error = future._state.exception  # noqa: SLF001 - `exception()` may ask and wait
+        said = one_line(str(error))
+        self._said = f": {said}"
+        if may_wait and isinstance(error, NoAnswerError):
+            failures -= 1
         if failures > _MOST_FAILURES:
             raise JobError(f"shard {shard.number} could not be read {failures} times: {said}")
         self._log.warning("shard %d is handed out again: %s", shard.number, said, job=self._job_id)
