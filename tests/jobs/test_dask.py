@@ -9,17 +9,16 @@ from anyio import Event, create_task_group, current_time, fail_after, sleep
 
 from async_backfill._jobs._errors import JobError, JobRefusedError, JobStateError
 from async_backfill._jobs._packing import pack
-from async_backfill._jobs._records import JobStatus
+from async_backfill._jobs._records import JobStatus, Wanted
 from async_backfill._jobs._spec import JobSettings
 from async_backfill._jobs._state.jobs import add_shard
 from async_backfill._jobs._state.shards import claim
 from async_backfill.errors import ConfigurationError, ScenarioError
 from async_backfill.jobs import Jobs
 from async_backfill.jobs import _shard_task as tasks
+from async_backfill.jobs._dask_driver import Driver
 from tests.jobs.table import Table, rows_of
 from tests.jobs.working import Job, slow
-
-driving = pytest.importorskip("async_backfill.jobs._dask", reason="distributed is not installed")
 
 pytestmark = pytest.mark.anyio
 
@@ -80,7 +79,7 @@ async def handing_out(job, **kinds):
     async with create_task_group() as tasks:
         scheduler = Scheduler(job, tasks, **kinds)
         told = ("jobs.sqlite", job.id, "hash")
-        yield driving._Driver(Jobs(job.state), scheduler, told, by="bob", patience=100.0), scheduler
+        yield Driver(Jobs(job.state), scheduler, told, by="bob", patience=100.0), scheduler
         tasks.cancel_scope.cancel()
 
 
@@ -195,6 +194,38 @@ async def test_workers_that_do_nothing_are_waited_for_as_long_as_the_patience(st
         scheduler.submit = lambda *_, **__: Future()
         with pytest.raises(JobError, match="no worker of Dask has read anything for 100 s"):
             await driver.drive(Event())
+
+
+async def test_a_job_whose_shards_nobody_holds_for_a_moment_is_not_interrupted(state):
+    job, shown = Job(state, 500, settings=ONE_LANE), []
+
+    async def look():
+        for _ in range(9):
+            await sleep(10.0)
+            shown.append((await Jobs(state).status(job.id)).status)
+
+    async with handing_out(job) as (driver, scheduler):
+        scheduler.submit = lambda *_, **__: Future()
+        scheduler.tasks.start_soon(look)
+        with pytest.raises(JobError, match="no worker of Dask"):
+            await driver.drive(Event())
+    assert shown[:2] == ["running", "running"]
+    assert shown[-5:] == ["interrupted"] * 5
+
+
+async def test_a_job_whose_last_worker_died_before_it_obeyed_is_paused(state):
+    job = Job(state, 500, settings=ONE_LANE)
+    async with handing_out(job, lost=range(4)) as (driver, scheduler):
+
+        async def ask():
+            await sleep(20.0)
+            job.want(Wanted.PAUSE)
+            assert (await Jobs(state).status(job.id)).status == "pausing"
+
+        scheduler.tasks.start_soon(ask)
+        await driver.drive(Event())
+    assert (job.record.status, job.record.reason) == (JobStatus.PAUSED, "asked")
+    assert current_time() < 40.0
 
 
 async def test_who_hands_out_pauses_the_job_when_it_is_stopped(state):

@@ -13,7 +13,7 @@ from async_backfill._jobs._mark import LOST, Mark
 from async_backfill._jobs._records import Finding, JobCounts, JobStatus, ShardStatus, Wanted
 from async_backfill._jobs._rewriting import Rewriting
 from async_backfill._jobs._state.dead import add_findings, clear_findings, dead_rows, findings
-from async_backfill._jobs._state.jobs import change_status, find_job, keep_verifying
+from async_backfill._jobs._state.jobs import change_status, find_job, keep_live
 from async_backfill._jobs._state.log import append
 from async_backfill._jobs._state.shards import shards
 from async_backfill._jobs._verifying.extras import Extras
@@ -116,7 +116,7 @@ def _begin(tx: Transaction, job_id: int, by: str) -> _Begun:
     if was in _READ and all(shard.status is ShardStatus.DONE for shard in parts):
         job = change_status(tx, job_id, JobStatus.VERIFYING, by=by, reason=None)
     if job.status is JobStatus.VERIFYING:
-        keep_verifying(tx, job_id, lease=_LEASE)
+        keep_live(tx, job_id, lease=_LEASE)
     dead = frozenset(row.key for row in dead_rows(tx, job_id))
     kinds = frozenset(finding.kind for finding in findings(tx, job_id))
     return _Begun(job=job, parts=parts, dead=dead, now=tx.now(), kinds=kinds)
@@ -165,7 +165,7 @@ async def _never() -> None:
 
 async def _asked(state: JobState, job_id: int) -> str | None:
     """Return what an operator asks of the job meanwhile, and keep it."""
-    wanted = await state.transact(partial(keep_verifying, job_id=job_id, lease=_LEASE))
+    wanted = await state.transact(partial(keep_live, job_id=job_id, lease=_LEASE))
     return _STOPS.get(wanted)
 
 
