@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -20,10 +21,25 @@ _HASH: Final = 16
 _SECONDS: Final = 3.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Since:
+    """What may have cost a store rows since a job made its mark.
+
+    ``evicted``
+        how many entries it has evicted.
+    ``run``
+        see `StoreState`; ``is_another`` says whether it was another one then.
+    """
+
+    evicted: int = 0
+    run: str = ""
+    is_another: bool = False
+
+
 class Mark:
     """The mark of ``job`` in a store; a store without marks always has it.
 
-    It holds the number of entries that the store had evicted by then.
+    It holds the number of entries that the store had evicted by then, and which run of the store that was.
     """
 
     def __init__(self, facts: StoreFacts | None, job: JobRecord) -> None:
@@ -46,7 +62,8 @@ class Mark:
                 "there, or remove its mark if that state is gone for good"
             )
         if found is None and not has_pages:
-            await self._facts.mark(self._name, f"{self._start}{await self._evicted()}")
+            evicted, run = await self._now()
+            await self._facts.mark(self._name, f"{self._start}{evicted}:{run}")
             return True
         return found is not None
 
@@ -54,15 +71,17 @@ class Mark:
         """Return whether the store still has the mark."""
         return self._facts is None or (await self._found()) is not None
 
-    async def evicted(self) -> int | None:
-        """Return how many entries the store has evicted since the mark was made; ``None`` without the mark.
-
-        A server that was restarted with its data counts anew: any number but 0 means that it may lack rows.
-        """
+    async def since(self) -> Since | None:
+        """Return what has become of the store since the mark was made; ``None`` without the mark."""
         if self._facts is None:
-            return 0
+            return Since()
         found = await self._found()
-        return None if found is None else abs(await self._evicted() - int(found))
+        if found is None:
+            return None
+        before, _, first = found.partition(":")
+        evicted, run = await self._now()
+        # A server that was restarted with its data counts anew.
+        return Since(evicted=abs(evicted - int(before)), run=run, is_another=run != first)
 
     async def remove(self) -> None:
         """Remove the mark: the job is over. Where that cannot be done, a line in the log says so."""
@@ -82,6 +101,7 @@ class Mark:
             found.removeprefix(self._start) if found is not None and found.startswith(self._start) else None
         )
 
-    async def _evicted(self) -> int:
+    async def _now(self) -> tuple[int, str]:
         assert self._facts is not None  # noqa: S101 - as above
-        return (await self._facts.state()).evicted or 0
+        state = await self._facts.state()
+        return state.evicted or 0, state.run or ""

@@ -136,8 +136,8 @@ class JobRecord:
         the seconds for which workers had its shards, those of waiting included.
     ``log_head``
         the hash of the last line of its log.
-    ``verified_until``
-        until when who verifies it is taken to live.
+    ``live_until``
+        until when who verifies it, or hands out its shards, is taken to live.
     """
 
     id: int
@@ -154,7 +154,7 @@ class JobRecord:
     ended: float | None
     seconds_running: float
     log_head: str
-    verified_until: float = 0.0
+    live_until: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,8 +46,8 @@ class JobReport:
     """A job at one moment.
 
     ``status``
-        its status; ``"interrupted"`` when it runs or is verified and no worker lives, ``"pausing"`` or
-        ``"cancelling"`` when a worker lives that has not obeyed yet.
+        its status; ``"interrupted"`` when it runs or is verified and nobody lives who works on it or hands
+        out its shards, ``"pausing"`` or ``"cancelling"`` when one lives that has not obeyed yet.
     ``rows_total``
         as planned.
     ``repeated_pages``
@@ -151,10 +151,9 @@ def report(
 
 
 def _shown(job: JobRecord, shards: Sequence[ShardRecord], now: float, *, is_live: bool) -> ShownStatus:
-    is_verified = job.status is JobStatus.VERIFYING
-    if job.status is not JobStatus.RUNNING and not is_verified:
+    if job.status not in {JobStatus.RUNNING, JobStatus.VERIFYING}:
         return job.status
-    if is_live or (is_verified and job.verified_until > now):
+    if is_live or job.live_until > now:
         if job.wanted is Wanted.PAUSE:
             return "pausing"
         return "cancelling" if job.wanted is Wanted.CANCEL else job.status

@@ -55,12 +55,16 @@ class StoreState:
     ``clock``
         seconds since the epoch by its own clock; ``None`` where it is the clock of this machine. Of several
         servers, the one that is farthest from this machine's.
+    ``run``
+        what is another text after a restart or a failover, which may have cost it its last writes; ``None``
+        where it does not say, or loses none by that.
     """
 
     used: int | None = None
     limit: int | None = None
     evicted: int | None = None
     clock: float | None = None
+    run: str | None = None
 
 
 class StoreFacts(Protocol):

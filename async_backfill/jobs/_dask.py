@@ -1,47 +1,31 @@
-"""A job on Dask, a shard a task: who hands them out looks at the state, and never relies on what Dask says.
-
-A task is a number, so one too many costs nothing: it finds its shard done, or held, and returns. So a shard
-that is left and of which no task is under way is handed out again, whatever became of the task before.
-"""
+"""A job on Dask: with workers that are there, or with a cluster of its own."""
 
 from __future__ import annotations
 
 import logging
 import os
-import secrets
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from anyio import CancelScope, current_time, move_on_after, sleep_forever
+from anyio import CancelScope, current_time
 
-from async_backfill._common.error_text import error_line, one_line
+from async_backfill._common.error_text import error_line
 from async_backfill._common.extras import needed_by
-from async_backfill._common.line_a_second import LineASecond
-from async_backfill._jobs._errors import JobError, JobRefusedError, JobStateError
-from async_backfill._jobs._records import LEFT
-from async_backfill._jobs._report import worker_of
+from async_backfill._jobs._errors import JobError
 from async_backfill._jobs._state.naming import STATE_VARIABLE, is_of_server, shown
-from async_backfill.jobs._shard_task import read_shard
+from async_backfill.jobs._dask_driver import UNDER_WAY, Driver, keep_shown
 
 with needed_by("jobs run --dask", "dask", "distributed", "dask", "cryptography"):
     from distributed import Client, LocalCluster
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator
 
     from anyio import Event
 
-    from async_backfill._jobs._report import JobReport, ShardReport
     from async_backfill.jobs._jobs import Jobs
 
-_LOGGER: Final = logging.getLogger("async_backfill.jobs")
-_LOOK: Final = 0.5
-_ANEW: Final = 5.0
-_MOST_FAILURES: Final = 5
 _CLOSING: Final = 15.0
-_UNDER_WAY: Final = frozenset({"running", "interrupted", "pausing", "cancelling"})
-_STOPPED: Final = "stopped: who handed out its shards was ended"
 
 
 async def run_on_dask(
@@ -68,15 +52,16 @@ async def run_on_dask(
     state = _named(state)
     name = None if address is None else _travelling(state)
     try:
+        await keep_shown(jobs, job_id)
         async with _cluster(address, workers, job.settings.lanes, state) as client:
             patience = job.plan.spec.throttle.patience
-            driver = _Driver(jobs, client, (name, job_id, job.plan_hash), by=by, patience=patience)
+            driver = Driver(jobs, client, (name, job_id, job.plan_hash), by=by, patience=patience)
             await driver.drive(stop)
     except Exception as error:
         with suppress(JobError):
             await jobs.pause(job_id, by=by, reason=f"its shards could not be handed out: {error}")
         raise
-    if (await jobs.status(job_id)).status in {"running", "interrupted", "verifying"}:
+    if (await jobs.status(job_id)).status in {*UNDER_WAY, "verifying"}:
         await jobs.work(job_id, stop=stop)
 
 
@@ -99,10 +84,11 @@ async def _cluster(address: str | None, workers: int, lanes: int, state: str) ->
             if address is None:
                 cluster = await LocalCluster(
                     asynchronous=True,
-                    dashboard_address=None,
+                    dashboard_address="127.0.0.1:0",  # a fixed port is that of one cluster only
                     env={STATE_VARIABLE: state},
                     n_workers=workers,
                     preload=["async_backfill.jobs._shard_task"],
+                    scheduler_kwargs={"dashboard": False},
                     security=True,  # or any user of this machine could have it run what he likes
                     silence_logs=logging.CRITICAL,  # what matters is in the state; this has tracebacks
                     threads_per_worker=lanes,
@@ -118,114 +104,3 @@ async def _cluster(address: str | None, workers: int, lanes: int, state: str) ->
                 await client.close()
             if cluster is not None:
                 await cluster.close()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Handed:
-    """The last task of a shard, and how the shard was then.
-
-    ``owner``
-        who had it before.
-    ``failures``
-        of its tasks, one after the other, without a row that was read.
-    """
-
-    future: Any
-    at: float
-    owner: str | None
-    read: int
-    failures: int
-
-
-class _Driver:
-    """Hands out the shards of a job.
-
-    :param told: what each task is given before the number of its shard.
-    :param patience: seconds for which a state that cannot be used is waited for, and workers that do nothing.
-    """
-
-    def __init__(
-        self, jobs: Jobs, client: Any, told: tuple[str | None, int, str], *, by: str, patience: float
-    ) -> None:
-        self._jobs = jobs
-        self._client = client
-        self._told = told
-        self._job_id = told[1]
-        self._by = by
-        self._patience = patience
-        self._handed: dict[int, _Handed] = {}
-        self._lost = set[str]()
-        self._is_asked = False
-        self._live_at = current_time()
-        self._log = LineASecond(_LOGGER, current_time)
-
-    async def drive(self, stop: Event) -> None:
-        """Hand out the shards that are left, until there are none, or the job is not to run any more."""
-        seen_at = current_time()
-        while True:
-            try:
-                if await self._step(stop):
-                    return
-                seen_at = current_time()
-            except JobStateError:
-                if current_time() - seen_at >= self._patience:
-                    raise
-            with move_on_after(_LOOK):
-                await (sleep_forever() if self._is_asked else stop.wait())
-
-    async def _step(self, stop: Event) -> bool:
-        """Look at the state, and do what is to be done; return whether that was all."""
-        report = await self._jobs.status(self._job_id)
-        left = [shard for shard in report.shards if shard.status in LEFT]
-        if report.status not in _UNDER_WAY:
-            return True
-        if stop.is_set():
-            if not self._is_asked or report.status == "interrupted":
-                with suppress(JobRefusedError):  # it has ended meanwhile
-                    await self._jobs.pause(self._job_id, by=self._by, reason=_STOPPED)
-                self._is_asked = True
-            return False
-        if report.status in {"running", "interrupted"} and self._client.status != "connecting":
-            self._hand_out(report, left)
-        return not left
-
-    def _hand_out(self, report: JobReport, left: Sequence[ShardReport]) -> None:
-        now = current_time()
-        if self._client.status == "closed":
-            raise JobError("the scheduler of Dask is gone: run the job again, it goes on where it stopped")
-        if any(worker.lease_seconds > 0.0 for worker in report.workers) or not left:
-            self._live_at = now
-        elif now - self._live_at >= self._patience:
-            raise JobError(f"no worker of Dask has read anything for {self._patience:g} s")
-        lost = {worker.owner for worker in report.workers if worker.lease_seconds <= 0.0}
-        for worker in lost - self._lost:
-            self._log.warning("worker %s was lost: others take what it had", worker, job=self._job_id)
-        self._lost |= lost
-        for shard in left:
-            before = self._handed.get(shard.number)
-            if before is not None and not self._is_due(shard, before, lost):
-                continue
-            failures = 0 if before is None or shard.read > before.read else before.failures
-            if before is not None and before.future.status == "error":
-                failures = self._failed(shard, failures + 1, before.future)
-            key = f"async_backfill-{self._job_id}-{shard.number}-{secrets.token_hex(4)}"
-            future = self._client.submit(read_shard, *self._told, shard.number, key=key, pure=False)
-            self._handed[shard.number] = _Handed(
-                future=future, at=now, owner=shard.owner, read=shard.read, failures=failures
-            )
-
-    def _is_due(self, shard: ShardReport, before: _Handed, lost: set[str]) -> bool:
-        """Return whether a shard is handed out again: its task has ended, or who claimed it has died.
-
-        Dask may never tell that a worker was lost; then the lease does.
-        """
-        if before.future.status == "pending":
-            return worker_of(shard.owner or "") in lost and shard.owner != before.owner
-        return current_time() - before.at >= _ANEW
-
-    def _failed(self, shard: ShardReport, failures: int, future: Any) -> int:
-        said = one_line(str(future._state.exception))  # noqa: SLF001 - `exception()` may ask and wait
-        if failures > _MOST_FAILURES:
-            raise JobError(f"shard {shard.number} could not be read {failures} times: {said}")
-        self._log.warning("shard %d is handed out again: %s", shard.number, said, job=self._job_id)
-        return failures

@@ -8,11 +8,16 @@ import signal
 import anyio
 
 from async_backfill._common.error_text import error_line
-from async_backfill._jobs._errors import JobError
+from async_backfill._jobs._errors import JobError, JobRefusedError, JobStateError
 from async_backfill._jobs._records import LEFT
-from async_backfill._jobs._state.naming import STATE_VARIABLE
+from async_backfill._jobs._running.faults import is_hopeless
+from async_backfill._jobs._state.naming import STATE_VARIABLE, is_of_server
 from async_backfill.errors import AsyncBackfillError
 from async_backfill.jobs._jobs import Jobs
+
+
+class NoAnswerError(JobError):
+    """What a task needs does not answer now: the server of the state, the source or the store."""
 
 
 def read_shard(state: str | None, job_id: int, plan_hash: str, number: int) -> None:
@@ -20,6 +25,7 @@ def read_shard(state: str | None, job_id: int, plan_hash: str, number: int) -> N
 
     :param state: its name; ``None`` for that of the environment of this process.
     :param plan_hash: that of the plan of the job, which another state does not have.
+    :raises NoAnswerError: when it cannot be read now, and could be later.
     :raises JobError: when it cannot be read, whatever the reason: another error may hold what is not to
         travel, or cannot.
     """
@@ -29,7 +35,8 @@ def read_shard(state: str | None, job_id: int, plan_hash: str, number: int) -> N
     try:
         anyio.run(_read, name, job_id, plan_hash, number)
     except Exception as error:  # noqa: BLE001 - see above
-        raise JobError(error_line(error)) from None
+        kind = NoAnswerError if _is_unanswered(error, name) else JobError
+        raise kind(error_line(error)) from None
 
 
 def dask_setup(_: object) -> None:
@@ -49,3 +56,10 @@ async def _read(name: str, job_id: int, plan_hash: str, number: int) -> None:
         except AsyncBackfillError:
             if (await jobs.status(job_id)).status in {"running", "interrupted"}:
                 raise
+
+
+def _is_unanswered(error: BaseException, state: str) -> bool:
+    """Return whether a server may be away: a wrong setting, or a file that is not there, stays wrong."""
+    if isinstance(error, JobStateError) and (not is_of_server(state) or error.__cause__ is None):
+        return False
+    return isinstance(error, JobError) and not isinstance(error, JobRefusedError) and not is_hopeless(error)

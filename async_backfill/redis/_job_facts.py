@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from async_backfill.redis.connection import RedisConnection
 
 _PARTS: Final = 64
-_QUESTIONS: Final = (("INFO", "memory"), ("INFO", "stats"), ("TIME",))
+_QUESTIONS: Final = (("INFO", "memory"), ("INFO", "stats"), ("INFO", "server"), ("TIME",))
 
 
 class JobFacts(StoreFacts):
@@ -50,7 +50,7 @@ class JobFacts(StoreFacts):
         await self._send(name, lambda key: ("UNLINK", key))
 
     async def state(self) -> StoreState:
-        """Return ``used_memory``, ``maxmemory``, ``evicted_keys`` and the time of the server.
+        """Return ``used_memory``, ``maxmemory``, ``evicted_keys``, ``run_id`` and the time of the server.
 
         See `StoreState` for a cluster. Where the server's ACL forbids ``INFO``, only its time is told.
         """
@@ -69,7 +69,7 @@ class JobFacts(StoreFacts):
         return replies
 
     async def _state_of(self, server: tuple[str, int] | None) -> StoreState:
-        memory, stats, told = await self.connection.all_at(server, _QUESTIONS)
+        memory, stats, about, told = await self.connection.all_at(server, _QUESTIONS)
         if isinstance(told, RedisReplyError):
             raise told
         used, counted = _said(memory), _said(stats)
@@ -78,6 +78,7 @@ class JobFacts(StoreFacts):
             limit=_number(used, b"maxmemory") or None,
             evicted=_number(counted, b"evicted_keys"),
             clock=int(told[0]) + int(told[1]) / 1e6,
+            run=run.decode("utf-8", "replace") if (run := _said(about).get(b"run_id")) else None,
         )
 
 
@@ -105,6 +106,7 @@ def _together(states: Sequence[StoreState], now: float) -> StoreState:
         limit=None if used is None or fullest is None else round(used / fullest),
         evicted=evicted,
         clock=max((it.clock or now for it in states), key=lambda clock: abs(clock - now)),
+        run=",".join(sorted(it.run or "" for it in states)),
     )
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _NEW: Final = (
     "INSERT INTO job (id, name, plan_hash, status, wanted, reason, settings, planned_by, created, started,"
-    " ended, seconds_running, log_head, verified_until, plan)"
+    " ended, seconds_running, log_head, live_until, plan)"
     " VALUES (?, ?, 'h', 'planned', 'run', NULL, '{}', 'ada', 0.0, NULL, NULL, 0.0, '', 0.0, ?)"
 )
 _ROW: Final = "INSERT INTO dead (job, digest, key, shard, error, at, rows) VALUES (1, ?, ?, ?, ?, ?, ?)"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -13,9 +13,11 @@ import anyio
 import pytest
 
 from async_backfill.jobs import JobError, Jobs
-from async_backfill.jobs._shard_task import read_shard
-from tests.command_line import ROOT, started
+from async_backfill.jobs._shard_task import NoAnswerError, read_shard
+from tests.command_line import started
+from tests.commands.dask_cluster import started_cluster
 from tests.commands.operating import change
+from tests.servers.ports import free_port
 
 dask = pytest.importorskip("dask", reason="distributed is not installed")
 pytest.importorskip("distributed", reason="distributed is not installed")
@@ -27,14 +29,8 @@ OWNERS = "SELECT DISTINCT owner FROM shard WHERE status = 'running'"
 @pytest.fixture(scope="module")
 def cluster():
     """A program with a scheduler and two workers elsewhere; ``address`` is that of the scheduler."""
-    command = [sys.executable, "-m", "tests.commands.dask_cluster"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, cwd=ROOT, text=True, **pipes) as running:
-        try:
-            running.address = running.stdout.readline().strip()
-            yield running
-        finally:
-            running.kill()
+    with started_cluster() as running:
+        yield running
 
 
 def workers():
@@ -168,6 +164,16 @@ def test_a_task_whose_state_is_another_reads_nothing(jobs, monkeypatch):
     monkeypatch.setenv("ASYNC_BACKFILL_STATE", "jobs.sqlite")
     with pytest.raises(JobError, match="the state of the worker has another job 1"):
         read_shard(None, int(job), "of another plan", 0)
+
+
+def test_a_task_whose_state_does_not_answer_may_be_done_later(tmp_path):
+    away = f"postgresql://jobs@127.0.0.1:{free_port()}/shop"
+    with pytest.raises(NoAnswerError, match="no connection to the server") as told:
+        read_shard(away, 1, "hash", 0)
+    assert type(pickle.loads(pickle.dumps(told.value))) is NoAnswerError  # noqa: S301 - as Dask does
+    with pytest.raises(JobError, match="there is no such state") as told:
+        read_shard(str(tmp_path / "none.sqlite"), 1, "hash", 0)
+    assert type(told.value) is JobError
 
 
 @pytest.mark.usefixtures("folder")

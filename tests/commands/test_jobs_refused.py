@@ -136,7 +136,7 @@ def test_a_state_of_another_version_is_left_as_it_is(jobs):
     jobs.planned()
     change("jobs.sqlite", "PRAGMA user_version = 9")
     before = Path("jobs.sqlite").read_bytes()
-    assert "jobs.sqlite: its format is 9, this release has 2" in jobs.refused("status", "1")
+    assert "jobs.sqlite: its format is 9, this release has 3" in jobs.refused("status", "1")
     assert Path("jobs.sqlite").read_bytes() == before
 
 

@@ -7,30 +7,33 @@ from contextlib import asynccontextmanager
 import pytest
 from anyio import Event, create_task_group, current_time, fail_after, sleep
 
-from async_backfill._jobs._errors import JobError
-from async_backfill._jobs._records import JobStatus
+from async_backfill._jobs._errors import JobError, JobRefusedError, JobStateError
+from async_backfill._jobs._packing import pack
+from async_backfill._jobs._records import JobStatus, Wanted
 from async_backfill._jobs._spec import JobSettings
+from async_backfill._jobs._state.jobs import add_shard
 from async_backfill._jobs._state.shards import claim
+from async_backfill.errors import ConfigurationError, ScenarioError
 from async_backfill.jobs import Jobs
+from async_backfill.jobs import _shard_task as tasks
+from async_backfill.jobs._dask_driver import Driver
 from tests.jobs.table import Table, rows_of
 from tests.jobs.working import Job, slow
 
-driving = pytest.importorskip("async_backfill.jobs._dask", reason="distributed is not installed")
-
 pytestmark = pytest.mark.anyio
 
+AWAY = tasks.NoAnswerError("no connection to the server")
 ONE_LANE = JobSettings(batch=100, lanes=1)
 
 
 class Future:
-    def __init__(self):
-        self.status = "pending"
+    def __init__(self, exception=None):
+        self.status = "pending" if exception is None else "error"
+        self.exception = exception
 
     @property
     def _state(self):
         return self
-
-    exception = RuntimeError("the worker has no such module")
 
 
 class Scheduler:
@@ -38,21 +41,23 @@ class Scheduler:
 
     ``lost``
         the shards whose first task claims them and is never heard of again.
+    ``fails``
+        what the tasks of shards raise.
     """
 
-    def __init__(self, job, tasks, *, lost=(), fails=()):
+    def __init__(self, job, tasks, *, lost=(), fails=None):
         self.job, self.tasks = job, tasks
-        self.lost, self.fails = set(lost), set(fails)
+        self.lost, self.fails = set(lost), fails or {}
         self.status = "running"
         self.handed = []
 
     def submit(self, function, *told, key, pure):  # noqa: ARG002 - as Dask is called
         *_, number = told
         self.handed.append(number)
-        future = Future()
         if number in self.fails:
-            future.status = "error"
-        elif number in self.lost:
+            return Future(self.fails[number])
+        future = Future()
+        if number in self.lost:
             self.lost.remove(number)
             self.tasks.start_soon(self._die, number)
         else:
@@ -74,7 +79,7 @@ async def handing_out(job, **kinds):
     async with create_task_group() as tasks:
         scheduler = Scheduler(job, tasks, **kinds)
         told = ("jobs.sqlite", job.id, "hash")
-        yield driving._Driver(Jobs(job.state), scheduler, told, by="bob", patience=100.0), scheduler
+        yield Driver(Jobs(job.state), scheduler, told, by="bob", patience=100.0), scheduler
         tasks.cancel_scope.cancel()
 
 
@@ -89,6 +94,32 @@ async def test_each_shard_is_one_task_and_the_last_word_is_that_of_the_state(sta
     assert job.count("read") == 2_000
 
 
+async def test_a_shard_that_comes_up_when_another_is_split_is_handed_out_too(state):
+    job = Job(state, table=slow(), cuts=1, settings=ONE_LANE)
+    middle = pack("k00500")
+
+    def split(tx):
+        ((high,),) = tx.rows("SELECT high FROM shard WHERE number = 0")
+        tx.rows("UPDATE shard SET high = ? WHERE number = 0", middle)
+        add_shard(tx, job.id, 2, middle, high, 100)
+
+    async with handing_out(job) as (driver, scheduler):
+        read = scheduler._read
+
+        async def split_first(future, number):
+            if number == 0:
+                await sleep(1.2)
+                state.now(split)
+            await read(future, number)
+
+        scheduler._read = split_first
+        await driver.drive(Event())
+    assert scheduler.handed == [0, 1, 2]
+    assert (await job.work()).status is JobStatus.DONE
+    assert [shard.counts.read for shard in job.shards] == [501, 999, 500]
+    assert await job.wrong() == []
+
+
 async def test_a_worker_that_dies_untold_costs_one_lease(state, caplog):
     job = Job(state, 500, settings=ONE_LANE)
     async with handing_out(job, lost={1}) as (driver, scheduler):
@@ -100,14 +131,45 @@ async def test_a_worker_that_dies_untold_costs_one_lease(state, caplog):
     assert await job.wrong() == []
 
 
-async def test_a_shard_whose_tasks_always_fail_is_given_up_with_the_error(state):
+@pytest.mark.parametrize(
+    ("fails", "said"),
+    [
+        (
+            {2: RuntimeError("the worker has no such module")},
+            "shard 2 .* 6 times: the worker has no such module",
+        ),
+        (dict.fromkeys(range(4), AWAY), "shard 0 could not be read 6 times: no connection to the server"),
+    ],
+)
+async def test_a_shard_whose_tasks_always_fail_is_given_up_with_the_error(state, fails, said):
     job = Job(state, 500, settings=ONE_LANE)
-    async with handing_out(job, fails={2}) as (driver, scheduler):
-        with pytest.raises(
-            JobError, match="shard 2 could not be read 6 times: the worker has no such module"
-        ):
+    async with handing_out(job, fails=fails) as (driver, scheduler):
+        with pytest.raises(JobError, match=said):
             await driver.drive(Event())
-    assert scheduler.handed.count(2) == 6
+    assert scheduler.handed.count(min(fails)) == 6
+
+
+async def test_a_server_that_is_away_when_a_task_begins_is_waited_for(state):
+    job = Job(state, table=slow(), settings=ONE_LANE)
+
+    async def come_back(scheduler):
+        await sleep(80.0)
+        scheduler.fails.clear()
+
+    async with handing_out(job, fails={2: AWAY, 3: AWAY}) as (driver, scheduler):
+        scheduler.tasks.start_soon(come_back, scheduler)
+        await driver.drive(Event())
+    assert scheduler.handed.count(3) > 10
+    assert await job.wrong() == []
+
+
+async def test_a_server_that_stays_away_is_waited_for_as_long_as_the_patience(state):
+    job = Job(state, table=slow(), settings=ONE_LANE)
+    async with handing_out(job, fails={3: AWAY}) as (driver, _):
+        with pytest.raises(JobError, match="has read anything for 100 s: no connection to the server"):
+            await driver.drive(Event())
+    assert 100.0 < current_time() < 110.0
+    assert job.count("read") > 1_000
 
 
 async def test_a_scheduler_that_is_gone_ends_the_run_and_a_worker_goes_on(state):
@@ -132,6 +194,38 @@ async def test_workers_that_do_nothing_are_waited_for_as_long_as_the_patience(st
         scheduler.submit = lambda *_, **__: Future()
         with pytest.raises(JobError, match="no worker of Dask has read anything for 100 s"):
             await driver.drive(Event())
+
+
+async def test_a_job_whose_shards_nobody_holds_for_a_moment_is_not_interrupted(state):
+    job, shown = Job(state, 500, settings=ONE_LANE), []
+
+    async def look():
+        for _ in range(9):
+            await sleep(10.0)
+            shown.append((await Jobs(state).status(job.id)).status)
+
+    async with handing_out(job) as (driver, scheduler):
+        scheduler.submit = lambda *_, **__: Future()
+        scheduler.tasks.start_soon(look)
+        with pytest.raises(JobError, match="no worker of Dask"):
+            await driver.drive(Event())
+    assert shown[:2] == ["running", "running"]
+    assert shown[-5:] == ["interrupted"] * 5
+
+
+async def test_a_job_whose_last_worker_died_before_it_obeyed_is_paused(state):
+    job = Job(state, 500, settings=ONE_LANE)
+    async with handing_out(job, lost=range(4)) as (driver, scheduler):
+
+        async def ask():
+            await sleep(20.0)
+            job.want(Wanted.PAUSE)
+            assert (await Jobs(state).status(job.id)).status == "pausing"
+
+        scheduler.tasks.start_soon(ask)
+        await driver.drive(Event())
+    assert (job.record.status, job.record.reason) == (JobStatus.PAUSED, "asked")
+    assert current_time() < 40.0
 
 
 async def test_who_hands_out_pauses_the_job_when_it_is_stopped(state):
@@ -195,3 +289,30 @@ async def test_a_task_waits_with_its_shard_after_an_error_of_the_source(state):
     job = Job(state, table=Failing(rows_of(500)), cuts=1, settings=ONE_LANE)
     await job.work("w1", shard=0)
     assert [shard.counts.read for shard in job.shards] == [251, 0]
+
+
+def caused(error, cause):
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "is_unanswered"),
+    [
+        (JobError("the store does not answer"), True),
+        (caused(JobError("its columns"), OSError("connection refused")), True),
+        (caused(JobError("its columns"), ConfigurationError("key", "there is no such column")), False),
+        (JobRefusedError("the plan does not hold any more"), False),
+        (ScenarioError("$.source.url: a variable is not set"), False),
+        (ModuleNotFoundError("shop"), False),
+        (caused(JobStateError("its server"), OSError("connection refused")), True),
+        (JobStateError("there is no such state of jobs"), False),
+    ],
+)
+def test_what_may_be_done_later_is_told_from_what_is_set_up_wrongly(error, is_unanswered):
+    assert tasks._is_unanswered(error, "postgresql://db/shop") is is_unanswered
+
+
+def test_a_file_of_a_state_that_is_not_there_is_not_waited_for():
+    error = caused(JobStateError("no such folder"), OSError("no such folder"))
+    assert not tasks._is_unanswered(error, "jobs.sqlite")

@@ -12,7 +12,7 @@ from async_backfill._jobs._records import Finding, JobCounts, JobStatus, Throttl
 from async_backfill._jobs._spec import JobSettings, JobSpec
 from async_backfill._jobs._state.approvals import start
 from async_backfill._jobs._state.dead import add_findings
-from async_backfill._jobs._state.jobs import add_job
+from async_backfill._jobs._state.jobs import add_job, keep_live
 from async_backfill._jobs._state.shards import PageDone, checkpoint, claim, renew
 from async_backfill._jobs._state.sqlite import SQLiteJobState
 from async_backfill.errors import ConfigurationError
@@ -76,6 +76,25 @@ async def test_a_job_whose_worker_was_lost_is_shown_as_interrupted(operator, sta
 
     assert (shown.status, shown.eta_seconds) == ("interrupted", None)
     assert shown.workers[0].lease_seconds == -1.0
+
+
+async def test_a_job_whose_shards_are_handed_out_runs_while_nobody_holds_one(operator, state, clock):
+    await running(operator, state)
+    clock[0] += 31.0
+    await state.transact(lambda tx: keep_live(tx, 1, lease=30.0))
+    assert (await operator.status(1)).status == "running"
+    clock[0] += 31.0
+    assert (await operator.status(1)).status == "interrupted"
+
+
+async def test_who_handed_out_shards_before_a_pause_does_not_count_afterwards(operator, state, clock):
+    await running(operator, state)
+    clock[0] += 31.0
+    await state.transact(lambda tx: keep_live(tx, 1, lease=30.0))
+    await operator.pause(1, by="eve")
+    assert (await operator.status(1)).status == "paused"  # at once: no page is under way
+    await operator.resume(1, by="eve")
+    assert (await operator.status(1)).status == "interrupted"
 
 
 async def test_a_job_whose_worker_has_not_obeyed_yet_is_shown_as_pausing(operator, state):

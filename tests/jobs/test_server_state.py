@@ -270,7 +270,7 @@ async def test_a_state_of_another_version_is_refused(url, state):
     await planned(state)
     async with connected(url) as other:
         await other.execute(f'UPDATE "{schema_of(url)}".about SET version = 9')  # noqa: S608 - ours
-    await refused(url, "its format is 9, this release has 2: use the release that made it")
+    await refused(url, "its format is 9, this release has 3: use the release that made it")
 
 
 async def test_a_state_that_was_removed_or_replaced_while_open_is_refused(url, state):

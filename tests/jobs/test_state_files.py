@@ -63,7 +63,7 @@ def test_a_state_of_another_version_is_refused(path):
     with closing(sqlite3.connect(path)) as other:
         other.execute("PRAGMA user_version = 9")
 
-    refused(path, "its format is 9, this release has 2")
+    refused(path, "its format is 9, this release has 3")
 
 
 def test_a_damaged_state_is_refused(path):

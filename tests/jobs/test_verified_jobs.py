@@ -179,6 +179,27 @@ async def test_a_store_that_evicts_while_it_is_compared_fails_the_job(job):
     assert await job.status() is JobStatus.FAILED
 
 
+@pytest.mark.parametrize("restarts", [1, 9])
+async def test_a_store_that_is_restarted_while_it_is_compared_is_compared_anew(job, restarts):
+    class Restarted(Facts):
+        async def state(self):
+            self.used = (self.used or 0) + 1
+            if self.used == 2:
+                await job.store.delete_many(["k00030"])
+            return StoreState(run=str(min(self.used, restarts + 1)))
+
+    facts = Restarted()
+    facts.marks.update(job.facts.marks)
+    verifying = partial(job.verify, ends=ends_of(job.table, job.store, facts))
+    if restarts == 1:
+        assert (await verifying()).missing == 1
+        assert await job.status() is JobStatus.DONE_WITH_GAPS
+    else:
+        with pytest.raises(JobError, match="restarted each time that it was compared"):
+            await verifying()
+        assert await job.status() is JobStatus.FAILED
+
+
 async def test_a_job_that_still_runs_is_compared_so_far_and_keeps_its_status(state):
     job = await Job(state).run(shards=1)
 

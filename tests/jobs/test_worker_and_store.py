@@ -125,6 +125,27 @@ async def test_9_above_its_share_of_memory_no_page_begins(state):
     assert record.reason == "store memory: 95.0 % in use (limit: 90 %) for 60 s"
 
 
+async def test_9_a_store_that_was_restarted_is_compared_in_all_rows(state):
+    job = Job(state, table=slow(), cuts=0, settings=ONE_LANE)
+    runs = ["first"]
+
+    class Restarted(Facts):
+        async def state(self):
+            return StoreState(run=runs[-1])
+
+    async def restart():
+        await sleep(2.2)
+        runs.append("second")
+        await job.store.delete_many(["k00007"])  # it was written after the last snapshot
+
+    job.facts = Restarted()
+    async with create_task_group() as tasks:
+        tasks.start_soon(restart)
+        record = await job.work(request=Request(sample=10, apart=0.1))
+
+    assert (record.status, record.reason) == (JobStatus.DONE_WITH_GAPS, "of 2,000 rows compared 1 missing")
+
+
 async def test_9_what_was_evicted_at_any_time_is_looked_for_among_all_rows(state):
     job = Job(state, table=slow(), cuts=0, settings=ONE_LANE)
     evicted = [3]

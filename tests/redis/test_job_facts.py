@@ -42,6 +42,19 @@ async def test_the_state_is_what_the_server_says(valkey):
         assert after.used > before.used
 
 
+async def test_a_server_that_was_restarted_says_so(valkey):
+    server = valkey()
+
+    async def run():
+        async with connect(server.url) as redis:
+            return (await RedisStore(redis, namespace="n").state()).run
+
+    before = await run()
+    assert before == await run()
+    server.restart()
+    assert len({None, before, await run()}) == 3
+
+
 async def test_without_a_limit_there_is_none(valkey):
     server = valkey()
     async with connect(server.url) as redis:
@@ -56,7 +69,7 @@ async def test_who_may_not_ask_for_the_memory_is_told_the_time(valkey):
         state = await store.state()
         await store.mark("7", "3f9c")
 
-        assert (state.used, state.limit, state.evicted) == (None, None, None)
+        assert (state.used, state.limit, state.evicted, state.run) == (None, None, None, None)
         assert state.clock > 0
         assert await store.marked("7") == "3f9c"
 

@@ -25,7 +25,7 @@ FIRST_BATCH: Final = 1_000
 _LOGGER: Final = logging.getLogger("async_backfill.jobs")
 _FIELDS: Final = (
     "id, name, plan_hash, status, wanted, reason, settings, planned_by, created, started, ended,"
-    " seconds_running, log_head, verified_until, plan"
+    " seconds_running, log_head, live_until, plan"
 )
 _ACTIVE: Final = frozenset({JobStatus.APPROVED, JobStatus.RUNNING, JobStatus.PAUSED, JobStatus.VERIFYING})
 _ENDED: Final = frozenset({JobStatus.DONE, JobStatus.DONE_WITH_GAPS, JobStatus.FAILED, JobStatus.CANCELLED})
@@ -106,7 +106,7 @@ def move(tx: Transaction, job: JobRecord, status: JobStatus, *, by: str, reason:
     if status in _ACTIVE and job.status not in _ACTIVE:
         _check_alone(tx, job)
     tx.rows(
-        "UPDATE job SET status = ?, reason = ?, ended = ? WHERE id = ?",
+        "UPDATE job SET status = ?, reason = ?, ended = ?, live_until = 0.0 WHERE id = ?",
         *(status.value, reason, tx.now() if status in _ENDED else None, job.id),
     )
     facts = {"from": job.status, "to": status, "reason": reason}
@@ -140,10 +140,13 @@ def want(tx: Transaction, job_id: int, wanted: Wanted, *, by: str, reason: str |
     return move(tx, job, status, by=by, reason=reason)
 
 
-def keep_verifying(tx: Transaction, job_id: int, *, lease: float) -> Wanted:
-    """Take note that who verifies a job lives, for ``lease`` seconds; return what a person wants of it."""
+def keep_live(tx: Transaction, job_id: int, *, lease: float) -> Wanted:
+    """Take note that who verifies a job, or hands out its shards, lives; return what a person wants of it.
+
+    :param lease: seconds for which that is believed.
+    """
     ((wanted,),) = tx.rows(
-        "UPDATE job SET verified_until = ? WHERE id = ? RETURNING wanted", tx.now() + lease, job_id
+        "UPDATE job SET live_until = ? WHERE id = ? RETURNING wanted", tx.now() + lease, job_id
     )
     return Wanted(wanted)
 
@@ -202,7 +205,7 @@ def require_name(by: str, who: str) -> None:
 
 def _is_worked_on(tx: Transaction, job: JobRecord) -> bool:
     if job.status is not JobStatus.RUNNING:
-        return job.status is JobStatus.VERIFYING and job.verified_until > tx.now()
+        return job.status is JobStatus.VERIFYING and job.live_until > tx.now()
     return bool(
         tx.rows(
             "SELECT 1 FROM shard WHERE job = ? AND status = 'running' AND leased_until > ? LIMIT 1",
@@ -222,7 +225,7 @@ def _check_alone(tx: Transaction, job: JobRecord) -> None:
 
 
 def _record(*row: Any) -> JobRecord:
-    job_id, title, digest, status, wanted, reason, settings, *times, head, verified_until, data = row
+    job_id, title, digest, status, wanted, reason, settings, *times, head, live_until, data = row
     plan = None
     with suppress(msgspec.MsgspecError, ValueError, TypeError):
         plan = Plan.from_bytes(data)
@@ -244,5 +247,5 @@ def _record(*row: Any) -> JobRecord:
         ended=ended,
         seconds_running=seconds,
         log_head=head,
-        verified_until=verified_until,
+        live_until=live_until,
     )

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 APPLICATION: Final = 0x41424B4A  # "ABKJ", in the header of the file
-VERSION: Final = 2
+VERSION: Final = 3
 
 # The counts of a shard add up, or they are not written. A key may be longer than PostgreSQL's indexes take.
 _TABLES: Final = (
@@ -18,7 +18,7 @@ _TABLES: Final = (
         id INTEGER PRIMARY KEY, name TEXT NOT NULL, plan_hash TEXT NOT NULL, status TEXT NOT NULL,
         wanted TEXT NOT NULL, reason TEXT, settings TEXT NOT NULL, planned_by TEXT NOT NULL,
         created REAL NOT NULL, started REAL, ended REAL, seconds_running REAL NOT NULL,
-        log_head TEXT NOT NULL, verified_until REAL NOT NULL, plan BLOB NOT NULL
+        log_head TEXT NOT NULL, live_until REAL NOT NULL, plan BLOB NOT NULL
     )""",
     """CREATE UNIQUE INDEX one_active ON job (name)
         WHERE status IN ('approved', 'running', 'paused', 'verifying')""",

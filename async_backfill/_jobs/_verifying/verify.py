@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from async_backfill._jobs._calls import answer
 from async_backfill._jobs._errors import JobError, JobRefusedError
-from async_backfill._jobs._mark import LOST, Mark
+from async_backfill._jobs._mark import LOST, Mark, Since
 from async_backfill._jobs._records import Finding, JobCounts, JobStatus, ShardStatus, Wanted
 from async_backfill._jobs._rewriting import Rewriting
 from async_backfill._jobs._state.dead import add_findings, clear_findings, dead_rows, findings
-from async_backfill._jobs._state.jobs import change_status, find_job, keep_verifying
+from async_backfill._jobs._state.jobs import change_status, find_job, keep_live
 from async_backfill._jobs._state.log import append
 from async_backfill._jobs._state.shards import shards
 from async_backfill._jobs._verifying.extras import Extras
@@ -36,8 +36,10 @@ _NOTHING_READ: Final = frozenset({JobStatus.PLANNED, JobStatus.APPROVED, JobStat
 _READ: Final = frozenset({JobStatus.RUNNING, JobStatus.DONE, JobStatus.DONE_WITH_GAPS})
 _OVER: Final = frozenset({JobStatus.DONE, JobStatus.CANCELLED})
 _STOPS: Final = MappingProxyType({Wanted.PAUSE: JobStatus.PAUSED, Wanted.CANCEL: JobStatus.CANCELLED})
+_RESTARTED: Final = "the store was restarted each time that it was compared: go on once it stays"
 _EVICTS: Final = "the store evicted {:,} entries while it was compared: give it more memory, and go on"
 _LEASE: Final = 30.0
+_ATTEMPTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +71,8 @@ async def verify(
     """Verify a job, and keep what was found; it is done then, or done with gaps.
 
     A job that is paused, failed or still running keeps its status: what it has read so far is compared.
-    No sample makes a job done whose store has evicted entries since it began, or in which the verification
-    before found differences: then all rows are compared.
+    No sample makes a job done whose store has evicted entries since it began or was restarted, or in which
+    the verification before found differences: then all rows are compared.
 
     :param stop: when it is set, a job that is being verified is paused.
     :param progress: is told after each page how many rows were compared so far.
@@ -116,7 +118,7 @@ def _begin(tx: Transaction, job_id: int, by: str) -> _Begun:
     if was in _READ and all(shard.status is ShardStatus.DONE for shard in parts):
         job = change_status(tx, job_id, JobStatus.VERIFYING, by=by, reason=None)
     if job.status is JobStatus.VERIFYING:
-        keep_verifying(tx, job_id, lease=_LEASE)
+        keep_live(tx, job_id, lease=_LEASE)
     dead = frozenset(row.key for row in dead_rows(tx, job_id))
     kinds = frozenset(finding.kind for finding in findings(tx, job_id))
     return _Begun(job=job, parts=parts, dead=dead, now=tx.now(), kinds=kinds)
@@ -131,32 +133,39 @@ async def _compared(
 ) -> tuple[Verified, Sequence[tuple[bytes, str]]]:
     """Compare, and see to it that the store has its memory before and afterwards.
 
-    :raises JobError: when it was emptied, another took its place, or it evicts.
+    Anew when it was restarted meanwhile: it may have lost its last writes.
+
+    :raises JobError: when it was emptied, another took its place, or it evicts, or is restarted each time.
     """
-    evicted = await _evicted(ends, begun, request) if begun.decides else 0
-    if evicted:
-        request = replace(request, sample=None)
-    done = await compare(
-        ends,
-        begun.job,
-        begun.parts,
-        request,
-        dead=begun.dead,
-        now=begun.now,
-        stopped=stopped,
-        progress=progress,
-    )
-    if begun.decides and (more := await _evicted(ends, begun, request) - evicted):
-        raise JobError(_EVICTS.format(abs(more)))
-    return done
+    before = await _since(ends, begun, request) if begun.decides else Since()
+    for _ in range(_ATTEMPTS):
+        if before.evicted or before.is_another:
+            request = replace(request, sample=None)
+        done = await compare(
+            ends,
+            begun.job,
+            begun.parts,
+            request,
+            dead=begun.dead,
+            now=begun.now,
+            stopped=stopped,
+            progress=progress,
+        )
+        after = await _since(ends, begun, request) if begun.decides else before
+        if after.run == before.run:
+            if more := after.evicted - before.evicted:
+                raise JobError(_EVICTS.format(abs(more)))
+            return done
+        before = after
+    raise JobError(_RESTARTED)
 
 
-async def _evicted(ends: JobEnds[Any, Any], begun: _Begun, request: Request) -> int:
+async def _since(ends: JobEnds[Any, Any], begun: _Begun, request: Request) -> Since:
     mark = Mark(ends.store_facts, begun.job)
-    evicted = await answer(mark.evicted, request.seconds, "the store could not be read", attempts=3)
-    if evicted is None:
+    since = await answer(mark.since, request.seconds, "the store could not be read", attempts=3)
+    if since is None:
         raise JobError(LOST)
-    return evicted
+    return since
 
 
 async def _never() -> None:
@@ -165,7 +174,7 @@ async def _never() -> None:
 
 async def _asked(state: JobState, job_id: int) -> str | None:
     """Return what an operator asks of the job meanwhile, and keep it."""
-    wanted = await state.transact(partial(keep_verifying, job_id=job_id, lease=_LEASE))
+    wanted = await state.transact(partial(keep_live, job_id=job_id, lease=_LEASE))
     return _STOPS.get(wanted)
 
 
