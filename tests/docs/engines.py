@@ -1,4 +1,4 @@
-"""Other engines as the page on clusters shows them: its modules, its workers, its ways to give them a task."""
+"""Other engines as the page on clusters shows them: modules, workers, and ways to put a task in."""
 
 from __future__ import annotations
 
@@ -61,9 +61,12 @@ class Engine:
         (line,) = self._said("a worker")
         log = self._folder / "worker.log"
         quiet = {"stdin": subprocess.DEVNULL, "start_new_session": True}
-        with log.open("wb") as out, subprocess.Popen(
-            _command(line), cwd=self._folder, env=self._environment, stdout=out, stderr=out, **quiet
-        ) as process:
+        with (
+            log.open("wb") as out,
+            subprocess.Popen(
+                _command(line), cwd=self._folder, env=self._environment, stdout=out, stderr=out, **quiet
+            ) as process,
+        ):
             try:
                 yield Worker(process, log)
                 process.terminate()
