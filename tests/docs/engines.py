@@ -108,9 +108,8 @@ class Worker:
 
 
 def _command(line):
-    """Return the words of a command, whose program is that of this environment."""
-    program, *words = shlex.split(line)
-    return [str(Path(sys.executable).with_name(program)), *words]
+    """Return the words of a command, whose program is that of this environment, wherever its script is."""
+    return [sys.executable, "-m", *shlex.split(line)]
 
 
 def _is_there(group):
