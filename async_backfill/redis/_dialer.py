@@ -10,7 +10,7 @@ import redis.exceptions
 from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
 
 from async_backfill.errors import ConfigurationError
-from async_backfill.redis._client import ClientLink, Parser
+from async_backfill.redis._client import ClientLink, Parser, require_release
 from async_backfill.redis._sentinels import Sentinels
 from async_backfill.redis._urls import target_of
 from async_backfill.redis.credentials import Credentials
@@ -43,6 +43,7 @@ class Dialer:
         ssl_context: ssl.SSLContext | None = None,
         credentials: Callable[[], Awaitable[Credentials]] | None = None,
     ) -> None:
+        require_release()
         target = target_of(url)
         self._kind, self._settings = target.kind, target.settings
         self._connect_timeout = connect_timeout

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from async_backfill.errors import ConfigurationError
 from async_backfill.redis._bounded import TextTooLongError
-from async_backfill.redis._client import TROUBLE, ClientLink, explained
+from async_backfill.redis._client import TROUBLE, ClientLink, explained, require_release
 from async_backfill.redis.errors import RedisUnavailableError
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class ClientDialer:
     host = ""
 
     def __init__(self, client: Redis, connect_timeout: float) -> None:
+        require_release()
         if not isinstance(client, Redis):
             what = f"must be a redis.asyncio.Redis, not a {type(client).__name__}"
             if "Cluster" in type(client).__name__:

@@ -42,6 +42,20 @@ def test_a_missing_package_of_an_extra_says_how_to_install_it():
     assert missing.value.name == "no_such_package"
 
 
+def test_a_redis_that_is_too_old_says_how_to_install_a_newer_one(monkeypatch):
+    redis = pytest.importorskip("redis", reason="needs the extra redis")
+    from async_backfill.redis import connect, from_client  # noqa: PLC0415 - as above
+
+    monkeypatch.setattr(redis, "__version__", "5.3.1")
+    said = (
+        r"^async_backfill.redis: needs redis 8.0 or later, not 5.3.1: pip install 'async-backfill\[redis\]'$"
+    )
+    with pytest.raises(MissingExtraError, match=said):
+        connect("redis://host")
+    with pytest.raises(MissingExtraError, match=said):
+        from_client(redis.asyncio.Redis())
+
+
 def test_the_outermost_that_needs_a_package_is_named():
     outer = needed_by("outer", "redis", "no_such_package")
     inner = needed_by("inner", "redis", "no_such_package")
