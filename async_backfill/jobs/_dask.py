@@ -62,7 +62,7 @@ async def run_on_dask(
             await jobs.pause(job_id, by=by, reason=f"its shards could not be handed out: {error}")
         raise
     if (await jobs.status(job_id)).status in {*UNDER_WAY, "verifying"}:
-        await jobs.work(job_id, stop=stop)
+        await jobs.work(job_id, stop=stop, pauses=True)
 
 
 def _named(state: str) -> str:

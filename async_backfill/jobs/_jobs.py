@@ -160,6 +160,7 @@ class Jobs(Operator):
         shard: int | None = None,
         wait: bool = False,
         stop: Event | None = None,
+        pauses: bool = False,
         is_busy: Callable[[], bool] = lambda: False,
     ) -> int:
         """Work on a job that others have started, or on each one that runs, one after the other.
@@ -171,15 +172,16 @@ class Jobs(Operator):
             shards: until that is read, or others work on it. Nothing is verified then.
         :param wait: whether to go on with jobs that are started later, and to try those again that could not
             be worked on, until ``stop`` is set.
-        :param stop: when it is set, the worker ends after its pages.
+        :param stop: when it is set, the worker ends after its pages; a job whose last one it was is
+            ``"interrupted"``, until anybody works on it.
+        :param pauses: whether such a job is paused instead, so that nobody goes on with it unasked.
         :param is_busy: as for `run`.
         """
+        given: dict[str, Any] = {"stop": stop, "pauses": pauses, "is_busy": is_busy}
         if job_id is not None:
-            await self._work(job_id, stop, is_busy, shard)
+            await self._work(job_id, shard=shard, **given)
             return 1
-        return await work_on_all(
-            self._state, lambda each: self._work(each, stop, is_busy), wait=wait, stop=stop
-        )
+        return await work_on_all(self._state, partial(self._work, **given), wait=wait, stop=stop)
 
     async def verify(
         self,
@@ -218,14 +220,12 @@ class Jobs(Operator):
         await take_permit(self._state, job.id, ends, by=by)
         return await self.resume(job.id, by=by, from_start=from_start)
 
-    async def _work(
-        self, job_id: int, stop: Event | None, is_busy: Callable[[], bool], shard: int | None = None
-    ) -> None:
+    async def _work(self, job_id: int, *, shard: int | None = None, **given: Any) -> None:
         async with self._ends(job_id) as (job, ends):
             left = (part.status in LEFT for part in (await self.status(job_id)).shards)
             await _require_unchanged(job, ends, counted=shard is None and any(left))
             await require_permit(self._state, job_id, ends)
-            await self._copy(job_id, ends, stop=stop, is_busy=is_busy, shard=shard)
+            await self._copy(job_id, ends, shard=shard, **given)
 
     async def _copy(self, job_id: int, ends: JobEnds[Any, Any], **given: Any) -> None:
         await work(self._state, job_id, ends, owner=_owner(), reports=self._reports, **given)

@@ -119,6 +119,20 @@ async def test_a_worker_that_is_ended_pauses_the_verification(job):
     assert job.record.status is JobStatus.PAUSED
 
 
+async def test_a_worker_that_does_not_pause_leaves_the_verification_to_the_next(job):
+    stop = Event()
+
+    async with create_task_group() as tasks:
+        tasks.start_soon(lambda: job.work(request=ALL, stop=stop, pauses=False))
+        await sleep(5.1)
+        begin = current_time()
+        stop.set()
+
+    assert current_time() == begin
+    assert (job.record.status, job.record.reason) == (JobStatus.VERIFYING, None)
+    assert (await job.work("w2", request=ALL)).status is JobStatus.DONE
+
+
 async def test_a_worker_that_is_ended_after_somebody_asked_to_cancel_cancels(job):
     stop = Event()
 

@@ -93,6 +93,21 @@ async def test_a_worker_that_is_stopped_pauses_the_job_at_its_next_page(state):
     assert {shard.status for shard in job.shards} == {ShardStatus.READY}
 
 
+async def test_a_worker_that_does_not_pause_leaves_the_job_to_whoever_comes_later(state):
+    job, stop = Job(state, table=slow(), settings=JobSettings(batch=100)), Event()
+
+    async with create_task_group() as tasks:
+        tasks.start_soon(lambda: job.work(stop=stop, pauses=False))
+        await sleep(1.2)
+        stop.set()
+
+    assert (job.record.status, job.record.reason) == (JobStatus.RUNNING, None)
+    assert {shard.status for shard in job.shards} == {ShardStatus.READY}
+    assert (await job.work("w2")).status is JobStatus.DONE
+    assert await job.wrong() == []
+    assert job.count("read") == 2_000
+
+
 async def test_a_worker_that_is_stopped_leaves_the_job_to_the_others(state):
     job, stop = Job(state, table=slow(), cuts=7, settings=JobSettings(batch=100)), Event()
 

@@ -98,7 +98,7 @@ async def work(
     """Be one more worker of a job that runs, or of all that do.
 
     Ctrl-C and SIGTERM end it after its pages; a job that nobody else works on
-    is paused then.
+    is interrupted then: the next worker goes on with it.
 
     Parameters
     ----------
@@ -114,12 +114,12 @@ async def work(
         if until_input_ends:
             end_with_input()
         if job is None or not wait or await _runs(jobs, job, stopping):
-            counted = await jobs.work(job, wait=wait, stop=stopping.asked)
+            counted = await jobs.work(job, wait=wait, stop=stopping.asked, pauses=until_input_ends)
 
     async with options.jobs() as jobs:
         if job is not None:
             async with approval_asked_for(jobs, job, options):
-                stopping = await _watched(jobs, job, do)
+                stopping = await _watched(jobs, job, do, pauses=until_input_ends)
             return await _ended(jobs, job, stopping, options)
         stopping = await _watched(jobs, None, do)
     code = PAUSED if stopping.asked.is_set() else OK
@@ -160,14 +160,16 @@ async def _runs(jobs: Jobs, job: int, stopping: Stopping) -> bool:
     return False
 
 
-async def _watched(jobs: Jobs, job: int | None, work: Callable[[Stopping], Awaitable[object]]) -> Stopping:
+async def _watched(
+    jobs: Jobs, job: int | None, work: Callable[[Stopping], Awaitable[object]], *, pauses: bool = True
+) -> Stopping:
     """Run ``work`` until its end, or until a signal ends it, and show meanwhile how the jobs get on."""
     stopping = Stopping()
     async with tasks_aside() as beside:
         with CancelScope() as scope:
             await beside.start(stopping.hear, scope)
             beside.start_soon(_show, jobs, job)
-            if job is not None:
+            if job is not None and pauses:
                 beside.start_soon(_end_verifying, jobs, job, stopping)
             await work(stopping)
     return stopping

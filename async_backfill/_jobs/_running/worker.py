@@ -10,7 +10,7 @@ from anyio import CancelScope, create_task_group, current_time, get_cancelled_ex
 
 from async_backfill._common.spans import spanning
 from async_backfill._jobs._calls import answer
-from async_backfill._jobs._errors import JobError, JobRefusedError
+from async_backfill._jobs._errors import JobRefusedError
 from async_backfill._jobs._mark import LOST, Mark
 from async_backfill._jobs._records import JobStatus
 from async_backfill._jobs._reports import JobReports, facts_of
@@ -19,9 +19,8 @@ from async_backfill._jobs._running.desk import Desk
 from async_backfill._jobs._running.meter import Meter, minute_of_day, number_at
 from async_backfill._jobs._running.shard_copy import ShardCopy
 from async_backfill._jobs._running.traced_copy import TracedShardCopy
+from async_backfill._jobs._running.verified_job import verify_job
 from async_backfill._jobs._running.waiting import Lane
-from async_backfill._jobs._state.patience import PatientState
-from async_backfill._jobs._verifying.verify import verify
 from async_backfill._jobs._verifying.verifying import Request
 
 if TYPE_CHECKING:
@@ -48,6 +47,7 @@ async def work(  # noqa: PLR0913 - the settings users name are flat
     *,
     owner: str,
     stop: Event | None = None,
+    pauses: bool = True,
     lease: float = LEASE,
     shard: int | None = None,
     is_busy: Callable[[], bool] = lambda: False,
@@ -62,6 +62,7 @@ async def work(  # noqa: PLR0913 - the settings users name are flat
     When the task is cancelled it gives its shards back at once; set ``stop`` to have it end after its pages.
 
     :param owner: the name of this worker, another one than that of each other one.
+    :param pauses: whether the job is paused when ``stop`` ends its last worker; else others go on with it.
     :param lease: seconds after which others take the shards of a worker of which nothing is heard.
     :param shard: the only one that is read, by one lane: until its end, or while nobody else works on it. The
         job is not verified then.
@@ -75,6 +76,7 @@ async def work(  # noqa: PLR0913 - the settings users name are flat
         job_id,
         ends,
         owner=owner,
+        pauses=pauses,
         lease=lease,
         wall=wall,
         request=request or Request(),
@@ -84,13 +86,14 @@ async def work(  # noqa: PLR0913 - the settings users name are flat
 
 
 class _Worker:
-    def __init__(
+    def __init__(  # noqa: PLR0913 - as above
         self,
         state: JobState,
         job_id: int,
         ends: JobEnds[Any, Any],
         *,
         owner: str,
+        pauses: bool,
         lease: float,
         wall: Callable[[], float],
         request: Request,
@@ -99,6 +102,7 @@ class _Worker:
         self._ends = ends
         self._reports = reports
         self._wall = wall
+        self._pauses = pauses
         self._only: int | None = None
         self._request = request
         self._course: Course | None = None
@@ -133,7 +137,7 @@ class _Worker:
             raise JobRefusedError(f"job {look.job.id} is {look.job.status}, it does not run: {said}")
         if is_read and self._only is None:
             with spanning(self._reports.tracer, "job verify", facts_of(look.job)):
-                await self._verify(stop)
+                await verify_job(self._desk, self._ends, self._request, stop, pauses=self._pauses)
         job = (await self._desk.look()).job
         if job.status in {JobStatus.DONE, JobStatus.CANCELLED}:
             await mark.remove()
@@ -179,7 +183,10 @@ class _Worker:
 
     async def _watch(self, course: Course, stop: Event) -> None:
         await stop.wait()
-        course.stop("stopped: its last worker was ended")
+        if self._pauses:
+            course.stop("stopped: its last worker was ended")
+        else:
+            course.finish(End())
 
     async def _lane(self, course: Course, number: int, running: set[int]) -> None:
         lane = Lane(number, course, self._wall)
@@ -232,13 +239,3 @@ class _Worker:
             if end.only_alone:
                 return
             await sleep(_LOOK)
-
-    async def _verify(self, stop: Event | None) -> None:
-        desk = self._desk
-        try:
-            await verify(
-                PatientState(desk.state), desk.job_id, self._ends, self._request, by=desk.owner, stop=stop
-            )
-        except JobError:  # it has failed by that, or another worker has verified it meanwhile
-            if (await desk.look()).job.status in {JobStatus.RUNNING, JobStatus.VERIFYING}:
-                raise
