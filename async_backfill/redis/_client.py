@@ -96,7 +96,7 @@ class ClientLink:
         """Open the connection and log in."""
         try:
             await self._connection.connect()  # type: ignore[no-untyped-call]
-        except TROUBLE as error:
+        except Exception as error:
             raise self.explain(error) from error
 
     async def exchange(self, packed: bytes, replies: int, /, most: int | None = None) -> list[Reply]:
@@ -191,6 +191,8 @@ def explained(error: BaseException, name: str) -> RedisReplyError | RedisUnavail
     if status is not None:
         return RedisReplyError(status, f"{error} (redis at {name})".removeprefix(f"{status} "))
     reason = _of_tls(error) or str(error) or type(error).__name__
+    if not isinstance(error, TROUBLE):  # its text may have a secret in it: it is the cause, and not shown
+        reason = f"the credential provider of the client raised {type(error).__name__}"
     return RedisUnavailableError(f"redis at {name}: {reason}")
 
 

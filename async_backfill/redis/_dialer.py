@@ -12,7 +12,7 @@ from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
 from async_backfill.errors import ConfigurationError
 from async_backfill.redis._client import ClientLink, Parser, require_release
 from async_backfill.redis._sentinels import Sentinels
-from async_backfill.redis._urls import target_of
+from async_backfill.redis._urls import Target, target_of
 from async_backfill.redis.credentials import Credentials
 from async_backfill.redis.errors import RedisUnavailableError
 
@@ -29,6 +29,7 @@ _FILES: Final = ("ssl_ca_certs", "ssl_ca_path", "ssl_ca_data", "ssl_certfile", "
 class Dialer:
     """A factory of connections to the server of ``url``, or to others of its cluster.
 
+    :param url: or what it says.
     :param connect_timeout: seconds for opening a connection and logging in, questions before it included.
     :param ssl_context: TLS for ``rediss://``; ``None`` is that of the URL.
     :param credentials: returns the login of each new connection; ``None`` is that of the URL.
@@ -37,14 +38,14 @@ class Dialer:
 
     def __init__(
         self,
-        url: str,
+        url: str | Target,
         connect_timeout: float,
         *,
         ssl_context: ssl.SSLContext | None = None,
         credentials: Callable[[], Awaitable[Credentials]] | None = None,
     ) -> None:
         require_release()
-        target = target_of(url)
+        target = url if isinstance(url, Target) else target_of(url)
         self._kind, self._settings = target.kind, target.settings
         self._connect_timeout = connect_timeout
         self._credentials = credentials

@@ -13,12 +13,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import redis.exceptions
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 
 from async_backfill.errors import ConfigurationError
 from async_backfill.redis._bounded import TextTooLongError
 from async_backfill.redis._client import TROUBLE, ClientLink, explained, require_release
-from async_backfill.redis.errors import RedisUnavailableError
+from async_backfill.redis._cluster_client import ClusterDialer
+from async_backfill.redis.errors import RedisError, RedisUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -30,7 +31,21 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _GOODBYE: Final = 1.0
-_OF_A_CLUSTER: Final = "a server of a cluster: give `connect` the URL of any of its servers, not a client"
+_OF_A_CLUSTER: Final = "a server of a cluster: give it a RedisCluster, not a Redis, or its URL to `connect`"
+
+
+def dialer_of(client: Redis | RedisCluster, connect_timeout: float) -> ClientDialer | ClusterDialer:
+    """Return what connects with ``client``.
+
+    :raises ConfigurationError: when that is no client for asyncio.
+    """
+    if isinstance(client, RedisCluster):
+        return ClusterDialer(client, connect_timeout)
+    if isinstance(client, Redis):
+        return ClientDialer(client, connect_timeout)
+    kind = type(client)
+    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+    raise ConfigurationError("client", f"must be a Redis or a RedisCluster of redis.asyncio, not a {name}")
 
 
 class ClientDialer:
@@ -44,11 +59,6 @@ class ClientDialer:
 
     def __init__(self, client: Redis, connect_timeout: float) -> None:
         require_release()
-        if not isinstance(client, Redis):
-            what = f"must be a redis.asyncio.Redis, not a {type(client).__name__}"
-            if "Cluster" in type(client).__name__:
-                what += ": a cluster needs the URL of one of its servers, for `connect`"
-            raise ConfigurationError("client", what)
         self._pool: ConnectionPool = client.connection_pool
         self._connect_timeout = connect_timeout
         self._returning: set[asyncio.Task[None]] = set()
@@ -80,7 +90,7 @@ class ClientDialer:
             if isinstance(error, TimeoutError) and not failures:
                 reason = f"no connection of the client's within {self._connect_timeout} s"
                 raise RedisUnavailableError(f"redis at {self.name}: {reason}") from error
-            if isinstance(error, TROUBLE) and not isinstance(error, RedisUnavailableError):  # that one is
+            if isinstance(error, Exception) and not isinstance(error, RedisError):  # that one is
                 raise explained((*failures, error)[0], self.name) from error
             raise
 

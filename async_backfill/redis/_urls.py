@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import unquote, urlsplit
 
 from redis.asyncio.connection import Connection, parse_url
@@ -53,6 +53,11 @@ class Target:
     sentinels: Sequence[tuple[str, int]] = ()
     login: Mapping[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def with_settings(cls, kind: type[Connection], settings: Mapping[str, Any], **others: Any) -> Self:
+        """Return one with ``settings``, but for those which are the same for all."""
+        return cls(kind=kind, settings={**settings, **_FIXED}, **others)
+
 
 def target_of(url: str) -> Target:
     """Return what ``url`` says; no text of an error shows a password."""
@@ -65,8 +70,7 @@ def target_of(url: str) -> Target:
     begin = f"{_ALIASES.get(base, base)}://"
     if scheme.endswith(_SENTINEL):
         return _of_sentinels(begin, rest)
-    kind, settings = _settings(begin + rest, _FORM)
-    return Target(kind=kind, settings=settings)
+    return Target.with_settings(*_settings(begin + rest, _FORM))
 
 
 def _of_sentinels(begin: str, rest: str) -> Target:
@@ -86,7 +90,7 @@ def _of_sentinels(begin: str, rest: str) -> Target:
     own = {key.removeprefix(_OF_SENTINELS): settings.pop(key) for key in names}
     if not own.keys() <= {"username", "password"}:
         raise ConfigurationError("url", "of the sentinels it may have a sentinel_username and _password")
-    return Target(kind=kind, settings=settings, primary=unquote(name), sentinels=sentinels, login=own)
+    return Target.with_settings(kind, settings, primary=unquote(name), sentinels=sentinels, login=own)
 
 
 def _settings(url: str, form: str) -> tuple[type[Connection], dict[str, Any]]:
@@ -99,4 +103,4 @@ def _settings(url: str, form: str) -> tuple[type[Connection], dict[str, Any]]:
     if parts.scheme != "unix" and database and not (database.isascii() and database.isdigit()):
         raise ConfigurationError("url", "must have the number of a database as its path, such as /0")
     kind = settings.pop("connection_class", Connection)
-    return kind, {**settings, **_FIXED}
+    return kind, settings

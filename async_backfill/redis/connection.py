@@ -10,7 +10,7 @@ from async_backfill._common.validation import positive_seconds, whole
 from async_backfill.redis._client import pack
 from async_backfill.redis._cluster import by_slot
 from async_backfill.redis._dialer import Dialer
-from async_backfill.redis._own_client import ClientDialer
+from async_backfill.redis._own_client import dialer_of
 from async_backfill.redis._routes import Routes
 from async_backfill.redis._wire import Expected
 from async_backfill.redis.errors import RedisReplyError
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from ssl import SSLContext
 
-    from redis.asyncio import Redis
+    from redis.asyncio import Redis, RedisCluster
 
     from async_backfill.contracts import Seconds
     from async_backfill.redis._facts import Facts
+    from async_backfill.redis._own_client import ClientDialer
     from async_backfill.redis._wire import Argument, Command, Reply
     from async_backfill.redis.credentials import Credentials
 
@@ -63,7 +64,7 @@ def connect(
 
 
 def from_client(
-    client: Redis, *, max_connections: int = 8, connect_timeout: Seconds = 2.0
+    client: Redis | RedisCluster, *, max_connections: int = 8, connect_timeout: Seconds = 2.0
 ) -> RedisConnection:
     """Return a connection that borrows the connections of a ``client`` of redis-py; it closes none of them.
 
@@ -72,12 +73,17 @@ def from_client(
     retries nor its decoding are used. A borrowed connection is kept for each command that is in progress at
     once, and one for each subscription: the client's pool must have as many more.
 
-    :param client: a `redis.asyncio.Redis`, also one of a `redis.asyncio.Sentinel`; none of a cluster.
+    A `redis.asyncio.RedisCluster` lends none: its start nodes, login or credential provider, TLS and
+    ``address_remap`` are used for connections of our own, which `RedisConnection.aclose` closes. It need not
+    have been connected, nor stay open.
+
+    :param client: a `redis.asyncio.Redis`, also one of a `redis.asyncio.Sentinel`, or a
+        `redis.asyncio.RedisCluster`.
     :param max_connections: commands in progress at the most, 1 or more; more of them wait.
     :param connect_timeout: seconds within which the client must give a connection.
     :raises ConfigurationError: when any of them cannot be used.
     """
-    dialer = ClientDialer(client, positive_seconds("connect_timeout", connect_timeout))
+    dialer = dialer_of(client, positive_seconds("connect_timeout", connect_timeout))
     connection = RedisConnection.__new__(RedisConnection)
     connection._use(dialer, max_connections)  # noqa: SLF001 - the same room
     return connection

@@ -16,7 +16,7 @@ from async_backfill._jobs._state.approvals import approve, start
 from async_backfill._jobs._state.dead import add_dead, dead_rows
 from async_backfill._jobs._state.jobs import add_job, find_job, list_jobs
 from async_backfill._jobs._state.log import first_bad_line, lines
-from async_backfill._jobs._state.server import session
+from async_backfill._jobs._state.server import connecting, session
 from async_backfill._jobs._state.server.errors import words
 from async_backfill._jobs._state.shards import checkpoint, claim, shards
 from async_backfill.errors import ConfigurationError
@@ -143,8 +143,8 @@ async def test_a_server_that_is_away_is_waited_for_within_bounds_and_named_once(
 
 
 async def test_a_silent_server_keeps_nobody(state, proxy, monkeypatch):
-    monkeypatch.setattr(session, "_ANSWER", 1.0)
-    monkeypatch.setattr(session, "_CLOSING", 0.1)
+    monkeypatch.setattr(connecting, "_ANSWER", 1.0)
+    monkeypatch.setattr(connecting, "_CLOSING", 0.1)
     async with PostgresJobState(proxy.url, patience=0.1) as far:
         proxy.drop()
         with fail_after(30), pytest.raises(JobStateError, match="it does not answer"):

@@ -19,6 +19,10 @@ from async_backfill._jobs._state.naming import is_of_server, shown
         ("postgresql://ada:${PW}@h/d", "postgresql://ada:${PW}@h/d"),
         ("postgresql://ada:${PW}secret@h/d", "postgresql://ada:***@h/d"),
         (
+            "postgresql://ada:secret@a:5432,b:5432/d?sslpassword=secret&schema=x",
+            "postgresql://ada:***@a:5432,b:5432/d?sslpassword=***&schema=x",
+        ),
+        (
             "postgresql://h/d?user=ada&password=secret&schema=x",
             "postgresql://h/d?user=ada&password=***&schema=x",
         ),

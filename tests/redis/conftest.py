@@ -28,6 +28,20 @@ def namespace():
     return f"test-{uuid.uuid4().hex}"
 
 
+@pytest.fixture(params=["url", "client"])
+def reached(request):
+    """What connects to a cluster: by the URL of a server, or with a client of redis-py that begins there."""
+    redis = pytest.importorskip("async_backfill.redis", reason="needs the extra redis")
+    if request.param == "url":
+        return redis.connect
+    cluster = pytest.importorskip("redis.asyncio.cluster")
+    settings = {
+        "decode_responses": True,
+        "load_balancing_strategy": cluster.LoadBalancingStrategy.ROUND_ROBIN,
+    }
+    return lambda url: redis.from_client(cluster.RedisCluster.from_url(url, **settings))
+
+
 @pytest.fixture
 def valkey(tmp_path):
     """Start servers of the test's own, with arguments; they are stopped at its end."""

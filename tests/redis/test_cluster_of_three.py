@@ -63,11 +63,11 @@ def servers_of(store, keys):
     return Counter(hash_slot(store.keyspace.redis_key(key)) * 3 // SLOTS for key in keys)
 
 
-async def test_a_fleet_on_three_servers_loads_each_key_once_and_hears_of_changes(cluster, namespace):
+async def test_a_fleet_on_three_servers_loads_each_key_once_and_hears_of_changes(cluster, reached, namespace):
     source = Counted(ROWS)
     async with (
-        connect(cluster[0].url) as one,
-        connect(cluster[2].url) as two,
+        reached(cluster[0].url) as one,
+        reached(cluster[2].url) as two,
         BackfillCache(source, far=tier(one, namespace)) as first,
         BackfillCache(source, far=tier(two, namespace)) as second,
     ):
@@ -82,8 +82,8 @@ async def test_a_fleet_on_three_servers_loads_each_key_once_and_hears_of_changes
         await first.clear()
 
 
-async def test_a_page_for_three_servers_leaves_what_is_newer_removed_or_leased(cluster, namespace):
-    async with connect(cluster[0].url) as redis, connect(cluster[2].url) as another:
+async def test_a_page_for_three_servers_leaves_what_is_newer_removed_or_leased(cluster, reached, namespace):
+    async with reached(cluster[0].url) as redis, reached(cluster[2].url) as another:
         store, other = RedisStore(redis, namespace=namespace), RedisStore(another, namespace=namespace)
         read_at = store.now()
         await other.set_many({1: "new"}, ttl=60.0)
@@ -113,7 +113,7 @@ async def test_each_server_of_a_cluster_is_logged_in_to_with_credentials(cluster
             await admin.at(server, "ACL", "DELUSER", "app")
 
 
-async def test_a_durable_job_fills_three_servers(cluster, namespace, tmp_path):
+async def test_a_durable_job_fills_three_servers(cluster, reached, namespace, tmp_path):
     with closing(sqlite3.connect(tmp_path / "shop.db")) as db:
         db.execute("CREATE TABLE products (id INTEGER PRIMARY KEY, name TEXT)")
         db.executemany("INSERT INTO products VALUES (?, ?)", ROWS.items())
@@ -123,13 +123,13 @@ async def test_a_durable_job_fills_three_servers(cluster, namespace, tmp_path):
     async def open_ends(_):
         async with (
             SQLSource.connect(f"sqlite:///{tmp_path}/shop.db", "products", key="id", value="name") as source,
-            connect(cluster[1].url) as redis,
+            reached(cluster[1].url) as redis,
         ):
             store = RedisStore(redis, namespace=namespace)
             yield JobEnds(rows=source, source=source, store=store, source_facts=source, store_facts=store)
 
     spec = JobSpec(name="three", source={"table": "products"}, store={"namespace": namespace})
-    async with connect(cluster[0].url) as redis, Jobs(tmp_path / "jobs", open_ends=open_ends) as jobs:
+    async with reached(cluster[0].url) as redis, Jobs(tmp_path / "jobs", open_ends=open_ends) as jobs:
         store = RedisStore(redis, namespace=namespace)
         job = await jobs.plan(spec, by="ada")
         await jobs.approve(job.id, plan_hash=job.plan_hash, by="bob", reason="a test of three")

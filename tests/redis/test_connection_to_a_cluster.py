@@ -63,9 +63,9 @@ async def test_many_keys_are_kept_and_found_wherever_they_are(cluster):
         assert sorted(left) == [[], [b"ns!cleared"]]
 
 
-async def test_pages_are_guarded_in_a_cluster_as_well(cluster):
-    async with connect(cluster[0].url) as redis, connect(cluster[1].url) as another:
-        store, other = RedisStore(redis, namespace="pages"), RedisStore(another, namespace="pages")
+async def test_pages_are_guarded_in_a_cluster_as_well(cluster, reached, namespace):
+    async with reached(cluster[0].url) as redis, reached(cluster[1].url) as another:
+        store, other = RedisStore(redis, namespace=namespace), RedisStore(another, namespace=namespace)
         items = {f"key {number}": number for number in range(300)}
         read_at = store.now()
         await other.set_many({"key 1": "new"}, ttl=60.0)
@@ -94,8 +94,8 @@ async def test_a_page_in_a_cluster_that_was_read_before_a_clear_is_taken_back(cl
         await store.clear()
 
 
-async def test_a_mark_in_a_cluster_is_lost_when_any_server_loses_its_memory(cluster):
-    async with connect(cluster[0].url) as redis, connect(cluster[1].url) as another:
+async def test_a_mark_in_a_cluster_is_lost_when_any_server_loses_its_memory(cluster, reached):
+    async with reached(cluster[0].url) as redis, reached(cluster[1].url) as another:
         store, other = RedisStore(redis, namespace="marks"), RedisStore(another, namespace="marks")
         for server in await redis.servers():
             await store.mark("7", "3f9c")
@@ -128,33 +128,35 @@ async def until(condition):
             await asyncio.sleep(0.005)
 
 
-async def test_a_fleet_has_leases_permits_a_journal_and_invalidations_in_a_cluster(cluster):
+async def test_a_fleet_has_leases_permits_a_journal_and_invalidations_in_a_cluster(
+    cluster, reached, namespace
+):
     heard = []
     keys = [f"key {number}" for number in range(100)]
-    async with connect(cluster[0].url) as one, connect(cluster[1].url) as other:
-        leases, rival = (RedisLeases(RedisStore(redis, namespace="fleet")) for redis in (one, other))
+    async with reached(cluster[0].url) as one, reached(cluster[1].url) as other:
+        leases, rival = (RedisLeases(RedisStore(redis, namespace=namespace)) for redis in (one, other))
         tokens = await lease(leases, keys)
         assert set(tokens) == set(keys)
         assert await lease(rival, keys) == {}
         with rival.watch(keys) as changed:
             assert len(await leases.set_many(dict.fromkeys(keys, 1), tokens, ttl=60.0)) == len(keys)
             await asyncio.wait_for(changed(), 10.0)
-        assert len(await RedisStore(other, namespace="fleet").get_many(keys)) == len(keys)
+        assert len(await RedisStore(other, namespace=namespace).get_many(keys)) == len(keys)
 
-        permits = [RedisPermits(redis, namespace="fleet", max_backfills=1) for redis in (one, other)]
+        permits = [RedisPermits(redis, namespace=namespace, max_backfills=1) for redis in (one, other)]
         assert [await each.acquire() for each in permits] == [(True, 0), (False, 0)]
-        await RedisJournal(one, namespace="fleet").save(Heats({"a": 1.0}, None))
-        assert await RedisJournal(other, namespace="fleet").load() == Heats({"a": 1.0}, None)
+        await RedisJournal(one, namespace=namespace).save(Heats({"a": 1.0}, None))
+        assert await RedisJournal(other, namespace=namespace).load() == Heats({"a": 1.0}, None)
 
         listening = asyncio.create_task(
-            RedisInvalidations(other, namespace="fleet", key_type=str).listen(heard.append)
+            RedisInvalidations(other, namespace=namespace, key_type=str).listen(heard.append)
         )
         await until(lambda: len(heard) == 1)
-        await RedisInvalidations(one, namespace="fleet", key_type=str).publish(["a", "b"])
+        await RedisInvalidations(one, namespace=namespace, key_type=str).publish(["a", "b"])
         await until(lambda: len(heard) == 2)
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
-        await RedisStore(one, namespace="fleet").clear()
+        await RedisStore(one, namespace=namespace).clear()
 
     assert heard == [None, ["a", "b"]]
 
@@ -173,9 +175,9 @@ def key_of(number, prefix="key"):
     return next(key for key in keys if hash_slot(key) // HALF == number)
 
 
-async def test_a_slot_that_has_moved_is_followed(cluster):
+async def test_a_slot_that_has_moved_is_followed(cluster, reached):
     key = key_of(0, "moved")
-    async with connect(cluster[0].url) as redis, connect(cluster[1].url) as new:
+    async with reached(cluster[0].url) as redis, reached(cluster[1].url) as new:
         await redis.facts()
         identity = await new.execute("CLUSTER", "MYID")
         await new.execute("CLUSTER", "SETSLOT", hash_slot(key), "NODE", identity)
@@ -185,12 +187,12 @@ async def test_a_slot_that_has_moved_is_followed(cluster):
             assert await new.execute("GET", key) == value
 
 
-async def test_a_slot_that_is_on_its_way_is_asked_for_where_it_goes(cluster):
+async def test_a_slot_that_is_on_its_way_is_asked_for_where_it_goes(cluster, reached):
     key = key_of(0, "on its way")
     async with (
-        connect(cluster[0].url) as old,
-        connect(cluster[1].url) as new,
-        connect(cluster[0].url) as redis,
+        reached(cluster[0].url) as old,
+        reached(cluster[1].url) as new,
+        reached(cluster[0].url) as redis,
     ):
         names = [await one.execute("CLUSTER", "MYID") for one in (old, new)]
         await new.execute("CLUSTER", "SETSLOT", hash_slot(key), "IMPORTING", names[0])

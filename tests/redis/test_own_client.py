@@ -9,8 +9,10 @@ from functools import partial
 import pytest
 
 pytest.importorskip("redis", reason="needs the extra redis")
-from redis.asyncio import Redis, RedisCluster, Sentinel
+import redis
+from redis.asyncio import Redis, Sentinel
 from redis.auth.token import SimpleToken
+from redis.credentials import CredentialProvider
 
 from async_backfill import BackfillCache, FarTier, MappingSource
 from async_backfill.errors import ConfigurationError
@@ -244,6 +246,19 @@ async def test_a_borrowed_connection_is_logged_in_anew_when_the_client_says_so(v
         assert await redis.execute("ACL", "WHOAMI") == b"app"
 
 
+async def test_a_provider_that_fails_is_told_without_its_text(valkey_url):
+    class Failing(CredentialProvider):
+        async def get_credentials_async(self):
+            raise RuntimeError("of sesame")
+
+    port = int(valkey_url.split(":")[2].split("/")[0])
+    async with Redis(port=port, credential_provider=Failing()) as client, from_client(client) as redis:
+        with pytest.raises(RedisUnavailableError, match="provider of the client raised RuntimeError") as told:
+            await redis.execute("PING")
+        assert "sesame" not in str(told.value)
+    assert lent(client) == 0
+
+
 async def test_a_pool_that_is_too_small_is_told(valkey_url):
     async with Redis.from_url(valkey_url, max_connections=1) as client, from_client(client) as redis:
         async with redis.subscribe(b"news"):
@@ -284,8 +299,8 @@ def test_a_client_that_was_used_in_another_event_loop_is_told(valkey_url):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: "redis://host", r"^client: must be a redis\.asyncio\.Redis, not a str$"),
-        (lambda: RedisCluster(host="host"), r"not a RedisCluster: a cluster needs the URL"),
+        (lambda: "redis://host", r"^client: must be a Redis or a RedisCluster of redis\.asyncio, not a str$"),
+        (redis.Redis, r"not a redis\.client\.Redis$"),
     ],
 )
 async def test_what_is_no_client_is_refused(make, said):

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -31,15 +31,20 @@ _PATIENCE: Final = 60.0
 
 @dataclass(slots=True)
 class Postgres:
-    """The URL of a database, and the process id of its server."""
+    """The URL of a database, and the process id of its server; ``copied`` starts a standby of it."""
 
     url: str
     process: int
     start: Callable[[], int]
+    copied: Callable[[], AbstractContextManager[Postgres]]
+
+    def kill(self) -> None:
+        """End the server with ``kill -9``."""
+        os.kill(self.process, signal.SIGKILL)
 
     def crash(self) -> None:
         """End the server with ``kill -9``, and start it again with what it has kept."""
-        os.kill(self.process, signal.SIGKILL)
+        self.kill()
         end = time.monotonic() + _PATIENCE
         while True:
             try:
@@ -79,11 +84,11 @@ def _start(folder: Path, programs: Path, user: str | None, settings: str, cleanu
     if user is not None:
         shutil.chown(folder / "password", user)
 
-    def run(program: str, *arguments: str | Path, check: bool = True) -> None:
+    def run(data: str, program: str, *arguments: str | Path, check: bool = True) -> None:
         # Into a file: the server would inherit a pipe, and keep it open.
         with (folder / "output").open("w") as output:
             subprocess.run(
-                [programs / program, "-D", folder / "data", *arguments],
+                [programs / program, "-D", folder / data, *arguments],
                 user=user,
                 cwd=folder,
                 timeout=_PATIENCE,
@@ -92,17 +97,28 @@ def _start(folder: Path, programs: Path, user: str | None, settings: str, cleanu
                 check=check,
             )
 
+    def serve(data: str, cleanup: ExitStack) -> Postgres:
+        port = free_port()
+        url = f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
+        options = f"-h 127.0.0.1 -p {port} -c unix_socket_directories= -c fsync=off {settings}"
+        cleanup.callback(run, data, "pg_ctl", "-w", "-m", "immediate", "stop", check=False)
+
+        def start() -> int:
+            run(data, "pg_ctl", "-w", "-l", folder / "log", "-o", options, "start")
+            return int((folder / data / "postmaster.pid").read_text().split()[0])
+
+        @contextmanager
+        def copied() -> Iterator[Postgres]:
+            with ExitStack() as own:
+                copy = f"{data}-{secrets.token_hex(4)}"
+                run(copy, "pg_basebackup", "-R", "-X", "stream", "-c", "fast", "--no-sync", "-d", url)
+                yield serve(copy, own)
+
+        return Postgres(url, start(), start, copied)
+
     by_password = ("-U", "postgres", "-A", "scram-sha-256", f"--pwfile={folder / 'password'}")
-    run("initdb", *by_password, "-E", "UTF8", "--no-sync")
-    port = free_port()
-    options = f"-h 127.0.0.1 -p {port} -c unix_socket_directories= -c fsync=off {settings}"
-    cleanup.callback(run, "pg_ctl", "-w", "-m", "immediate", "stop", check=False)
-
-    def start() -> int:
-        run("pg_ctl", "-w", "-l", folder / "log", "-o", options, "start")
-        return int((folder / "data" / "postmaster.pid").read_text().split()[0])
-
-    return Postgres(f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres", start(), start)
+    run("data", "initdb", *by_password, "-E", "UTF8", "--no-sync")
+    return serve("data", cleanup)
 
 
 def _open_folder() -> str | None:

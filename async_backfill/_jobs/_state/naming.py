@@ -10,7 +10,7 @@ STATE_VARIABLE: Final = "ASYNC_BACKFILL_STATE"
 
 _SERVER: Final = re.compile(r"postgres(ql)?(\+\w*)?://", re.IGNORECASE)
 _PASSWORD: Final = re.compile(r"(?P<front>://[^:/?#]*:)(?P<password>.*)@", re.DOTALL)
-_SETTING: Final = re.compile(r"(?P<front>[?&]password=)(?P<password>[^&]*)", re.IGNORECASE)
+_SETTING: Final = re.compile(r"(?P<front>[?&](?:ssl)?password=)(?P<password>[^&]*)", re.IGNORECASE)
 _VARIABLE: Final = re.compile(r"\$\{\w+\}")
 
 

@@ -30,8 +30,8 @@ class PostgresJobState:
     or of another release is refused with a `JobStateError`, and nothing in it is changed.
 
     :param url: such as ``postgresql://user:password@host/database``, with ``?schema=`` where it is not
-        ``async_backfill``; other settings are those of asyncpg, such as ``sslmode``. No error shows a
-        password.
+        ``async_backfill``; other settings are those of asyncpg, such as ``sslmode``. It may list several
+        servers, ``host:5432,host:5432``: the one that takes writes is used. No error shows a password.
     :param create: whether the schema is made if it is not there.
     :param patience: seconds for which a call waits for a server that has gone away.
     """

@@ -16,9 +16,11 @@ from sqlalchemy.exc import ArgumentError, InvalidRequestError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from async_backfill._common.extras import needed_by
+from async_backfill._common.server_hosts import with_hosts_as_settings
 from async_backfill._common.validation import positive_seconds_or_none, whole
 from async_backfill.errors import ConfigurationError, MissingExtraError
 from async_backfill.sources.sql._errors import TROUBLE, is_lost, is_outdated, refusal
+from async_backfill.sources.sql._hosts import connect_in_turn, hosts_of
 from async_backfill.sources.sql._query import EngineUse, Query, Rows, note_connect, note_error
 
 if TYPE_CHECKING:
@@ -47,7 +49,8 @@ async def open_database(
     """Make an SQLAlchemy engine for ``async with``; its connections are closed at the end of the block.
 
     :param url: the URL of the database, such as ``postgresql://user:password@host/database`` or
-        ``sqlite:///file.db``; asyncpg or aiosqlite is added when it names no driver.
+        ``sqlite:///file.db``; asyncpg or aiosqlite is added when it names no driver. A standby may follow:
+        ``postgresql://user@host:5432,host:5432/database?target_session_attrs=read-write``.
     :param create: whether a file of SQLite that does not exist is made; else it is refused.
     :param options: more options of SQLAlchemy's ``create_async_engine``.
     :raises ConfigurationError: when the URL cannot be used; of it, the text shows at most the name of a file.
@@ -55,7 +58,7 @@ async def open_database(
     """
     name = "the URL of a database"
     try:
-        parsed = _with_driver(make_url(url))
+        parsed = _with_driver(make_url(with_hosts_as_settings(url) if isinstance(url, str) else url))
         name = parsed.drivername
         path = None if create else await _sqlite_file(parsed)
         if path is not None:
@@ -65,6 +68,7 @@ async def open_database(
             needed_by(parsed.drivername, "psycopg", "psycopg"),
         ):
             engine = create_async_engine(parsed, hide_parameters=True, **options)
+            connect_in_turn(engine)
     except (ArgumentError, InvalidRequestError, NoSuchModuleError, ValueError):
         allowed = "such as postgresql://user@host/database or sqlite:///file.db"
         raise ConfigurationError(
@@ -102,7 +106,7 @@ class Database:
                 sa.event.listen(engine.sync_engine, event, note)
         self.is_postgres = engine.dialect.name == _POSTGRES
         self.is_sqlite = engine.dialect.name == _SQLITE
-        self._place = _place(engine.url)
+        self._place = _place(engine)
         self._limits: list[tuple[sa.Executable, Mapping[str, Any]]] = []
         if self.is_postgres and seconds is not None:
             milliseconds = min(math.ceil(seconds * 1000), _MOST_MILLISECONDS)
@@ -172,7 +176,10 @@ def _never_made(url: sa.URL, path: AsyncPath) -> sa.URL:
     return url.set(database=path.as_uri(), query={**url.query, "mode": "rw", "uri": "true"})
 
 
-def _place(url: sa.URL) -> str | None:
+def _place(engine: AsyncEngine) -> str | None:
+    url = engine.url
+    if engine.dialect.name == _POSTGRES and (hosts := hosts_of(engine)):
+        return ", ".join(f"{host}:{port}" for host, port in hosts)
     if url.get_backend_name() == _SQLITE:
         name = url.database or ""
         return unquote(urlsplit(name).path) if name.startswith("file:") else name or None

@@ -17,11 +17,18 @@ FOREIGN: Final = "it is no state of jobs: name another schema"
 
 # PostgreSQL's appendix A, "Error Codes".
 _CONFLICTS: Final = ("40001", "40P01")  # what would not be serial, a deadlock
-_AWAY: Final = ("08", "53300", "57P", "25P03")  # connection, too many of them, shutdown and start, was idle
+_READ_ONLY: Final = "25006"
+_AWAY: Final = (
+    "08",
+    "53300",
+    "57P",
+    "25P03",
+    _READ_ONLY,
+)  # connection, too many, shutdown and start, was idle
 _RIGHTS: Final = "this user may not do that; it must own the schema, or be allowed to create one: {}"
 _WORDS: Final = MappingProxyType(
     {
-        "25006": "the server only reads: it is a replica, or set to; name the one that writes",
+        _READ_ONLY: "the server only reads: it is a replica, or set to; name the one that writes",
         "42501": _RIGHTS,
         "42P01": GONE,
         "3F000": GONE,
@@ -38,7 +45,7 @@ def is_conflict(error: BaseException) -> bool:
 
 
 def is_away(error: BaseException) -> bool:
-    """Return whether there is no server, or none that answers: it may come back."""
+    """Return whether there is no server, or none that answers and writes: it may come back, or another."""
     if isinstance(error, asyncpg.InterfaceError):
         return not isinstance(error, ValueError)  # a setting of the URL
     code = getattr(error, "sqlstate", None)
@@ -50,9 +57,12 @@ def is_away(error: BaseException) -> bool:
 
 def words(error: BaseException) -> str:
     """Return what is said of ``error``, in one line that says what to do where that is known."""
+    code = getattr(error, "sqlstate", None) or ""
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        code = _READ_ONLY
     said = one_line(str(error)) or type(error).__name__
     if isinstance(error, TimeoutError):
         said = "it does not answer"
-    if is_away(error):
+    if code not in _WORDS and is_away(error):
         return f"no connection to the server: {said}"
-    return _WORDS.get(getattr(error, "sqlstate", None) or "", "{}").replace("{}", said)
+    return _WORDS.get(code, "{}").replace("{}", said)

@@ -11,17 +11,28 @@ from async_backfill._jobs._state.schema import APPLICATION, VERSION, server_layo
 from async_backfill._jobs._state.server.errors import FOREIGN
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from async_backfill._jobs._state.server.place import StatePlace
 
 # Each statement sees what was committed before it, and from here on no other transaction of the state runs.
 ALONE: Final = "pg_advisory_xact_lock(hashtextextended('async_backfill jobs ' || $1, 0))::text = ''"
 """Waits until no other transaction of the schema ``$1`` is open."""
 
-_LEAST_VERSION: Final = 13  # it tells what became of a transaction by a number of 64 bits
+LAST_COMMIT: Final = "SELECT number FROM last_commit WHERE process = $1"
+"""The number of the last transaction of a process that was committed."""
+
+_LEAST_VERSION: Final = 13  # it makes identities
+# Not by the server's numbers of transactions: a replica that takes over may give them to others.
+_COMMITS: Final = (
+    "CREATE TABLE last_commit"
+    " (process UUID PRIMARY KEY, number BIGINT NOT NULL, at TIMESTAMPTZ NOT NULL DEFAULT now())"
+)
+_OLD_COMMITS: Final = "DELETE FROM last_commit WHERE at < now() - interval '1 day'"
 # In the transaction alone, so that they hold behind a pooler, too. Who stopped in the midst of it, as a
 # machine that sleeps, keeps the others for 10 s.
 _BEGIN: Final = (
-    'BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; SET LOCAL search_path TO "{}";'
+    'BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL search_path TO "{}";'
     " SET LOCAL statement_timeout TO 10000; SET LOCAL lock_timeout TO 5000;"
     " SET LOCAL idle_in_transaction_session_timeout TO 10000"
 )
@@ -34,6 +45,14 @@ _TABLES: Final = (
 def begin_in(schema: str) -> str:
     """Return the statements that begin a transaction in ``schema``, whose name needs no escape."""
     return _BEGIN.format(schema)
+
+
+def noted_commit(process: UUID, number: int) -> str:
+    """Return the statements that commit a transaction, and tell `LAST_COMMIT` so."""
+    return (
+        f"INSERT INTO last_commit VALUES ('{process}', {number})"  # noqa: S608 - ours
+        " ON CONFLICT (process) DO UPDATE SET number = excluded.number, at = now(); COMMIT"
+    )
 
 
 async def identity_in(connection: Any, place: StatePlace, *, create: bool) -> str:
@@ -58,6 +77,10 @@ async def identity_in(connection: Any, place: StatePlace, *, create: bool) -> st
         for statement in (*(() if found else (f'CREATE SCHEMA "{place.schema}"',)), *server_layout()):
             await connection.execute(statement)
     identity = await _checked(connection, place)
+    if "last_commit" not in tables:
+        await connection.execute(_COMMITS)
+    elif create:  # others may be allowed to read only
+        await connection.execute(_OLD_COMMITS)
     await connection.execute("COMMIT")
     return identity
 

@@ -7,6 +7,7 @@ import logging
 import random
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from uuid import uuid4
 
 import asyncpg
 from anyio import CancelScope, current_time, sleep
@@ -14,8 +15,15 @@ from sqlalchemy.util import await_only, greenlet_spawn
 
 from async_backfill._common.line_a_second import LineASecond
 from async_backfill._jobs._errors import JobError, JobStateError
+from async_backfill._jobs._state.server.connecting import Connector, close
 from async_backfill._jobs._state.server.errors import GONE, TROUBLE, is_away, is_conflict, words
-from async_backfill._jobs._state.server.layout import ALONE, begin_in, identity_in
+from async_backfill._jobs._state.server.layout import (
+    ALONE,
+    LAST_COMMIT,
+    begin_in,
+    identity_in,
+    noted_commit,
+)
 from async_backfill._jobs._state.server.turn import Turn
 
 if TYPE_CHECKING:
@@ -27,18 +35,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _LOGGER: Final = logging.getLogger("async_backfill.jobs")
-_CONNECTING: Final = 5.0
-_ANSWER: Final = 15.0  # seconds for an answer, beyond those that the server gives itself
-_CLOSING: Final = 2.0
 _UNANSWERED: Final = 300.0  # seconds for which a commit that was not answered is looked up
 _TRIES: Final = 6
 _FIRST_PAUSE: Final = 0.02
 _LONGEST_PAUSE: Final = 1.0
-_IN_PROGRESS: Final = "in progress"
 
 _OPEN: Final = (
     f"SELECT CASE WHEN {ALONE} THEN extract(epoch FROM clock_timestamp())::float8 END,"  # noqa: S608
-    " pg_current_xact_id()::text, (SELECT identity::text FROM about)"
+    " current_setting('transaction_read_only'), (SELECT identity::text FROM about)"
 )
 
 
@@ -49,9 +53,11 @@ class _Open:
         self._connection = connection
         self._now = now
         self._texts = texts
+        self.writes = False
 
     def rows(self, statement: str, /, *values: Any) -> Sequence[tuple[Any, ...]]:
         """Run ``statement`` and return the rows of its answer."""
+        self.writes = self.writes or not statement.startswith("SELECT ")
         text = self._texts.get(statement)
         if text is None:
             text = self._texts[statement] = _numbered(statement)
@@ -79,8 +85,11 @@ class StateServer:
         self._turns = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connection: Any = None
+        self._process = uuid4()
+        self._number = 0
         self._identity: str | None = None
         self._texts: dict[str, str] = {}
+        self._connector = Connector(place)
         self._log = LineASecond(_LOGGER, current_time)
 
     async def open(self) -> None:
@@ -94,7 +103,7 @@ class StateServer:
         connection, self._connection = self._connection, None
         if connection is not None:
             with CancelScope(shield=True):
-                await _close(connection)
+                await close(connection)
 
     async def transact(self, work: Callable[[Transaction], T]) -> T:
         """Return the result of ``work``, in one transaction that is committed unless it raises."""
@@ -122,7 +131,7 @@ class StateServer:
                 identity = await identity_in(connection, self._place, create=self._create)
             except BaseException:
                 self._connection = None
-                await _close(connection)
+                await close(connection)
                 raise
         except TROUBLE as error:
             raise self._error(words(error)) from error
@@ -169,20 +178,27 @@ class StateServer:
         try:
             turn.enter("asks")
             await connection.execute(self._begin)
-            now, number, identity = await connection.fetchrow(_OPEN, self._place.schema)
+            now, reads_only, identity = await connection.fetchrow(_OPEN, self._place.schema)
+            if reads_only == "on":  # it was set to since
+                raise asyncpg.ReadOnlySQLTransactionError("it only reads")  # noqa: TRY301 - as a write would
             if identity != self._identity:
                 raise self._error(GONE)  # noqa: TRY301 - rolled back as all others
             turn.enter("works")
-            turn.result = await greenlet_spawn(turn.work, _Open(connection, now, self._texts))
-            turn.unanswered = number
-            if await connection.execute("COMMIT") != "COMMIT":
+            tx = _Open(connection, now, self._texts)
+            turn.result = await greenlet_spawn(turn.work, tx)
+            commit = "COMMIT"
+            if tx.writes:  # what only reads may be done twice
+                self._number += 1
+                turn.unanswered = self._number
+                commit = noted_commit(self._process, self._number)
+            if await connection.execute(commit) != "COMMIT":
                 raise self._error("the transaction had failed, and its work went on")  # noqa: TRY301 - as above
             turn.unanswered = None
         except BaseException as error:
             await self._undo(connection, error)
             raise
 
-    async def _was_kept(self, turn: Turn[Any], number: str) -> bool:
+    async def _was_kept(self, turn: Turn[Any], number: int) -> bool:
         """Return whether a transaction was committed whose commit was not answered.
 
         :raises TimeoutError: while that is not decided.
@@ -190,13 +206,19 @@ class StateServer:
         turn.enter("connects")
         connection = await self._connected()
         try:
-            status = await connection.fetchval("SELECT pg_xact_status($1::text::xid8)", number)
+            await connection.execute(self._begin)
+            await connection.fetchval(
+                f"SELECT {ALONE}", self._place.schema
+            )  # it has ended then, wherever it is
+            last = await connection.fetchval(LAST_COMMIT, self._process)
+            await connection.execute("COMMIT")
+        except (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError) as error:
+            await self._undo(connection, error)
+            raise TimeoutError("its last transaction has not ended") from error
         except BaseException as error:
             await self._undo(connection, error)
             raise
-        if status in {None, _IN_PROGRESS}:
-            raise TimeoutError("its last transaction has not ended")
-        return bool(status == "committed")
+        return bool(last == number)
 
     async def _undo(self, connection: Any, error: BaseException) -> None:
         """Roll back; a connection that is lost, or on which a statement may run, is given up."""
@@ -205,16 +227,11 @@ class StateServer:
                 await connection.execute("ROLLBACK")
                 return
         self._connection = None
-        await _close(connection)
+        await close(connection)
 
     async def _connected(self) -> Any:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await asyncpg.connect(
-                self._place.dsn,
-                timeout=_CONNECTING,
-                command_timeout=_ANSWER,
-                server_settings={"application_name": "async_backfill jobs"},
-            )
+            self._connection = await self._connector.connection()
         return self._connection
 
     def _error(self, said: str) -> JobStateError:
@@ -223,14 +240,6 @@ class StateServer:
     @staticmethod
     def _no_work(_: object) -> None:
         """Do nothing: to open a schema is no transaction of anybody's."""
-
-
-async def _close(connection: Any) -> None:
-    """Close a connection, at once if the server does not answer."""
-    try:
-        await connection.close(timeout=_CLOSING)
-    except (*TROUBLE, asyncio.CancelledError):
-        connection.terminate()
 
 
 def _numbered(statement: str) -> str:

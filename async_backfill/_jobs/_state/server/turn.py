@@ -25,13 +25,14 @@ class Turn(Generic[T]):
     """How far one call has got.
 
     ``unanswered``
-        the transaction whose commit was sent, and not answered; ``result`` is what it is to return.
+        the number of the transaction whose commit was sent, and not answered; ``result`` is what it is to
+        return.
     """
 
     def __init__(self, work: Callable[[Any], T]) -> None:
         self.work = work
         self.result: T | None = None
-        self.unanswered: str | None = None
+        self.unanswered: int | None = None
         self._phase: Phase = "waits"
         self._is_left = False
 
