@@ -18,13 +18,8 @@ FOREIGN: Final = "it is no state of jobs: name another schema"
 # PostgreSQL's appendix A, "Error Codes".
 _CONFLICTS: Final = ("40001", "40P01")  # what would not be serial, a deadlock
 _READ_ONLY: Final = "25006"
-_AWAY: Final = (
-    "08",
-    "53300",
-    "57P",
-    "25P03",
-    _READ_ONLY,
-)  # connection, too many, shutdown and start, was idle
+# Connection, too many of them, shutdown and start, was idle, writes no more.
+_AWAY: Final = ("08", "53300", "57P", "25P03", _READ_ONLY)
 _RIGHTS: Final = "this user may not do that; it must own the schema, or be allowed to create one: {}"
 _WORDS: Final = MappingProxyType(
     {

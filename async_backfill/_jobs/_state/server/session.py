@@ -207,9 +207,8 @@ class StateServer:
         connection = await self._connected()
         try:
             await connection.execute(self._begin)
-            await connection.fetchval(
-                f"SELECT {ALONE}", self._place.schema
-            )  # it has ended then, wherever it is
+            # The last transaction has ended then, wherever it is.
+            await connection.fetchval(f"SELECT {ALONE}", self._place.schema)
             last = await connection.fetchval(LAST_COMMIT, self._process)
             await connection.execute("COMMIT")
         except (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError) as error:
