@@ -9,6 +9,7 @@ import uuid
 import pytest
 
 from tests.servers.valkey import start_valkey
+from tests.servers.valkey_cluster import start_cluster
 
 LOOPS = [("asyncio", {"loop_factory": asyncio.SelectorEventLoop})]
 if sys.platform != "win32":
@@ -53,4 +54,13 @@ def valkey(tmp_path):
 
     yield start
     for server in started:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """Two servers for all tests of a file, each with half of the slots or so."""
+    servers = start_cluster(tmp_path_factory.mktemp("cluster"))
+    yield servers
+    for server in servers:
         server.stop()

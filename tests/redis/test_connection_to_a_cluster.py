@@ -35,15 +35,6 @@ def anyio_backend():
     return "asyncio"
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    """Two servers for all tests of this file, each with half of the slots or so."""
-    servers = start_cluster(tmp_path_factory.mktemp("cluster"))
-    yield servers
-    for server in servers:
-        server.stop()
-
-
 async def test_many_keys_are_kept_and_found_wherever_they_are(cluster):
     async with connect(cluster[0].url) as redis:
         store = RedisStore(redis, namespace="ns")

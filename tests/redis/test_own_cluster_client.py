@@ -25,7 +25,6 @@ from async_backfill.redis import (
 from tests.servers.ports import free_port
 from tests.servers.tcp_proxy import TcpProxy
 from tests.servers.tls import Authority, tls_before
-from tests.servers.valkey_cluster import start_cluster
 
 pytestmark = pytest.mark.anyio
 
@@ -36,14 +35,6 @@ ITEMS = {f"key {number}": number for number in range(100)}
 def anyio_backend():
     """One loop will do: a cluster takes two seconds to start."""
     return "asyncio"
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    servers = start_cluster(tmp_path_factory.mktemp("cluster"))
-    yield servers
-    for server in servers:
-        server.stop()
 
 
 class Tokens(CredentialProvider):
