@@ -129,7 +129,7 @@ async def test_a_start_node_that_is_gone_or_silent_is_passed_over(cluster):
         silent.drop()
         ports = (free_port(), silent.port, cluster[1].port)
         client = RedisCluster(startup_nodes=[ClusterNode("127.0.0.1", port) for port in ports])
-        async with from_client(client, connect_timeout=0.5) as redis:
+        async with from_client(client, connect_timeout=2.0) as redis:
             assert await redis.execute("PING") == b"PONG"
             assert len(await redis.servers()) == 2
 

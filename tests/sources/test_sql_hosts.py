@@ -71,7 +71,7 @@ async def test_psycopg_reads_a_list_of_servers_itself(postgres_url, table):
 async def test_a_silent_server_leaves_the_next_one_its_time(postgres_url, table):
     async with TcpProxy("127.0.0.1", sa.make_url(postgres_url).port) as proxy:
         proxy.drop()
-        url = listed(postgres_url, proxy.port, sa.make_url(postgres_url).port, settings="?timeout=0.5")
+        url = listed(postgres_url, proxy.port, sa.make_url(postgres_url).port, settings="?timeout=4")
         with fail_after(20.0):
             async with products(url, table) as source:
                 assert await source.load_many(["a"]) == {"a": "Anvil"}
