@@ -55,6 +55,23 @@ def test_sigterm_pauses_a_job_after_its_page_and_a_later_run_goes_on(jobs, folde
     assert (after["counts"]["kept"], after["repeated_pages"]) == (300, 0)
 
 
+@pytest.mark.parametrize("words", [[], ["1"]])
+def test_sigterm_of_a_worker_pauses_nothing_and_the_next_worker_goes_on(jobs, folder, words):
+    job = jobs.approved(rate=10, batch=10, lanes=1)
+    jobs.said("resume", job)
+    with started([*RUN[:-2], "work", *words], folder) as running:
+        wait_until(running, "SELECT sum(pages) > 0 FROM shard", [(1,)])
+        running.send_signal(signal.SIGTERM)
+        _, err = running.communicate(timeout=120)
+    assert running.returncode == 4
+    assert "other workers go on, now or later (exit 4)" in err
+    assert jobs.data("status", job)["status"] == "interrupted"
+    jobs.said("set", job, "rate=none")
+    jobs.said("work", *words)
+    after = jobs.data("status", job)
+    assert (after["status"], after["counts"]["kept"], after["repeated_pages"]) == ("done", 300, 0)
+
+
 def test_further_workers_share_the_shards_and_one_signal_pauses_all_of_them(jobs, folder):
     job = jobs.approved(rate=4, batch=1, lanes=1)
     with started([*RUN, "--workers", "2"], folder) as running:

@@ -121,7 +121,7 @@ async def work(
             async with approval_asked_for(jobs, job, options):
                 stopping = await _watched(jobs, job, do, pauses=until_input_ends)
             return await _ended(jobs, job, stopping, options)
-        stopping = await _watched(jobs, None, do)
+        stopping = await _watched(jobs, None, do, pauses=False)
     code = PAUSED if stopping.asked.is_set() else OK
     data = {"worked_on": counted}
     return Answer(lines=[f"worked on {counted:,} jobs"], data=data, code=_code(stopping, code))
@@ -164,7 +164,7 @@ async def _watched(
     jobs: Jobs, job: int | None, work: Callable[[Stopping], Awaitable[object]], *, pauses: bool = True
 ) -> Stopping:
     """Run ``work`` until its end, or until a signal ends it, and show meanwhile how the jobs get on."""
-    stopping = Stopping()
+    stopping = Stopping(pauses=pauses)
     async with tasks_aside() as beside:
         with CancelScope() as scope:
             await beside.start(stopping.hear, scope)

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from anyio import CancelScope
     from anyio.abc import TaskStatus
 
-_TOLD: Final = (
-    "stopping after the pages that have begun: the job pauses then (exit 4); once more ends it at once"
-)
+_TOLD: Final = "stopping after the pages that have begun: {} (exit 4); once more ends it at once"
+_PAUSES: Final = "the job pauses then"
+_LEAVES: Final = "other workers go on, now or later"
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -28,9 +28,12 @@ class Stopping:
         is set by the first signal.
     ``by``
         the signal that ended it at once, if any.
+
+    :param pauses: whether a job pauses with its last worker.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, pauses: bool = True) -> None:
+        self._told = _TOLD.format(_PAUSES if pauses else _LEAVES)
         self.asked = Event()
         self.by: signal.Signals | None = None
 
@@ -47,4 +50,4 @@ class Stopping:
                     work.cancel()
                     return
                 self.asked.set()
-                say(_TOLD)
+                say(self._told)
