@@ -18,12 +18,13 @@ class EachProcess(Generic[T]):
     event loop, may close it for the parent, too.
     """
 
-    __slots__ = ("_inherited", "_made", "_make")
+    __slots__ = ("_made", "_make", "inherited")
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
         self._made: tuple[int, T] | None = None
-        self._inherited: list[T] = []
+        self.inherited: list[T] = []
+        """The values of the processes from which this one was forked, as they were then."""
 
     def get(self) -> T:
         """Return the value of this process."""
@@ -31,6 +32,6 @@ class EachProcess(Generic[T]):
         if made is not None:
             if made[0] == process:
                 return made[1]
-            self._inherited.append(made[1])
+            self.inherited.append(made[1])
         self._made = made = process, self._make()
         return made[1]

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 PATIENCE: Final = 5.0
 """The seconds for which a call waits while another one, of any process, writes."""
 
+FORKED: Final = (
+    "a call of the parent process used it as this process was forked, and SQLite allows no use of it here "
+    "then: start processes with spawn, or fork while there is no call"
+)
 _PAUSE: Final = 0.002
 _WAIT: Final = 0.05
 # One statement, which sees one state: another may make the layout between two of them.

@@ -113,6 +113,7 @@ class SQLiteStore(Sealing[K, V], VersionedStore[K, V], KeyListing[K], FileFacts,
                 most_pages=self._max_bytes // PAGE,
                 longest=max(_LONGEST, 4 * longest),
                 clock=clock,
+                inherited=self._connections.inherited,
             )
         )
 

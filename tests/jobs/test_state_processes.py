@@ -74,6 +74,56 @@ def test_a_forked_process_writes_through_a_connection_of_its_own(path):
     assert printed_by(program, str(path)) == ["1", "1"]
 
 
+def test_what_a_forked_process_writes_is_kept_when_its_parent_closes(path):
+    program = """
+    from async_backfill._jobs._state.jobs import add_job, list_jobs
+    from async_backfill._jobs._state.sqlite import SQLiteJobState
+    from tests.jobs.state_rows import plan_of
+
+    written, closed = os.pipe(), os.pipe()
+
+    def child(file):
+        file().transact(lambda tx: add_job(tx, plan_of("first"), by="a"))
+        os.write(written[1], b"x")
+        os.read(closed[0], 1)
+        file().transact(lambda tx: add_job(tx, plan_of("second"), by="a"))
+        return len(file().transact(list_jobs))
+
+    async def main():
+        async with SQLiteJobState(sys.argv[1]) as state:
+            await state.transact(list_jobs)
+            told = in_child(lambda file=state._file: child(file.get))
+            os.read(written[0], 1)
+        async with SQLiteJobState(sys.argv[1]) as another:
+            await another.transact(lambda tx: add_job(tx, plan_of("third"), by="b"))
+            os.write(closed[1], b"x")
+            print(told(), len(await another.transact(list_jobs)))
+
+    asyncio.run(main())
+    """
+    assert printed_by(program, str(path)) == ["3 3"]
+
+
+def test_who_is_forked_in_a_call_of_its_parent_may_not_use_the_file(path):
+    program = """
+    from async_backfill._jobs._state import file
+    from async_backfill._jobs._state.jobs import list_jobs
+    from async_backfill._jobs._state.sqlite import SQLiteJobState
+
+    async def main():
+        async with SQLiteJobState(sys.argv[1]) as state:
+            file.PATIENCE = 0.01
+            with state._file.get()._turn():
+                print(in_child(lambda: state._file.get().transact(list_jobs))())
+            print(await state.transact(list_jobs))
+
+    asyncio.run(main())
+    """
+    refused, after = printed_by(program, str(path))
+    assert refused.startswith(f"JobStateError: {path}: a call of the parent process used it")
+    assert after == "[]"
+
+
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request):
     """In real time, because a thread takes some."""

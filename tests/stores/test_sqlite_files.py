@@ -207,6 +207,87 @@ def test_a_forked_process_has_connections_of_its_own(path):
 
 
 @ON_POSIX
+def test_what_a_forked_process_writes_is_kept_when_its_parent_closes(path):
+    lines = printed_by(
+        """
+        from async_backfill.stores.sqlite import SQLiteStore
+
+        store = SQLiteStore(sys.argv[1], namespace="n")
+        written, closed = os.pipe(), os.pipe()
+
+        async def child():
+            await store.set_many({"before": 1})
+            os.write(written[1], b"x")
+            os.read(closed[0], 1)
+            await store.set_many({"after": 1})
+            found = sorted(await store.get_many(["parent", "before", "after", "another"]))
+            await store.aclose()
+            return found
+
+        async def main():
+            await store.set_many({"parent": 1})
+            told = in_child(lambda: asyncio.run(child()))
+            os.read(written[0], 1)
+            await store.aclose()
+            async with SQLiteStore(sys.argv[1], namespace="n") as another:
+                await another.set_many({"another": 1})
+                os.write(closed[1], b"x")
+                print(told())
+                print(sorted(await another.get_many(["parent", "before", "after", "another"])))
+
+        asyncio.run(main())
+        """,
+        str(path),
+    )
+
+    assert lines == ["['after', 'another', 'before', 'parent']"] * 2
+
+
+@ON_POSIX
+def test_a_fork_waits_for_calls_and_who_is_forked_in_one_is_refused(path):
+    lines = printed_by(
+        """
+        import threading
+        from async_backfill.stores._sqlite import connections
+        from async_backfill.stores.sqlite import SQLiteStore
+
+        store = SQLiteStore(sys.argv[1], namespace="n")
+
+        async def child():
+            await store.set_many({"b": 2})
+            return sorted(await store.get_many(["a", "b"]))
+
+        async def main():
+            await store.set_many({"a": 1})
+            lent, may_end = threading.Event(), threading.Event()
+
+            def call():
+                with store._connections.get().one():
+                    lent.set()
+                    may_end.wait()
+
+            thread = threading.Thread(target=call)
+            thread.start()
+            lent.wait()
+            threading.Timer(0.1, may_end.set).start()
+            print(in_child(lambda: asyncio.run(child()))())
+            thread.join()
+            connections.PATIENCE = 0.01
+            with store._connections.get().one():
+                print(in_child(lambda: asyncio.run(child()))())
+            print(await child())
+            await store.aclose()
+
+        asyncio.run(main())
+        """,
+        str(path),
+    )
+
+    assert lines[0] == lines[2] == "['a', 'b']"
+    assert lines[1].startswith(f"StoreError: {path}: a call of the parent process used it")
+
+
+@ON_POSIX
 def test_writers_that_are_killed_leave_whole_pages_and_a_sound_file(path):
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "tests.stores.sqlite_kills", str(path), "15"],

@@ -11,8 +11,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from async_backfill._common.atomic_file import OWNER_ALONE, reason
+from async_backfill._common.before_forks import put_away_before_forks
 from async_backfill._common.left_reads import check_left
 from async_backfill._common.sqlite_file import (
+    FORKED,
     PATIENCE,
     FileFormat,
     identity_of,
@@ -87,10 +89,17 @@ class StateFile:
 
     :param create: whether a file that is not there is made.
     :param host: what this machine is known by; found out if left out.
+    :param inherited: those of the processes from which this one was forked.
     """
 
     def __init__(
-        self, path: str, *, create: bool, clock: Callable[[], float], host: str | None = None
+        self,
+        path: str,
+        *,
+        create: bool,
+        clock: Callable[[], float],
+        host: str | None = None,
+        inherited: Sequence[StateFile] = (),
     ) -> None:
         self.path = path
         self._create = create
@@ -100,6 +109,9 @@ class StateFile:
         self._file: tuple[int, int] | None = None
         self._host = host or this_host()
         self._noted = -math.inf
+        self._is_put_away = False
+        self._may_be_used = not any(one.is_open for one in inherited)
+        put_away_before_forks(self)
 
     def open(self) -> None:
         """Open the file, or make it."""
@@ -108,10 +120,34 @@ class StateFile:
 
     def close(self) -> None:
         """Close the file."""
+        if not self._may_be_used:
+            return
         with self._turn():
             connection, self._connection = self._connection, None
             if connection is not None:
                 connection.close()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection."""
+        return self._connection is not None
+
+    def before_fork(self) -> None:
+        """Wait for the call that uses the connection, for some seconds at most, and close it.
+
+        As with `Connections` of a store, a fork would have SQLite's notes of its locks, and not the locks.
+        """
+        if self._lock.acquire(timeout=PATIENCE):
+            self._is_put_away = True
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+
+    def after_fork(self) -> None:
+        """Let the file be used again."""
+        if self._is_put_away:
+            self._is_put_away = False
+            self._lock.release()
 
     def transact(self, work: Callable[[Transaction], T]) -> T:
         """Return the result of ``work``, in one transaction that is committed unless it raises."""
@@ -138,6 +174,8 @@ class StateFile:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
+        if not self._may_be_used:
+            raise JobStateError(f"{self.path}: {FORKED}")
         if not take(self._lock):
             raise JobStateError(f"{self.path}: a call of this process has kept it for {PATIENCE} s")
         try:

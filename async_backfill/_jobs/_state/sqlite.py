@@ -12,7 +12,7 @@ from async_backfill._jobs._errors import JobStateError
 from async_backfill._jobs._state.file import StateFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -48,7 +48,7 @@ class SQLiteJobState:
         self._file: EachProcess[StateFile] | None = None
 
     async def __aenter__(self) -> Self:
-        file = EachProcess(self._new_file)
+        file = EachProcess(lambda: self._new_file(file.inherited))
         await self._reads.run(file.get().open)
         self._create = False  # a forked process finds it, or says that it is gone
         self._file = file
@@ -71,5 +71,5 @@ class SQLiteJobState:
         file = self._file.get()
         return await self._reads.run(lambda: file.transact(work))
 
-    def _new_file(self) -> StateFile:
-        return StateFile(self._path, create=self._create, clock=self._clock)
+    def _new_file(self, inherited: Sequence[StateFile]) -> StateFile:
+        return StateFile(self._path, create=self._create, clock=self._clock, inherited=inherited)

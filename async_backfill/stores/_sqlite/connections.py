@@ -6,17 +6,25 @@ import os
 import secrets
 import sqlite3
 from contextlib import contextmanager, suppress
-from threading import Lock
+from threading import Condition, Lock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from async_backfill._common.atomic_file import OWNER_ALONE, reason, regular_mode
-from async_backfill._common.sqlite_file import PATIENCE, FileFormat, identity_of, patiently, primary_code
+from async_backfill._common.before_forks import put_away_before_forks
+from async_backfill._common.sqlite_file import (
+    FORKED,
+    PATIENCE,
+    FileFormat,
+    identity_of,
+    patiently,
+    primary_code,
+)
 from async_backfill.errors import StoreError
 from async_backfill.stores._sqlite.statements import APPLICATION, BEGAN_AGAIN, BEGIN_AGAIN, LAYOUT, VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 PAGE: Final = 4096
 TOLERANCE: Final = 1.0
@@ -56,9 +64,21 @@ class Connections:
     :param most_pages: the largest size of the file, in pages.
     :param longest: the largest number of bytes of a text or of a row.
     :param clock: a clock that all processes of this machine share, which never goes back while it runs.
+    :param inherited: those of the processes from which this one was forked.
     """
 
-    def __init__(self, path: str, *, most_pages: int, longest: int, clock: Callable[[], float]) -> None:
+    # SQLite notes in memory which locks its process has. A fork copies the notes and not the locks, so with a
+    # connection that is open at the fork the child would write without them: see decision 118 in notes.md.
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        most_pages: int,
+        longest: int,
+        clock: Callable[[], float],
+        inherited: Sequence[Connections] = (),
+    ) -> None:
         self.path = path
         self.clock = clock
         self.writing = Lock()
@@ -67,10 +87,14 @@ class Connections:
         """The id of the last row that was looked at for being out of date."""
         self._most_pages = most_pages
         self._longest = longest
-        self._lock = Lock()
+        self._lock = Condition(Lock())
+        self._lent = 0
+        self._is_forking = False
+        self._may_be_used = not any(one.are_open for one in inherited)
         self._idle: list[sqlite3.Connection] = []
         self._file: tuple[int, int] | None = None
         self._closed = False
+        put_away_before_forks(self)
 
     @contextmanager
     def one(self) -> Iterator[sqlite3.Connection]:
@@ -79,20 +103,21 @@ class Connections:
         :raises StoreError: when the file cannot be used; whatever SQLite raises inside is this error, too.
         """
         try:
-            connection, file = self._take()
-            try:
-                yield connection
-                if connection.in_transaction:
-                    connection.rollback()
-            except sqlite3.Error:
-                connection.close()
-                raise
-            except BaseException:
-                with suppress(sqlite3.Error):
-                    connection.rollback()
+            with self._in_use():
+                connection, file = self._take()
+                try:
+                    yield connection
+                    if connection.in_transaction:
+                        connection.rollback()
+                except sqlite3.Error:
+                    connection.close()
+                    raise
+                except BaseException:
+                    with suppress(sqlite3.Error):
+                        connection.rollback()
+                    self._put(connection, file)
+                    raise
                 self._put(connection, file)
-                raise
-            self._put(connection, file)
         except sqlite3.Error as error:
             words = _WORDS.get(primary_code(error), str(error))
             raise StoreError(f"{self.path}: {words}") from error
@@ -101,11 +126,50 @@ class Connections:
 
     def close(self) -> None:
         """Close all connections, those in use as soon as they are given back."""
+        if not self._may_be_used:
+            return
+        with self._in_use():
+            with self._lock:
+                self._closed = True
+                idle, self._idle = self._idle, []
+            for connection in idle:
+                connection.close()
+
+    @property
+    def are_open(self) -> bool:
+        """Whether there is one."""
+        return bool(self._lent or self._idle)
+
+    def before_fork(self) -> None:
+        """Close all connections, once none is in use or after some seconds, and let none be opened."""
+        if not self._lock.acquire(timeout=PATIENCE):
+            return
+        self._is_forking = True
+        self._lock.wait_for(lambda: not self._lent, PATIENCE)
+        while self._idle:
+            self._idle.pop().close()
+
+    def after_fork(self) -> None:
+        """Let connections be opened again."""
+        if self._is_forking:
+            self._is_forking = False
+            self._lock.notify_all()
+            self._lock.release()
+
+    @contextmanager
+    def _in_use(self) -> Iterator[None]:
+        """Keep the process from being forked."""
+        if not self._may_be_used:
+            raise StoreError(f"{self.path}: {FORKED}")
         with self._lock:
-            self._closed = True
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
+            self._lock.wait_for(lambda: not self._is_forking)
+            self._lent += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._lent -= 1
+                self._lock.notify_all()
 
     def _take(self) -> tuple[sqlite3.Connection, tuple[int, int]]:
         there = identity_of(self.path)
