@@ -7,7 +7,7 @@ from contextlib import aclosing
 import pytest
 from anyio import create_task_group, fail_after, sleep
 
-from async_backfill._jobs._errors import JobRefusedError
+from async_backfill._jobs._errors import JobRefusedError, JobStateError
 from async_backfill._jobs._mark import Mark
 from async_backfill._jobs._records import JobStatus, ShardStatus
 from async_backfill._jobs._reports import JobReports
@@ -157,6 +157,25 @@ async def test_17_a_state_that_cannot_be_written_is_waited_for_and_the_log_says_
     said = [line.facts for line in state.now(lines, job.id) if line.what == "state unusable"]
     assert said
     assert "the disk is full" in said[0]
+
+
+async def test_17_a_state_that_goes_away_again_at_once_is_waited_for_as_well(state):
+    job = Job(state, 100, cuts=0)
+    answers = iter([JobStateError("the disk is full"), None, JobStateError("it was moved"), None, None])
+
+    class ComesAndGoes:
+        async def transact(self, work, /):
+            if (error := next(answers)) is not None:
+                raise error
+            return await state.transact(work)
+
+    desk = Desk(ComesAndGoes(), job.id, owner="w1", lease=30.0, patience=60.0, has_stopped=lambda: False)
+
+    shard = await desk.claim(0)
+    assert shard is not None
+    assert await desk.renew(shard, None) is not None
+    said = [line.facts for line in state.now(lines, job.id) if line.what == "state unusable"]
+    assert ["disk" in facts for facts in said] == [True, False]
 
 
 async def test_22_an_approval_that_expires_ends_the_pages_and_pauses_the_job(state):

@@ -182,10 +182,17 @@ class Desk:
 
     async def _patiently(self, work: Callable[[Transaction], T]) -> T:
         """Run ``work``; while the state cannot be written, wait and try it again, and say so in the log."""
-        begin, pause, said = current_time(), _FIRST_PAUSE, ""
+        begin, pause = current_time(), _FIRST_PAUSE
+        facts: dict[str, object] | None = None
+
+        def noted(tx: Transaction) -> T:
+            if facts is not None:  # in the same transaction: a second one could find the state gone again
+                log.append(tx, self.job_id, by=self.owner, what="state unusable", facts=facts)
+            return work(tx)
+
         while True:
             try:
-                result = await self.state.transact(work)
+                return await self.state.transact(noted)
             except JobStateError as error:
                 if self._has_stopped() or current_time() - begin >= self.patience:
                     raise
@@ -193,15 +200,6 @@ class Desk:
                     "the worker waits: the state of jobs cannot be used: %s", error, job=self.job_id
                 )
                 said = str(error)
-                await sleep(pause)
-                pause = min(_LONGEST_PAUSE, 2 * pause)
-                continue
-            if said:
-                await self._tell(current_time() - begin, said)
-            return result
-
-    async def _tell(self, seconds: float, error: str) -> None:
-        facts = {"seconds": round(seconds, 3), "error": error}
-        await self.state.transact(
-            lambda tx: log.append(tx, self.job_id, by=self.owner, what="state unusable", facts=facts)
-        )
+            await sleep(pause)
+            pause = min(_LONGEST_PAUSE, 2 * pause)
+            facts = {"seconds": round(current_time() - begin, 3), "error": said}
