@@ -69,14 +69,15 @@ async def copy_rows(  # noqa: PLR0913 - the settings users name are flat
         own. ``"none"`` overrules what is later, for a store that nobody else uses.
     :param source: where rows are read again whose page was too old for the store, or that were leased.
         ``None``: the former are dead, the latter left alone.
-    :param invalidations: under ``"recheck"``, is told which keys were mended.
+    :param invalidations: under ``"recheck"``, is told which keys were mended or removed.
     :param ttl: seconds above 0 for which each row is kept, from its read on; ``None`` for as long as the
         store has room.
     :param ttl_jitter: the largest share, 0.0 to 0.9, by which the ttl of a page is shortened at random, so
         that the pages do not expire together.
     :param writers: the number of pages written at once, 1 or more.
     :param ahead: the number of pages read ahead of the writers, 1 or more.
-    :param write_timeout: seconds that one call of the store may take.
+    :param write_timeout: seconds that one call of the store may take; under ``"recheck"``, one page with the
+        reads of its rows.
     :param read_timeout: seconds that the read of one page may take; ``None`` for any time.
     :param attempts: how often a page is tried, 1 or more; then its bad rows are found and left out.
     :param max_dead: the number of rows that may be left out because they cannot be written.

@@ -11,6 +11,7 @@ from anyio import CancelScope, current_time, sleep
 from async_backfill._common.attempt import attempt
 from async_backfill._common.error_text import error_line, key_text
 from async_backfill._common.line_a_second import LineASecond
+from async_backfill._common.same_copy import are_same
 from async_backfill.contracts import K, Kept, V
 from async_backfill.warming._reading_again import read_again
 from async_backfill.warming._unguarded import Unguarded
@@ -34,7 +35,7 @@ class Rechecked(Generic[K, V]):
     So a change that was committed before the last look is in the store, and who commits later and tells the
     store comes later as well. For a moment an old value can be read.
 
-    :param invalidations: is told which keys were mended, for the memory of processes that read them.
+    :param invalidations: is told which keys were mended or removed, for processes that have read them.
     """
 
     def __init__(
@@ -65,8 +66,10 @@ class Rechecked(Generic[K, V]):
         rejected: dict[K, str] = {}
         newer: list[K] = []
         left = dict(rows)
-        for _ in range(_MOST_ROUNDS):
+        for number in range(_MOST_ROUNDS):
             kept = await self._plain.write(left, read_at, ttl)
+            if number:  # not before: who is told reads the store again
+                await self._tell(tuple(left))
             rejected.update(kept.rejected)
             written = {key: value for key, value in left.items() if key not in kept.rejected}
             if not written:
@@ -74,15 +77,13 @@ class Rechecked(Generic[K, V]):
             again = await read_again(self._source, tuple(written))
             rejected.update((key, error_line(error)) for key, error in again.failed.items())
             newer.extend(again.gone)
-            left = {key: value for key, value in again.rows.items() if value != written[key]}
-            await self._remove([*again.gone, *again.failed])
-            if self._invalidations is not None and (left or again.gone):
-                await self._invalidations.publish((*left, *again.gone))
+            left = {key: value for key, value in again.rows.items() if not are_same(value, written[key])}
+            await self._remove((*again.gone, *again.failed))
             if not left:
                 break
         else:
             rejected.update(dict.fromkeys(left, _CHANGING))
-            await self._remove([*left])
+            await self._remove(tuple(left))
         return Kept(kept=len(rows) - len(newer) - len(rejected), newer=newer, rejected=rejected)
 
     async def _clean(self, keys: tuple[K, ...]) -> None:
@@ -90,7 +91,7 @@ class Rechecked(Generic[K, V]):
         why = "no answer"
         while current_time() < end:
             scope = CancelScope(deadline=end, shield=True)
-            cleaned = await attempt(partial(self._store.delete_many, keys), scope)
+            cleaned = await attempt(partial(self._remove, keys), scope)
             if not cleaned.stopped:
                 if cleaned.error is None:
                     return
@@ -102,12 +103,17 @@ class Rechecked(Generic[K, V]):
                 pause = min(_LONGEST_PAUSE, 2 * pause)
         self._log.warning(
             "%s rows of a copy, from that of %s on, could be neither compared with the source nor "
-            "removed, and may be old until they are copied again: %s",
+            "removed everywhere, and may be old until they are copied again: %s",
             len(keys),
             key_text(keys[0]),
             why,
         )
 
-    async def _remove(self, keys: list[K]) -> None:
+    async def _remove(self, keys: tuple[K, ...]) -> None:
         if keys:
             await self._store.delete_many(keys)
+            await self._tell(keys)
+
+    async def _tell(self, keys: tuple[K, ...]) -> None:
+        if self._invalidations is not None:
+            await self._invalidations.publish(keys)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from anyio import CancelScope, create_task_group, current_time, sleep, sleep_forever
 from anyio.lowlevel import checkpoint
@@ -83,6 +85,64 @@ async def test_the_memory_of_other_processes_is_told_what_was_mended():
     assert store.invalidations.calls == [("a",), ("a",)]
 
 
+class Readers:
+    """Other processes: whoever is told of a key reads it again at once."""
+
+    def __init__(self, store):
+        self.store = store
+        self.read = []
+
+    async def publish(self, keys, /):
+        found = await self.store.get_many(keys)
+        self.read += [(key, found[key].value if key in found else None) for key in keys]
+
+
+async def test_other_processes_are_told_once_the_new_value_is_there():
+    store, table = MemoryFarStore(), Table(to("new"), to("newer"))
+    readers = Readers(store)
+    await copy_rows(table.pages(), store, guard="recheck", source=table, invalidations=readers)
+
+    assert readers.read == [("a", "new"), ("a", "newer")]
+
+
+async def test_other_processes_are_told_of_a_row_that_changes_each_time_once_it_is_removed():
+    store, table = MemoryFarStore(), Table(*[to(number) for number in range(100)])
+    readers = Readers(store)
+    await copy_rows(table.pages(), store, guard="recheck", source=table, invalidations=readers)
+
+    assert readers.read == [*[("a", number) for number in range(9)], ("a", None)]
+
+
+async def test_other_processes_are_told_of_rows_removed_because_the_source_failed():
+    class Failing(Table):
+        async def load_many(self, _):
+            raise ConnectionError("down")
+
+    store, table = MemoryFarStore(), Failing()
+    readers = Readers(store)
+    with pytest.raises(CopyError):
+        await copy_rows(
+            table.pages(), store, guard="recheck", source=table, invalidations=readers, attempts=1
+        )
+
+    assert set(readers.read) == {("a", None), ("b", None)}
+
+
+async def test_a_row_that_is_not_equal_to_itself_is_copied_like_any_other():
+    class Measured(Table):
+        def __init__(self):
+            super().__init__()
+            self.rows = {"a": {"mean": math.nan}, "b": {"mean": 1.0}}
+
+        async def load_many(self, keys):
+            return {key: {"mean": float(str(row["mean"]))} for key, row in self.rows.items() if key in keys}
+
+    done, found = await copied(Measured())
+
+    assert (done.kept, done.rejected) == (2, 0)
+    assert math.isnan(found["a"]["mean"])
+
+
 async def test_when_the_source_fails_nothing_stays_that_may_be_old():
     class Failing(Table):
         async def load_many(self, _):
@@ -145,7 +205,7 @@ async def test_what_cannot_even_be_removed_is_said(caplog):
         await copy_rows(table.pages(), store, guard="recheck", source=table, attempts=1)
 
     assert caught.value.copied.through is None
-    assert "could be neither compared with the source nor removed, and may be old" in caplog.text
+    assert "could be neither compared with the source nor removed everywhere, and may be old" in caplog.text
 
 
 async def test_a_source_is_needed():
