@@ -185,7 +185,7 @@ class IndexedGroups(Generic[K, V]):
                 row = len(self._rows)
                 if digest is None:
                     raise ScenarioError(
-                        f"{self._path}: row {row + 1}: {shown(self._values.key)} is {_shown(said)}, "
+                        f"{self._path}: row {row + 1}: {shown(self._values.key)} is {shown(said)}, "
                         f"expected a key that is {self._keys.expected(said)}"
                     )
                 self._refuse_repeated(key, digest, row)
@@ -194,7 +194,7 @@ class IndexedGroups(Generic[K, V]):
     def _refuse_repeated(self, key: object, digest: int, row: int) -> None:
         for earlier in self._rows.rows(digest):
             ((_, columns),) = self._read([earlier])
-            if columns[self._values.key] == key:
+            if self._key_of(columns[self._values.key]) == key:
                 first = f"first in row {earlier + 1}"
                 raise ScenarioError(
                     f"{self._path}: row {row + 1}: the key {shown(key)} appears twice, {first}"
@@ -249,7 +249,3 @@ class IndexedGroups(Generic[K, V]):
                 what = str(error).partition("\n")[0]
                 raise ScenarioError(f"{self._path}: not a readable Parquet file: {what}") from error
             raise
-
-
-def _shown(said: object) -> str:
-    return shown(said if said is None or isinstance(said, (str, int, float)) else repr(said))

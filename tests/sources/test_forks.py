@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import sqlite3
 import sys
@@ -19,6 +20,9 @@ from tests.forked import printed_by
 from tests.sources.sql_tables import execute
 
 no_forks = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+ONE_ROW = (
+    sa.text("SELECT 1 AS id, 2 AS name").columns(sa.column("id", sa.Integer), sa.column("name")).subquery()
+)
 
 
 @pytest.fixture
@@ -33,6 +37,7 @@ def rows_file(tmp_path):
 
 
 SQL = """
+    import gc
     import sqlalchemy as sa
     from sqlalchemy.ext.asyncio import create_async_engine
     from async_backfill.sources.sql import SQLSource
@@ -41,26 +46,46 @@ SQL = """
     columns = sa.column("id", sa.Text), sa.column("name", sa.Text)
     tables = ["rows", sa.text(generated).columns(*columns).subquery()]
     engines = [create_async_engine(url, pool_size=1, max_overflow=0) for url in sys.argv[1:]]
-    sources = [
-        SQLSource(engine, table, key="id", value="name")
-        for engine, table in zip(engines, tables, strict=True)
-        for _ in range(2)
-    ]
 
-    async def use():
+    def made():
+        return [
+            SQLSource(engine, table, key="id", value="name")
+            for engine, table in zip(engines, tables, strict=True)
+            for _ in range(2)
+        ]
+
+    sources = made()
+
+    async def use(sources=sources):
         for start in range(0, 45, 4):
             keys = [f"k{number}" for number in range(start, start + 5)]
             all = await asyncio.gather(*[source.load_many(keys) for source in sources])
             assert all == [{key: key[1:] for key in keys}] * 4, all
         return "right"
 
+    async def use_others():
+        for _ in range(2):
+            told = await use(made())
+            for engine in engines:
+                await engine.dispose()
+            gc.collect()
+        return told
+
+    memory = create_async_engine("sqlite+aiosqlite://")
+
+    async def use_memory():
+        row = sa.text("SELECT 1 AS id, 'right' AS name").columns(sa.column("id"), sa.column("name"))
+        return (await SQLSource(memory, row.subquery(), key="id", value="name").load_many([1]))[1]
+
     loop = asyncio.new_event_loop()
     loop.run_until_complete(use())
-    workers = [in_child(lambda: asyncio.run(use())) for _ in range(2)]
+    loop.run_until_complete(use_memory())
+    uses = use, use, use_others, use_others, use_memory
+    workers = [in_child(lambda: asyncio.run(used())) for used in uses]
     print(loop.run_until_complete(use()))
     for told in workers:
         print(told())
-    for engine in engines:
+    for engine in [*engines, memory]:
         loop.run_until_complete(engine.dispose())
     loop.close()
 """
@@ -70,7 +95,7 @@ SQL = """
 def test_an_engine_that_was_used_before_a_fork_works_in_each_process(rows_file, postgres_url):
     server = postgres_url.replace("postgresql://", "postgresql+asyncpg://")
 
-    assert printed_by(SQL, f"sqlite+aiosqlite:///{rows_file}", server) == ["right"] * 3
+    assert printed_by(SQL, f"sqlite+aiosqlite:///{rows_file}", server) == ["right"] * 6
 
 
 def test_an_engine_in_use_in_an_event_loop_is_refused_in_another(postgres_url):
@@ -80,16 +105,36 @@ def test_an_engine_in_use_in_an_event_loop_is_refused_in_another(postgres_url):
         return await opening.__aenter__()
 
     first, second = asyncio.SelectorEventLoop(), asyncio.SelectorEventLoop()
-    rows = sa.text("SELECT 1 AS id, 2 AS name").columns(sa.column("id", sa.Integer), sa.column("name"))
-    source = SQLSource(first.run_until_complete(opened()), rows.subquery(), key="id", value="name")
+    engine = first.run_until_complete(opened())
+    source, other = (SQLSource(engine, ONE_ROW, key="id", value="name") for _ in range(2))
 
     assert first.run_until_complete(source.load_many([1])) == {1: 2}
-    with pytest.raises(RuntimeError, match=r"used in another event loop.*one engine for each"):
-        second.run_until_complete(source.load_many([1]))
+    for elsewhere in (source, other):
+        with pytest.raises(RuntimeError, match=r"used in another event loop.*one engine for each"):
+            second.run_until_complete(elsewhere.load_many([1]))
     assert first.run_until_complete(source.load_many([1])) == {1: 2}
     first.run_until_complete(opening.__aexit__(None, None, None))
     for loop in (first, second):
         loop.close()
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # an event loop ends before its connections
+def test_sources_of_one_engine_work_in_one_event_loop_after_another(postgres_url):
+    engine = create_async_engine(postgres_url.replace("postgresql://", "postgresql+asyncpg://"))
+    sources = [SQLSource(engine, ONE_ROW, key="id", value="name") for _ in range(3)]
+
+    async def use(*numbers):
+        return [await sources[number].load_many([1]) for number in numbers]
+
+    async def end():
+        found = await use(2, 1, 0)
+        await engine.dispose()
+        return found
+
+    for numbers in [(0,), (1,), (0, 1), (0,), (1,)]:
+        assert asyncio.run(use(*numbers)) == [{1: 2}] * len(numbers)
+    assert asyncio.run(end()) == [{1: 2}] * 3
+    gc.collect()  # while they are ignored
 
 
 def test_a_database_in_memory_stays_in_one_event_loop_after_another():

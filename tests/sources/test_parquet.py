@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,7 @@ from async_backfill.sources.parquet import ParquetSource  # noqa: E402 - only if
 pytestmark = pytest.mark.anyio
 
 COUNT = 30_000
+UUID = "12345678-1234-5678-1234-56781234567a"
 NUMBERS = [f"{number:05d}" for number in range(COUNT)]
 
 any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -152,6 +155,22 @@ async def test_a_file_without_rows_is_one_empty_page(written):
 )
 async def test_a_file_that_cannot_be_used_is_refused(written, columns, problem):
     assert await refusal(written(columns)) == problem
+
+
+@pytest.mark.parametrize(
+    ("keys", "kind", "key"),
+    [
+        ([UUID, UUID.upper().replace("-", "")], uuid.UUID, UUID),
+        (["2026-03-01"] * 2, dt.date, "2026-03-01"),
+        ([dt.date(2026, 3, 1)] * 2, None, "2026-03-01"),
+        (["1.5", "1.50"], Decimal, "1.50"),
+        ([0.1, 0.1], Decimal, "0.1"),
+        ([Decimal("1.5")] * 2, None, "1.5"),
+    ],
+)
+async def test_a_key_that_repeats_is_refused_whatever_its_type(written, keys, kind, key):
+    refused = await refusal(written({"id": keys}), key_type=kind)
+    assert refused == f'row 2: the key "{key}" appears twice, first in row 1'
 
 
 async def test_what_is_no_parquet_is_refused(tmp_path, written):

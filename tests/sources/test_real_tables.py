@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+from datetime import date
+from decimal import Decimal
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -139,6 +142,22 @@ async def test_a_key_that_is_there_twice_has_its_first_or_its_last_row(path, con
     assert list(first.items()) == [("a", "1"), ("b", "2")]
     last = await by_both(path, content, key="id", value="v", duplicates="last")
     assert list(last.items()) == [("b", "2"), ("a", "3")]
+
+
+@pytest.mark.parametrize("row", ["id\n{}\n{}", '{{"id": "{}"}}\n{{"id": "{}"}}'])
+@pytest.mark.parametrize(
+    ("kind", "key"),
+    [
+        (UUID, "12345678-1234-5678-1234-56781234567a"),
+        (date, "2026-03-01"),
+        (Decimal, "1.5"),
+    ],
+)
+async def test_a_key_of_any_type_that_repeats_is_refused_in_one_line(path, row, kind, key):
+    path.write_text(row.format(key, key))
+    for read in (read_table, by_file):
+        with pytest.raises(ScenarioError, match=rf'\d: the key "{key}" appears twice, first in line \d: dup'):
+            await read(path, key="id", key_type=kind)
 
 
 async def test_a_table_of_lines_that_end_with_cr_alone_is_read(path):

@@ -210,6 +210,24 @@ async def test_a_statement_of_sqlalchemy_gets_the_keys_as_a_list(server_url):
         assert await source.load_many(["a", "b"]) == {"a": 3}
 
 
+async def test_a_row_of_which_no_value_can_be_made_fails_its_key_alone(url):
+    def made(columns):
+        return 10 // columns["price"]
+
+    async with rows_in(url, [("a", "", 1), ("b", "", 0), ("c", "", 5)]) as (engine, table):
+        statement = f"SELECT id, price FROM {table} WHERE id IN :keys"
+        for source in (
+            SQLSource(engine, table, key="id", value=["price"], row=made),
+            StatementSource(engine, statement, row=made),
+        ):
+            answer = await source.load_many(["a", "b", "c", "d"])
+            failed = answer.pop("b")
+
+            assert answer == {"a": 10, "c": 2}
+            assert isinstance(failed.error, ZeroDivisionError)
+            assert failed.error.__notes__ == ["raised by row() for the key 'b'"]
+
+
 async def test_a_cache_reads_through_to_the_table_and_backfills_by_scan(url):
     rows = [(f"{number:03}", f"name {number}", number) for number in range(100)]
     async with rows_in(url, rows) as (engine, table):

@@ -83,8 +83,8 @@ def check_columns(path: AnyPath, line: int, known: Collection[str], wanted: Iter
 
 
 def shown(value: object) -> str:
-    """Return ``value`` as JSON, shortened to fit into the one line of an error."""
-    text = json.dumps(value)
+    """Return ``value`` as JSON, or what JSON does not know as text, cut to fit into the line of an error."""
+    text = json.dumps(value, default=str)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 

@@ -6,7 +6,9 @@ import asyncio
 import os
 import time
 from contextvars import ContextVar
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from weakref import WeakKeyDictionary
 
 from anyio import move_on_after
 from sqlalchemy.pool import NullPool, StaticPool
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from aiosqlite import Connection
     from sqlalchemy.engine import ExceptionContext
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from sqlalchemy.pool import Pool
 
 Rows: TypeAlias = "Sequence[Sequence[Any]]"
 
@@ -131,9 +134,6 @@ class EngineUse:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._process = os.getpid()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._pool = engine.pool
-        self._inherited: list[object] = []
 
     def come_here(self) -> None:
         """Give the engine an empty pool, if it was used in another event loop or process.
@@ -144,16 +144,31 @@ class EngineUse:
             loop, process = asyncio.get_running_loop(), os.getpid()
         except RuntimeError:
             raise RuntimeError("a source of SQL needs asyncio, which does not run here") from None
-        if process == self._process and (loop is self._loop or isinstance(self._engine.pool, _OF_NO_LOOP)):
+        pool = self._engine.pool
+        made_in, before = _uses().get(pool, (self._process, None))
+        is_of_no_loop = before is not None and isinstance(pool, _OF_NO_LOOP)
+        if process == made_in and (loop is before or is_of_no_loop):
             return
-        if process != self._process:
-            self._inherited += self._pool, self._loop  # to let them go may close them for the parent, too
-        elif self._loop is not None and not self._loop.is_closed():
+        if process != made_in:
+            _inherited().append((pool, before))
+        elif before is not None and not before.is_closed():
             raise RuntimeError(_ELSEWHERE)
-        is_another = self._loop is not None or process != self._process
-        if is_another and self._engine.pool is self._pool:  # else another source has done so
+        if process != made_in or before is not None:
             self._engine.sync_engine.dispose(close=False)
-        self._loop, self._process, self._pool = loop, process, self._engine.pool
+        self._process = process
+        _uses()[self._engine.pool] = process, loop
+
+
+@cache  # engines share a pool, and sources an engine
+def _uses() -> WeakKeyDictionary[Pool, tuple[int, asyncio.AbstractEventLoop]]:
+    """Return the process and the event loop that each pool is used in."""
+    return WeakKeyDictionary()
+
+
+@cache
+def _inherited() -> list[object]:
+    """Return what is kept until this process ends: to let it go may close it for the parent, too."""
+    return []
 
 
 def note_connect(*_: object) -> None:

@@ -59,7 +59,7 @@ def tried(make: Callable[[Sequence[Any]], V], row: Sequence[Any]) -> V | Failed:
 def answer(
     rows: Sequence[Sequence[Any]], keys: Sequence[K], make: Callable[[Sequence[Any]], V], name: str
 ) -> dict[K, V | Failed]:
-    """Return the value of each row by its key, for a query for ``keys``.
+    """Return the value of each row by its key, for a query for ``keys``; a row that cannot be made fails.
 
     A key without a row has failed when the database found rows that have other keys: it compares otherwise
     than Python, and nobody can tell whether one of them is meant.
@@ -77,7 +77,7 @@ def answer(
         if not any(_are_alike(key, other) for other in asked):
             problem = f"{name} holds {type(key).__name__} keys, such as {reprlib.repr(key)}"
             raise ConfigurationError("key", f"{problem}; the query asked for {reprlib.repr(keys[0])}")
-    answers: dict[K, V | Failed] = {row[0]: make(row[1:]) for row in rows}
+    answers: dict[K, V | Failed] = {row[0]: tried(make, row) for row in rows}
     if others:
         answers = {key: answers[key] for key in answers if key in asked}
         answers.update(failures(keys, found, lambda which: LookupError(_COMPARES.format(which, name))))

@@ -123,7 +123,8 @@ class SQLSource(NeedsAsyncio, TableFacts, Generic[K, V]):
     async def load_many(self, keys: Sequence[K], /) -> Mapping[K, V | Failed]:
         """Return the values of those ``keys`` that the table has.
 
-        A key fails alone when the database found a row that has another key, which is equal to it only there.
+        A key fails alone when ``row`` raises for its row, or when the database found a row that has another
+        key, which is equal to it only there.
 
         :raises QueryError: when the database refuses the query.
         :raises ConnectionError: when it is lost or cannot be reached.

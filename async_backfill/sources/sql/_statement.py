@@ -61,7 +61,8 @@ class StatementSource(NeedsAsyncio, Generic[K, V]):
     async def load_many(self, keys: Sequence[K], /) -> Mapping[K, V | Failed]:
         """Return the values of those ``keys`` for which the statement returns a row.
 
-        A key fails alone when the database found a row that has another key, which is equal to it only there.
+        A key fails alone when ``row`` raises for its row, or when the database found a row that has another
+        key, which is equal to it only there.
 
         :raises QueryError: when the database refuses the statement.
         :raises ConnectionError: when it is lost or cannot be reached.
