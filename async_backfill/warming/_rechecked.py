@@ -11,7 +11,7 @@ from anyio import CancelScope, current_time, sleep
 from async_backfill._common.attempt import attempt
 from async_backfill._common.error_text import error_line, key_text
 from async_backfill._common.line_a_second import LineASecond
-from async_backfill._common.same_copy import are_same
+from async_backfill._envelopes.values.same import is_same
 from async_backfill.contracts import K, Kept, V
 from async_backfill.warming._reading_again import read_again
 from async_backfill.warming._unguarded import Unguarded
@@ -77,7 +77,7 @@ class Rechecked(Generic[K, V]):
             again = await read_again(self._source, tuple(written))
             rejected.update((key, error_line(error)) for key, error in again.failed.items())
             newer.extend(again.gone)
-            left = {key: value for key, value in again.rows.items() if not are_same(value, written[key])}
+            left = {key: value for key, value in again.rows.items() if not is_same(value, written[key])}
             await self._remove((*again.gone, *again.failed))
             if not left:
                 break

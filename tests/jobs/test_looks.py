@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 from anyio import create_task_group, current_time, sleep
 
-from async_backfill._common.same_copy import are_same
+from async_backfill._jobs._same import are_same
 from async_backfill._jobs._verifying.looks import Looks
 from async_backfill.testing import MemoryFarStore
 from tests.jobs.table import Table, ends_of, rows_of

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 from anyio import current_time
 
 from async_backfill._common.error_text import error_line, key_text
-from async_backfill._common.same_copy import are_same
 from async_backfill._jobs._packing import unpack
 from async_backfill._jobs._planning.measuring import SECONDS
 from async_backfill._jobs._planning.places import ranges
 from async_backfill._jobs._planning.sampling import sample
+from async_backfill._jobs._same import are_same
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

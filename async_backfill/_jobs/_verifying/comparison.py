@@ -6,11 +6,11 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final, Generic
 
 from async_backfill._common.error_text import error_line
-from async_backfill._common.same_copy import are_same
 from async_backfill._jobs._calls import copies_of
 from async_backfill._jobs._packing import pack
 from async_backfill._jobs._planning.packed import packed
 from async_backfill._jobs._rewriting import MOST
+from async_backfill._jobs._same import are_same
 from async_backfill._jobs._verifying.looks import Looks
 from async_backfill._jobs._verifying.result import Verified
 from async_backfill.contracts import K, V

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final, Generic
 from anyio import current_time, sleep
 
 from async_backfill._common.error_text import error_line
-from async_backfill._common.same_copy import are_same
 from async_backfill._jobs._calls import copies_of, rows_again
+from async_backfill._jobs._same import are_same
 from async_backfill.contracts import K, V
 
 if TYPE_CHECKING:
