@@ -70,8 +70,8 @@ def from_client(
 
     All holds that holds with `connect`; reads take a little longer, and a value that is too large is read
     before it is refused. The client's settings say how it connects, logs in and finds the server; neither its
-    retries nor its decoding are used. A borrowed connection is kept for each command that is in progress at
-    once, and one for each subscription: the client's pool must have as many more.
+    retries, its checks of health nor its decoding are used. A borrowed connection is kept for each command
+    that is in progress at once, and one for each subscription: the client's pool must have as many more.
 
     A `redis.asyncio.RedisCluster` lends none: its start nodes, login or credential provider, TLS and
     ``address_remap`` are used for connections of our own, which `RedisConnection.aclose` closes. It need not

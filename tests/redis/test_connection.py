@@ -271,8 +271,9 @@ async def test_a_subscription_to_a_server_that_fell_silent_ends(valkey_url, name
     ):
         proxy.delay(3600.0)
 
-        with pytest.raises(RedisUnavailableError, match="the server was silent"):
+        with pytest.raises(RedisUnavailableError, match="the server was silent") as silent:
             await anext(messages)
+    assert str(silent.value).count("redis at") == 1
 
 
 async def test_a_subscription_to_a_server_that_was_killed_ends(valkey):
