@@ -136,7 +136,7 @@ class RedisConnection:
         return self._routes.failovers
 
     async def aclose(self) -> None:
-        """Close the sockets; commands in progress get their answers, later ones are refused."""
+        """Close the sockets; commands in progress get their answers, later ones and subscriptions are refused."""
         await self._routes.aclose()
 
     async def execute(self, *command: Argument, key: bytes | None = None, most: int | None = None) -> Reply:
@@ -218,6 +218,7 @@ class RedisConnection:
         what is published from then on comes, until the iterator raises `RedisUnavailableError`: at the
         latest when nothing, nor an answer to a ``PING``, was heard for twice ``heartbeat`` seconds.
         """
+        self._routes.require_open()
         link, _ = await self._dialer.dial(lambda link: link.subscribe(channels))
         self._routes.subscribed.add(link)
         try:

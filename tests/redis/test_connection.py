@@ -205,6 +205,14 @@ async def test_what_waits_when_the_connection_is_closed_is_refused(valkey_url):
                 await refused
 
 
+async def test_a_closed_connection_has_no_subscriptions(valkey_url):
+    async with connect(valkey_url) as redis:
+        pass
+    with pytest.raises(RedisUnavailableError, match="is closed"):
+        async with redis.subscribe(b"news"):
+            pass
+
+
 async def test_nothing_is_left_running_behind_a_closed_connection(valkey_url):
     before = asyncio.all_tasks()
     async with connect(valkey_url) as redis:
