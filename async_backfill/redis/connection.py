@@ -136,7 +136,7 @@ class RedisConnection:
         return self._routes.failovers
 
     async def aclose(self) -> None:
-        """Close the sockets; commands in progress get their answers, later ones and subscriptions are refused."""
+        """Close the sockets; commands in progress get answers, later ones and subscriptions are refused."""
         await self._routes.aclose()
 
     async def execute(self, *command: Argument, key: bytes | None = None, most: int | None = None) -> Reply:
