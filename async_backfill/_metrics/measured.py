@@ -47,7 +47,8 @@ class MeasuredCaches(CacheMeter):
                 problem = f"{name!r} is that of another cache with the same metrics; give each its own"
                 raise ConfigurationError("name", problem)
         self._caches[name] = ref(cache)
-        for place in [place for place in self._counted if place[0] == name]:
+        known = tuple(self._counted)  # another thread may scrape meanwhile
+        for place in [place for place in known if place[0] == name]:
             del self._counted[place]
         for cause in LoadCause:
             self._recorders[LOAD.name, name, cause.value] = self._recorder(LOAD, name, cause.value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
-from urllib.parse import urlsplit
 
 from starlette.responses import HTMLResponse, RedirectResponse
 
@@ -141,7 +140,7 @@ class Gate:
         origins, site = request.headers.getlist("origin"), request.headers.get("sec-fetch-site")
         if site not in {None, "same-origin"} or len(origins) != 1:
             raise RefusedError(403, _FOREIGN)
-        if urlsplit(origins[0]).netloc.lower() != request.headers["host"].lower():
+        if origins[0].partition("://")[2].lower() != request.headers["host"].lower():
             raise RefusedError(403, _FOREIGN)
         form = await read_form(request)
         if not self._seals.is_form_of(visitor, form.text("form_token") or ""):

@@ -180,6 +180,8 @@ class Stream:
             news: dict[str, str] = {}
             try:
                 shown = await self._look()
+            except RefusedError as error:  # what is followed has left, and may come back
+                news[TROUBLE] = str(escape(error.said))
             except AsyncBackfillError as error:
                 news[TROUBLE] = str(escape(one_line(error_line(error))))
             else:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections import Counter
 from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from async_backfill._common.extras import needed_by
 from async_backfill._common.validation import whole
+from async_backfill.errors import ConfigurationError
 from async_backfill.frameworks._cache_headers import NOT_KEPT
 from async_backfill.frameworks._conditional import client_has
 from async_backfill.frameworks._entity_tags import OF_THE_BODY
@@ -20,7 +22,7 @@ with needed_by("async_backfill.frameworks.aiohttp", "http", "aiohttp", "multidic
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from async_backfill.admin import Access
@@ -59,15 +61,18 @@ def health_routes(
     is open and no cache of it is warming (see `BackfillCache.is_ready`), else 503 with ``Retry-After``; a
     JSON object says which. Neither of them waits for a source or a far tier.
 
+    :param keys: two of one name are told apart by the names of their modules.
     :param retry_after: seconds after which a probe should ask again, 1 or more.
+    :raises ConfigurationError: when two keys of one module have one name.
     """
+    named = _named(keys)
     later = str(whole("retry_after", retry_after, least=1))
 
     async def is_live(_: web.Request) -> web.Response:
         return web.Response(text="ok", headers={"Cache-Control": NOT_KEPT})
 
     async def is_ready(request: web.Request) -> web.Response:
-        ready, told = readiness_of({_name(key): request.config_dict.get(key) for key in keys})
+        ready, told = readiness_of({name: request.config_dict.get(key) for name, key in named.items()})
         headers = {"Cache-Control": NOT_KEPT} if ready else {"Cache-Control": NOT_KEPT, "Retry-After": later}
         return web.json_response(told, status=200 if ready else 503, headers=headers)
 
@@ -89,8 +94,10 @@ def operator_page(
 
     :param access, state, job_folder: as of `async_backfill.admin.Application`. Without ``access`` it answers
         this machine only.
+    :raises ConfigurationError: when two keys of one module have one name.
     :raises MissingExtraError: without the extra ``admin``.
     """
+    named = _named(keys)
     from async_backfill.admin import Application  # noqa: PLC0415 - needs an extra of its own
 
     with needed_by("operator_page", "admin", "uvicorn"):
@@ -103,7 +110,7 @@ def operator_page(
             yield
 
     async def context(app: web.Application) -> AsyncIterator[None]:
-        shown = shown_of({_name(key): app[key] for key in keys})
+        shown = shown_of({name: app[key] for name, key in named.items()})
         page = Application(**shown, access=access, state=state, job_folder=job_folder)
         with socket.create_server((host, port)) as listener:
             server = Beside(page)
@@ -157,6 +164,21 @@ def conditional(
     return unchanged
 
 
+def _full_name(key: web.AppKey[Any]) -> str:
+    """Return the name that ``key`` was made with, with that of its module, which aiohttp puts before it."""
+    return repr(key).partition("(")[2].partition(", type=")[0]
+
+
 def _name(key: web.AppKey[Any]) -> str:
-    """Return the name that ``key`` was made with: aiohttp puts the name of its module before it."""
-    return repr(key).partition("(")[2].partition(", type=")[0].rpartition(".")[2]
+    return _full_name(key).rpartition(".")[2]
+
+
+def _named(keys: Sequence[web.AppKey[Any]]) -> Mapping[str, web.AppKey[Any]]:
+    """Return ``keys`` by their names, with their modules where two have one name."""
+    count = Counter(_name(key) for key in dict.fromkeys(keys))
+    named: dict[str, web.AppKey[Any]] = {}
+    for key in keys:
+        name = _name(key) if count[_name(key)] == 1 else _full_name(key)
+        if named.setdefault(name, key) is not key:
+            raise ConfigurationError("keys", f"two of them have the name {name!r}; give each its own")
+    return named

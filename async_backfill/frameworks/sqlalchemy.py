@@ -19,6 +19,8 @@ with needed_by("async_backfill.frameworks.sqlalchemy", "sql", "sqlalchemy", "gre
     from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
     from sqlalchemy.orm import InstrumentedAttribute
 
+    from async_backfill.frameworks._statements import ALL, said_by, several
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
@@ -38,8 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["InvalidateAfterCommit"]
 
 _LOGGER: Final = logging.getLogger("async_backfill.frameworks")
-_OPTION: Final = "invalidates"
-_ALL: Final = object()
 
 
 class InvalidateAfterCommit(Generic[K]):
@@ -54,7 +54,8 @@ class InvalidateAfterCommit(Generic[K]):
     It sees what the unit of work writes. A statement of INSERT, UPDATE or DELETE for a table of ``keys`` must
     say what it changes: ``update(Product).where(...).execution_options(invalidates=[7, 8])``, ``[]`` for no
     key or ``"all"`` for every one; without that it is refused. It sees no text, no ``bulk_save_objects``, no
-    trigger and no cascade of the database, and no other process: call `add` for these.
+    ``session.connection()``, no trigger and no cascade of the database, and no other process: call `add` for
+    these.
 
     :param keys: for each mapped class the attribute that is its key in the cache, whose old value counts as
         well, or a function that returns the keys that depend on an object. Classes below it count as well.
@@ -113,28 +114,16 @@ class InvalidateAfterCommit(Generic[K]):
         sync = session.sync_session if isinstance(session, AsyncSession) else session
         if self._committed not in sync.dispatch.after_commit:  # of its own, or of its maker or class
             self.listen(sync)
-        self._pending(sync).keys.extend(_several(keys))
+        self._pending(sync).keys.extend(several(keys))
 
     def _pending(self, session: Session) -> _Pending[K]:
         pending: _Pending[K] = session.info.setdefault(self, _Pending())
         return pending
 
     def _executed(self, state: ORMExecuteState) -> None:
-        statement: Any = state.statement
-        if not getattr(statement, "is_dml", False) or statement.table not in self._tables:
-            return
-        keys = state.execution_options.get(_OPTION)
-        pending = self._pending(state.session)
-        if keys is None:
-            raise ConfigurationError(
-                _OPTION,
-                f"a statement changes rows of {statement.table.name!r}, and it is not known which; add "
-                "execution_options(invalidates=[...]) with their keys, [] for none, or 'all'",
-            )
-        if keys == "all":
-            pending.keys.append(_ALL)
-        else:
-            pending.keys.extend(_several(keys))
+        said = said_by(state, self._tables)
+        if said:
+            self._pending(state.session).keys.extend(said)
 
     @cached_property
     def _tables(self) -> frozenset[Any]:
@@ -165,7 +154,7 @@ class InvalidateAfterCommit(Generic[K]):
                 if isinstance(key, InstrumentedAttribute):
                     self._pending(session).keys.extend(_values(session, changed, key))
                 else:
-                    self._pending(session).keys.extend(_several(key(changed)))
+                    self._pending(session).keys.extend(several(key(changed)))
 
     def _begun(self, session: Session, transaction: SessionTransaction) -> None:
         if transaction.nested:
@@ -198,7 +187,7 @@ class InvalidateAfterCommit(Generic[K]):
         pending: _Pending[K] = session.info.pop(self, None) or _Pending()
         if not pending.keys:
             return
-        is_all = any(key is _ALL for key in pending.keys)
+        is_all = any(key is ALL for key in pending.keys)
         keys: Any = None if is_all else dict.fromkeys(pending.keys)
         try:
             self._cache.invalidate_soon(keys)
@@ -216,7 +205,7 @@ class _Pending(Generic[K]):
     """What is to be invalidated if a transaction commits.
 
     ``keys``
-        in the order in which they were noted, so that a savepoint can be undone; `_ALL` among them is all.
+        in the order in which they were noted, so that a savepoint can be undone; `ALL` among them is all.
     ``savepoints``
         how many of them there were when each savepoint began that has not been released.
     ``flushed``
@@ -247,10 +236,3 @@ def _values(session: Session, changed: object, key: InstrumentedAttribute[K]) ->
         else:
             known.append(getattr(changed, key.key))
     return (value for value in known if value is not None)
-
-
-def _several(keys: Iterable[K]) -> tuple[K, ...]:
-    """Return ``keys``; a text is refused, as one key in place of several."""
-    if isinstance(keys, (str, bytes)) or not hasattr(keys, "__iter__"):
-        raise ConfigurationError("keys", f"{keys!r} is one key or none; return a list, such as [product.id]")
-    return tuple(keys)

@@ -109,7 +109,7 @@ class ClientLink:
         if self._parser is not None:
             self._parser.watch = None if most is None else LengthWatch(most)
         try:
-            await self._connection.send_packed_command([packed])
+            await self._send(packed)
             while len(answers) < replies:
                 try:
                     answers.append(await read())
@@ -122,7 +122,7 @@ class ClientLink:
     async def subscribe(self, channels: Sequence[bytes]) -> None:
         """Subscribe to ``channels``; the server confirms them all before it sends the first message."""
         try:
-            await self._connection.send_packed_command([pack(("SUBSCRIBE", *channels))])
+            await self._send(pack(("SUBSCRIBE", *channels)))
             for _ in channels:
                 await self._connection.read_response(disable_decoding=True, push_request=True)
         except TROUBLE as error:
@@ -138,23 +138,31 @@ class ClientLink:
             self._parser.watch = LengthWatch(_LONGEST_MESSAGE)
         try:
             while True:
+                self._require_open()  # while a message was dealt with, it may have become another's
                 reply = await self._connection.read_response(
-                    disable_decoding=True, timeout=heartbeat, push_request=True
+                    disable_decoding=True, timeout=heartbeat, push_request=True, disconnect_on_error=False
                 )
-                if self._is_closed:  # else redis-py would connect again, without a subscription
-                    raise RedisUnavailableError(f"redis at {self.name}: {_LEFT}")
+                self._require_open()  # else redis-py would connect again, without a subscription
                 if reply is not None:
                     asked = False
                     if reply[0] == b"message":
                         yield reply[1], reply[2]
                         await asyncio.sleep(0)  # while more has arrived, reading does not let others run
                 elif asked:
-                    raise RedisUnavailableError(f"redis at {self.name}: {_SILENCE}")
+                    raise ConnectionError(_SILENCE)
                 else:
-                    await self._connection.send_packed_command([pack(("PING",))])
+                    await self._send(pack(("PING",)))
                     asked = True
         except TROUBLE as error:
             raise self.explain(error) from error
+
+    def _send(self, packed: bytes) -> Awaitable[None]:
+        # redis-py's check of health would take a message for the answer to its PING, or connect again.
+        return self._connection.send_packed_command([packed], check_health=False)
+
+    def _require_open(self) -> None:
+        if self._is_closed:
+            raise ConnectionError(_LEFT)
 
     async def is_usable(self) -> bool:
         """Return whether the connection is open, has nothing unread and its login lasts."""

@@ -173,8 +173,9 @@ class BorrowedLink(ClientLink):
 
     async def close(self) -> None:
         """Close the connection at once, and give it back; raises nothing."""
-        await super().close()
-        await self._return()
+        if not self._is_back:  # else it may be lent to another by now
+            await super().close()
+            await self._return()
 
     async def aclose(self) -> None:
         """Give the connection back as it is."""

@@ -46,15 +46,25 @@ class Routes:
         if dialer.address is not None:
             self._pools[dialer.address] = self._home
         self._next_look = 0.0
+        self._is_closed = False
         self.known: Facts | None = None
         """What the server reported when it was last connected to."""
         self.subscribed: set[Link] = set()
         """The open subscriptions: they end when the name is looked up again."""
 
     async def aclose(self) -> None:
-        """Close all connections that are not lent."""
+        """Close all connections that are not lent; lent ones once they are returned."""
+        self._is_closed = True
         for pool in (self._home, *self._pools.values()):
             await pool.aclose()
+
+    def require_open(self) -> None:
+        """Refuse what would open a connection that nobody closes.
+
+        :raises RedisUnavailableError: once it is closed.
+        """
+        if self._is_closed:
+            raise RedisUnavailableError("the connection is closed")
 
     async def send(
         self, packed: Sequence[bytes], keys: Sequence[bytes | None], expected: Expected = _ANYTHING
@@ -152,7 +162,7 @@ class Routes:
         host, _, port = reply.message.split()[1].rpartition(":")
         pool = self._pool_at((host or self._dialer.host, int(port)))
         if reply.code == "ASK":
-            return (await self._exchange(pool, pack(("ASKING",)) + packed, 2))[1]
+            return (await self._exchange(pool, pack(("ASKING",)) + packed, 2, expected))[1]
         async with pool.link() as link:
             self.known = await self._ask(link)
         return (await self._exchange(pool, packed, 1, expected))[0]
@@ -162,7 +172,8 @@ class Routes:
     ) -> list[Reply]:
         async with pool.link() as link:
             answers = await link.exchange(packed, replies, expected.most)
-            for answer, length in zip(answers, expected.lengths, strict=False):
+            asked = answers[replies - len(expected.lengths) :]  # without that to ASKING
+            for answer, length in zip(asked, expected.lengths, strict=True):
                 if not isinstance(answer, RedisReplyError) and not (
                     isinstance(answer, list) and len(answer) == length
                 ):
@@ -173,6 +184,7 @@ class Routes:
         if address is None:
             return self._home
         if address not in self._pools:
+            self.require_open()
             self._pools[address] = self._pool(address)
         return self._pools[address]
 

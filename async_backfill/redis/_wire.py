@@ -28,6 +28,9 @@ class Expected(NamedTuple):
         return self._replace(lengths=[self.lengths[place] for place in places]) if self.lengths else self
 
 
+LONGEST_LEASE: Final = 10.0**9
+"""In seconds: the end of a lease is a time in milliseconds, which the scripts keep as 13 digits."""
+
 _LONGEST_TTL: Final = 10.0**10  # seconds; the server cannot represent much later times
 
 

@@ -70,8 +70,8 @@ def from_client(
 
     All holds that holds with `connect`; reads take a little longer, and a value that is too large is read
     before it is refused. The client's settings say how it connects, logs in and finds the server; neither its
-    retries nor its decoding are used. A borrowed connection is kept for each command that is in progress at
-    once, and one for each subscription: the client's pool must have as many more.
+    retries, its checks of health nor its decoding are used. A borrowed connection is kept for each command
+    that is in progress at once, and one for each subscription: the client's pool must have as many more.
 
     A `redis.asyncio.RedisCluster` lends none: its start nodes, login or credential provider, TLS and
     ``address_remap`` are used for connections of our own, which `RedisConnection.aclose` closes. It need not
@@ -136,7 +136,7 @@ class RedisConnection:
         return self._routes.failovers
 
     async def aclose(self) -> None:
-        """Close the sockets; commands in progress get their answers, later ones are refused."""
+        """Close the sockets; commands in progress get answers, later ones and subscriptions are refused."""
         await self._routes.aclose()
 
     async def execute(self, *command: Argument, key: bytes | None = None, most: int | None = None) -> Reply:
@@ -218,6 +218,7 @@ class RedisConnection:
         what is published from then on comes, until the iterator raises `RedisUnavailableError`: at the
         latest when nothing, nor an answer to a ``PING``, was heard for twice ``heartbeat`` seconds.
         """
+        self._routes.require_open()
         link, _ = await self._dialer.dial(lambda link: link.subscribe(channels))
         self._routes.subscribed.add(link)
         try:

@@ -22,7 +22,7 @@ from async_backfill.outcomes import ABSENT
 from async_backfill.redis._lease_news import LeaseNews
 from async_backfill.redis._lease_scripts import ACQUIRE, END
 from async_backfill.redis._rights import MissingRights
-from async_backfill.redis._wire import milliseconds
+from async_backfill.redis._wire import LONGEST_LEASE, milliseconds
 from async_backfill.redis.errors import RedisReplyError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class RedisLeases(NeedsAsyncio, AccessCheck, Generic[K, V]):
 
     def __init__(self, store: RedisStore[K, V], *, seconds: Seconds = 10.0) -> None:
         self._store = store
-        self._milliseconds = max(1, int(positive_seconds("seconds", seconds) * 1000))
+        self._milliseconds = max(1, int(min(positive_seconds("seconds", seconds), LONGEST_LEASE) * 1000))
         self._channel = store.keyspace.name("leases")
         self._news = LeaseNews(store.connection, self._channel, store.envelopes.signature_of)
         self._watched: Counter[bytes] = Counter()

@@ -82,6 +82,7 @@ return {taken, left}
 )
 """A Lua script that takes permits back, and notes that; its last argument is the rest of a JSON object."""
 
+_MOST: Final = 999_999_999_999_999  # permits, as in the scripts: those count in doubles
 _KEPT: Final = 100  # approvals, as in the script
 _LONGEST: Final = 1_000_000  # bytes of an approval
 _LEFT: Final = _READ + "return left"
@@ -98,7 +99,7 @@ class RedisPermits(NeedsAsyncio, AccessCheck):
 
     :param connection: a connection made by `async_backfill.redis.connect`; the caller closes it.
     :param namespace: the namespace that the processes share, as for `RedisStore`.
-    :param max_backfills: the number of permits at the start, 0 or more.
+    :param max_backfills: the number of permits at the start, from 0 to 999999999999999 (15 digits).
     :raises ConfigurationError: when a setting is not allowed.
     """
 
@@ -109,6 +110,8 @@ class RedisPermits(NeedsAsyncio, AccessCheck):
         # The braces keep both in one hash slot of a cluster.
         self._approvals = b"{" + self._name + b"}approvals"
         self._initial = whole("max_backfills", max_backfills, least=0)
+        if self._initial > _MOST:
+            raise ConfigurationError("max_backfills", f"{self._initial} is more than {_MOST}")
 
     async def acquire(self) -> tuple[bool, int]:
         """Spend one permit if there is one; return whether one was spent, and how many are left.

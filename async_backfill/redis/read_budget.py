@@ -15,6 +15,7 @@ from async_backfill._envelopes.keyspace import Keyspace
 from async_backfill.contracts import AccessCheck, NeedsAsyncio, ReadBudget
 from async_backfill.errors import ConfigurationError
 from async_backfill.redis._rights import MissingRights
+from async_backfill.redis._wire import LONGEST_LEASE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,7 +134,7 @@ class RedisReadBudget(ReadBudget, NeedsAsyncio, AccessCheck):
         :raises RedisError: when no server answered; the place may have been taken nevertheless.
         """
         most = whole("pages", pages, least=1)
-        milliseconds = ceil(positive_seconds("lease", lease) * 1000)
+        milliseconds = ceil(min(positive_seconds("lease", lease), LONGEST_LEASE) * 1000)
         is_taken, taken = await self._connection.script(_BEGIN, [self._pages], [page, most, milliseconds])
         return is_taken == 1, taken
 

@@ -130,6 +130,23 @@ async def test_a_cache_is_followed(page, cache):
         assert "cache_figures" in followed.news()
 
 
+async def test_a_cache_that_leaves_while_it_is_followed_is_told_and_so_is_its_return(cache, caplog):
+    caches = {"prices": cache}
+    page = browser_on(Application(caches=caches, access=Access(local_user="ada")))
+    address = await address_of(page)
+    async with page.follow(f"{address}/events") as followed:
+        await sleep(0.5)
+        followed.news()
+        del caches["prices"]
+        await sleep(1.5)
+        assert followed.news() == {"trouble": "There is no such cache in this process."}
+        caches["prices"] = cache
+        await sleep(1.5)
+
+        assert followed.news()["trouble"] == ""
+    assert not caplog.records
+
+
 async def test_forms_of_a_cache_are_refused_without_a_token_and_to_who_may_only_look(cache):
     token = "b" * 20
     browser = Browser(Application(caches={"prices": cache}, access=Access(read_tokens={"bob": token})))

@@ -49,6 +49,8 @@ async def test_each_form_without_its_token_is_refused(browser, unchanged, token)
         {"origin": "null"},
         {"origin": [f"http://{HOST}", "https://evil.example"]},
         {"origin": "http://127.0.0.1:9999"},
+        {"origin": "http://["},
+        {"origin": ""},
         {"sec-fetch-site": "cross-site"},
         {"sec-fetch-site": "same-site"},
         {"sec-fetch-site": "none"},

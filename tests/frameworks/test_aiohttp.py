@@ -114,6 +114,51 @@ async def test_the_probe_says_503_until_each_cache_is_warm(products):
         assert (await client.get("/readyz")).status == 200
 
 
+def key_of(module, name="cache"):
+    """Return a key that is made in a module of this name."""
+    made = {"__name__": module, "web": web}
+    exec(f"KEY = web.AppKey({name!r})", made)  # noqa: S102 - aiohttp looks for the module that makes it
+    return made["KEY"]
+
+
+async def test_keys_of_one_name_are_told_apart_by_their_modules(products):
+    one, other = key_of("shop.products"), key_of("shop.prices")
+    app = web.Application()
+    app.cleanup_ctx.append(opened(one, products.open))
+    app.add_routes(health_routes(one, one, PRODUCTS, other))
+    async with asked(app) as client:
+        answer = await client.get("/readyz")
+        assert (answer.status, await answer.json()) == (
+            503,
+            {
+                "ready": False,
+                "resources": {
+                    "shop.products.cache": {"state": "open"},
+                    "products": {"state": "closed"},
+                    "shop.prices.cache": {"state": "closed"},
+                },
+            },
+        )
+
+
+async def test_the_operators_page_shows_all_keys_of_one_name():
+    pytest.importorskip("jinja2", reason="the page needs it")
+    one, other = key_of("shop.products"), key_of("shop.prices")
+    app, port = web.Application(), free_port()
+    for key in (one, other):
+        app.cleanup_ctx.append(opened(key, lambda: BackfillCache(MappingSource({}))))
+    app.cleanup_ctx.append(operator_page(one, other, port=port))
+    async with asked(app), ClientSession() as session:
+        answer = await session.get(f"http://127.0.0.1:{port}/")
+        assert "None of 2 needs a person." in await answer.text()
+
+
+def test_keys_of_one_module_with_one_name_are_refused():
+    for made in (health_routes, operator_page):
+        with pytest.raises(ConfigurationError, match=r"^keys: two of them have the name 'shop\.cache'; give"):
+            made(key_of("shop"), key_of("shop"))
+
+
 async def test_an_answer_has_cache_headers_and_is_not_sent_twice(products):
     async with asked(application(products)) as client:
         await client.get("/products/a")

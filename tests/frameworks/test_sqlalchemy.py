@@ -9,8 +9,29 @@ from anyio import create_task_group, to_thread, wait_all_tasks_blocked
 
 pytest.importorskip("sqlalchemy")
 
-from sqlalchemy import ForeignKey, StaticPool, create_engine, delete, event, insert, text, update
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship, sessionmaker
+from sqlalchemy import (
+    ForeignKey,
+    StaticPool,
+    create_engine,
+    delete,
+    event,
+    insert,
+    lambda_stmt,
+    literal,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    Session,
+    aliased,
+    mapped_column,
+    relationship,
+    sessionmaker,
+)
 
 from async_backfill import BackfillCache, ConfigurationError, FreshnessPolicy, MappingSource
 from async_backfill.frameworks.sqlalchemy import InvalidateAfterCommit
@@ -249,8 +270,17 @@ def test_a_class_that_is_not_mapped_is_refused():
         delete(Product),
         insert(Product).values(id=9, slug="new"),
         update(Product.__table__).values(price=5),
+        update(Product.__table__.alias("p")).values(price=5),
+        update(aliased(Product)).values(price=5),
+        delete(Product.__table__.alias("p")),
+        insert(Product).from_select(["id", "slug"], select(Other.id + 8, literal("new"))),
+        select(Product).from_statement(update(Product).values(price=5).returning(Product)),
+        lambda_stmt(lambda: update(Product).values(price=5)),
     ],
-    ids=["update", "delete", "insert", "table"],
+    ids=[
+        *("update", "delete", "insert", "table", "alias", "alias of a class", "delete an alias"),
+        *("insert from select", "from_statement", "lambda"),
+    ],
 )
 async def test_a_statement_says_which_keys_it_changes_or_is_refused(watched, statement):
     with watched.make() as session:
@@ -265,9 +295,43 @@ async def test_a_statement_says_which_keys_it_changes_or_is_refused(watched, sta
     assert watched.gone == "ac"
 
 
+def in_a_cte(changes):
+    """Return a SELECT with an UPDATE in it; SQLite has none, so the statement is not sent."""
+    return select(changes.returning(Product.id).cte().c.id)
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        in_a_cte,
+        lambda changes: select(Other).where(Other.id.in_(in_a_cte(changes))),
+        lambda changes: select(Other).add_cte(changes.cte()),
+        lambda changes: select(Other).from_statement(in_a_cte(changes)),
+        lambda changes: insert(Other).from_select(["id"], in_a_cte(changes)),
+    ],
+    ids=["select", "subquery", "add_cte", "from_statement", "insert from select"],
+)
+async def test_a_change_inside_of_a_statement_says_which_keys_as_well(watched, wrapped):
+    changes = update(Product).values(price=5)
+    with watched.make() as session:
+        with pytest.raises(ConfigurationError, match="a statement changes rows of 'products', and it is"):
+            session.execute(wrapped(changes))
+        for said in (
+            wrapped(changes.execution_options(invalidates=["a"])),
+            wrapped(changes).execution_options(invalidates=["c"]),
+        ):
+            with pytest.raises(OperationalError):
+                session.execute(said)
+        session.commit()
+
+    assert watched.gone == "ac"
+
+
 async def test_statements_for_other_tables_and_texts_pass(watched):
     with watched.make() as session:
-        session.execute(delete(Other))
+        session.execute(delete(Other).where(Other.id.in_(select(Product.id))))
+        session.execute(select(Product).join(Part))
+        assert len(session.get(Product, 2).parts) == 1
         session.execute(text("UPDATE products SET price = 5"))
         session.commit()
 

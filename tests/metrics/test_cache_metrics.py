@@ -188,6 +188,27 @@ async def test_what_another_thread_reads_half_counted_makes_no_counter_go_down(r
     assert values(registry, "lookups_total", cache="p")["hit"] == 10
 
 
+async def test_a_cache_may_be_made_while_another_thread_scrapes(registry):
+    class Compared(str):
+        """A name in whose comparison the other thread has its turn."""
+
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other):
+            values(registry, "lookups_total", cache="q")
+            return str.__eq__(self, other)
+
+    metrics = CacheMetrics(registry)
+    first = BackfillCache(MappingSource(ROWS), name="p", observers=[metrics])
+    values(registry, "lookups_total", cache="p")
+    second = BackfillCache(MappingSource(ROWS), name="q", observers=[metrics])
+    third = BackfillCache(MappingSource(ROWS), name=Compared("r"), observers=[metrics])
+
+    assert [values(registry, "keys", cache=name) for name in "pqr"] == [0, 0, 0]
+    del first, second, third
+
+
 async def test_a_cache_without_a_name_is_told_that_metrics_need_one(registry):
     with pytest.raises(ConfigurationError, match=r"^name: is None, .* pass name=\.\.\."):
         BackfillCache(MappingSource(ROWS), observers=[CacheMetrics(registry)])

@@ -205,6 +205,14 @@ async def test_what_waits_when_the_connection_is_closed_is_refused(valkey_url):
                 await refused
 
 
+async def test_a_closed_connection_has_no_subscriptions(valkey_url):
+    async with connect(valkey_url) as redis:
+        pass
+    with pytest.raises(RedisUnavailableError, match="is closed"):
+        async with redis.subscribe(b"news"):
+            pass
+
+
 async def test_nothing_is_left_running_behind_a_closed_connection(valkey_url):
     before = asyncio.all_tasks()
     async with connect(valkey_url) as redis:
@@ -271,8 +279,9 @@ async def test_a_subscription_to_a_server_that_fell_silent_ends(valkey_url, name
     ):
         proxy.delay(3600.0)
 
-        with pytest.raises(RedisUnavailableError, match="the server was silent"):
+        with pytest.raises(RedisUnavailableError, match="the server was silent") as silent:
             await anext(messages)
+    assert str(silent.value).count("redis at") == 1
 
 
 async def test_a_subscription_to_a_server_that_was_killed_ends(valkey):

@@ -11,7 +11,7 @@ pytest.importorskip("redis", reason="needs the extra redis")
 from async_backfill.contracts import Heats
 from async_backfill.redis._cluster import hash_slot
 from async_backfill.redis.connection import connect
-from async_backfill.redis.errors import RedisReplyError, RedisUnavailableError
+from async_backfill.redis.errors import RedisError, RedisReplyError, RedisUnavailableError
 from async_backfill.redis.invalidations import RedisInvalidations
 from async_backfill.redis.journal import RedisJournal
 from async_backfill.redis.leases import RedisLeases
@@ -191,6 +191,12 @@ async def test_a_slot_that_is_on_its_way_is_asked_for_where_it_goes(cluster, rea
 
         assert await redis.execute("SET", key, 2, key=key) == b"OK"
         assert await redis.execute("GET", key, key=key) == b"2"
+        with pytest.raises(RedisUnavailableError, match="garbled"):
+            await redis.pipeline([("MGET", key)], keys=[key], lengths=[2])
+        assert await redis.pipeline([("MGET", key)], keys=[key], lengths=[1]) == [[b"2"]]
+        await redis.execute("SET", key, b"x" * 1_000_000, key=key)
+        with pytest.raises(RedisError, match="longer than it may be"):
+            await redis.execute("GET", key, key=key, most=1_000)
         assert await redis.execute("DEL", key, key=key) == 1
 
         for one in (old, new):
@@ -208,6 +214,17 @@ async def test_a_server_that_serves_a_slot_no_more_and_knows_no_other_is_asked_a
 
         assert await redis.execute("SET", key, 1, key=key) == b"OK"  # refused with CLUSTERDOWN at first
         assert await new.execute("GET", key) == b"1"
+
+
+async def test_no_server_is_connected_to_once_the_connection_is_closed(cluster):
+    redis = connect(cluster[0].url)
+    await redis.facts()
+    await redis.aclose()
+    for key in (key_of(0), key_of(1)):
+        with pytest.raises(RedisUnavailableError, match="the connection is closed"):
+            await redis.execute("GET", key, key=key)
+        with pytest.raises(RedisUnavailableError, match="the connection is closed"):
+            await redis.at(("127.0.0.1", cluster[1].port), "PING")
 
 
 async def test_foreign_keys_stay_when_a_namespace_in_a_cluster_is_cleared(cluster):

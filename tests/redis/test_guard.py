@@ -13,6 +13,7 @@ from async_backfill import BackfillCache, ConfigurationError, FarTier, Freshness
 from async_backfill.redis.connection import connect
 from async_backfill.redis.leases import RedisLeases
 from async_backfill.redis.store import RedisStore
+from tests.leases import lease
 
 pytestmark = pytest.mark.anyio
 
@@ -222,6 +223,13 @@ async def test_a_clock_that_jumps_ahead_later_is_noticed_as_well(valkey_url, nam
             await store.set_page({"k": "old"}, read_at=store.now())
 
         assert await values(store) == {}
+
+
+async def test_a_lease_of_centuries_is_one_for_all(store, other):
+    leases, rival = (RedisLeases(each, seconds=1e12) for each in (store, other))
+    (token,) = (await lease(leases, ["k"])).values()
+    assert await lease(rival, ["k"]) == {}
+    assert await leases.set_many({"k": 1}, {"k": token}) == ["k"]
 
 
 async def test_a_lease_that_is_over_still_stands_for_the_removal_before_it(store, other):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import pytest
 
@@ -70,6 +71,14 @@ async def test_an_approval_that_cannot_be_read_is_told_and_hides_no_other(redis,
 
     assert [approval.by for approval in await permits.approvals()] == ["ada"]
     assert "holds what is no approval" in caplog.text
+
+
+async def test_the_largest_budget_is_spent_as_any_other_and_a_larger_one_is_refused(redis, namespace):
+    permits = RedisPermits(redis, namespace=namespace, max_backfills=10**15 - 1)
+    assert [await permits.acquire() for _ in range(2)] == [(True, 10**15 - 2), (True, 10**15 - 3)]
+    for larger in (10**15, sys.maxsize):
+        with pytest.raises(ConfigurationError, match=f"^max_backfills: {larger} is more than 9{{15}}$"):
+            RedisPermits(redis, namespace=namespace, max_backfills=larger)
 
 
 @pytest.mark.parametrize("value", [-1, 1.0, True, None])

@@ -80,6 +80,12 @@ async def test_both_keys_expire_and_have_one_slot(redis, namespace, names):
     assert 1_000 < await redis.execute("PTTL", names[1]) <= 60_000
 
 
+async def test_a_place_may_be_kept_for_centuries(redis, namespace, names):
+    budget = RedisReadBudget(redis, namespace=namespace)
+    assert [await budget.begin(page, 1, lease=1e300) for page in (b"one", b"two")] == [(True, 1), (False, 1)]
+    assert await redis.execute("PTTL", names[1]) > 0
+
+
 @pytest.mark.parametrize("text", ["", "soon", "-5", "1e15", " 5", "9" * 17, "nan"])
 async def test_what_is_no_time_is_an_error_and_nobody_books(redis, namespace, names, text):
     await redis.execute("SET", names[0], text)
