@@ -79,7 +79,7 @@ class BulkLoad(Generic[K]):
         report(Status.STARTED, 0, None)
         if self._receipts is not None:
             self._receipts.begin(number, keys)
-        course.portion_ended(0)
+        course.begin()
         answers: dict[K, object] = {}
         is_over, failure = False, None
         try:
@@ -93,7 +93,7 @@ class BulkLoad(Generic[K]):
                 status, error = Status.CANCELLED, None if course.is_ended else _CLOSED
             report(status, loaded, error)
             if self._receipts is not None:
-                self._receipts.landed(number, self._lookups())
+                self._receipts.landed(number, self._lookups(), course.calls)
 
     async def _load(
         self, number: int, keys: Sequence[K], answers: dict[K, object], course: BulkCourse

@@ -48,7 +48,7 @@ class Traffic:
             self.receipts.begin(self.number, page)
             self.receipts.asks(self.number, page)
             self.receipts.came(self.number, page)
-            self.receipts.landed(self.number, self.lookups)
+            self.receipts.landed(self.number, self.lookups, 1)
             self.loaded.append(page)
             self.recovery.landed()
         return loaded

@@ -16,7 +16,7 @@ _REST_AFTER: Final = 2
 
 @dataclass(slots=True)
 class Receipt:
-    """What became of the keys of a backfill: how many it has loaded, and how many of them were read.
+    """What became of the keys of a backfill: how many came, in how many calls, and how many were read.
 
     ``coming``
         the keys that are being loaded: whether each was read before all of them had come, ``None`` unless it
@@ -29,6 +29,7 @@ class Receipt:
     loaded: int = 0
     unresolved: int = 0
     read: int = 0
+    calls: int = 0
     landed: bool = False
     coming: dict[Any, bool | None] = field(default_factory=dict)
 
@@ -97,11 +98,11 @@ class Receipts(Generic[K]):
                 else:
                     del self._owners[key]
 
-    def landed(self, number: int, lookup: int) -> None:
-        """Record that backfill ``number`` has ended; what it waited for in vain was not loaded."""
+    def landed(self, number: int, lookup: int, calls: int) -> None:
+        """Record that backfill ``number`` has ended after ``calls``; what it still awaits did not come."""
         receipt = self._open[number]
         self.came(number, ())
-        receipt.landed, receipt.lookup = True, lookup
+        receipt.landed, receipt.lookup, receipt.calls = True, lookup, calls
         if not receipt.loaded:
             del self._open[number]
         elif not receipt.unresolved:
