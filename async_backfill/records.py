@@ -126,19 +126,20 @@ class AuditRecord:
         how many lookups the cache had counted. A record that stands for several equal decisions in a
         row has the number at the first and at the last of them, and their count in ``repeats``.
     ``window_misses``, ``window_lookups``
-        the misses and the lookups that the trigger's decision was based on.
+        the misses and the lookups that the trigger's decision was based on; 0 in a receipt, and for an order.
     ``keys``, ``loaded``
-        how many keys were asked for, and how many the source delivered.
+        how many keys were selected (0 in a receipt), and how many of them the backfill loaded: a key that a
+        caller has put or loaded before its turn comes is not asked for.
     ``permits_left``
-        automatic backfills that may still start; ``None`` where there is no limit.
+        automatic backfills that may still start; ``None`` where there is no limit, and in a receipt.
     ``by``, ``reason``
-        the person who approved, forced, cancelled or ordered it, and why.
+        the person who approved, forced, cancelled or ordered it, and why; not in a receipt.
     ``error``
         what failed, in one line.
     ``read``, ``calls``
         in a receipt: how many of the ``loaded`` keys were read before they were removed, and how many
-        source calls were made for them. Without the backfill each of these keys would have been a
-        call of its own.
+        source calls the backfill has made. Without it each of these keys would have been a call of its own.
+        Successors come in the calls of misses: 0.
     ``verb``, ``details``
         in the record of an order: which, and what of, as in ``"retune"`` and ``"rate=100.0"``.
     """

@@ -97,9 +97,11 @@ class Stats:
     ``backfills``, ``backfills_failed``
         backfills that have started, and those of them that failed.
     ``backfills_completed``, ``backfills_cancelled``
-        those that came to their end, and those that ended because the cache closed.
+        those that came to their end, and those that ended before, because the cache closed or a person
+        cancelled them.
     ``backfills_skipped``, ``backfills_denied``
-        backfills that did not start because there were no keys or no free room, or no permit.
+        backfills that did not start because there were no keys or no free room, or for the reason that the
+        audit log has; and those for which there was no permit.
     ``scans``, ``scans_failed``, ``scanned_keys``
         pages of its keys that the source was asked for by backfills, those of them that failed, and the keys
         on them.

@@ -20,15 +20,21 @@ class BulkCourse:
         returns how many keys of the portion under way have come.
     ``loaded``
         how many keys of the portions before have come.
+    ``calls``
+        how many source calls were made for what has come, or has failed.
     """
 
-    __slots__ = ("_scope", "arrived", "is_ended", "loaded")
+    __slots__ = ("_scope", "arrived", "calls", "is_ended", "loaded")
 
     def __init__(self) -> None:
         self._scope: CancelScope | None = None
         self.is_ended = False
-        self.loaded = 0
         self.arrived: Callable[[], int] = _nothing
+        self.begin()
+
+    def begin(self) -> None:
+        """Take note that a load begins, of which nothing has come."""
+        self.loaded = self.calls = 0
 
     @contextmanager
     def waiting(self) -> Iterator[None]:

@@ -44,6 +44,8 @@ class Batch(Generic[K, V]):
         keys of a backfill that a live caller waits for as well.
     ``along``
         keys of a live load that no caller asked for: successors.
+    ``calls``
+        of a load that no caller has missed: the source calls that were made for it.
     ``context``
         the context of its first caller, which the source is called in; ``None`` for that of the opening.
     ``due``
@@ -84,6 +86,7 @@ class Batch(Generic[K, V]):
     scope: CancelScope | None = None
     error: BaseException | None = None
     needs: dict[object, tuple[Hashable, Batch[Any, Any]]] = _NO_NEEDS
+    calls = 0
     seconds = 0.0
     since: float | None = None
     moved: dict[K, Batch[K, V]] | None = None

@@ -71,6 +71,7 @@ async def load_bulk(
         with course.waiting():
             await wait(awaited)
         for batch, key in awaited.items():
+            course.calls += batch.calls
             # A part that a live caller came for, and left; or what had not come when this was ended.
             if isinstance(batch.error, GivenUpError) or not batch.is_landed:
                 continue

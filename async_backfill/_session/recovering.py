@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from async_backfill._loading.limits import limits_of
 from async_backfill.backfill._backfiller import Backfiller
+from async_backfill.backfill._bulk_load import BulkLoad
 from async_backfill.backfill._free_scan import FreeScan
 from async_backfill.backfill._history.readiness import Warming
 from async_backfill.backfill._history.recovery import FIRST_STEP, Recovery, StepReads
 from async_backfill.backfill._history.selection import HottestFirst
+from async_backfill.backfill._pace import Pace
 from async_backfill.backfill._receipts.receipts import Receipts
 from async_backfill.backfill._source_order import SourceOrder
 from async_backfill.backfill._traced_backfiller import TracedBackfiller
@@ -71,10 +73,8 @@ def _batch_from_history(parts: Parts[K, V]) -> int:
 
 def make_selection(parts: Parts[K, V], loader: Loader[K, V]) -> Selection[K] | None:
     """Return what chooses the keys of a backfill; ``None`` when there are none to choose from."""
-    settings, near, loading = parts.settings, parts.near, loader.locks.__contains__
-    store = near.store
-    # Asked of thousands of keys for each backfill that is offered, so where it will do by the dict itself.
-    known = near.entries.__contains__ if near.is_plain and isinstance(near.entries, Mapping) else near.knows
+    settings, store, loading = parts.settings, parts.near.store, loader.locks.__contains__
+    known = _known(parts)
     in_order = None
     if parts.scan is not None:
         in_order = SourceOrder(
@@ -95,6 +95,13 @@ def make_selection(parts: Parts[K, V], loader: Loader[K, V]) -> Selection[K] | N
         is_loading=loading,
         removals=lambda: store.removals,
     )
+
+
+def _known(parts: Parts[K, V]) -> Callable[[K], bool]:
+    """Return what says whether a key has a fresh value or is known to be absent."""
+    near = parts.near
+    # Asked of thousands of keys for each backfill that is offered, so where it will do by the dict itself.
+    return near.entries.__contains__ if near.is_plain and isinstance(near.entries, Mapping) else near.knows
 
 
 def make_backfiller(
@@ -122,12 +129,21 @@ def make_backfiller(
         room = store.capacity if parts.settings.backfill.evicts else store.free_room()
         return most if room is None else min(most, room)
 
+    receipts = None if parts.usefulness is None else parts.usefulness.receipts
+    pace = Pace(lambda: parts.standing.rate)
     kind: Callable[..., Backfiller[K]] = Backfiller
     if settings.tracing is not None:
         kind = partial(TracedBackfiller, settings.tracing, settings.name)
     return kind(
         selection=selection,
-        load=loader,
+        bulk=BulkLoad(
+            loader,
+            selection,
+            receipts,
+            lookups=lambda: parts.counters.lookups,
+            pace=pace,
+            is_cached=_known(parts),
+        ),
         budget=parts.budget,
         audit=parts.audit,
         limit=limit,
@@ -138,9 +154,8 @@ def make_backfiller(
         recovery=recovery,
         spawn=spawn,
         scans_freely=isinstance(parts.settings.scan, FreeScan),
-        receipts=None if parts.usefulness is None else parts.usefulness.receipts,
+        receipts=receipts,
         halted=parts.standing.why_no_backfill,
-        rate=lambda: parts.standing.rate,
     )
 
 

@@ -72,6 +72,7 @@ def make_loader(parts: Parts[K, V], far: OpenTier[K, V] | None, spawn: Spawn) ->
         counters.source_calls += 1
         if batch.cause is not LoadCause.MISS:
             counters.other_calls[batch.cause] += 1
+            batch.calls += 1
         counters.failed_calls[batch.cause] += call.failed
         counters.keys[batch.cause] += len(delivered)
         if batch.along:

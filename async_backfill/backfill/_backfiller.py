@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Final, Generic
 from async_backfill.backfill._audit.decisions import Decisions
 from async_backfill.backfill._backoff import Backoff
 from async_backfill.backfill._bounded_selection import BoundedSelection
-from async_backfill.backfill._bulk_load import BulkLoad, BulkSource
 from async_backfill.backfill._episode import Episode, cause_line
-from async_backfill.backfill._pace import Pace
 from async_backfill.backfill._running import Running
 from async_backfill.contracts import K
 from async_backfill.errors import CacheClosedError
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from async_backfill.backfill._audit.log import AuditLog
+    from async_backfill.backfill._bulk_load import BulkLoad
     from async_backfill.backfill._fleet_budget import FleetBudget
     from async_backfill.backfill._history.recovery import Recovery
     from async_backfill.backfill._receipts.receipts import Receipts
@@ -34,10 +33,10 @@ _AT_REST: Final = "at rest: hardly a key of the last two backfills was read"
 class Backfiller(Generic[K]):
     """Takes up offers of a backfill, at most ``concurrent`` at once, and audits what becomes of them.
 
-    A backfill never raises: its failure is a record. It loads through ``load``, which in a cache is
-    the loader, so it never repeats live traffic. Without a permit nothing is selected, because that may
+    A backfill never raises: its failure is a record. Without a permit nothing is selected, because that may
     scan the source; and after a scan that failed there is a growing pause: 1 s, then up to 60 s.
 
+    :param bulk: loads the keys that were selected.
     :param limit: returns how many keys a backfill may load right now.
     :param timeout: seconds that a selection may take; ``None`` for no limit.
     :param lookups: returns how many lookups the cache has counted.
@@ -46,7 +45,6 @@ class Backfiller(Generic[K]):
     :param scans_freely: whether a selection costs nothing, and needs no permit.
     :param receipts: records which backfilled keys are read; ``None`` without probation.
     :param halted: returns why no backfill may start now, by a person if so told; ``None`` when one may.
-    :param rate: returns the keys a second that backfills may ask for; ``None`` for no limit.
     :param spawn: starts a task that the cache owns.
     """
 
@@ -54,7 +52,7 @@ class Backfiller(Generic[K]):
         self,
         *,
         selection: Selection[K],
-        load: BulkSource[K],
+        bulk: BulkLoad[K],
         budget: BackfillBudget | FleetBudget,
         audit: AuditLog,
         limit: Callable[[], int],
@@ -67,17 +65,16 @@ class Backfiller(Generic[K]):
         scans_freely: bool = False,
         receipts: Receipts[K] | None = None,
         halted: Callable[[bool], str | None] = lambda _: None,
-        rate: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._halted = halted
-        self.pace = Pace(rate)
+        self.pace = bulk.pace
         self._scans_freely = scans_freely
         self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         self._bounded: BoundedSelection[K] = BoundedSelection(timeout, None if scans_freely else spawn)
         self._recovery = recovery
         self._receipts = receipts
         self._selection = selection
-        self._bulk = BulkLoad(load, selection, receipts, lookups, self.pace)
+        self._bulk = bulk
         self._budget = budget
         self._audit = audit
         self._limit = limit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Final, Generic, Protocol
 
@@ -35,11 +36,15 @@ class BulkSource(Protocol[K]):
 class BulkLoad(Generic[K]):
     """Loads the keys of a backfill; what went wrong is reported, never raised.
 
+    They were chosen a while ago where it has waited, for a permit or for its pace. A key that is cached when
+    its turn comes, because a caller has put or loaded it since, is left out.
+
     :param source: loads the keys.
     :param selection: forgets the keys that do not exist.
     :param receipts: records which of the keys are read; ``None`` without probation.
     :param lookups: the number of lookups that the cache has counted.
     :param pace: how fast it may ask.
+    :param is_cached: returns whether a key is in the store, or known to be absent.
     """
 
     def __init__(
@@ -47,14 +52,17 @@ class BulkLoad(Generic[K]):
         source: BulkSource[K],
         selection: Selection[K],
         receipts: Receipts[K] | None,
+        *,
         lookups: Callable[[], int],
         pace: Pace,
+        is_cached: Callable[[K], bool],
     ) -> None:
         self._source = source
         self._selection = selection
         self._receipts = receipts
         self._lookups = lookups
-        self._pace = pace
+        self._is_cached = is_cached
+        self.pace = pace
 
     async def load(
         self,
@@ -70,11 +78,12 @@ class BulkLoad(Generic[K]):
         """
         report(Status.STARTED, 0, None)
         if self._receipts is not None:
-            self._receipts.begin(number, keys, self._lookups())
+            self._receipts.begin(number, keys)
+        course.begin()
         answers: dict[K, object] = {}
         is_over, failure = False, None
         try:
-            failure = await self._load(keys, answers, course)
+            failure = await self._load(number, keys, answers, course)
             is_over = not isinstance(failure, CacheClosedError)
         finally:
             status, loaded, error = judged(answers)
@@ -84,27 +93,43 @@ class BulkLoad(Generic[K]):
                 status, error = Status.CANCELLED, None if course.is_ended else _CLOSED
             report(status, loaded, error)
             if self._receipts is not None:
-                delivered = {key for key, answer in answers.items() if is_value(answer)}
-                self._receipts.landed(number, keys, delivered, self._lookups())
+                self._receipts.landed(number, self._lookups(), course.calls)
 
     async def _load(
-        self, keys: Sequence[K], answers: dict[K, object], course: BulkCourse
+        self, number: int, keys: Sequence[K], answers: dict[K, object], course: BulkCourse
     ) -> BaseException | None:
         """Load ``keys`` in portions, and put what comes into ``answers``; return why that failed."""
-        done = 0
-        while done < len(keys):
+        left = deque(keys)
+        while left:
             size = 0
             with course.waiting():
-                size = await self._pace.turn(len(keys) - done)
+                size = await self.pace.turn(len(left))
             if course.is_ended:
                 break
-            portion = keys[done : done + size]
-            call = await attempt(partial(self._source.load_many, portion, course), CancelScope())
+            load = partial(self._load_some, number, left, size, answers, course)
+            call = await attempt(load, CancelScope())
             if call.error is not None:
                 return call.error
-            found = call.result or {}
-            answers.update(found)
-            course.portion_ended(course.loaded + sum(map(is_value, found.values())))
-            self._selection.drop([key for key in portion if key not in found])
-            done += size
         return None
+
+    async def _load_some(
+        self, number: int, left: deque[K], size: int, answers: dict[K, object], course: BulkCourse
+    ) -> None:
+        """Load the next ``size`` keys that are ``left`` and not cached."""
+        portion: list[K] = []
+        while left and len(portion) < size:
+            key = left.popleft()
+            if not self._is_cached(key):
+                portion.append(key)
+        if not portion:
+            return
+        # Until the load has the locks of its keys nothing is awaited, so none is cached meanwhile.
+        if self._receipts is not None:
+            self._receipts.asks(number, portion)
+        found = await self._source.load_many(portion, course)
+        answers.update(found)
+        delivered = {key for key, answer in found.items() if is_value(answer)}
+        if self._receipts is not None:
+            self._receipts.came(number, delivered)
+        course.portion_ended(course.loaded + len(delivered))
+        self._selection.drop([key for key in portion if key not in found])

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from async_backfill import BackfillCause, CacheClosedError, Failed, LoadError, MappingSource, Status
 from async_backfill.backfill._audit.log import AuditLog
 from async_backfill.backfill._backfiller import Backfiller
+from async_backfill.backfill._bulk_load import BulkLoad
 from async_backfill.backfill._history.recovery import Recovery
+from async_backfill.backfill._pace import Pace
 from async_backfill.backfill._receipts.receipts import Receipts
 from async_backfill.backfill._source_order import SourceOrder
 from async_backfill.backfill.budget import BackfillBudget
@@ -54,14 +56,22 @@ class Rig:
         self.lookups = 0
         self.budget = BackfillBudget(max_backfills)
         self.audit = AuditLog(keep=1000, wall_clock=ManualClock(), report=lambda _: None)
+        selection = SourceOrder(
+            self.scan,
+            is_cached=self.cached.__contains__,
+            is_loading=self.loading.__contains__,
+            removals=lambda: 0,
+        )
         self.backfiller = Backfiller(
-            selection=SourceOrder(
-                self.scan,
+            selection=selection,
+            bulk=BulkLoad(
+                self,
+                selection,
+                None,
+                lookups=lambda: self.lookups,
+                pace=Pace(lambda: None),
                 is_cached=self.cached.__contains__,
-                is_loading=self.loading.__contains__,
-                removals=lambda: 0,
             ),
-            load=self,
             budget=self.budget,
             audit=self.audit,
             limit=lambda: self.limit,

@@ -45,8 +45,10 @@ class Traffic:
             self.number += 1
             page = [(self.number, place) for place in range(keys)]
             self.recovery.begins(page)
-            self.receipts.begin(self.number, page, self.lookups)
-            self.receipts.landed(self.number, page, page, self.lookups)
+            self.receipts.begin(self.number, page)
+            self.receipts.asks(self.number, page)
+            self.receipts.came(self.number, page)
+            self.receipts.landed(self.number, self.lookups, 1)
             self.loaded.append(page)
             self.recovery.landed()
         return loaded

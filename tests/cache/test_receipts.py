@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from async_backfill import BackfillCache, BackfillPolicy, MappingSource, Status
+from async_backfill import BackfillCache, BackfillPolicy, LoadPolicy, MappingSource, Status
+from async_backfill.contracts import Heats
+from async_backfill.outcomes import LoadCause
 
 pytestmark = pytest.mark.anyio
 
@@ -56,6 +58,35 @@ async def test_a_key_that_a_caller_waited_for_counts_as_read():
         await cache.get("k100")
 
         assert receipts(cache) == [(1, 10, 1, 1)]
+
+
+class Remembered:
+    async def load(self):
+        return Heats(keys=dict.fromkeys(list(ROWS)[:20], 5.0), hit_rate=0.9)
+
+    async def save(self, _):
+        pass
+
+
+@pytest.mark.parametrize("rate", [None, 16.0], ids=["at once", "paced"])
+@pytest.mark.parametrize("most", [1, 4, 10])
+@pytest.mark.parametrize("journal", [None, Remembered()], ids=["forced", "recovery"])
+async def test_a_receipt_counts_the_source_calls_of_its_backfill(journal, most, rate):
+    selection = "source" if journal is None else "history"
+    policy = BackfillPolicy(probation=True, inline=True, min_lookups=10_000, window=20, selection=selection)
+    load = LoadPolicy(max_batch=most, concurrency=2)
+    async with cache_of(backfill=policy, journal=journal, load=load) as cache:
+        await cache.control.retune(rate=rate, by="ada", reason="the source is slow")
+        if journal is None:
+            await cache.force_backfill()
+        for number in (100, *range(20), 150, *[100] * 40, 151):
+            await cache.get(f"k{number:03}")
+            await cache.settle()
+
+        ended = [record for record in cache.audit_log if record.status is Status.RECEIPT]
+        assert len(ended) == cache.stats.backfills > 0
+        assert sum(record.calls for record in ended) == cache.stats.calls[LoadCause.BACKFILL]
+        assert min(record.calls for record in ended) >= 10 // most
 
 
 @pytest.mark.parametrize("wakes", ["clear", "approve", "open again"])

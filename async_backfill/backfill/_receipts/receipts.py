@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Generic
 
 from async_backfill.contracts import K
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
 
 _USELESS_BELOW: Final = 0.05
 _REST_AFTER: Final = 2
 
 
 @dataclass(slots=True)
-class _Open:
+class Receipt:
+    """What became of the keys of a backfill: how many came, in how many calls, and how many were read.
+
+    ``coming``
+        the keys that are being loaded: whether each was read before all of them had come, ``None`` unless it
+        was read or removed.
+    """
+
+    number: int
     keys: Collection[Any]
-    lookup: int
+    lookup: int = 0
     loaded: int = 0
     unresolved: int = 0
     read: int = 0
+    calls: int = 0
     landed: bool = False
+    coming: dict[Any, bool | None] = field(default_factory=dict)
 
 
 class Receipts(Generic[K]):
@@ -31,16 +41,15 @@ class Receipts(Generic[K]):
     row backfills are `at_rest` until `wake` is called.
 
     :param window: lookups after which a receipt is written at the latest.
-    :param report: called by `write` with the number of a backfill, how many keys it loaded, and how many
-        of them were read.
+    :param report: called by `write` with the receipt of each backfill.
     """
 
-    def __init__(self, *, window: int, report: Callable[[int, int, int], None]) -> None:
+    def __init__(self, *, window: int, report: Callable[[Receipt], None]) -> None:
         self._window = window
         self._report = report
-        self._open: dict[int, _Open] = {}
+        self._open: dict[int, Receipt] = {}
         self._owners: dict[K, int] = {}
-        self._ended: list[tuple[int, _Open]] = []
+        self._ended: list[Receipt] = []
         self._useless = 0
         self._counts_from: int | None = 0
         self.counted = 0
@@ -63,24 +72,37 @@ class Receipts(Generic[K]):
             self._counts_from = None
             self.counted = 0
 
-    def begin(self, number: int, keys: Collection[K], lookup: int) -> None:
-        """Follow ``keys``, which backfill ``number`` is about to load."""
+    def begin(self, number: int, keys: Collection[K]) -> None:
+        """Open the receipt of backfill ``number``, for ``keys``."""
         if self._counts_from is None:
             self._counts_from = number
-        self._open[number] = _Open(keys, lookup)
-        self._owners.update(dict.fromkeys(keys, number))
+        self._open[number] = Receipt(number, keys)
 
-    def landed(self, number: int, keys: Collection[K], delivered: Collection[K], lookup: int) -> None:
-        """Record that backfill ``number`` asked for ``keys`` and the source delivered ``delivered``."""
+    def asks(self, number: int, keys: Iterable[K]) -> None:
+        """Follow ``keys``, which backfill ``number`` is about to load."""
         receipt = self._open[number]
-        receipt.landed, receipt.lookup = True, lookup
-        receipt.loaded = len(delivered)
-        for key in keys:
-            if self._owners.get(key) == number:
+        receipt.coming = dict.fromkeys(keys)
+        self._owners.update(dict.fromkeys(receipt.coming, number))
+
+    def came(self, number: int, delivered: Collection[K]) -> None:
+        """Record that of the keys that backfill ``number`` asked for it has loaded ``delivered``."""
+        receipt = self._open[number]
+        coming, receipt.coming = receipt.coming, {}
+        receipt.loaded += len(delivered)
+        for key, read in coming.items():
+            if read is not None:
+                receipt.read += read and key in delivered
+            elif self._owners.get(key) == number:
                 if key in delivered:
                     receipt.unresolved += 1
                 else:
                     del self._owners[key]
+
+    def landed(self, number: int, lookup: int, calls: int) -> None:
+        """Record that backfill ``number`` has ended after ``calls``; what it still awaits did not come."""
+        receipt = self._open[number]
+        self.came(number, ())
+        receipt.landed, receipt.lookup, receipt.calls = True, lookup, calls
         if not receipt.loaded:
             del self._open[number]
         elif not receipt.unresolved:
@@ -92,13 +114,15 @@ class Receipts(Generic[K]):
         if number is None:
             return False
         receipt = self._open[number]
-        receipt.read += read
         if self._counts_from is not None and number >= self._counts_from:
             self.counted += read
-        if receipt.landed:
-            receipt.unresolved -= 1
-            if not receipt.unresolved:
-                self._end(number)
+        if key in receipt.coming:
+            receipt.coming[key] = read
+            return True
+        receipt.read += read
+        receipt.unresolved -= 1
+        if receipt.landed and not receipt.unresolved:
+            self._end(number)
         return True
 
     def write(self, lookup: int) -> None:
@@ -112,10 +136,9 @@ class Receipts(Generic[K]):
                     del self._owners[key]
             self._end(number)
         while self._ended:
-            number, receipt = self._ended.pop(0)
-            self._report(number, receipt.loaded, receipt.read)
+            self._report(self._ended.pop(0))
 
     def _end(self, number: int) -> None:
         receipt = self._open.pop(number)
-        self._ended.append((number, receipt))
+        self._ended.append(receipt)
         self._useless = self._useless + 1 if receipt.read < _USELESS_BELOW * receipt.loaded else 0

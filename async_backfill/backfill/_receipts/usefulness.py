@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Generic
 
 from async_backfill.backfill._receipts.departures import Departures
 from async_backfill.backfill._receipts.gate import UsefulnessGate
-from async_backfill.backfill._receipts.receipts import Receipts
+from async_backfill.backfill._receipts.receipts import Receipt, Receipts
 from async_backfill.contracts import K
 from async_backfill.records import BackfillCause, Status
 
@@ -59,8 +59,10 @@ class Usefulness(Generic[K]):
         self.departures.forget()
         self.receipts.wake()
 
-    def _report_backfill(self, number: int, loaded: int, read: int) -> None:
-        self._receipt(BackfillCause.THRESHOLD, number, loaded, read, calls=1)
+    def _report_backfill(self, receipt: Receipt) -> None:
+        self._receipt(
+            BackfillCause.THRESHOLD, receipt.number, receipt.loaded, receipt.read, calls=receipt.calls
+        )
 
     def _report_successors(self, loaded: int, read: int) -> None:
         self._receipt(BackfillCause.SUCCESSORS, None, loaded, read, calls=0)
