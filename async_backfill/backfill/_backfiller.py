@@ -247,7 +247,7 @@ class Backfiller(Generic[K]):
             facts = {"backfill": number, "keys": len(keys), "loaded": loaded, "error": error}
             episode.record = self._record(status, episode.cause, episode, **facts)
 
-        await self._bulk.load(number, keys, record, episode.course)
+        await self._bulk.load(number, episode.cause, keys, record, episode.course)
         if episode.has_failed:
             self._recovery.hindered()
         else:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from async_backfill.backfill._pace import Pace
     from async_backfill.backfill._receipts.receipts import Receipts
     from async_backfill.contracts import Selection
+    from async_backfill.records import BackfillCause
 
 _CLOSED: Final = "the cache closed"
 
@@ -67,18 +68,19 @@ class BulkLoad(Generic[K]):
     async def load(
         self,
         number: int,
+        cause: BackfillCause,
         keys: Sequence[K],
         report: Callable[[Status, int, str | None], None],
         course: BulkCourse,
     ) -> None:
-        """Load ``keys`` for backfill ``number``.
+        """Load ``keys`` for backfill ``number``, which ``cause`` has started.
 
         :param report: called when it begins and when it has ended, with the status, the number of keys that
             were delivered, and what went wrong.
         """
         report(Status.STARTED, 0, None)
         if self._receipts is not None:
-            self._receipts.begin(number, keys)
+            self._receipts.begin(number, cause, keys)
         course.begin()
         answers: dict[K, object] = {}
         is_over, failure = False, None

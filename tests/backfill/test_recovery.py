@@ -45,7 +45,7 @@ class Traffic:
             self.number += 1
             page = [(self.number, place) for place in range(keys)]
             self.recovery.begins(page)
-            self.receipts.begin(self.number, page)
+            self.receipts.begin(self.number, BackfillCause.RECOVERY, page)
             self.receipts.asks(self.number, page)
             self.receipts.came(self.number, page)
             self.receipts.landed(self.number, self.lookups, 1)

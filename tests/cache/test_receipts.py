@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from async_backfill import BackfillCache, BackfillPolicy, LoadPolicy, MappingSource, Status
+from async_backfill import BackfillCache, BackfillCause, BackfillPolicy, LoadPolicy, MappingSource, Status
 from async_backfill.contracts import Heats
 from async_backfill.outcomes import LoadCause
 
@@ -87,6 +87,27 @@ async def test_a_receipt_counts_the_source_calls_of_its_backfill(journal, most, 
         assert len(ended) == cache.stats.backfills > 0
         assert sum(record.calls for record in ended) == cache.stats.calls[LoadCause.BACKFILL]
         assert min(record.calls for record in ended) >= 10 // most
+
+
+@pytest.mark.parametrize("cause", [cause for cause in BackfillCause if cause is not BackfillCause.SUCCESSORS])
+async def test_a_receipt_has_the_cause_of_its_backfill(cause):
+    is_from_history = cause in {BackfillCause.RECOVERY, BackfillCause.READY}
+    selection = "history" if is_from_history else "source"
+    policy = BackfillPolicy(probation=True, inline=True, min_lookups=1, window=20, selection=selection)
+    journal = Remembered() if is_from_history else None
+    threshold = 0.01 if cause is BackfillCause.THRESHOLD else 1.0
+    async with cache_of(backfill=policy, journal=journal, miss_threshold=threshold) as cache:
+        if cause is BackfillCause.MANUAL:
+            await cache.force_backfill(by="ada", reason="a deploy")
+        elif cause is BackfillCause.READY:
+            await cache.ready()
+        for number in (100, *range(20), 150):
+            await cache.get(f"k{number:03}")
+
+        causes = {one.backfill: one.cause for one in cache.audit_log if one.status is Status.STARTED}
+        ended = [record for record in cache.audit_log if record.status is Status.RECEIPT]
+        assert ended[0].cause is cause
+        assert all(record.cause is causes[record.backfill] for record in ended)
 
 
 @pytest.mark.parametrize("wakes", ["clear", "approve", "open again"])

@@ -10,6 +10,8 @@ from async_backfill.contracts import K
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
+    from async_backfill.records import BackfillCause
+
 _USELESS_BELOW: Final = 0.05
 _REST_AFTER: Final = 2
 
@@ -24,6 +26,7 @@ class Receipt:
     """
 
     number: int
+    cause: BackfillCause
     keys: Collection[Any]
     lookup: int = 0
     loaded: int = 0
@@ -72,11 +75,11 @@ class Receipts(Generic[K]):
             self._counts_from = None
             self.counted = 0
 
-    def begin(self, number: int, keys: Collection[K]) -> None:
-        """Open the receipt of backfill ``number``, for ``keys``."""
+    def begin(self, number: int, cause: BackfillCause, keys: Collection[K]) -> None:
+        """Open the receipt of backfill ``number``, which ``cause`` has started, for ``keys``."""
         if self._counts_from is None:
             self._counts_from = number
-        self._open[number] = Receipt(number, keys)
+        self._open[number] = Receipt(number, cause, keys)
 
     def asks(self, number: int, keys: Iterable[K]) -> None:
         """Follow ``keys``, which backfill ``number`` is about to load."""

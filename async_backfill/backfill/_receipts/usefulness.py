@@ -60,9 +60,7 @@ class Usefulness(Generic[K]):
         self.receipts.wake()
 
     def _report_backfill(self, receipt: Receipt) -> None:
-        self._receipt(
-            BackfillCause.THRESHOLD, receipt.number, receipt.loaded, receipt.read, calls=receipt.calls
-        )
+        self._receipt(receipt.cause, receipt.number, receipt.loaded, receipt.read, calls=receipt.calls)
 
     def _report_successors(self, loaded: int, read: int) -> None:
         self._receipt(BackfillCause.SUCCESSORS, None, loaded, read, calls=0)
