@@ -26,6 +26,7 @@ from async_backfill.stores.snapshot_file import SnapshotFile
 from async_backfill.stores.weighed import WeighedStore
 from async_backfill.testing import GatedSource, ManualClock
 from tests.callers import start
+from tests.common.key_values import Number, Point, Shade
 from tests.real_time import anyio_backend  # noqa: F401 - a fixture
 from tests.turns import Turns
 
@@ -207,6 +208,20 @@ async def test_what_was_changed_after_the_snapshot_does_not_come_back_after_a_ki
         assert [key for key in [*keys, "key_100"] if cache.peek(key, None) is None] == ["key_1"]
         assert cache.peek("key_2") == ROWS["key_2"]  # loaded again
         assert cache.stats.refresh_keys == 2
+
+
+@pytest.mark.parametrize("how", ["put", "invalidate"])
+async def test_what_was_changed_under_an_equal_key_does_not_come_back_after_a_kill(path, how):
+    rows = {"red": "old", 1: "old", (1, 2): "old", "other": "kept"}
+    async with killed(cache_of(path, MappingSource(rows))) as cache:
+        await cache.get_many(rows)
+        await cache.save_snapshot()
+        rows.update({"red": "new", 1: "new", (1, 2): "new"})
+        for key in (Shade.RED, Number.ONE, Point(1, 2)):
+            await (cache.put(key, "new") if how == "put" else cache.invalidate(key))
+    async with cache_of(path, MappingSource(rows)) as cache:
+        assert cache.peek("other") == "kept"
+        assert await cache.get_many(rows) == rows
 
 
 async def test_after_a_kill_the_next_process_holds_what_the_one_before_held(path):
