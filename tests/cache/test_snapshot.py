@@ -6,16 +6,18 @@ import ast
 from contextlib import asynccontextmanager
 
 import pytest
-from anyio import create_task_group, fail_after, sleep
+from anyio import Event, create_task_group, fail_after, sleep
 from anyio.lowlevel import checkpoint
 
 from async_backfill import (
     BackfillCache,
+    BackfillPolicy,
     ConfigurationError,
     FreshnessPolicy,
     LoadPolicy,
     MappingSource,
     SnapshotError,
+    Status,
 )
 from async_backfill._session.snapshots import snapshots
 from async_backfill.events import SnapshotChanged
@@ -249,6 +251,40 @@ async def test_what_was_evicted_and_loaded_again_is_young_and_not_loaded_a_third
         await until(lambda: not cache.stats.snapshot.waiting)
         assert cache.stats.source_keys == 2
         assert {cache.evict_oldest() for _ in range(3)} == {"key_4", "key_1", "key_5"}
+
+
+@pytest.mark.parametrize("freshness", [None, FreshnessPolicy(ttl=A_DAY)])
+async def test_what_is_restored_later_takes_no_more_room_than_backfilled_keys_leave(path, freshness):
+    opened = Event()
+
+    class Held(MappingSource):
+        async def load_many(self, keys):
+            if keys[0].startswith("lately"):
+                await opened.wait()
+            return await super().load_many(keys)
+
+    saved, since = ([f"{name}_{number}" for number in range(10)] for name in ("saved", "lately"))
+    rows = ROWS | dict.fromkeys([*saved, *since], "row")
+    others = {
+        "capacity": 30,
+        "backfill_batch": 30,
+        "load": LoadPolicy(max_batch=5),
+        "backfill": BackfillPolicy(probation=True),
+        "freshness": freshness,
+    }
+    async with killed(cache_of(path, MappingSource(rows), **others, scan=MappingSource(rows))) as cache:
+        await cache.get_many(saved)
+        await cache.save_snapshot()
+        await cache.get_many(since)
+        for key in saved:
+            await cache.refresh(key)
+    async with cache_of(path, Held(rows), **others, scan=MappingSource(ROWS)) as cache:
+        record = await cache.force_backfill(by="ada", reason="a test")
+        assert (record.loaded, cache.stats.size) == (30, 30)
+        opened.set()
+        await until(lambda: not cache.stats.snapshot.waiting)
+        assert (cache.stats.size, cache._near.store.free_room()) == (30, 0)
+        assert (await cache.force_backfill(by="ada", reason="a test")).status is Status.SKIPPED
 
 
 async def test_what_was_loaded_since_and_then_removed_is_not_restored_later(path):
