@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from async_backfill import BackfillCache, MappingSource
 from async_backfill._session.snapshots.notes import Notes
-from async_backfill.stores._snapshot.keys import PackedKeys
-from async_backfill.stores._snapshot.log import CHANGED, ChangeLog, LogCodec
+from async_backfill.stores._snapshot.keys import CHANGED, PackedKeys
+from async_backfill.stores._snapshot.log import ChangeLog, LogCodec
 from async_backfill.stores.memory import MemoryStore
 from async_backfill.stores.snapshot_file import SnapshotFile
 from tests.callers import PENDING, start

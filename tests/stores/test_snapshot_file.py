@@ -15,8 +15,8 @@ from async_backfill import BackfillCache, ConfigurationError, MappingSource, Sna
 from async_backfill.records import Provenance, RestoreState
 from async_backfill.stores._snapshot.files import SnapshotFiles
 from async_backfill.stores._snapshot.format import Entry, Facts, SnapshotCodec, digest_of
-from async_backfill.stores._snapshot.keys import PackedKeys
-from async_backfill.stores._snapshot.log import CHANGED, CLEARED, EVICTED, LOADED, LogCodec
+from async_backfill.stores._snapshot.keys import CHANGED, CLEARED, EVICTED, LOADED, PackedKeys
+from async_backfill.stores._snapshot.log import LogCodec
 from async_backfill.stores.codecs import FunctionCodec, Zstd
 from async_backfill.stores.snapshot_file import SnapshotFile
 from tests.backfill.test_journal_file import any_keys, needs_a_user_with_limits

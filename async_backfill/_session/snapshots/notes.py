@@ -12,7 +12,7 @@ from async_backfill._common.error_text import error_line
 from async_backfill.contracts import K
 from async_backfill.stores._eviction.plain import PlainOrder
 from async_backfill.stores._snapshot.format import Entry
-from async_backfill.stores._snapshot.log import CHANGED, CLEARED, EVICTED, LOADED
+from async_backfill.stores._snapshot.keys import CHANGED, CLEARED, EVICTED, LOADED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence

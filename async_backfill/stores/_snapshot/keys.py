@@ -10,11 +10,14 @@ from async_backfill._common.key_classes import UnknownClassError
 from async_backfill._common.key_codec import KeyCodec
 from async_backfill.contracts import K
 from async_backfill.errors import KeyRefusedError
-from async_backfill.stores._snapshot.log import CHANGED, CLEARED
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Sequence
 
+LOADED: Final = ord("+")
+EVICTED: Final = ord("x")
+CHANGED: Final = ord("-")
+CLEARED: Final = ord("!")
 UNKNOWN: Final = object()
 """Stands for a key whose class was given to the process that wrote it, and not to this one."""
 _SURE: Final = frozenset({str, int})

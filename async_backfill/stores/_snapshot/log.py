@@ -12,17 +12,13 @@ from zlib import crc32
 from async_backfill._common.atomic_file import open_regular
 from async_backfill._envelopes.signing import Signer
 from async_backfill.contracts import K
+from async_backfill.stores._snapshot.keys import CLEARED, EVICTED, LOADED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from async_backfill.stores._snapshot.keys import PackedKeys
-
-LOADED: Final = ord("+")
-EVICTED: Final = ord("x")
-CHANGED: Final = ord("-")
-CLEARED: Final = ord("!")
 
 _APPENDING: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
 _LENGTH: Final = Struct(">I")
