@@ -133,9 +133,10 @@ class FreshStore(Generic[K, V]):
         elif not self._fresh_until:
             # A dict gives its memory back only when it is cleared. The store's own has been: a step each.
             self._fresh_until.clear()
-        until = self._leaving.next()
-        # A store that held values before has some without a time. What a subtraction rounds is never late.
-        soonest = math.inf if until is None else until - self._policy.stale_for - _ROUNDED
+        until, soonest = self._leaving.next(), math.inf
+        if until is not None:  # what a sum and a difference round is never late
+            soonest = until - self._policy.stale_for - max(_ROUNDED, math.ulp(until))
+        # A store that held values before has some without a time.
         self._use_soonest(soonest if len(self.inner) == len(self._fresh_until) else -math.inf)
         return None if until is None else max(0.0, until - self._clock())
 
@@ -174,11 +175,13 @@ class FreshStore(Generic[K, V]):
         is_shared = self._policy.jitter is None and len(items) > 1 and not ttls
         together: dict[float, float] | None = {} if is_shared else None
         for key in items:
-            # One that did not fit, or was evicted by a later one of the same items, needs no times.
+            # One that did not fit, or was evicted by a later one of the same items, has no times any more.
             if self.inner.peek(key, ABSENT) is not ABSENT:
                 most = lifetimes.get(key, math.inf)
                 since = begun if most == math.inf else now
                 self._date(key, since, min(ttls.get(key, usual), most), cost, together)
+            else:
+                self._forget((key,))
         if ttl is not None:
             self.ages.put(items, ttl)
         return evicted

@@ -6,16 +6,18 @@ import ast
 from contextlib import asynccontextmanager
 
 import pytest
-from anyio import create_task_group, fail_after, sleep
+from anyio import Event, create_task_group, fail_after, sleep
 from anyio.lowlevel import checkpoint
 
 from async_backfill import (
     BackfillCache,
+    BackfillPolicy,
     ConfigurationError,
     FreshnessPolicy,
     LoadPolicy,
     MappingSource,
     SnapshotError,
+    Status,
 )
 from async_backfill._session.snapshots import snapshots
 from async_backfill.events import SnapshotChanged
@@ -26,6 +28,7 @@ from async_backfill.stores.snapshot_file import SnapshotFile
 from async_backfill.stores.weighed import WeighedStore
 from async_backfill.testing import GatedSource, ManualClock
 from tests.callers import start
+from tests.common.key_values import Number, Point, Shade
 from tests.real_time import anyio_backend  # noqa: F401 - a fixture
 from tests.turns import Turns
 
@@ -209,6 +212,20 @@ async def test_what_was_changed_after_the_snapshot_does_not_come_back_after_a_ki
         assert cache.stats.refresh_keys == 2
 
 
+@pytest.mark.parametrize("how", ["put", "invalidate"])
+async def test_what_was_changed_under_an_equal_key_does_not_come_back_after_a_kill(path, how):
+    rows = {"red": "old", 1: "old", (1, 2): "old", "other": "kept"}
+    async with killed(cache_of(path, MappingSource(rows))) as cache:
+        await cache.get_many(rows)
+        await cache.save_snapshot()
+        rows.update({"red": "new", 1: "new", (1, 2): "new"})
+        for key in (Shade.RED, Number.ONE, Point(1, 2)):
+            await (cache.put(key, "new") if how == "put" else cache.invalidate(key))
+    async with cache_of(path, MappingSource(rows)) as cache:
+        assert cache.peek("other") == "kept"
+        assert await cache.get_many(rows) == rows
+
+
 async def test_after_a_kill_the_next_process_holds_what_the_one_before_held(path):
     keys = [f"key_{number}" for number in range(10)]
     async with killed(cache_of(path, capacity=10, eviction="lru")) as cache:
@@ -234,6 +251,40 @@ async def test_what_was_evicted_and_loaded_again_is_young_and_not_loaded_a_third
         await until(lambda: not cache.stats.snapshot.waiting)
         assert cache.stats.source_keys == 2
         assert {cache.evict_oldest() for _ in range(3)} == {"key_4", "key_1", "key_5"}
+
+
+@pytest.mark.parametrize("freshness", [None, FreshnessPolicy(ttl=A_DAY)])
+async def test_what_is_restored_later_takes_no_more_room_than_backfilled_keys_leave(path, freshness):
+    opened = Event()
+
+    class Held(MappingSource):
+        async def load_many(self, keys):
+            if keys[0].startswith("lately"):
+                await opened.wait()
+            return await super().load_many(keys)
+
+    saved, since = ([f"{name}_{number}" for number in range(10)] for name in ("saved", "lately"))
+    rows = ROWS | dict.fromkeys([*saved, *since], "row")
+    others = {
+        "capacity": 30,
+        "backfill_batch": 30,
+        "load": LoadPolicy(max_batch=5),
+        "backfill": BackfillPolicy(probation=True),
+        "freshness": freshness,
+    }
+    async with killed(cache_of(path, MappingSource(rows), **others, scan=MappingSource(rows))) as cache:
+        await cache.get_many(saved)
+        await cache.save_snapshot()
+        await cache.get_many(since)
+        for key in saved:
+            await cache.refresh(key)
+    async with cache_of(path, Held(rows), **others, scan=MappingSource(ROWS)) as cache:
+        record = await cache.force_backfill(by="ada", reason="a test")
+        assert (record.loaded, cache.stats.size) == (30, 30)
+        opened.set()
+        await until(lambda: not cache.stats.snapshot.waiting)
+        assert (cache.stats.size, cache._near.store.free_room()) == (30, 0)
+        assert (await cache.force_backfill(by="ada", reason="a test")).status is Status.SKIPPED
 
 
 async def test_what_was_loaded_since_and_then_removed_is_not_restored_later(path):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
@@ -14,6 +15,7 @@ from async_backfill.outcomes import ABSENT
 from async_backfill.stores._eviction.orders import EVICTIONS
 from async_backfill.stores._fresh import FreshStore
 from async_backfill.stores.memory import MemoryStore
+from async_backfill.stores.weighed import WeighedStore
 from async_backfill.testing import ManualClock
 
 TTL, STALE_FOR, RETRY_AFTER = 10.0, 5.0, 3.0
@@ -197,3 +199,32 @@ def test_times_of_what_comes_together_are_apart_but_few_numbers():
 
     assert 40 < len(set(times)) == len({id(time) for time in times}) <= 64
     assert 9.5 < min(times) <= max(times) <= 10.0
+
+
+@pytest.mark.parametrize("policy", [{"ttl": TTL}, {"ttl": None, "ttl_of": lambda *_: None}])
+def test_a_value_replaced_by_one_that_is_too_heavy_leaves_no_time_behind(policy):
+    clock, expired = ManualClock(), []
+    inner = WeighedStore(10, lambda _, value: value)
+    store = FreshStore(inner, FreshnessPolicy(**policy), clock=clock, expired=expired.extend)
+    store.set_many({"a": 1})
+    store.set_many({"a": 100, "b": 1})
+    assert (store.peek("a"), [*store.fresh_until]) == (ABSENT, ["b"])
+    clock.advance(TTL)
+    store.sweep()
+    assert expired == [key for key in ["b"] if policy["ttl"]]
+
+
+@given(
+    stale_for=st.floats(0.0, 1e308) | st.sampled_from([1e16, float(sys.maxsize)]),
+    begin=st.floats(0.0, 1e9),
+    ttl=st.floats(1e-3, 1e6),
+)
+def test_no_value_is_taken_for_fresh_after_its_time_however_long_it_is_stale(stale_for, begin, ttl):
+    clock, told = ManualClock(begin), []
+    policy = FreshnessPolicy(ttl=ttl, stale_for=stale_for)
+    store = FreshStore(MemoryStore(), policy, clock=clock)
+    store.tell_soonest = told.append
+    store.set_many({"a": 1, "b": 2})
+    store.sweep()
+    assert told
+    assert told[-1] <= min(store.fresh_until.values())

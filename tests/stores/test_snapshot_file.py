@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -14,11 +15,12 @@ from async_backfill import BackfillCache, ConfigurationError, MappingSource, Sna
 from async_backfill.records import Provenance, RestoreState
 from async_backfill.stores._snapshot.files import SnapshotFiles
 from async_backfill.stores._snapshot.format import Entry, Facts, SnapshotCodec, digest_of
-from async_backfill.stores._snapshot.keys import PackedKeys
-from async_backfill.stores._snapshot.log import CHANGED, CLEARED, EVICTED, LOADED, LogCodec
+from async_backfill.stores._snapshot.keys import CHANGED, CLEARED, EVICTED, LOADED, PackedKeys
+from async_backfill.stores._snapshot.log import LogCodec
 from async_backfill.stores.codecs import FunctionCodec, Zstd
 from async_backfill.stores.snapshot_file import SnapshotFile
 from tests.backfill.test_journal_file import any_keys, needs_a_user_with_limits
+from tests.common.key_values import CLASSES, Markup, Number, Point, Shade, are_one
 
 pytestmark = pytest.mark.asyncio
 
@@ -110,6 +112,65 @@ async def test_a_record_that_was_cut_off_by_a_kill_had_not_happened():
     for cut in range(len(second)):
         changes = codec.changes(first + second[:cut], "log")
         assert (changes.is_cleared, [*changes.loaded], changes.size) == (False, ["a"], len(first))
+
+
+class AnyCase:
+    """A text that is compared in a way of its own, also with plain ones."""
+
+    def __init__(self, text):
+        self.text = text.lower()
+
+    def __eq__(self, other):
+        return self.text == (other.text if isinstance(other, AnyCase) else other)
+
+    def __hash__(self):
+        return hash(self.text)
+
+
+equal_keys = st.recursive(
+    any_keys.map(lambda key: (key, key))
+    | st.sampled_from(
+        [
+            ("red", Shade.RED),
+            ("red", AnyCase("Red")),
+            ("a", Markup("a")),
+            (1, Number.ONE),
+            (1, Decimal(1)),
+            ((1, "red"), Point(1, "red")),
+            ((1, "red"), Point(Number.ONE, Shade.RED)),
+            (Seat(1), Seat(Number.ONE)),
+        ]
+    ),
+    lambda pairs: st.lists(pairs, max_size=3).map(
+        lambda some: (tuple(one for one, _ in some), tuple(other for _, other in some))
+    ),
+    max_leaves=4,
+)
+
+
+packed_by = st.sampled_from([PackedKeys(key_type) for key_type in (Any, CLASSES, (*CLASSES, Seat))])
+
+
+@settings(max_examples=100)
+@given(pair=equal_keys, swap=st.booleans(), writer=packed_by, reader=packed_by)
+async def test_what_changed_under_an_equal_key_is_not_restored(pair, swap, writer, reader):
+    saved, changed = reversed(pair) if swap else pair
+    assert are_one(saved, changed)
+    restored = reader.keys(writer.many([saved]))
+    changes = LogCodec(reader, None).changes(LogCodec(writer, None).record(b"-", [changed], "log"), "log")
+    assert changes.is_cleared or changes.changed.issuperset(restored)
+
+
+async def test_a_change_costs_other_keys_only_where_its_key_may_be_equal_to_any():
+    _, codec = codecs()
+    for key, is_cleared in [
+        (Shade.RED, False),
+        (Seat(1), False),
+        (("b", Seat(2)), False),
+        (AnyCase("a"), True),
+    ]:
+        changes = codec.changes(codec.record(bytes([LOADED, CHANGED]), ["a", key], "log"), "log")
+        assert changes.is_cleared is is_cleared
 
 
 async def test_the_log_of_another_snapshot_is_not_taken_for_its_own():

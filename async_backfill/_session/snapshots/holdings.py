@@ -13,7 +13,7 @@ from async_backfill.stores._snapshot.format import Entry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from async_backfill.contracts import Clock
+    from async_backfill.contracts import BoundedStore, Clock
     from async_backfill.policies import FreshnessPolicy
     from async_backfill.stores._fresh import FreshStore
     from async_backfill.stores.memory import MemoryStore
@@ -33,7 +33,7 @@ def steps(items: Iterable[T]) -> Iterator[list[T]]:
 class Holdings(Generic[K, V]):
     """The entries of ``store``, read and added a few at a time.
 
-    :param room: returns how many keys can be added before one is evicted; ``None`` without a limit.
+    :param tier: ``store`` with all that is around it, such as keys on probation, which take room too.
     :param fresh: their times; ``None`` when nothing expires.
     :param policy: how long a value is fresh at the most, and for how long it may be served after that.
     :param wall_clock: seconds since the epoch.
@@ -43,16 +43,16 @@ class Holdings(Generic[K, V]):
     def __init__(
         self,
         store: MemoryStore[K, V],
+        tier: BoundedStore[K, V],
         fresh: FreshStore[K, V] | None,
         policy: FreshnessPolicy,
         *,
-        room: Callable[[], int | None],
         wall_clock: Clock,
         came: Callable[[Sequence[K]], object] | None = None,
     ) -> None:
         self.store = store
         self.came = came
-        self._room = room
+        self._tier = tier
         self._fresh = fresh
         self._ttl = math.inf if policy.ttl is None else policy.ttl
         self._stale_for = policy.stale_for
@@ -102,7 +102,7 @@ class Holdings(Generic[K, V]):
 
         :param left: the seconds for which some of them are fresh.
         """
-        items = {entry.key: entry.value for entry in entries[: self._room()]}
+        items = {entry.key: entry.value for entry in entries[: self._tier.free_room()]}
         places = {entry.key: (entry.queue, entry.hits) for entry in entries}
         added: list[K] = []
 
@@ -120,14 +120,14 @@ class Holdings(Generic[K, V]):
         """Add ``entries`` before what is there, as far as there is room; return the keys that were added."""
         items = {entry.key: entry.value for entry in entries}
         if self._fresh is None:
-            self.store.set_many(items, evict=False)
+            self._tier.set_many(items, evict=False)
         else:
             self._fresh.set_many(items, evict=False, lifetimes=left)
         return [key for key in items if self.store.peek(key, ABSENT) is not ABSENT]
 
     def remove(self, keys: Sequence[K]) -> None:
         """Remove ``keys``."""
-        (self.store if self._fresh is None else self._fresh).delete_many(keys)
+        self._tier.delete_many(keys)
 
     def touch(self, keys: Sequence[K]) -> None:
         """Let those of ``keys`` that are cached count as used, in this order."""

@@ -12,7 +12,7 @@ from async_backfill._common.error_text import error_line
 from async_backfill.contracts import K
 from async_backfill.stores._eviction.plain import PlainOrder
 from async_backfill.stores._snapshot.format import Entry
-from async_backfill.stores._snapshot.log import CHANGED, CLEARED, EVICTED, LOADED
+from async_backfill.stores._snapshot.keys import CHANGED, CLEARED, EVICTED, LOADED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -70,12 +70,14 @@ class Notes(Generic[K]):
         self._turn = Lock()
         self._kinds = bytearray()
         self._keys: list[K | None] = []
+        self._noted = self._written = 0
 
     def begin(self) -> None:
         """Take note that the cache is opened, maybe in another event loop, or in a forked process."""
         self.drop_logs()
         self.due, self._turn = Event(), Lock()
         self._kinds, self._keys = bytearray(), []
+        self._written = self._noted
         self.passed_over, self.clears = set(), 0
         self.later.clear()
 
@@ -111,19 +113,30 @@ class Notes(Generic[K]):
         self._note(CLEARED, (None,))
 
     async def flush(self) -> None:
-        """Return once all that was noted is in the logs, or these were given up."""
-        if not self._keys:
+        """Return once all that was noted so far is in the logs, or these were given up."""
+        last = self._noted
+        if self._written >= last:
             return
         async with self._turn:
-            while keys := self._keys:
-                kinds = bytes(self._kinds)
-                self._kinds, self._keys, self.due = bytearray(), [], Event()
-                problem: str | None = f"it took longer than {_WITHIN} s"
-                with move_on_after(_WITHIN, shield=True):  # or nobody would hear of a failure
-                    append = partial(self._append, tuple(self.logs), kinds, keys)
-                    problem = await to_thread.run_sync(append, abandon_on_cancel=True)
-                if problem is not None:
-                    self.give_up(problem)
+            if self._written < last:  # else those who had the turn before have written it
+                await self._write()
+
+    async def _write(self) -> None:
+        kinds, keys, last = bytes(self._kinds), self._keys, self._noted
+        self._kinds, self._keys, self.due = bytearray(), [], Event()
+        problem: str | None = f"it took longer than {_WITHIN} s"
+        try:
+            with move_on_after(_WITHIN, shield=True):  # or nobody would hear of a failure
+                append = partial(self._append, tuple(self.logs), kinds, keys)
+                problem = await to_thread.run_sync(append, abandon_on_cancel=True)
+        except BaseException:
+            # asyncio cancels a task in a shield too: maybe no thread has begun, and another flush waits for
+            # these notes. Where one has, they are in the log twice, and say no more than once.
+            self._kinds[:0], self._keys[:0] = kinds, keys
+            raise
+        self._written = max(self._written, last)
+        if problem is not None:
+            self.give_up(problem)
 
     def give_up(self, problem: str) -> None:
         """Note nothing more until there is another snapshot."""
@@ -155,6 +168,7 @@ class Notes(Generic[K]):
         self._kinds += bytes((kind,)) * len(keys)
         self._keys += keys
         self.logged += len(keys)
+        self._noted += len(keys)
         if len(self._keys) > _MOST:
             self.give_up(f"more than {_MOST} changes wait to be written to it")
         elif len(self._keys) >= _SOME:

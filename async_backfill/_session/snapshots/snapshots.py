@@ -76,9 +76,9 @@ class Snapshots(Generic[K, V]):
         near.notes = self._notes
         self._holdings: Holdings[K, V] = Holdings(
             store,
+            near.store,
             near.fresh,
             settings.freshness,
-            room=near.store.free_room,
             wall_clock=settings.wall_clock,
             came=came,
         )

@@ -12,17 +12,13 @@ from zlib import crc32
 from async_backfill._common.atomic_file import open_regular
 from async_backfill._envelopes.signing import Signer
 from async_backfill.contracts import K
+from async_backfill.stores._snapshot.keys import CLEARED, EVICTED, LOADED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from async_backfill.stores._snapshot.keys import PackedKeys
-
-LOADED: Final = ord("+")
-EVICTED: Final = ord("x")
-CHANGED: Final = ord("-")
-CLEARED: Final = ord("!")
 
 _APPENDING: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
 _LENGTH: Final = Struct(">I")
@@ -132,10 +128,8 @@ class ChangeLog:
                 if self._file is None and not self._is_over:
                     self._file = open_regular(self._path, _APPENDING)
                     os.ftruncate(self._file, self.size)
-                while content and self._file is not None:
-                    written = os.write(self._file, content)
-                    self.size += written
-                    content = content[written:]
+                if self._file is not None:
+                    self._write(self._file, content)
         finally:
             if self._is_over:
                 self.close()
@@ -150,6 +144,17 @@ class ChangeLog:
             finally:
                 self._file = None
                 self._in_use.release()
+
+    def _write(self, file: int, content: bytes) -> None:
+        left = content
+        try:
+            while left:
+                left = left[os.write(file, left) :]
+        except OSError:
+            self._file = None  # who appends next opens it again, and cuts off what was written of this
+            os.close(file)
+            raise
+        self.size += len(content)
 
 
 def _crc(content: bytes) -> bytes:
