@@ -192,6 +192,35 @@ async def test_a_lost_verification_is_cancelled_at_once(job):
     assert (record.status, record.reason) == (JobStatus.CANCELLED, "not needed")
 
 
+@pytest.mark.parametrize("wanted", [Wanted.PAUSE, Wanted.CANCEL])
+async def test_what_is_asked_when_all_is_compared_stops_no_later_verification(state, wanted):
+    job = Job(state, 1_000)
+    assert (await job.work()).status is JobStatus.DONE
+
+    await verify(state, job.id, job.ends(), ALL, by="ada", progress=lambda _: job.want(wanted))
+    assert (job.record.status, job.record.wanted) == (JobStatus.DONE, Wanted.RUN)
+    assert job.facts.marks == {}
+
+    job.table.data["k00005"] = "another value"  # the second look at it is 2 s later
+    found = await verify(state, job.id, job.ends(), Request(sample=None, apart=2.0), by="ada")
+    assert (found.stopped, found.compared, found.wrong) == (None, 1_000, 1)
+    assert job.record.status is JobStatus.DONE_WITH_GAPS
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status"), [(Wanted.PAUSE, JobStatus.DONE_WITH_GAPS), (Wanted.CANCEL, JobStatus.CANCELLED)]
+)
+async def test_a_job_with_gaps_is_cancelled_also_when_all_is_compared(state, wanted, status):
+    job = Job(state, 1_000)
+    await job.work()
+    job.table.data["k00005"] = "another value"
+
+    found = await verify(state, job.id, job.ends(), ALL, by="ada", progress=lambda _: job.want(wanted))
+
+    assert (found.stopped, found.wrong, job.record.status) == (None, 1, status)
+    assert not job.facts.marks or status is JobStatus.DONE_WITH_GAPS
+
+
 async def test_a_state_that_cannot_be_written_for_a_while_delays_no_verification(job):
     async with create_task_group() as tasks:
         tasks.start_soon(lambda: job.work(request=ALL))

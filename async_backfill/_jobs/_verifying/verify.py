@@ -198,6 +198,8 @@ def _end(
         status, reason = _STOPS.get(job.wanted, JobStatus(verified.stopped)), job.reason
     else:
         status, reason = verdict(verified, sum((shard.counts for shard in parts), JobCounts()))
+        if status is not JobStatus.DONE and job.wanted is Wanted.CANCEL:  # as if asked a moment later
+            status, reason = JobStatus.CANCELLED, job.reason
     return change_status(tx, job_id, status, by=by, reason=reason).status
 
 
