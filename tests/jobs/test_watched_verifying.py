@@ -7,11 +7,13 @@ from contextlib import aclosing
 import pytest
 from anyio import Event, create_task_group, current_time, sleep, sleep_forever
 
+from async_backfill._jobs._errors import JobStateError
 from async_backfill._jobs._records import JobStatus, Wanted
 from async_backfill._jobs._report import report
 from async_backfill._jobs._state.log import lines
 from async_backfill._jobs._verifying.verify import verify
 from async_backfill._jobs._verifying.verifying import Request
+from async_backfill.jobs import Jobs
 from tests.jobs.table import Table, rows_of
 from tests.jobs.working import Job, Shelf
 
@@ -219,6 +221,48 @@ async def test_a_job_with_gaps_is_cancelled_also_when_all_is_compared(state, wan
 
     assert (found.stopped, found.wrong, job.record.status) == (None, 1, status)
     assert not job.facts.marks or status is JobStatus.DONE_WITH_GAPS
+
+
+async def test_a_state_that_goes_away_when_all_is_compared_costs_no_verification(state):
+    job = Job(state, 1_000)
+    await job.work()
+
+    def go_away(_):
+        state.broken = "the server has gone"
+
+    async with create_task_group() as tasks:
+        tasks.start_soon(lambda: verify(state, job.id, job.ends(), ALL, by="ada", progress=go_away))
+        await sleep(200.0)
+        state.broken = None
+    assert job.record.status is JobStatus.DONE
+    assert state.now(lines, job.id)[-2].what == "verified"
+
+
+async def test_a_state_that_is_away_before_a_verification_fails_it_at_once(state):
+    job, begin = Job(state, 1_000), current_time()
+    state.broken = "there is no such state"
+
+    with pytest.raises(JobStateError, match="no such state"):
+        await Jobs(state).verify(job.id, by="ada")
+    assert current_time() == begin
+
+
+async def test_a_worker_that_is_ended_while_the_state_is_away_compares_no_further(job):
+    stop = Event()
+
+    async with create_task_group() as tasks:
+        tasks.start_soon(lambda: job.work(request=ALL, stop=stop))
+        await sleep(5.1)
+        job.state.broken = "the disk is full"
+        await sleep(1.1)
+        stop.set()
+        await sleep(0.6)
+        reads = job.table.reads
+        await sleep(30.0)
+        assert job.table.reads == reads
+        job.state.broken = None
+
+    assert job.record.status is JobStatus.PAUSED
 
 
 async def test_a_state_that_cannot_be_written_for_a_while_delays_no_verification(job):
