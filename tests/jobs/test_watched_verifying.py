@@ -44,8 +44,7 @@ class Silent(Shelf):
         return await sleep_forever()
 
 
-@pytest.fixture
-async def job(state):
+def compared_slowly(state, **spec):
     """A job whose rows are copied in a moment, and compared in 16 seconds."""
 
     class Compared(Shelf):
@@ -53,8 +52,13 @@ async def job(state):
             job.table.is_slow = True
             return await super().get_many(keys)
 
-    job = Job(state, table=Slow(rows_of(8_000)), cuts=7)
+    job = Job(state, table=Slow(rows_of(8_000)), cuts=7, **spec)
     return job.on(Compared())
+
+
+@pytest.fixture
+async def job(state):
+    return compared_slowly(state)
 
 
 async def verifying(job, seconds, *, owner="w1", **settings):
@@ -221,6 +225,14 @@ async def test_a_job_with_gaps_is_cancelled_also_when_all_is_compared(state, wan
 
     assert (found.stopped, found.wrong, job.record.status) == (None, 1, status)
     assert not job.facts.marks or status is JobStatus.DONE_WITH_GAPS
+
+
+async def test_rows_that_expire_while_they_are_compared_are_no_gaps(state):
+    job = compared_slowly(state, ttl=10.0, ttl_jitter=0.0)
+
+    assert (await job.work(request=ALL)).status is JobStatus.DONE
+    assert '"missing":0' in state.now(lines, job.id)[-2].facts
+    assert '"expired":0' not in state.now(lines, job.id)[-2].facts
 
 
 async def test_a_state_that_goes_away_when_all_is_compared_costs_no_verification(state):

@@ -7,6 +7,8 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from anyio import current_time
+
 from async_backfill._jobs._calls import answer
 from async_backfill._jobs._errors import JobError, JobRefusedError
 from async_backfill._jobs._mark import LOST, Mark, Since
@@ -140,6 +142,7 @@ async def _compared(
 
     :raises JobError: when it was emptied, another took its place, or it evicts, or is restarted each time.
     """
+    begin = current_time()
     before = await _since(ends, begun, request) if begun.decides else Since()
     for _ in range(_ATTEMPTS):
         if before.evicted or before.is_another:
@@ -150,7 +153,7 @@ async def _compared(
             begun.parts,
             request,
             dead=begun.dead,
-            now=begun.now,
+            now=begun.now + current_time() - begin,
             stopped=stopped,
             progress=progress,
         )
