@@ -170,6 +170,15 @@ def test_a_job_on_which_somebody_works_obeys_at_the_next_checkpoint(state):
     assert state(claim, job.id, owner="v", lease=30.0) is None
 
 
+def test_a_pause_that_was_taken_back_leaves_no_reason(state):
+    job = state.running()
+    state(claim, job.id, owner="w", lease=30.0)
+    state(want, job.id, Wanted.PAUSE, by="ada", reason="noise")
+
+    again = state(start, job.id, by="bob")
+    assert (again.status, again.wanted, again.reason) == (JobStatus.RUNNING, Wanted.RUN, None)
+
+
 def test_a_job_told_to_cancel_goes_on_no_more(state):
     job = state.running()
     state(claim, job.id, owner="w", lease=30.0)
