@@ -14,7 +14,7 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-from anyio import current_time, move_on_after, sleep_forever
+from anyio import current_time, move_on_after, sleep, sleep_forever
 
 from async_backfill._common.error_text import one_line
 from async_backfill._common.line_a_second import LineASecond
@@ -102,6 +102,8 @@ class Driver:
             except JobStateError:
                 if current_time() - seen_at >= self._patience:
                     raise
+                await sleep(_LOOK)  # also when it was told to stop
+                continue
             with move_on_after(_LOOK):
                 await (sleep_forever() if self._is_asked else stop.wait())
 

@@ -258,6 +258,18 @@ async def test_a_state_that_is_away_is_waited_for(state):
     assert await job.wrong() == []
 
 
+async def test_who_is_stopped_while_the_state_is_away_looks_at_it_now_and_then(state):
+    job, stop = Job(state, table=slow(), settings=ONE_LANE), Event()
+    state.broken = "it was removed"
+    stop.set()
+
+    async with handing_out(job) as (driver, _):
+        with fail_after(200.0), pytest.raises(JobStateError, match="removed"):
+            await driver.drive(stop)
+    assert current_time() >= 100.0
+    assert state.calls <= 210
+
+
 async def test_a_task_of_one_shard_reads_that_alone_and_verifies_nothing(state):
     job = Job(state, 500, cuts=1, settings=ONE_LANE)
     assert (await job.work("w1", shard=1)).status is JobStatus.RUNNING

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from async_backfill._jobs._errors import JobRefusedError
@@ -67,6 +69,21 @@ async def test_a_job_shows_its_counts_rate_eta_and_who_works_on_it(operator, sta
     assert (shown.pages, shown.rows_per_second, shown.eta_seconds) == (1, 4.0, 20.0)
     assert [(one.owner, one.shards, one.lease_seconds) for one in shown.workers] == [("w", 1, 30.0)]
     assert [one.status for one in shown.shards] == ["running", "ready"]
+
+
+async def test_a_job_that_began_again_shows_the_speed_of_its_new_run(operator, state, clock):
+    shard = await running(operator, state)
+    done = PageDone(cursor=b"a", counts=JobCounts(read=20, kept=20), seconds=500.0, batch=20)
+    await state.transact(lambda tx: checkpoint(tx, shard, done, lease=30.0))
+    clock[0] += 10.0
+    began = await operator.resume(1, by="eve", from_start=True)
+    shard = await state.transact(lambda tx: claim(tx, 1, owner="w", lease=30.0))
+    done = replace(done, seconds=5.0)
+    await state.transact(lambda tx: checkpoint(tx, shard, done, lease=30.0))
+
+    shown = await operator.status(1)
+    assert (shown.rows_per_second, shown.eta_seconds) == (4.0, 20.0)
+    assert shown.started == began.started == clock[0]
 
 
 async def test_a_job_whose_worker_was_lost_is_shown_as_interrupted(operator, state, clock):

@@ -170,6 +170,15 @@ def test_a_job_on_which_somebody_works_obeys_at_the_next_checkpoint(state):
     assert state(claim, job.id, owner="v", lease=30.0) is None
 
 
+def test_a_pause_that_was_taken_back_leaves_no_reason(state):
+    job = state.running()
+    state(claim, job.id, owner="w", lease=30.0)
+    state(want, job.id, Wanted.PAUSE, by="ada", reason="noise")
+
+    again = state(start, job.id, by="bob")
+    assert (again.status, again.wanted, again.reason) == (JobStatus.RUNNING, Wanted.RUN, None)
+
+
 def test_a_job_told_to_cancel_goes_on_no_more(state):
     job = state.running()
     state(claim, job.id, owner="w", lease=30.0)
@@ -179,6 +188,25 @@ def test_a_job_told_to_cancel_goes_on_no_more(state):
         state(want, job.id, Wanted.RUN, by="ada", reason=None)
     with pytest.raises(JobRefusedError, match="told to cancel"):
         state(start, job.id, by="ada")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status", "left"),
+    [
+        (Wanted.PAUSE, JobStatus.DONE, Wanted.RUN),
+        (Wanted.CANCEL, JobStatus.DONE, Wanted.RUN),
+        (Wanted.PAUSE, JobStatus.DONE_WITH_GAPS, Wanted.RUN),
+        (Wanted.PAUSE, JobStatus.FAILED, Wanted.RUN),
+        (Wanted.CANCEL, JobStatus.FAILED, Wanted.CANCEL),
+        (Wanted.PAUSE, JobStatus.PAUSED, Wanted.PAUSE),
+        (Wanted.CANCEL, JobStatus.CANCELLED, Wanted.CANCEL),
+    ],
+)
+def test_what_was_asked_too_late_is_forgotten_but_for_a_cancel(state, wanted, status, left):
+    state.running()
+    state.file.transact(lambda tx: tx.rows("UPDATE job SET status = 'verifying', wanted = ?", wanted.value))
+
+    assert state(change_status, 1, status, by="w", reason=None).wanted is left
 
 
 def test_panic_asks_each_job_that_runs_to_pause(state):

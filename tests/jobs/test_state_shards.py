@@ -22,6 +22,7 @@ from async_backfill._jobs._state.shards import (
 )
 from async_backfill._jobs._state.split import split
 from tests.jobs.state_rows import page
+from tests.jobs.table import spec_of
 
 
 @pytest.fixture
@@ -215,6 +216,21 @@ def test_a_restart_begins_anew_and_takes_the_shards_of_those_who_work(state):
     assert (again.cursor, again.counts, again.status) == (None, JobCounts(), ShardStatus.READY)
     assert list(state(dead_rows, 1)) == []
     assert state(checkpoint, shard, page(), lease=30.0) is None
+
+
+@pytest.mark.parametrize(("policy", "started"), [("stale", 1_041.0), ("missing", 1_000.0)])
+def test_after_a_restart_the_speed_and_the_ttl_are_those_of_the_new_run(state, policy, started):
+    state.running(cuts=(), spec=spec_of(policy=policy))
+    shard = take(state)
+    state(checkpoint, shard, page(seconds=5.0), lease=30.0)
+    state.now += 40.0
+    assert take(state).repeated == 1
+    state.now += 1.0
+    state(restart, 1)
+
+    job = state(find_job, 1)
+    assert (job.started, job.seconds_running) == (started, 0.0)  # "missing" leaves values with an older ttl
+    assert state(shards, 1)[0].repeated == 0
 
 
 def test_findings_are_kept_until_they_are_cleared(state):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from math import inf
 
 import pytest
 from anyio import create_task_group, current_time, sleep
@@ -60,7 +61,7 @@ async def copied(count):
 async def compared(table, store, shards, *, some=None, repair=False, **options):
     """Return what was found, and the findings, in the order of their keys."""
     ends = ends_of(table, store, invalidations=options.pop("invalidations", None))
-    given = {"dead": frozenset(), "may_be_expired": False, **options}
+    given = {"dead": frozenset(), "expires_from": inf, **options}
     rewriting = Rewriting(ends, spec_of(), seconds=10.0) if repair else None
     comparison = Comparison(ends, rewriting=rewriting, apart=2.0, seconds=10.0, **given)
     walk = Walk(ends, shards, comparison, rate=None, seconds=10.0, stopped=never)
@@ -171,7 +172,7 @@ async def test_values_that_may_have_expired_are_not_missing_and_wrong_ones_are_w
     await store.delete_many(["k00001"])
     await store.set_many({"k00002": "other"})
 
-    found, findings = await compared(table, store, shards, may_be_expired=True)
+    found, findings = await compared(table, store, shards, expires_from=0.0)
 
     assert (found.expired, found.missing, found.wrong) == (1, 0, 1)
     assert findings == told(["k00002"], "wrong")
@@ -304,9 +305,7 @@ async def test_a_walk_holds_its_rate_and_can_be_stopped():
         return "paused" if len(asked) == 3 else None
 
     ends = ends_of(table, store)
-    comparison = Comparison(
-        ends, dead=frozenset(), may_be_expired=False, rewriting=None, apart=2.0, seconds=10.0
-    )
+    comparison = Comparison(ends, dead=frozenset(), expires_from=inf, rewriting=None, apart=2.0, seconds=10.0)
     walk = Walk(ends, shards, comparison, rate=500.0, seconds=10.0, stopped=stopped)
 
     began = current_time()
@@ -323,9 +322,7 @@ async def test_a_walk_books_its_rows_and_waits_for_a_budget_that_does_not_answer
         return wanted[0]
 
     ends = ends_of(table, store, budget=budget)
-    comparison = Comparison(
-        ends, dead=frozenset(), may_be_expired=False, rewriting=None, apart=2.0, seconds=10.0
-    )
+    comparison = Comparison(ends, dead=frozenset(), expires_from=inf, rewriting=None, apart=2.0, seconds=10.0)
     walk = Walk(ends, shards, comparison, rate=300.0, seconds=10.0, stopped=stopped)
     said = []
 
@@ -358,9 +355,7 @@ async def test_a_sample_that_is_stopped_leaves_no_generator_open():
         return "paused"
 
     ends = ends_of(table, store)
-    comparison = Comparison(
-        ends, dead=frozenset(), may_be_expired=False, rewriting=None, apart=2.0, seconds=10.0
-    )
+    comparison = Comparison(ends, dead=frozenset(), expires_from=inf, rewriting=None, apart=2.0, seconds=10.0)
     walk = Walk(ends, shards, comparison, rate=None, seconds=10.0, stopped=stopped)
 
     assert await walk.over_some(3000) == "paused"

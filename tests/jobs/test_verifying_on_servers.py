@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import uuid
+from math import inf
 
 import pytest
 from anyio import create_task_group, sleep
@@ -57,7 +58,7 @@ async def test_ninety_planted_differences_are_found_and_repaired_beside_writers(
             comparison = Comparison(
                 ends,
                 dead=frozenset(),
-                may_be_expired=False,
+                expires_from=inf,
                 rewriting=rewriting,
                 apart=0.2,
                 seconds=30.0,

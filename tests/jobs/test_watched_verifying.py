@@ -7,11 +7,13 @@ from contextlib import aclosing
 import pytest
 from anyio import Event, create_task_group, current_time, sleep, sleep_forever
 
+from async_backfill._jobs._errors import JobStateError
 from async_backfill._jobs._records import JobStatus, Wanted
 from async_backfill._jobs._report import report
 from async_backfill._jobs._state.log import lines
 from async_backfill._jobs._verifying.verify import verify
 from async_backfill._jobs._verifying.verifying import Request
+from async_backfill.jobs import Jobs
 from tests.jobs.table import Table, rows_of
 from tests.jobs.working import Job, Shelf
 
@@ -42,8 +44,7 @@ class Silent(Shelf):
         return await sleep_forever()
 
 
-@pytest.fixture
-async def job(state):
+def compared_slowly(state, **spec):
     """A job whose rows are copied in a moment, and compared in 16 seconds."""
 
     class Compared(Shelf):
@@ -51,8 +52,13 @@ async def job(state):
             job.table.is_slow = True
             return await super().get_many(keys)
 
-    job = Job(state, table=Slow(rows_of(8_000)), cuts=7)
+    job = Job(state, table=Slow(rows_of(8_000)), cuts=7, **spec)
     return job.on(Compared())
+
+
+@pytest.fixture
+async def job(state):
+    return compared_slowly(state)
 
 
 async def verifying(job, seconds, *, owner="w1", **settings):
@@ -190,6 +196,85 @@ async def test_a_lost_verification_is_cancelled_at_once(job):
     record = job.want(Wanted.CANCEL, "not needed")
 
     assert (record.status, record.reason) == (JobStatus.CANCELLED, "not needed")
+
+
+@pytest.mark.parametrize("wanted", [Wanted.PAUSE, Wanted.CANCEL])
+async def test_what_is_asked_when_all_is_compared_stops_no_later_verification(state, wanted):
+    job = Job(state, 1_000)
+    assert (await job.work()).status is JobStatus.DONE
+
+    await verify(state, job.id, job.ends(), ALL, by="ada", progress=lambda _: job.want(wanted))
+    assert (job.record.status, job.record.wanted) == (JobStatus.DONE, Wanted.RUN)
+    assert job.facts.marks == {}
+
+    job.table.data["k00005"] = "another value"  # the second look at it is 2 s later
+    found = await verify(state, job.id, job.ends(), Request(sample=None, apart=2.0), by="ada")
+    assert (found.stopped, found.compared, found.wrong) == (None, 1_000, 1)
+    assert job.record.status is JobStatus.DONE_WITH_GAPS
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status"), [(Wanted.PAUSE, JobStatus.DONE_WITH_GAPS), (Wanted.CANCEL, JobStatus.CANCELLED)]
+)
+async def test_a_job_with_gaps_is_cancelled_also_when_all_is_compared(state, wanted, status):
+    job = Job(state, 1_000)
+    await job.work()
+    job.table.data["k00005"] = "another value"
+
+    found = await verify(state, job.id, job.ends(), ALL, by="ada", progress=lambda _: job.want(wanted))
+
+    assert (found.stopped, found.wrong, job.record.status) == (None, 1, status)
+    assert not job.facts.marks or status is JobStatus.DONE_WITH_GAPS
+
+
+async def test_rows_that_expire_while_they_are_compared_are_no_gaps(state):
+    job = compared_slowly(state, ttl=10.0, ttl_jitter=0.0)
+
+    assert (await job.work(request=ALL)).status is JobStatus.DONE
+    assert '"missing":0' in state.now(lines, job.id)[-2].facts
+    assert '"expired":0' not in state.now(lines, job.id)[-2].facts
+
+
+async def test_a_state_that_goes_away_when_all_is_compared_costs_no_verification(state):
+    job = Job(state, 1_000)
+    await job.work()
+
+    def go_away(_):
+        state.broken = "the server has gone"
+
+    async with create_task_group() as tasks:
+        tasks.start_soon(lambda: verify(state, job.id, job.ends(), ALL, by="ada", progress=go_away))
+        await sleep(200.0)
+        state.broken = None
+    assert job.record.status is JobStatus.DONE
+    assert state.now(lines, job.id)[-2].what == "verified"
+
+
+async def test_a_state_that_is_away_before_a_verification_fails_it_at_once(state):
+    job, begin = Job(state, 1_000), current_time()
+    state.broken = "there is no such state"
+
+    with pytest.raises(JobStateError, match="no such state"):
+        await Jobs(state).verify(job.id, by="ada")
+    assert current_time() == begin
+
+
+async def test_a_worker_that_is_ended_while_the_state_is_away_compares_no_further(job):
+    stop = Event()
+
+    async with create_task_group() as tasks:
+        tasks.start_soon(lambda: job.work(request=ALL, stop=stop))
+        await sleep(5.1)
+        job.state.broken = "the disk is full"
+        await sleep(1.1)
+        stop.set()
+        await sleep(0.6)
+        reads = job.table.reads
+        await sleep(30.0)
+        assert job.table.reads == reads
+        job.state.broken = None
+
+    assert job.record.status is JobStatus.PAUSED
 
 
 async def test_a_state_that_cannot_be_written_for_a_while_delays_no_verification(job):

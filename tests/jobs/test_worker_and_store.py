@@ -8,9 +8,11 @@ from anyio import create_task_group, sleep, sleep_forever
 from async_backfill._jobs._records import JobStatus, Wanted
 from async_backfill._jobs._spec import JobSettings, ThrottleLimits
 from async_backfill._jobs._state.jobs import stop_all
+from async_backfill._jobs._state.shards import restart
+from async_backfill._jobs._verifying.verify import verify
 from async_backfill._jobs._verifying.verifying import Request
 from async_backfill.contracts import StoreState
-from tests.jobs.table import Facts
+from tests.jobs.table import Facts, Table
 from tests.jobs.working import Job, Shelf, slow
 
 pytestmark = pytest.mark.anyio
@@ -74,6 +76,23 @@ async def test_8_a_store_that_lost_its_memory_fails_the_job_which_keeps_its_curs
     assert job.count("read") == read
     job.start()
     assert (await job.work()).status is JobStatus.FAILED
+
+
+async def test_8_rows_lost_after_a_second_start_are_not_taken_for_expired(state):
+    job = Job(state, table=slow(1_000), settings=JobSettings(batch=100), ttl=60.0, ttl_jitter=0.0)
+    async with create_task_group() as tasks:
+        tasks.start_soon(job.work)
+        await sleep(0.7)
+        job.want(Wanted.PAUSE)
+    await sleep(61.0)
+    state.now(restart, job.id)
+    job.start()
+    job.table = Table(job.table.data)
+    await job.work()
+    await job.store.delete_many([f"k{number:05}" for number in range(100)])
+
+    found = await verify(job.state, job.id, job.ends(), Request(sample=None, apart=0.1), by="ada")
+    assert (found.missing, found.expired, job.record.status) == (100, 0, JobStatus.DONE_WITH_GAPS)
 
 
 async def test_8_a_store_that_lost_its_memory_at_the_end_is_never_done(state):

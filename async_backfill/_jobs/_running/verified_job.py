@@ -9,7 +9,6 @@ from anyio import CancelScope
 from async_backfill._common.tasks_aside import tasks_aside
 from async_backfill._jobs._errors import JobError
 from async_backfill._jobs._records import JobStatus
-from async_backfill._jobs._state.patience import PatientState
 from async_backfill._jobs._verifying.verify import verify
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ async def verify_job(
                 beside.start_soon(_cancel_when, stop, scope)
             try:
                 await verify(
-                    PatientState(desk.state),
+                    desk.state,
                     desk.job_id,
                     ends,
                     request,

@@ -184,6 +184,7 @@ def _go_on(tx: Transaction, job: JobRecord, *, by: str) -> JobRecord:
     """Take a pause back that was asked for, and not obeyed yet; or that was obeyed."""
     tx.rows("UPDATE job SET wanted = ? WHERE id = ?", Wanted.RUN.value, job.id)
     if job.wanted is not Wanted.RUN and job.status in {JobStatus.RUNNING, JobStatus.VERIFYING}:
+        tx.rows("UPDATE job SET reason = NULL WHERE id = ?", job.id)  # it was that of the pause
         append(tx, job.id, by=by, what="wanted", facts={"wanted": Wanted.RUN, "reason": None})
     return find_job(tx, job.id)
 

@@ -109,6 +109,9 @@ def move(tx: Transaction, job: JobRecord, status: JobStatus, *, by: str, reason:
         "UPDATE job SET status = ?, reason = ?, ended = ?, live_until = 0.0 WHERE id = ?",
         *(status.value, reason, tx.now() if status in _ENDED else None, job.id),
     )
+    if status in _ENDED:  # what was asked too late is not for a later verification, but for a cancel
+        kept = Wanted.RUN if status is JobStatus.DONE else Wanted.CANCEL
+        tx.rows("UPDATE job SET wanted = 'run' WHERE id = ? AND wanted <> ?", job.id, kept.value)
     facts = {"from": job.status, "to": status, "reason": reason}
     append(tx, job.id, by=by, what="status", facts=facts)
     return find_job(tx, job.id)

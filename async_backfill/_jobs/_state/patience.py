@@ -20,6 +20,7 @@ T = TypeVar("T")
 _LOGGER: Final = logging.getLogger("async_backfill.jobs")
 _SECONDS: Final = 300.0
 _PAUSE: Final = 1.0
+_AWAY: Final = "the state of jobs cannot be used, and is waited for: %s"
 
 
 class PatientState:
@@ -38,5 +39,13 @@ class PatientState:
             except JobStateError as error:
                 if current_time() >= end:
                     raise
-                self._log.warning("the state of jobs cannot be used, and is waited for: %s", error)
+                self._log.warning(_AWAY, error)
             await sleep(_PAUSE)
+
+    async def transact_once(self, work: Callable[[Transaction], T], /) -> T | None:
+        """Run ``work`` as `transact` does, without waiting; ``None`` when the state cannot be used."""
+        try:
+            return await self._state.transact(work)
+        except JobStateError as error:
+            self._log.warning(_AWAY, error)
+        return None

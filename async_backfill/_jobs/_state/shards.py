@@ -190,9 +190,12 @@ def restart(tx: Transaction, job_id: int, *, by: str = "worker") -> None:
     tx.rows(
         "UPDATE shard SET cursor = NULL, status = 'ready', owner = NULL, generation = generation + 1,"
         " leased_until = 0.0, attempts = 0, not_before = 0.0, read = 0, kept = 0, newer = 0, leased = 0,"
-        " rejected = 0, dead = 0, pages = 0, throttled = NULL, error = NULL WHERE job = ?",
+        " rejected = 0, dead = 0, pages = 0, repeated = 0, throttled = NULL, error = NULL WHERE job = ?",
         job_id,
     )
+    # "missing" leaves alone what was written before, which may have expired that much earlier.
+    started = job.started if job.plan.spec.policy == "missing" else tx.now()
+    tx.rows("UPDATE job SET started = ?, seconds_running = 0.0 WHERE id = ?", started, job_id)
     tx.rows("DELETE FROM dead WHERE job = ?", job_id)
     append(tx, job_id, by=by, what="restarted", facts={})
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final, Generic
 
+from anyio import current_time
+
 from async_backfill._common.error_text import error_line
 from async_backfill._jobs._calls import copies_of
 from async_backfill._jobs._packing import pack
@@ -31,7 +33,7 @@ class Comparison(Generic[K, V]):
     """The comparison of some or all rows of a job with the store.
 
     :param dead: the packed keys of rows that the job left out.
-    :param may_be_expired: whether the first rows that were written may have reached the end of their ttl.
+    :param expires_from: the time of the event loop at which the first values may reach the end of their ttl.
     :param rewriting: repairs what is found; ``None`` to leave it.
     :param apart: seconds between the two looks at a difference.
     """
@@ -41,14 +43,14 @@ class Comparison(Generic[K, V]):
         ends: JobEnds[K, V],
         *,
         dead: AbstractSet[bytes],
-        may_be_expired: bool,
+        expires_from: float,
         rewriting: Rewriting[K, V] | None,
         apart: float,
         seconds: float,
     ) -> None:
         self._ends = ends
         self._dead = dead
-        self._may_be_expired = may_be_expired
+        self._expires_from = expires_from
         self._rewriting = rewriting
         self._seconds = seconds
         self._looks: Looks[K, V] = Looks(ends, apart=apart, seconds=seconds)
@@ -145,7 +147,7 @@ class Comparison(Generic[K, V]):
             return "rejected"
         if one.is_new:
             return "inserted"
-        return "expired" if self._may_be_expired else "missing"
+        return "expired" if current_time() >= self._expires_from else "missing"
 
     def _note(self, keys: Collection[K], kind: str) -> None:
         for key in keys:

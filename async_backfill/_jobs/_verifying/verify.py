@@ -7,6 +7,8 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from anyio import current_time
+
 from async_backfill._jobs._calls import answer
 from async_backfill._jobs._errors import JobError, JobRefusedError
 from async_backfill._jobs._mark import LOST, Mark, Since
@@ -15,6 +17,7 @@ from async_backfill._jobs._rewriting import Rewriting
 from async_backfill._jobs._state.dead import add_findings, clear_findings, dead_rows, findings
 from async_backfill._jobs._state.jobs import change_status, find_job, keep_live
 from async_backfill._jobs._state.log import append
+from async_backfill._jobs._state.patience import PatientState
 from async_backfill._jobs._state.shards import shards
 from async_backfill._jobs._verifying.extras import Extras
 from async_backfill._jobs._verifying.result import Verified
@@ -70,6 +73,7 @@ async def verify(
 ) -> Verified:
     """Verify a job, and keep what was found; it is done then, or done with gaps.
 
+    A state that cannot be used is waited for, see `PatientState`: else what took long would be lost.
     A job that is paused, failed or still running keeps its status: what it has read so far is compared.
     No sample makes a job done whose store has evicted entries since it began or was restarted, or in which
     the verification before found differences: then all rows are compared.
@@ -79,7 +83,8 @@ async def verify(
     :raises JobRefusedError: when the job has read nothing, or the store cannot do what was asked.
     :raises JobError: when an end does not answer; a job that was being verified has failed then.
     """
-    job = await state.transact(partial(find_job, job_id=job_id))
+    patient = PatientState(state)
+    job = await patient.transact(partial(find_job, job_id=job_id))
     if request.extra:  # both are refused before the status changes
         Extras(ends, apart=request.apart, seconds=request.seconds)
     if request.repair:
@@ -88,24 +93,24 @@ async def verify(
     if job.status is JobStatus.DONE:  # its mark was removed then
         call = partial(mark.begin, has_pages=False)
         await answer(call, request.seconds, "the store could not be read", attempts=3)
-    begun = await state.transact(partial(_begin, job_id=job_id, by=by))
+    begun = await patient.transact(partial(_begin, job_id=job_id, by=by))
     if begun.decides and begun.kinds:
         request = replace(request, sample=None, extra=request.extra or "extra" in begun.kinds)
     comparing = partial(_compared, ends, begun, request, progress)
     try:
         if begun.decides:
-            done = await until_stopped(comparing, partial(_asked, state, job_id), stop)
+            done = await until_stopped(comparing, partial(_asked, patient, job_id), stop)
             if isinstance(done, str):
                 done = Verified(is_all=request.sample is None, stopped=done), ()
         else:
             done = await comparing(_never)
     except JobError as error:
         if begun.decides:
-            await state.transact(partial(_fail, job_id=job_id, by=by, reason=str(error)))
+            await patient.transact(partial(_fail, job_id=job_id, by=by, reason=str(error)))
         raise
     verified, found = done
     end = partial(_end, job_id=job_id, by=by, parts=begun.parts, verified=verified, found=found)
-    if await state.transact(end) in _OVER:
+    if await patient.transact(end) in _OVER:
         await mark.remove()
     return verified
 
@@ -137,6 +142,7 @@ async def _compared(
 
     :raises JobError: when it was emptied, another took its place, or it evicts, or is restarted each time.
     """
+    begin = current_time()
     before = await _since(ends, begun, request) if begun.decides else Since()
     for _ in range(_ATTEMPTS):
         if before.evicted or before.is_another:
@@ -147,7 +153,7 @@ async def _compared(
             begun.parts,
             request,
             dead=begun.dead,
-            now=begun.now,
+            now=begun.now + current_time() - begin,
             stopped=stopped,
             progress=progress,
         )
@@ -172,10 +178,10 @@ async def _never() -> None:
     """Return that a verification of another status ends by itself."""
 
 
-async def _asked(state: JobState, job_id: int) -> str | None:
-    """Return what an operator asks of the job meanwhile, and keep it."""
-    wanted = await state.transact(partial(keep_live, job_id=job_id, lease=_LEASE))
-    return _STOPS.get(wanted)
+async def _asked(state: PatientState, job_id: int) -> str | None:
+    """Return what an operator asks of the job meanwhile, and keep it; it is asked again each half second."""
+    wanted = await state.transact_once(partial(keep_live, job_id=job_id, lease=_LEASE))
+    return None if wanted is None else _STOPS.get(wanted)
 
 
 def _end(
@@ -198,6 +204,8 @@ def _end(
         status, reason = _STOPS.get(job.wanted, JobStatus(verified.stopped)), job.reason
     else:
         status, reason = verdict(verified, sum((shard.counts for shard in parts), JobCounts()))
+        if status is not JobStatus.DONE and job.wanted is Wanted.CANCEL:  # as if asked a moment later
+            status, reason = JobStatus.CANCELLED, job.reason
     return change_status(tx, job_id, status, by=by, reason=reason).status
 
 

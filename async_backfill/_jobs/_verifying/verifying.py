@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
+
+from anyio import current_time
 
 from async_backfill._common.validation import real, whole
 from async_backfill._jobs._rewriting import Rewriting
@@ -79,7 +82,7 @@ async def compare(
     comparison = Comparison(
         ends,
         dead=dead,
-        may_be_expired=_may_be_expired(job, now),
+        expires_from=current_time() + _expires_in(job, now),
         rewriting=Rewriting(ends, spec, seconds=request.seconds) if request.repair else None,
         apart=request.apart,
         seconds=request.seconds,
@@ -115,9 +118,9 @@ async def compare(
     return comparison.result(is_all=is_all, extra=extra, stopped=why), comparison.findings()
 
 
-def _may_be_expired(job: JobRecord, now: float) -> bool:
-    """Return whether the ttl of the first rows that were written may be over."""
+def _expires_in(job: JobRecord, now: float) -> float:
+    """Return the seconds after which the ttl of the first rows that were written may be over."""
     spec = job.plan.spec
     if spec.ttl is None or job.started is None:
-        return False
-    return now - job.started >= spec.ttl * (1.0 - spec.ttl_jitter)
+        return inf
+    return job.started + spec.ttl * (1.0 - spec.ttl_jitter) - now

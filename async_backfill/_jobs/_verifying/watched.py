@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from anyio import CancelScope, create_task_group, move_on_after, sleep
 
-from async_backfill._jobs._errors import JobStateError
-
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -43,7 +41,7 @@ async def until_stopped(
             if stop is not None and stop.is_set():
                 why.append("paused")
             else:
-                said = await _or_none(asked)
+                said = await asked()
                 why.extend(() if said is None else (said,))
         await sleep(_A_STEP)
         scope.cancel()
@@ -59,10 +57,3 @@ async def until_stopped(
     except ExceptionGroup as group:
         raise group.exceptions[0] from None
     return done[0] if done else why[0]
-
-
-async def _or_none(asked: Callable[[], Awaitable[str | None]]) -> str | None:
-    try:
-        return await asked()
-    except JobStateError:  # it is asked again; what is found is kept once that can be written
-        return None
