@@ -141,11 +141,12 @@ class RedisInvalidations(NeedsAsyncio, AccessCheck, Generic[K]):
             except (RedisError, TimeoutError) as error:
                 if is_connected:
                     due, pause = loop.time() + self._bound / 2, _FIRST_PAUSE
-                is_refused = isinstance(error, RedisReplyError)
-                if is_refused and len(channels) > 1:
+                    channels = [self._channel, self._own]
+                refusal = error.code if isinstance(error, RedisReplyError) else ""
+                if refusal == "NOPERM" and len(channels) > 1:
                     del channels[1:]  # the right to one channel will do, though less is noticed
                     continue
-                if is_connected or is_refused:
+                if is_connected or refusal:
                     why = str(error) or "messages do not come back"
                     self._log.warning("no invalidations are received until it is connected again: %s", why)
             next_try = loop.time() + pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads the tries of a fleet
