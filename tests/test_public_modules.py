@@ -42,8 +42,8 @@ async_backfill.contracts
   ExclusiveJournal FarCopy
   FarStore GuardedStore Heats Invalidations JobState Journal K K_co Kept KeyListing KeyType Leases
   LimitedSource NeedsAsyncio OpenSpan OrderState Page Permits ReadBudget ResumableOrder Room RowPage Rows
-  Scan Sealing Seconds Selection Source SourceFacts Spawn Store StoreFacts StoreState Tracer Transaction
-  Trigger V V_co V_contra ValueCodec VersionedStore
+  Scan Sealing Seconds Selection SharedInvalidations Source SourceFacts Spawn
+  Store StoreFacts StoreState Tracer Transaction Trigger V V_co V_contra ValueCodec VersionedStore
 async_backfill.control
   Control ControlStatus Explanation RunningBackfill
 async_backfill.errors

@@ -24,7 +24,10 @@ class Change(enum.Enum):
     """
 
     LEASED = enum.auto()
-    """The key was loaded under a lease: write its value if the lease is still valid, and end the lease."""
+    """The key was loaded under a lease: write its value if the lease is still valid, and end the lease.
+
+    Of a value that the store could not keep, an older one is removed.
+    """
 
     GONE = enum.auto()
     """The source has the key no more: remove its old value."""
@@ -53,6 +56,16 @@ class Confirmation:
         if self.left <= 0:
             self.done.set()
 
+    async def result(self) -> None:
+        """Wait until all changes were written.
+
+        :raises Exception: an error like that of the first which failed.
+        """
+        if self.left > 0:
+            await self.done.wait()
+        if self.error is not None:
+            raise type(self.error)(*self.error.args) from self.error.__cause__
+
 
 class PendingChange(Generic[V]):
     """The latest change of a key, and the confirmations that wait for it; an explicit change has one.
@@ -61,9 +74,11 @@ class PendingChange(Generic[V]):
         what those who wait for the lease of the key get to know, when there is no value.
     ``since``
         when the load of the value began, by the clock of `SealedChanges.now`.
+    ``is_refused``
+        whether there is a value, which the store could not keep.
     """
 
-    __slots__ = ("change", "outcome", "since", "token", "told", "value")
+    __slots__ = ("change", "is_refused", "outcome", "since", "token", "told", "value")
 
     def __init__(
         self,
@@ -72,8 +87,11 @@ class PendingChange(Generic[V]):
         token: bytes = b"",
         outcome: Absent | Failed | None = None,
         since: float = 0.0,
+        *,
+        is_refused: bool = False,
     ) -> None:
         self.since = since
+        self.is_refused = is_refused
         self.outcome = outcome
         self.change = change
         self.value = value
@@ -82,13 +100,13 @@ class PendingChange(Generic[V]):
 
     @property
     def removes(self) -> bool:
-        """Whether this change removes the key from the store."""
-        return self.value is ABSENT and self.change is not Change.LEASED
+        """Whether this change removes the key from the store, whoever has its lease."""
+        return self.value is ABSENT and (self.is_refused or self.change is not Change.LEASED)
 
     @property
     def is_unsettled(self) -> bool:
         """Whether the store may hold what is no longer true, until this was written."""
-        return bool(self.told) or self.outcome is ABSENT
+        return bool(self.told) or self.outcome is ABSENT or self.removes
 
     def settle(self, error: Exception | None) -> None:
         """Confirm to the waiting callers that the change was written, or failed with ``error``."""

@@ -13,6 +13,7 @@ from async_backfill.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from async_backfill._far.failed_clear import FailedClear
     from async_backfill.errors import StoreError
 
 
@@ -20,19 +21,24 @@ class Distrusted(Generic[K]):
     """The keys whose explicit change did not reach the far tier, at most the latest ``most``.
 
     An invalidation during an outage would otherwise bring the old value back with the first read after
-    it: decision 39 in notes.md. Long keys count as several, of 4 KiB each.
+    it: decision 39 in notes.md. Long keys count as several, of 4 KiB each. After a clear that failed every
+    key is distrusted, until one succeeds.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, failed_clear: FailedClear) -> None:
         self._most = most
+        self._failed_clear = failed_clear
         self._keys: dict[K, int] = {}
         self._counted = 0
 
     def __contains__(self, key: K) -> bool:
-        return key in self._keys
+        return self._failed_clear.is_owed or key in self._keys
 
     def __len__(self) -> int:
         return len(self._keys)
+
+    def __bool__(self) -> bool:
+        return self._failed_clear.is_owed or bool(self._keys)
 
     def add(self, key: K) -> None:
         """Distrust ``key``; if there are too many keys, trust the oldest again."""
@@ -46,10 +52,16 @@ class Distrusted(Generic[K]):
         """Trust ``key`` again, if it was distrusted."""
         self._counted -= self._keys.pop(key, 0)
 
-    def clear(self) -> None:
-        """Trust every key."""
-        self._keys.clear()
-        self._counted = 0
+    def cleared(self, failure: StoreError | None) -> None:
+        """Trust every key after a clear, or no key when it has failed."""
+        self._failed_clear.ended(failure)
+        if failure is None:
+            self._keys.clear()
+            self._counted = 0
+
+    def nudge(self) -> None:
+        """Clear again what could not be cleared before, if that is due."""
+        self._failed_clear.nudge()
 
     async def remove(self, remove: Callable[[Sequence[K]], Awaitable[StoreError | None]]) -> None:
         """Remove all keys from the far tier with ``remove``, and trust them; stop at the first failure.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, Generic
 
@@ -18,7 +19,7 @@ from async_backfill._far.releases import Releases
 from async_backfill._far.traced_calls import TracedCalls
 from async_backfill._far.traced_writes import TracedWrites
 from async_backfill._far.writes import FarWrites
-from async_backfill.contracts import K, V
+from async_backfill.contracts import K, SharedInvalidations, V
 from async_backfill.errors import StoreError
 from async_backfill.outcomes import Failed, LoadCause
 
@@ -59,6 +60,10 @@ class OpenTier(Generic[K, V]):
         patience: float | None,
         spawn: Spawn,
     ) -> None:
+        shared: object = tier.invalidations
+        if SharedInvalidations in type(shared).__mro__:
+            own = shared.of_one_cache()  # type: ignore[attr-defined] # declared, not probed for
+            tier = replace(tier, invalidations=own)
         self._tier = tier
         self._calls = calls
         self.ttl = ttl if tier.ttl is None else tier.ttl

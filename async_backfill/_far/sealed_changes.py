@@ -87,9 +87,17 @@ class SealedChanges(Generic[K, V]):
         told: Mapping[K, Absent | Failed],
     ) -> PendingChanges[K, V]:
         """Return the changes that end the leases of ``tokens``, with ``values`` where there are any."""
-        values, since = self._sealed(values, batch), self._since_of(batch)
+        sealed, since = self._sealed(values, batch), self._since_of(batch)
+        refused = set(values).difference(sealed) if len(sealed) < len(values) else ()
         return {
-            key: PendingChange(Change.LEASED, values.get(key, ABSENT), token, told.get(key), since)
+            key: PendingChange(
+                Change.LEASED,
+                sealed.get(key, ABSENT),
+                token,
+                told.get(key),
+                since,
+                is_refused=key in refused,
+            )
             for key, token in tokens.items()
         }
 

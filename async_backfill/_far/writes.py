@@ -10,6 +10,7 @@ from anyio import Event
 from async_backfill._far.change_calls import ChangeCalls
 from async_backfill._far.changes import LARGEST_CALL, Change, Confirmation, PendingChange, settle_all
 from async_backfill._far.distrusted import Distrusted
+from async_backfill._far.failed_clear import FailedClear
 from async_backfill._far.sealed_changes import SealedChanges
 from async_backfill.contracts import K, V
 from async_backfill.errors import CacheClosedError
@@ -33,7 +34,7 @@ class FarWrites(Generic[K, V]):
     """Queues changes for the store of ``tier``, and writes them in one task while there are any.
 
     Until an explicit change (a put, an invalidation, a clear) was written, or when that failed, this process
-    does not read the key from the far tier.
+    does not read the key from the far tier; after a clear that failed, none until one succeeds.
 
     :param ttl: seconds that the store keeps a value.
     :param releases: releases the leases that are not ended here.
@@ -62,7 +63,7 @@ class FarWrites(Generic[K, V]):
         self._queued: PendingChanges[K, V] = {}
         self._running: PendingChanges[K, V] = {}
         self._clearing: list[Confirmation] = []
-        self._distrusted = Distrusted[K](tier.max_queued)
+        self._distrusted = Distrusted[K](tier.max_queued, FailedClear(self._change_calls.clear, calls, spawn))
         self._idle: Event | None = None
         self._is_closed = False
 
@@ -121,7 +122,8 @@ class FarWrites(Generic[K, V]):
 
     def clear(self) -> Confirmation:
         """Remove everything, and tell the other caches."""
-        settle_all(self._queued, None)
+        # What waits is overruled, and confirmed with the clear: until then nothing of it holds.
+        self._clearing += [one for item in self._queued.values() for one in item.told]
         self._releases.drop(self._queued)
         self._queued.clear()
         self._clearing.append(confirmation := Confirmation(1))
@@ -137,9 +139,7 @@ class FarWrites(Generic[K, V]):
             if self._is_closed:
                 raise CacheClosedError(_CLOSED)
             self._work()
-            await confirmation.done.wait()
-        if confirmation.error is not None:
-            raise type(confirmation.error)(*confirmation.error.args) from confirmation.error.__cause__
+        await confirmation.result()
 
     def distrust(self, key: K) -> None:
         """Do not read ``key`` from the store any more until its copy there has been removed."""
@@ -155,6 +155,7 @@ class FarWrites(Generic[K, V]):
     def nudge(self) -> None:
         """Try again to remove what could not be removed before."""
         if self._distrusted:
+            self._distrusted.nudge()
             self._work()
 
     def stop(self) -> None:
@@ -192,7 +193,7 @@ class FarWrites(Generic[K, V]):
     def _drop(self, key: K, item: PendingChange[V]) -> None:
         self._calls.unwritten += item.value is not ABSENT
         self._releases.drop({key: item})
-        if item.change is Change.GONE:
+        if item.is_unsettled:
             self._distrusted.add(key)
 
     def _tell(self, pending: PendingChanges[K, V]) -> Confirmation:
@@ -253,8 +254,7 @@ class FarWrites(Generic[K, V]):
     async def _clear(self) -> None:
         clearing = tuple(self._clearing)
         failure = await self._change_calls.clear()
-        if failure is None:
-            self._distrusted.clear()
+        self._distrusted.cleared(failure)
         del self._clearing[: len(clearing)]
         for confirmation in clearing:
             confirmation.settle(failure)

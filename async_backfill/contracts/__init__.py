@@ -16,6 +16,7 @@ from async_backfill.contracts._fleet import (
     Leases,
     Permits,
     Sealing,
+    SharedInvalidations,
     ValueCodec,
 )
 from async_backfill.contracts._guarded import GuardedStore, Kept, VersionedStore
@@ -79,6 +80,7 @@ __all__ = [
     "Sealing",
     "Seconds",
     "Selection",
+    "SharedInvalidations",
     "Source",
     "SourceFacts",
     "Spawn",

@@ -182,6 +182,17 @@ class Invalidations(Protocol[K]):
         ...
 
 
+class SharedInvalidations(Protocol[K]):
+    """An ability of some `Invalidations`: one object may be given to several caches, and to a copy of rows.
+
+    A cache asks for its own if the class inherits from this one. Others need an object for each cache.
+    """
+
+    def of_one_cache(self) -> Invalidations[K]:
+        """Return invalidations for one cache: they hear what all others publish, this object as well."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:
     """A person's approval of more backfills: how many ``permits``, ``by`` whom, why, and when.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from async_backfill.redis._marks import LIFE
+from async_backfill.redis._page_scripts import COMPARE
 
 ACQUIRE: Final = """
 local time, answers = redis.call('TIME'), {}
@@ -59,6 +60,7 @@ tombstone. A marker stays as long as a tombstone would: it is all that is left o
 """
 
 END: Final = """
+COMPARE
 local time, kept, news = redis.call('TIME'), {}, ''
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 for i = 1, #KEYS do
@@ -71,8 +73,12 @@ for i = 1, #KEYS do
             kept[i], old = 1, string.sub(value, 31)
         end
     end
-    if kept[i] == 1 then
+    if old then
         local ttl, ended = redis.call('PTTL', KEYS[i]), nil
+        local old_at, new_at = version_at(old), version_at(new)
+        if old_at and new_at and is_higher(old, old_at, new, new_at) then
+            kept[i], new = 0, ''
+        end
         if new == '' and old ~= '' and ttl > 0 then
             ended = redis.pcall('SET', KEYS[i], old, 'PX', ttl)
         elseif new == '' and old ~= '' and ttl < 0 then
@@ -95,10 +101,11 @@ for i = 1, #KEYS do
 end
 redis.call('PUBLISH', ARGV[2], news)
 return kept
-""".replace("LIFE", str(LIFE))
+""".replace("COMPARE", COMPARE).replace("LIFE", str(LIFE))
 """A Lua script that ends leases that are still held, and wakes the watchers.
 
 Each ends with a value, with the outdated value (an empty new one), or with nothing (``-``): then a tombstone
 stays, or the way would be free for a page that was read before a removal. A value is also taken under the
-token from which, or to which, the lease was taken over.
+token from which, or to which, the lease was taken over. Where its version is lower than that of the outdated
+value, that one stays, and the lease has ended without the new one.
 """

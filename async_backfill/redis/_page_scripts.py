@@ -6,7 +6,7 @@ from typing import Final
 
 from async_backfill._envelopes.envelope import VERSION
 
-WRITE: Final = """
+COMPARE: Final = """
 local function version_at(data)
     if #data > 2 and string.byte(data) == 191 and string.byte(data, 2) == VERSION then
         local flags = string.byte(data, 3)
@@ -14,6 +14,19 @@ local function version_at(data)
         return flags % 8 > 3 and #data >= at + 7 and at
     end
 end
+local function is_higher(old, old_at, new, new_at)
+    local high, low = struct.unpack('>I4I4', old, old_at)
+    local new_high, new_low = struct.unpack('>I4I4', new, new_at)
+    return high > new_high or high == new_high and low > new_low
+end
+""".replace("VERSION", str(VERSION))
+"""Lua functions: the place of the version in an envelope, if it has one, and whether the old one is higher.
+
+They are compared as two numbers of 4 bytes, because a number of this language holds less than 8.
+"""
+
+WRITE: Final = """
+COMPARE
 local time = redis.call('TIME')
 local now, read_at = time[1] + time[2] / 1000000, tonumber(ARGV[1])
 if now - read_at > tonumber(ARGV[2]) then return -1 end
@@ -45,9 +58,7 @@ for i = 1, last do
         local old_at = new_at and version_at(old)
         if later or is_known then  -- as it is
         elseif old_at then
-            local high, low = struct.unpack('>I4I4', old, old_at)
-            local new_high, new_low = struct.unpack('>I4I4', ARGV[7 + i], new_at)
-            later = (high > new_high or high == new_high and low > new_low) and i
+            later = is_higher(old, old_at, ARGV[7 + i], new_at) and i
         elseif first == 84 and #value >= 9 then
             later = struct.unpack('>d', value, 2) >= stamp and i
         elseif first == 191 and #value >= 19 then
@@ -77,7 +88,7 @@ if kept > 0 then
     redis.call(unpack(args))
 end
 return left
-""".replace("VERSION", str(VERSION))
+""".replace("COMPARE", COMPARE).replace("VERSION", str(VERSION))
 """Write values to keys, except where something later is, and return which were left alone.
 
 Arguments: when the read began, the seconds for which the page is taken, those that this time may be ahead of
@@ -86,8 +97,7 @@ is known (then the last key is that of the stamp, which is none of the page's), 
 a place and the beginning of what is known to be older there.
 
 A value that is there already, because an answer was lost, is written again.
-Where the value and what is there have versions, these are compared: as two numbers of 4 bytes, because a
-number of this language holds less than 8.
+Where the value and what is there have versions, these are compared.
 
 Returns -1 for a page that is too old, -2 for one of the future, the stamp of a clear that is later, or the
 places left alone: negative where there is a lease. One that is over counts if it was not before the read.

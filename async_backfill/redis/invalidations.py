@@ -9,9 +9,10 @@ import secrets
 import time
 from collections import Counter
 from contextlib import suppress
+from copy import copy
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import msgspec
 
@@ -21,12 +22,13 @@ from async_backfill._common.loose_types import K
 from async_backfill._common.validation import positive_seconds
 from async_backfill._envelopes.keyspace import Keyspace
 from async_backfill._envelopes.signing import SIGNATURE, Signer
-from async_backfill.contracts import AccessCheck, NeedsAsyncio
+from async_backfill.contracts import AccessCheck, NeedsAsyncio, SharedInvalidations
+from async_backfill.redis._message_sizes import in_messages, in_portions
 from async_backfill.redis._rights import MissingRights
 from async_backfill.redis.errors import RedisError, RedisReplyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from async_backfill.contracts import Seconds
     from async_backfill.redis.connection import RedisConnection
@@ -36,16 +38,12 @@ __all__ = ["RedisInvalidations"]
 _SENDER: Final = 8
 _VERSION: Final = b"\x02"
 _SIGNED: Final = b"\x03"
-_MOST_BYTES: Final = 500_000
-_OVERHEAD: Final = 5  # bytes of a key's length
-_AT_ONCE: Final = 500  # keys that are forgotten before others may run
-_BYTES_AT_ONCE: Final = 20_000
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 1.0
 _LOGGER: Final = logging.getLogger("async_backfill.far")
 
 
-class RedisInvalidations(NeedsAsyncio, AccessCheck, Generic[K]):
+class RedisInvalidations(NeedsAsyncio, AccessCheck, SharedInvalidations[K]):
     """Invalidations on a channel of Redis; implements `Invalidations`.
 
     While the connection is up, a message arrives once, after the latency of the network. When the connection
@@ -54,6 +52,9 @@ class RedisInvalidations(NeedsAsyncio, AccessCheck, Generic[K]):
     returned, no listening cache serves an older value for longer than ``bound`` seconds. Not promised are:
     that a message arrives before ``publish`` returns, and anything for a process that is stopped or does not
     run its event loop.
+
+    One object may be given to several caches, and to a copy of rows beside them: each cache publishes under a
+    name of its own. Who uses it without a cache hears everything but what this object published.
 
     :param connection: a connection made by `async_backfill.redis.connect`; the caller closes it.
     :param namespace: the namespace of the caches that share invalidations, as for `RedisStore`.
@@ -94,6 +95,13 @@ class RedisInvalidations(NeedsAsyncio, AccessCheck, Generic[K]):
         """The number of messages that could not be used, by reason; a live view."""
         return MappingProxyType(self._rejected)
 
+    def of_one_cache(self) -> RedisInvalidations[K]:
+        """Return invalidations for one cache, which asks when it opens; `rejected` is that of all."""
+        one = copy(self)
+        one._sender = EachProcess(partial(secrets.token_bytes, _SENDER))  # noqa: SLF001 - of this class
+        one._echoes = 0  # noqa: SLF001
+        return one
+
     async def publish(self, keys: Sequence[K] | None, /) -> None:
         """Tell all other caches to forget ``keys``; ``None`` means every key.
 
@@ -101,7 +109,7 @@ class RedisInvalidations(NeedsAsyncio, AccessCheck, Generic[K]):
         :raises KeyRefusedError: for keys that the others could not decode; the rest was published.
         """
         packed, refusal = ([], None) if keys is None else self._keyspace.packed(keys)
-        messages: Iterable[list[bytes] | None] = (None,) if keys is None else _messages(packed)
+        messages: Iterable[list[bytes] | None] = (None,) if keys is None else in_messages(packed)
         for message in messages:
             head, content = self._sender.get() + self._version, msgspec.msgpack.encode(message)
             await self._publish(self._channel, head + self._signer.of(head + content) + content)
@@ -141,11 +149,12 @@ class RedisInvalidations(NeedsAsyncio, AccessCheck, Generic[K]):
             except (RedisError, TimeoutError) as error:
                 if is_connected:
                     due, pause = loop.time() + self._bound / 2, _FIRST_PAUSE
-                is_refused = isinstance(error, RedisReplyError)
-                if is_refused and len(channels) > 1:
+                    channels = [self._channel, self._own]
+                refusal = error.code if isinstance(error, RedisReplyError) else ""
+                if refusal == "NOPERM" and len(channels) > 1:
                     del channels[1:]  # the right to one channel will do, though less is noticed
                     continue
-                if is_connected or is_refused:
+                if is_connected or refusal:
                     why = str(error) or "messages do not come back"
                     self._log.warning("no invalidations are received until it is connected again: %s", why)
             next_try = loop.time() + pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads the tries of a fleet
@@ -203,7 +212,7 @@ class RedisInvalidations(NeedsAsyncio, AccessCheck, Generic[K]):
             if packed is None:
                 forget(None)
                 return
-            for some in _portions(packed):
+            for some in in_portions(packed):
                 forget([self._keyspace.unpack(key) for key in some])
                 await asyncio.sleep(0)
         except ValueError as error:
@@ -230,30 +239,3 @@ class RedisInvalidations(NeedsAsyncio, AccessCheck, Generic[K]):
     def _reject(self, reason: str, what: str) -> None:
         self._rejected[reason] += 1
         self._log.warning("a message on %s %s", self._channel.decode(), what)
-
-
-def _messages(packed: Sequence[bytes]) -> Iterator[list[bytes] | None]:
-    """Yield the messages for ``packed`` keys: as few as possible, each of at most about 500 kB.
-
-    When a key alone is longer, there is one for every key.
-    """
-    if any(len(key) > _MOST_BYTES for key in packed):
-        yield None
-    else:
-        yield from _portions(packed, bytes_at_once=_MOST_BYTES, at_once=_MOST_BYTES)
-
-
-def _portions(
-    packed: Iterable[bytes], *, bytes_at_once: int = _BYTES_AT_ONCE, at_once: int = _AT_ONCE
-) -> Iterator[list[bytes]]:
-    """Yield ``packed`` in portions of so many keys and bytes at the most, and of one key at the least."""
-    portion: list[bytes] = []
-    size = 0
-    for key in packed:
-        if portion and (size + len(key) > bytes_at_once or len(portion) >= at_once):
-            yield portion
-            portion, size = [], 0
-        portion.append(key)
-        size += len(key) + _OVERHEAD
-    if portion:
-        yield portion

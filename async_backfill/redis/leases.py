@@ -105,7 +105,8 @@ class RedisLeases(NeedsAsyncio, AccessCheck, Generic[K, V]):
     ) -> Collection[K]:
         """Store those of ``items`` whose leases are still held, and end these leases; return the stored keys.
 
-        A value that is too large, or cannot be encoded, ends its lease and is not stored.
+        A value that is too large, or cannot be encoded, ends its lease and is not stored; nor is one whose
+        version is lower than that of the outdated value, which stays.
         """
         keys, names, values = self._store.keyspace.named(items)
         sealed = self._store.envelopes.seal_many(names, values)

@@ -175,7 +175,7 @@ class MemoryFarStore(VersionedStore[K, V], KeyListing[K], StoreFacts, Generic[K,
         self._server = server
         self._lease = positive_seconds("lease", lease)
         self.link = link
-        self.leases = MemoryLeases(server, link, lease=self._lease)
+        self.leases = MemoryLeases(server, link, lease=self._lease, version_of=self._version_of)
         self.invalidations = MemoryInvalidations(server, link)
         self.calls: list[tuple[str, tuple[K, ...]]] = []
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope, Event, current_time
 
-from async_backfill.contracts import K
+from async_backfill.contracts import K, SharedInvalidations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from async_backfill.testing._network_link import NetworkLink
 
 
-class MemoryInvalidations(Generic[K]):
+class MemoryInvalidations(SharedInvalidations[K]):
     """Invalidations through a `MemoryServer`, over ``link``; implements `Invalidations`.
 
     A message takes the latency of the sender's link and that of the listener's. While a listener's link is
@@ -34,6 +34,12 @@ class MemoryInvalidations(Generic[K]):
         self.calls: list[tuple[K, ...] | None] = []
         server.subscribe(self._receive)
         link.add_callback(self._turned)
+
+    def of_one_cache(self) -> MemoryInvalidations[K]:
+        """Return invalidations for one cache, with the same ``calls``; see `SharedInvalidations`."""
+        one = MemoryInvalidations[K](self._server, self._link)
+        one.calls = self.calls
+        return one
 
     async def publish(self, keys: Sequence[K] | None, /) -> None:
         """Tell all other caches to forget ``keys``; ``None`` means every key."""

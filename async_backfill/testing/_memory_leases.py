@@ -29,9 +29,18 @@ class MemoryLeases(Generic[K, V]):
     ``calls`` lists the name and keys of each call.
 
     :param lease: the duration of a lease in seconds.
+    :param version_of: returns the version of a value: a lower one does not replace a higher one.
     """
 
-    def __init__(self, server: MemoryServer[K, V], link: NetworkLink, *, lease: float) -> None:
+    def __init__(
+        self,
+        server: MemoryServer[K, V],
+        link: NetworkLink,
+        *,
+        lease: float,
+        version_of: Callable[[V], int] | None = None,
+    ) -> None:
+        self._version_of = version_of
         self._server = server
         self._link = link
         self._lease = lease
@@ -54,8 +63,11 @@ class MemoryLeases(Generic[K, V]):
         self.calls.append(("set_many", tuple(items)))
         seconds = positive_seconds_or_none("ttl", ttl)
         await self._link.there()
-        kept = [key for key in self._server.standing(tokens, taken_over=True) if key in items]
+        held = [key for key in self._server.standing(tokens, taken_over=True) if key in items]
+        older = self._server.lower({key: items[key] for key in held}, self._version_of)
+        kept = [key for key in held if key not in older]
         self._server.keep({key: items[key] for key in kept}, seconds)
+        self._server.end(older)
         await self._link.back()
         return kept
 

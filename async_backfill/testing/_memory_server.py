@@ -119,8 +119,12 @@ class MemoryServer(Generic[K, V]):
         if version_of is None or self._marks.cleared > read_at:
             return later
         there = self.find(items)
-        newer = [key for key in there if version_of(there[key].value) > version_of(items[key])]
-        return [*newer, *(key for key in later if key not in there)]
+        return [*self.lower(items, version_of), *(key for key in later if key not in there)]
+
+    def lower(self, items: Mapping[K, V], version_of: Callable[[V], int] | None) -> list[K]:
+        """Return the keys of those ``items`` that are there with a higher version."""
+        there = {} if version_of is None else self.find(items)
+        return [key for key in there if version_of and version_of(there[key].value) > version_of(items[key])]
 
     def forget(self, keys: Iterable[K] | None) -> None:
         """Remove ``keys`` and their leases; ``None`` means every key."""

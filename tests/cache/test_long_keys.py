@@ -6,13 +6,16 @@ import gc
 import logging
 import weakref
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from async_backfill import BackfillCache, BackfillPolicy, FreshnessPolicy
+from async_backfill import BackfillCache, BackfillPolicy, CircuitPolicy, FreshnessPolicy
 from async_backfill._common.key_size import LONGEST, is_long, size_of
 from async_backfill._far.distrusted import Distrusted
+from async_backfill._far.failed_clear import FailedClear
+from async_backfill._far.guarded_calls import GuardedCalls
 from async_backfill.stores._eviction.orders import EVICTIONS
 from async_backfill.testing import ManualClock
 
@@ -116,7 +119,10 @@ def test_a_key_of_very_many_parts_is_long_and_not_counted_through():
 
 
 def test_long_keys_count_as_several_among_those_that_are_distrusted():
-    distrusted = Distrusted(10)
+    calls = GuardedCalls(
+        timeout=1.0, circuit=CircuitPolicy(), clock=float, notify=print, circuit_changed=lambda *_: None
+    )
+    distrusted = Distrusted(10, FailedClear(anyio.lowlevel.checkpoint, calls, spawn=print))
     for number in range(5):
         distrusted.add(f"{number}" * 4 * LONGEST)
     assert len(distrusted) == 2
@@ -125,7 +131,7 @@ def test_long_keys_count_as_several_among_those_that_are_distrusted():
     for number in range(20):
         distrusted.add(str(number))
     assert len(distrusted) == 10
-    distrusted.clear()
+    distrusted.cleared(None)
     for number in range(20):
         distrusted.add(str(number))
         distrusted.discard(str(number - 5))

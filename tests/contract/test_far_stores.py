@@ -24,6 +24,7 @@ from async_backfill.testing import (
     StoreFactsContract,
     VersionedStoreContract,
 )
+from tests.leases import lease
 
 pytestmark = pytest.mark.anyio
 
@@ -105,7 +106,28 @@ class OfVersions(VersionedStoreContract):
         return [version, "text" * 50]
 
 
-class TestMemoryFarStoreHasVersions(OfVersions, GuardedLeasesContract):
+class OfVersionsUnderLeases(OfVersions, GuardedLeasesContract):
+    """Leases of a store whose values have versions."""
+
+    async def test_under_a_lease_a_lower_version_replaces_no_higher_one(self, store, leases):
+        for low, high in [(0, 1), (255, 256), (2**32 - 1, 2**32), (2**53, 2**53 + 1), (2**63 - 1, 2**63)]:
+            rows = {"one": self.value(low), 2: self.value(low)}
+            await store.set_many({"one": self.value(high), 2: self.value(low)})
+            tokens = await lease(leases, tuple(rows), outdated=tuple(rows))
+            assert list(await leases.set_many(rows, tokens)) == [2]
+            assert (await store.get_many(["one"]))["one"].value == self.value(high)
+            tokens = await lease(leases, ("one",), outdated=("one",))
+            assert set(tokens) == {"one"}  # that lease had ended
+            assert list(await leases.set_many({"one": self.value(high)}, tokens)) == ["one"]
+
+    async def test_a_version_that_was_removed_under_a_lease_is_no_higher_one(self, store, leases):
+        await store.set_many({"one": self.value(9)})
+        await store.delete_many(("one",))
+        tokens = await lease(leases, ("one",))
+        assert list(await leases.set_many({"one": self.value(1)}, tokens)) == ["one"]
+
+
+class TestMemoryFarStoreHasVersions(OfVersionsUnderLeases):
     refused = ()
 
     @pytest.fixture

@@ -28,7 +28,7 @@ from async_backfill.testing import (
     SealingContract,
     StoreFactsContract,
 )
-from tests.contract.test_far_stores import ITEMS, ODD_KEYS, OfVersions
+from tests.contract.test_far_stores import ITEMS, ODD_KEYS, OfVersionsUnderLeases
 
 pytestmark = pytest.mark.anyio
 
@@ -178,7 +178,7 @@ class TestSignedRedisStoreIsGuarded(TestRedisStoreIsGuarded):
             yield RedisStore(redis, namespace=namespace, signing_key=b"0123456789abcdef")
 
 
-class TestRedisStoreHasVersions(OfVersions, GuardedLeasesContract):
+class TestRedisStoreHasVersions(OfVersionsUnderLeases):
     signing_key = None
 
     def made(self, redis, namespace):

@@ -23,6 +23,7 @@ class Shared:
         self.delays = {}
         self.answer_delays = {}
         self.error = None
+        self.errors = {}
         self.refused = []
         self.lease_seconds = 10.0
         self._watches = []
@@ -34,8 +35,8 @@ class Shared:
             await anyio.sleep(delay)
         else:
             await anyio.lowlevel.checkpoint()
-        if self.error is not None:
-            raise self.error
+        if (error := self.errors.get(name, self.error)) is not None:
+            raise error
 
     async def _back(self, name):
         if delay := self.answer_delays.get(name):

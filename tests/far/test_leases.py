@@ -487,3 +487,21 @@ async def test_leases_that_cannot_be_watched_are_not_waited_for():
 
         assert await seconds_of(cache.get, "k1") == 0.0
         assert cache.stats.far.failures == 1
+
+
+async def test_a_copy_whose_row_is_gone_is_removed_where_too_many_changes_wait():
+    shared, rows = Shared(), dict(ROWS)
+    fresh = FreshnessPolicy(ttl=1.0, stale_for=30.0)
+    async with cache_of(
+        CountedSource(rows), shared, leases=Leases(shared), freshness=fresh, max_queued=4
+    ) as cache:
+        await shared.set_many({"k9": 9}, ttl=31.0)
+        await anyio.sleep(1.1)
+        del rows["k9"]
+        await cache.get_many(ROWS)
+        await cache.settle()
+        await anyio.sleep(1.0)
+        await cache.get("k1")
+        await cache.settle()
+
+        assert not shared.has("k9")

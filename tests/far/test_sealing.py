@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from async_backfill import FarTier, FreshnessPolicy
 from async_backfill.contracts import Sealing
+from async_backfill.testing import GatedSource
 from tests.callers import start
 from tests.far.shared import Leases, Shared
 from tests.far.test_reading import CountedSource, cache_of
@@ -131,11 +132,11 @@ async def test_a_put_that_the_store_refuses_removes_the_older_copy_there_and_els
         assert cache.stats.far.unwritten == 1
 
 
-async def test_a_refresh_that_the_store_refuses_leaves_no_older_copy():
-    shared, rows = SealingShared(), {"k1": 1}
+async def test_a_refresh_that_the_store_refuses_leaves_no_older_copy(far):
+    (shared, parts), rows = far, {"k1": 1}
     source = CountedSource(rows)
     freshness = FreshnessPolicy(ttl=10.0, stale_for=100.0, stale_wait=0.0)
-    async with cache_of(source, shared, ttl=1000.0, freshness=freshness) as cache:
+    async with cache_of(source, shared, ttl=1000.0, freshness=freshness, **parts) as cache:
         await cache.get("k1")
         await cache.settle()
         assert shared.value("k1") == "1"
@@ -147,6 +148,44 @@ async def test_a_refresh_that_the_store_refuses_leaves_no_older_copy():
 
         assert cache.peek("k1") is rows["k1"]
         assert not shared.has("k1")
+        assert shared.leases == {}
+
+
+async def test_a_copy_of_what_the_store_refuses_is_not_read_where_its_removal_failed(far):
+    (shared, parts), rows = far, {"k1": 1}
+    freshness = FreshnessPolicy(ttl=10.0, stale_for=100.0)
+    async with cache_of(CountedSource(rows), shared, freshness=freshness, **parts) as cache:
+        await cache.get("k1")
+        await cache.settle()
+        await anyio.sleep(11.0)
+        rows["k1"] = object()
+        shared.errors["delete"] = ConnectionError("gone")
+        await cache.get("k1")
+        await cache.settle()
+        shared.entries["k1"] = ("1", anyio.current_time(), 1e9)  # as young as can be
+        cache.evict_oldest()
+        assert await cache.get("k1") is rows["k1"]
+        del shared.errors["delete"]
+        await cache.get("k2", default=None)
+        await cache.settle()
+
+        assert not shared.has("k1")
+
+
+async def test_who_waits_for_the_lease_of_a_value_that_is_refused_gets_the_value():
+    shared, source = SealingShared(), GatedSource({"k1": 1j})
+    async with (
+        cache_of(source, shared, leases=Leases(shared)) as cache,
+        cache_of(source, shared, leases=Leases(shared)) as other,
+        anyio.create_task_group() as tasks,
+    ):
+        callers = [start(tasks, each.get, "k1") for each in (cache, other)]
+        await wait_all_tasks_blocked()
+        source.open()
+        await anyio.sleep(0.2)
+
+        assert [caller.outcome for caller in callers] == [1j, 1j]
+        assert shared.leases == {}
 
 
 async def test_a_store_that_fails_to_seal_fails_no_load_and_is_counted(far):

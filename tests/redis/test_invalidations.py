@@ -13,10 +13,11 @@ import msgspec
 import pytest
 
 pytest.importorskip("redis", reason="needs the extra redis")
-from async_backfill import ConfigurationError
+from async_backfill import BackfillCache, ConfigurationError, FarTier, MappingSource
 from async_backfill.errors import KeyRefusedError
 from async_backfill.redis.connection import connect
 from async_backfill.redis.invalidations import RedisInvalidations
+from async_backfill.redis.store import RedisStore
 from tests.common.key_values import Markup, Point, are_one
 from tests.servers.tcp_proxy import TcpProxy
 
@@ -44,6 +45,44 @@ class Heard:
         with anyio.fail_after(PATIENCE):
             while len(self.keys) < least:  # noqa: ASYNC110 - what is waited for is in another process
                 await anyio.sleep(0.005)
+
+
+async def until_forgotten(cache, key, publish):
+    with anyio.fail_after(PATIENCE):
+        while cache.peek(key) is not None:
+            await publish([key])
+            await anyio.sleep(0.005)
+
+
+async def test_caches_with_one_object_hear_each_other_and_it_but_not_themselves(valkey_url, namespace):
+    async with connect(valkey_url) as redis:
+        object_of_both = RedisInvalidations(redis, namespace=namespace)
+        store = RedisStore(redis, namespace=namespace)
+        far = FarTier(store=store, invalidations=object_of_both, timeout=PATIENCE)
+        async with (
+            BackfillCache(MappingSource({}), far=far) as one,
+            BackfillCache(MappingSource({}), far=far) as two,
+        ):
+            for cache in (
+                one,
+                two,
+                one,
+                two,
+            ):  # twice, because one that has just connected forgets everything
+                await cache.put("marker", 1)
+                await until_forgotten(cache, "marker", object_of_both.publish)
+            await two.put("k", "old")
+            await one.put("k", "new")
+            await until_forgotten(two, "k", lambda _: anyio.lowlevel.checkpoint())
+            await one.put("marker", 1)
+            await until_forgotten(one, "marker", object_of_both.publish)
+
+            assert one.peek("k") == "new"
+            assert await two.get("k") == "new"
+            await redis.execute("PUBLISH", f"{namespace}!invalidations", b"unreadable")
+            await until_forgotten(one, "k", lambda _: anyio.lowlevel.checkpoint())
+            assert object_of_both.rejected["other_version"] >= 1
+        await store.clear()
 
 
 async def test_many_keys_are_several_messages(valkey_url, namespace):

@@ -169,7 +169,7 @@ async def test_a_listener_without_the_right_to_its_channel_says_so_and_forgets(v
     assert "No permissions to access a channel" in caplog.text
 
 
-async def test_a_listener_with_the_right_to_one_channel_only_hears(valkey_url, namespace):
+async def test_a_listener_with_the_right_to_one_channel_hears_until_it_has_both(valkey_url, namespace):
     heard = asyncio.Queue()
     rules = "+@all", "~*", "resetchannels", f"&{namespace}!invalidations"
     async with user(valkey_url, namespace, *rules) as redis, connect(valkey_url) as other:
@@ -179,7 +179,35 @@ async def test_a_listener_with_the_right_to_one_channel_only_hears(valkey_url, n
             assert await heard.get() is None
             await RedisInvalidations(other, namespace=namespace).publish(["a"])
             assert await heard.get() == ["a"]
+            assert len(await other.execute("PUBSUB", "CHANNELS", f"{namespace}!*")) == 1
+            await other.execute("ACL", "SETUSER", f"user-{namespace}", f"&{namespace}!*")
+            await other.execute("CLIENT", "KILL", "USER", f"user-{namespace}")
+            assert await heard.get() is None
+            assert len(await other.execute("PUBSUB", "CHANNELS", f"{namespace}!*")) == 2
         listening.cancel()
+
+
+async def test_a_listener_that_was_refused_for_a_while_hears_its_own_channel_again(
+    valkey_url, namespace, caplog
+):
+    heard = asyncio.Queue()
+    async with user(valkey_url, namespace, *ALL) as redis, connect(valkey_url) as admin:
+        listener = RedisInvalidations(redis, namespace=namespace, bound=0.4)
+        listening = asyncio.create_task(listener.listen(heard.put_nowait))
+        async with asyncio.timeout(20.0):
+            assert await heard.get() is None
+            both = await admin.execute("PUBSUB", "CHANNELS", f"{namespace}!*")
+            await admin.execute("ACL", "SETUSER", f"user-{namespace}", "resetpass", ">other")
+            await admin.execute("CLIENT", "KILL", "USER", f"user-{namespace}")
+            while "WRONGPASS" not in caplog.text:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.01)
+            await admin.execute("ACL", "SETUSER", f"user-{namespace}", "resetpass", ">pw")
+            while not (again := await admin.execute("PUBSUB", "CHANNELS", f"{namespace}!*")):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        listening.cancel()
+
+    assert len(both) == 2
+    assert sorted(again) == sorted(both)
 
 
 async def test_a_server_that_is_gone_says_nothing_of_rights(namespace, caplog):

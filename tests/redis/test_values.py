@@ -110,6 +110,20 @@ async def test_a_put_that_is_refused_removes_the_older_copy(tier):
         assert cache.stats.far.unwritten == 1
 
 
+async def test_a_load_that_is_refused_removes_the_older_copy(tier):
+    source = Rows(lambda _: 1)
+    fresh = FreshnessPolicy(ttl=0.05, stale_for=600.0)
+    async with BackfillCache(source, far=tier, freshness=fresh) as cache:
+        await cache.get("a")
+        await cache.settle()
+        assert {key: copy.value for key, copy in (await tier.store.get_many(["a"])).items()} == {"a": 1}
+        source.make = lambda _: Money()
+        await asyncio.sleep(0.06)
+        await cache.get("a")
+        await cache.settle()
+        assert await tier.store.get_many(["a"]) == {}
+
+
 async def test_a_store_keeps_values_that_nobody_sealed_as_well(tier):
     await tier.store.set_many({"a": (1, 2), "bad": Money(), **tier.store.seal({"b": {3}, "worse": Money()})})
     copies = await tier.store.get_many(["a", "b", "bad", "worse"])

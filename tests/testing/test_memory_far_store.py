@@ -8,7 +8,7 @@ import anyio
 import pytest
 from anyio import create_task_group, wait_all_tasks_blocked
 
-from async_backfill import ConfigurationError
+from async_backfill import BackfillCache, ConfigurationError, FarTier, MappingSource
 from async_backfill.contracts import FarCopy
 from async_backfill.testing import ManualClock, MemoryFarStore
 from tests.callers import CANCELLED, PENDING, Caller, start
@@ -251,3 +251,19 @@ async def test_a_lease_that_is_longer_than_those_of_a_process_counts_for_it_as_n
     assert set(await lease(brief.leases, ("a",))) == {"a"}
     assert await store.leases.set_many({"a": "late"}, late) == []
     assert await lease(store.leases, ("a",)) == {}
+
+
+async def test_caches_with_one_tier_hear_each_other_and_not_themselves():
+    store = MemoryFarStore()
+    far = FarTier(store=store, invalidations=store.invalidations)
+    async with (
+        BackfillCache(MappingSource({}), far=far) as one,
+        BackfillCache(MappingSource({}), far=far) as two,
+    ):
+        await two.put("k", "old")
+        await anyio.sleep(0.1)
+        await one.put("k", "new")
+        await anyio.sleep(0.1)
+
+        assert (one.peek("k"), two.peek("k")) == ("new", None)
+        assert store.invalidations.calls == [("k",), ("k",)]
