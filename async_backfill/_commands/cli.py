@@ -87,7 +87,10 @@ def _run(arguments: Sequence[str] | None, program: str) -> int:
     if command.quiet:
         return OK
     done = f"; {command.written}" if command.written else ""
-    return print_with(lambda: command.tell(result), done, failed=RUN_FAILED)
+    try:
+        return print_with(lambda: command.tell(result), done, failed=RUN_FAILED)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(command.written) from None
 
 
 def _complaint(error: Exception) -> tuple[str, int]:

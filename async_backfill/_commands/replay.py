@@ -10,6 +10,7 @@ import anyio
 from cyclopts import Group, Parameter
 
 from async_backfill._commands.integers import integer, integer_or_none
+from async_backfill._commands.telling import say
 from async_backfill._runner.display import ProgressBar, print_table
 from async_backfill._runner.output import STANDARD_OUTPUT
 from async_backfill._runner.replay.job import run, run_in_virtual_time
@@ -137,7 +138,7 @@ class ReplayCommand:
             sys.stdout.buffer.write(report.content)
         elif self.output_format == "json":
             sys.stdout.buffer.write(report.content)
-            print(self.written, file=sys.stderr)
+            say(self.written)
         else:
             for taken_for in report.taken_for:
                 print(one_line(taken_for))

@@ -38,8 +38,7 @@ def print_with(tell: Callable[[], object], done: str = "", *, failed: int, ok: i
 def complain(problem: str, code: int, *, longest: int = _LONGEST) -> int:
     """Print ``problem`` as one line of an error, and return ``code``."""
     line = one_line(problem)
-    if sys.stderr is not None:
-        print(f"error: {line if len(line) <= longest else f'{line[:longest]}...'}", file=sys.stderr)
+    say(f"error: {line if len(line) <= longest else f'{line[:longest]}...'}")
     return code
 
 

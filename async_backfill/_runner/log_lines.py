@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from async_backfill._runner.wording import one_line
@@ -57,4 +57,5 @@ class _Lines(logging.Handler):
         error = record.exc_info[1] if record.exc_info else None
         if error is not None:
             line += f": {type(error).__name__}: {error}"
-        sys.stderr.write(f"{record.levelname.lower()}: {one_line(self._hidden(line))}\n")
+        with suppress(OSError):  # nobody reads it, or the disk behind it is full
+            sys.stderr.write(f"{record.levelname.lower()}: {one_line(self._hidden(line))}\n")

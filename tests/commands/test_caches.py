@@ -163,6 +163,11 @@ def test_a_key_is_explained_to_who_may_only_look(caches):
         (("status", "--url", "http://x/?a"), "--url: must be an address"),
         (("status", "--url", "http://x:99999"), "--url: Port out of range"),
         (("status", "--timeout", "0"), "--timeout: 0.0 is not above 0"),
+        (("status", "--timeout", "99999999999"), "--timeout: 1e+11 is more than 86,400 (a day)"),
+        (("pause", "prices", "--reason", "f\udcfcr"), "--reason: holds bytes that are not UTF-8"),
+        (("pause", "f\udcfcr", "--reason", "x"), "NAME: holds bytes that are not UTF-8"),
+        (("status", "f\udcfcr"), "NAME: holds bytes that are not UTF-8"),
+        (("status", "--url", "http://f\udcfcr"), "--url: holds bytes that are not UTF-8"),
     ],
 )
 def test_what_cannot_be_is_one_line_and_exit_code_2(caches, served, words, said):
@@ -183,6 +188,15 @@ def test_who_may_only_look_or_is_not_known_changes_nothing(caches, served, monke
         assert err.startswith(f"error: {said}")
     assert caches("status", whose="NOT_THERE")[0] == 2
     assert len(served.cache.audit_log) == before
+
+
+@pytest.mark.parametrize("more", ["\n", "\r\n", "\t", "\u2026", "\udcfc"])
+def test_a_token_that_fits_no_header_is_one_line_that_does_not_show_it(caches, monkeypatch, more):
+    monkeypatch.setenv("EVE", f"abcdefgh-secret{more}")
+    code, out, err = caches("status", whose="EVE")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("error: --token-env: the variable 'EVE' is empty, or has a line end or another ")
+    assert not any(part in err for part in ("abcd", "secret", more.strip() or "\t"))
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 import os
 import resource
 import signal
@@ -16,7 +17,9 @@ from pathlib import Path
 import pytest
 
 from async_backfill._commands.cli import main
+from async_backfill._runner.log_lines import log_lines
 from tests.command_line import OLD, ROOT, names_here, scenario, started, wait_until_read, work_in
+from tests.commands.operating import job_file, products
 
 RUN = [sys.executable, "-m", "async_backfill"]
 
@@ -73,6 +76,69 @@ def test_a_full_disk_behind_standard_output_is_a_complaint(capsys, monkeypatch, 
             signal.signal(signal.SIGXFSZ, handler)
     complaint = capsys.readouterr().err.splitlines()[-1]
     assert complaint.startswith("error: standard output: cannot be written: File too large")
+
+
+class Interrupted(io.StringIO):
+    """Where Ctrl-C comes while something is printed, as into a pager."""
+
+    def write(self, _):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [
+        (["--input", "in.json", "--output", "new.json"], "new.json written"),
+        (
+            ["--input", "in.json", "--output", "new.json", "--report", "new.html"],
+            "new.json and new.html written",
+        ),
+        (["tune", "--input", "in.json", "--output", "new.json", "--jobs", "1"], "new.json written"),
+        (["tune", "--input", "in.json", "--jobs", "1"], "nothing was written"),
+        (["history", "--from", "keys", "--to", "hot.journal"], "hot.journal written"),
+        (["jobs", "plan", "job.json"], "what was done before is kept"),
+        (["--help"], "nothing was written"),
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, list) else "",
+)
+def test_ctrl_c_while_the_result_is_printed_says_what_was_written(capsys, monkeypatch, words, left):
+    pytest.importorskip("aiosqlite", reason="databases need the extra sql")
+    products(10)
+    job_file()
+    Path("keys").write_text("a\nb\n", "utf-8")
+    monkeypatch.setattr(sys, "stdout", Interrupted())
+    assert main(words) == 130
+    assert capsys.readouterr().err == f"error: interrupted, {left}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["--input", "missing.json", "--output", "new.json"], 2),
+        (["jobs", "status", "1"], 2),
+        (["--input", "in.json", "--output", "new.json", "--format", "json"], 0),
+    ],
+)
+def test_a_standard_error_that_takes_nothing_changes_no_exit_code(monkeypatch, words, code):
+    reader, writer = os.pipe()
+    os.close(reader)
+    stream = open(writer, "w", buffering=1, encoding="utf-8")  # noqa: PTH123, SIM115 - closing fails, too
+    monkeypatch.setattr(sys, "stderr", stream)
+    assert main(words) == code
+    with contextlib.suppress(BrokenPipeError):
+        stream.close()
+
+
+def test_a_warning_that_standard_error_does_not_take_ends_nothing(monkeypatch):
+    reader, writer = os.pipe()
+    os.close(reader)
+    stream = open(writer, "w", buffering=1, encoding="utf-8")  # noqa: PTH123, SIM115 - closing fails, too
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    with log_lines(str):
+        logging.getLogger("async_backfill").warning("the far tier failed")
+    with contextlib.suppress(BrokenPipeError):
+        stream.close()
 
 
 def test_the_module_runs_as_the_readme_says(folder):

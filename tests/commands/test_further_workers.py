@@ -12,8 +12,10 @@ import anyio
 import pytest
 from anyio import Event, create_task_group, fail_after, sleep
 
-from async_backfill._commands.jobs import further_workers
+from async_backfill._commands.jobs import further_workers, run
 from async_backfill._commands.jobs.further_workers import FurtherWorkers
+from async_backfill._commands.jobs.options import Options
+from async_backfill.jobs import Jobs
 from tests.command_line import started
 from tests.commands.operating import change
 
@@ -91,6 +93,30 @@ def test_a_worker_that_always_dies_is_started_five_times_and_then_given_up(capsy
     )
 
 
+def test_a_worker_that_cannot_be_started_is_tried_again_and_ends_no_other_one(capsys):
+    one, other = (
+        FurtherWorkers([program, "-S", "-c", f"{WORKER}time.sleep(60)"], os.environ)
+        for program in (sys.executable, str(Path("not there").absolute()))
+    )
+
+    async def main():
+        with fail_after(60):
+            async with create_task_group() as tasks:
+                tasks.start_soon(one.keep, 1)
+                await until(begun)
+                await other.keep(2)
+                (pid,) = begun()
+                os.kill(pid, 0)
+                await one.end(at_once=False)
+        return other.gave_up
+
+    assert anyio.run(main)
+    how = "worker 2 could not be started: no such file or directory"
+    first, *_, last = told = capsys.readouterr().err.splitlines()
+    assert (first, len(told)) == (f"warning: {how}; it is started again", 6)
+    assert last == f"error: {how}; it was started 5 times within 60 s, and is not again"
+
+
 @pytest.mark.parametrize("code", [0, 1, 4])
 def test_a_worker_whose_job_is_over_or_paused_is_not_started_again(code, capsys):
     async def then(*_):
@@ -124,6 +150,59 @@ def test_a_run_whose_worker_was_given_up_does_not_end_with_0(jobs, folder, monke
 
     assert (code, out.startswith("job 1 products: done")) == (3, True)
     assert "error: worker 1 has ended: exit code 3; it was started 1 times within 60 s" in err
+
+
+def waited(number, monkeypatch, then):
+    """Let a further worker look at a job, do ``then`` once it waits, and return its exit code."""
+    looks = Event()
+
+    async def look(seconds):
+        if seconds == run._LOOK:
+            looks.set()
+        await sleep(0.01)
+
+    async def main():
+        code = None
+
+        async def further():
+            nonlocal code
+            options = Options(state="jobs.sqlite")
+            code = (await run.work(int(number), wait=True, until_input_ends=True, options=options)).code
+            looks.set()
+
+        with fail_after(60):
+            async with create_task_group() as tasks:
+                tasks.start_soon(further)
+                await looks.wait()
+                async with Jobs("jobs.sqlite") as jobs:
+                    await then(jobs)
+        return code
+
+    monkeypatch.setattr(run, "end_with_input", lambda: None)
+    monkeypatch.setattr(run, "sleep", look)
+    return anyio.run(main)
+
+
+@pytest.mark.parametrize("status", ["failed", "done_with_gaps"])
+def test_a_further_worker_waits_for_a_job_that_is_started_again(jobs, folder, monkeypatch, status):  # noqa: ARG001
+    job = jobs.approved()
+    change("jobs.sqlite", "UPDATE job SET status = ?", status)
+
+    async def start(jobs):
+        await jobs.run(int(job), by="bob", from_start=True)
+
+    assert waited(job, monkeypatch, start) in {0, 4}  # 4: the other one is verifying it
+
+
+@pytest.mark.parametrize(("status", "code"), [("done", 0), ("cancelled", 3)])
+def test_a_further_worker_does_not_wait_for_a_job_that_is_over(jobs, folder, monkeypatch, status, code):  # noqa: ARG001
+    job = jobs.approved()
+    change("jobs.sqlite", "UPDATE job SET status = ?", status)
+
+    async def nothing(_):
+        return
+
+    assert waited(job, monkeypatch, nothing) == code
 
 
 def test_workers_end_with_the_process_that_started_them(jobs, folder):

@@ -178,6 +178,27 @@ def test_differences_are_exit_code_1_until_they_are_repaired(jobs):
     assert jobs.data("verify", job, "--all")["status"] == "done"
 
 
+LONG = "https://shop.example/" + "x" * 300
+
+
+def test_differences_whose_long_keys_begin_alike_are_all_listed(jobs):
+    change("shop.db", "UPDATE products SET id = ? || id", LONG)
+    job = jobs.done()
+    change("shop.db", "UPDATE products SET price = -1")
+    found = jobs.data("verify", job, "--all", code=1)
+    assert (found["wrong"], len(found["findings"])) == (300, 300)
+    assert "and 280 others" in jobs.said("verify", job, "--all", code=1)
+
+
+def test_rows_of_a_dry_run_whose_long_keys_begin_alike_are_all_listed(jobs):
+    job, _ = jobs.planned(store={"kind": "sqlite", "max_value_bytes": 200})
+    long = "UPDATE products SET id = ? || id, name = ? WHERE id IN ('k00001', 'k00002')"
+    change("shop.db", long, LONG, "y" * 500)
+    found = jobs.data("dry-run", job)
+    assert (found["rejected"], [sorted(bad) for bad in found["bad"]]) == (2, [["error", "key"]] * 2)
+    assert jobs.said("dry-run", job).count("the store cannot keep it") == 2
+
+
 def test_dead_rows_are_exit_code_1_until_all_are_written(jobs):
     job = too_large(jobs, "k00000")
     assert jobs.said("dead", job).startswith("1 dead rows 'k00000': the value cannot be encoded")

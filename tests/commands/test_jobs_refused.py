@@ -18,6 +18,7 @@ from tests.command_line import ROOT
 from tests.commands.operating import change, job_file, products
 
 HASH = "0" * 64
+BYTES = "f\udcfcr"  # Latin-1, as Python shows bytes of the command line that are not UTF-8
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -81,6 +82,18 @@ def kept_in(path):
         (["set", "1", "pages=3"], "pages: needs a budget"),
         (["set", "1", "rate=1", "rate=2"], "rate: is given twice"),
         (["pause", "1", "--by", " "], "the name is empty"),
+        (["pause", "1", "--reason", BYTES], "--reason: holds bytes that are not UTF-8"),
+        (["panic", "--reason", BYTES], "--reason: holds bytes that are not UTF-8"),
+        (["approve", "1", "--plan", HASH, "--reason", BYTES], "--reason: holds bytes that are not UTF-8"),
+        (["approve", "1", "--plan", HASH, "--reason", "x", "--by", BYTES], "--by: holds bytes"),
+        (["dead", "1", "--retry", "--by", BYTES], "--by: holds bytes that are not UTF-8"),
+        (["plan", "job.json", "--by", BYTES], "--by: holds bytes that are not UTF-8"),
+        (["plan", "job.json", "--budget", f"redis://{BYTES}"], "--budget: holds bytes"),
+        (["run", "1", "--dask", BYTES], "--dask: holds bytes that are not UTF-8"),
+        (["set", "1", f"rate={BYTES}"], "SETTINGS: holds bytes that are not UTF-8"),
+        (["ls", "--state", f"postgresql://{BYTES}@127.0.0.1:1/x"], "--state: holds bytes"),
+        (["ls", "--state", BYTES], "there is no such state of jobs"),
+        (["plan", BYTES], "cannot be read"),
         (["stop", "1"], "stop"),
         (["status", "1", "--state", "."], "no regular file"),
         (["status", "1", "--state", "missing.sqlite"], "there is no such state of jobs"),

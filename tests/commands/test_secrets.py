@@ -74,11 +74,12 @@ def shows(text: str, secret: str) -> bool:
     ],
     ids=str,
 )
-def test_no_value_of_the_environment_is_written_or_printed(capsys, monkeypatch, document, secret):
+@pytest.mark.parametrize("more", [(), ("--virtual-time",)], ids=" ".join)
+def test_no_value_of_the_environment_is_written_or_printed(capsys, monkeypatch, document, secret, more):
     monkeypatch.setenv("API_TOKEN", secret)
     Path("in.json").write_text(json.dumps(document), "utf-8")
     arguments = ["--input", "in.json", "--output", "new.json", "--journal", "hot.journal"]
-    main([*arguments, "--max-failed", "1"])
+    main([*arguments, "--max-failed", "1", *more])
     printed = capsys.readouterr()
     written = [path.read_text("utf-8") for path in map(Path, ("new.json", "hot.journal")) if path.exists()]
     assert not shows("".join([printed.out, printed.err, *written]), secret)

@@ -13,6 +13,7 @@ from async_backfill._runner.scenario.build import (
     make_source,
 )
 from async_backfill._runner.scenario.decode import decode
+from async_backfill._runner.scenario.environment import Secrets
 from async_backfill._runner.scenario.loading import load_lookups
 from async_backfill._runner.scenario.model import (
     KeyFile,
@@ -46,7 +47,7 @@ HERE = Path("folder")
 )
 async def test_the_files_of_a_scenario_lie_beside_it(source, lookups, files):
     scenario = Scenario(source=source, lookups=lookups, settings=Settings())
-    assert [str(path) for path in files_of(scenario, HERE)] == files
+    assert [str(path) for path in files_of(scenario, HERE, Secrets())] == files
 
 
 async def test_lookups_come_from_the_scenario_or_from_a_file(tmp_path):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _URL: Final = "http://127.0.0.1:8765"
+_LONGEST: Final = 86_400.0
 
 
 @Parameter(name="*")
@@ -49,6 +50,8 @@ class Options:
 
     async def _ask(self, path: tuple[str, ...], fields: Mapping[str, Any] | None) -> Any:
         timeout = positive_seconds("--timeout", self.timeout)
+        if timeout > _LONGEST:  # no clock of the system counts for ever
+            raise ConfigurationError("--timeout", f"{timeout:g} is more than {_LONGEST:,.0f} (a day)")
         address = "/".join([self.url.rstrip("/"), "api", *(quote(part, safe="") for part in path)])
         return await ask(address, fields, token=self._token(), timeout=timeout)
 
@@ -60,7 +63,17 @@ class Options:
             raise ConfigurationError(
                 "--token-env", f"the variable {self.token_env!r:.60} is not in the environment"
             )
+        if not (token.isprintable() and _fits_a_header(token)):
+            problem = "is empty, or has a line end or another character that no token has"
+            raise ConfigurationError("--token-env", f"the variable {self.token_env!r:.60} {problem}")
         return token
+
+
+def _fits_a_header(text: str) -> bool:
+    try:
+        return bool(text.encode("latin-1"))
+    except UnicodeEncodeError:
+        return False
 
 
 USUAL: Final = Options()

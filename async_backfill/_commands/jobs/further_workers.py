@@ -16,6 +16,7 @@ from anyio import CancelScope, current_time, open_process, sleep
 
 from async_backfill._commands.jobs.answers import GAPS, OK, PAUSED
 from async_backfill._commands.telling import say
+from async_backfill._common.atomic_file import reason
 from async_backfill._common.tasks_aside import tasks_aside
 from async_backfill._jobs._state.naming import STATE_VARIABLE
 
@@ -58,14 +59,14 @@ class FurtherWorkers:
         """Keep the worker of that number alive until the end, or until its job needs none any more."""
         deaths: list[float] = []
         while not self._is_ending:
-            with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
-                code = await self._one(number, said)
-                failed = code not in _IN_ORDER and not self._is_ending
-                _tell(said, ("warning:", "error:") if failed else ("warning:",))
-            if not failed:
+            try:
+                failure = await self._live(number)
+            except OSError as error:  # such as no more processes or open files, or no room for its lines
+                failure = f"could not be started: {reason(error)}"
+            if failure is None or self._is_ending:
                 return
             deaths = [*(each for each in deaths if each > current_time() - _WITHIN), current_time()]
-            how = f"worker {number} has ended: {_how(code)}"
+            how = f"worker {number} {failure}"
             if len(deaths) > _MOST_RESTARTS:
                 self.gave_up = True
                 most = f"it was started {_MOST_RESTARTS} times within {_WITHIN:g} s, and is not again"
@@ -98,6 +99,14 @@ class FurtherWorkers:
                 self._asked.add(number)
                 with suppress(ProcessLookupError):
                     process.terminate()
+
+    async def _live(self, number: int) -> str | None:
+        """Start a worker, and return how it has failed, or ``None`` when it has ended in order."""
+        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+            code = await self._one(number, said)
+            failed = code not in _IN_ORDER and not self._is_ending
+            _tell(said, ("warning:", "error:") if failed else ("warning:",))
+        return f"has ended: {_how(code)}" if failed else None
 
     async def _one(self, number: int, said: IO[str]) -> int:
         """Start a process, and return how it ended."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from async_backfill._commands.jobs.approval import next_step
 from async_backfill._commands.jobs.numbers import JobNumber  # noqa: TC001 - cyclopts reads the annotation
 from async_backfill._commands.jobs.options import USUAL, Options
 from async_backfill._commands.jobs.words import budget_words, columns, duration, place, size
+from async_backfill._common.error_text import key_text
 from async_backfill.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -67,7 +69,13 @@ async def dry_run(
         raise ConfigurationError("--rows", f"must be at least 1, not {rows}")
     async with options.jobs() as jobs:
         tried = await jobs.dry_run(job, rows=rows)
-    return Answer(lines=_dry_lines(job, tried), data=msgspec.to_builtins(tried))
+    bad = [(key_text(key), why) for key, why in tried.bad.items()]
+    data = {
+        **msgspec.to_builtins(replace(tried, bad={})),
+        "bad": [{"key": key, "error": why} for key, why in bad],
+    }
+    lines = [*_dry_lines(job, tried), *(f"  {key}: {why}" for key, why in bad)]
+    return Answer(lines=lines, data=data)
 
 
 def plan_lines(job: JobRecord | JobReport) -> Sequence[str]:
@@ -125,5 +133,4 @@ def _dry_lines(job: int, tried: DryRun) -> Sequence[str]:
                 ("bad", bad),
             ]
         ),
-        *(f"  {key}: {why}" for key, why in tried.bad.items()),
     ]

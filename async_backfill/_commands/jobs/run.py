@@ -27,7 +27,7 @@ from async_backfill._common.tasks_aside import tasks_aside
 from async_backfill.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from async_backfill.jobs import JobReport, Jobs
 
@@ -35,6 +35,7 @@ _LOOK: Final = 0.5
 _BY_SIGNAL: Final = 128
 _MOST_WORKERS: Final = 100
 _WORKED_ON: Final = frozenset({"running", "verifying", "interrupted", "pausing", "cancelling"})
+_NEVER_AGAIN: Final = frozenset({"done", "cancelled"})
 
 
 async def run(
@@ -113,7 +114,9 @@ async def work(
         nonlocal counted
         if until_input_ends:
             end_with_input()
-        if job is None or not wait or await _runs(jobs, job, stopping):
+        # A `run` that starts a failed job again counts its rows first, and ends its further workers itself.
+        over = _NEVER_AGAIN if until_input_ends else OVER
+        if job is None or not wait or await _runs(jobs, job, stopping, over):
             counted = await jobs.work(job, wait=wait, stop=stopping.asked, pauses=until_input_ends)
 
     async with options.jobs() as jobs:
@@ -151,9 +154,9 @@ async def _on_dask(
     )
 
 
-async def _runs(jobs: Jobs, job: int, stopping: Stopping) -> bool:
-    """Wait until a job runs; return whether it does, and was not over or stopped before."""
-    while not stopping.asked.is_set() and (status := (await jobs.status(job)).status) not in OVER:
+async def _runs(jobs: Jobs, job: int, stopping: Stopping, over: Collection[str]) -> bool:
+    """Wait until a job runs; return whether it does, and was not ``over`` or stopped before."""
+    while not stopping.asked.is_set() and (status := (await jobs.status(job)).status) not in over:
         if status in _WORKED_ON:
             return True
         await sleep(_LOOK)

@@ -60,19 +60,19 @@ async def verify(
     async with options.jobs() as jobs:
         found = await jobs.verify(job, by=options.who, **request)
         report = await jobs.status(job)
-        keys = {key_text(key): kind for key, kind in (await jobs.findings(job)).items()}
+        left = [(key_text(key), kind) for key, kind in (await jobs.findings(job)).items()]
     data = {
         **msgspec.to_builtins(found),
         "differences": found.differences,
         "left": found.left,
-        "findings": [{"key": key, "kind": kind} for key, kind in keys.items()],
+        "findings": [{"key": key, "kind": kind} for key, kind in left],
         "job": job,
         "status": report.status,
     }
     status = f"job {job} {report.name}: {report.status.replace('_', ' ')}"
-    shown = [f"  {key}: {kind}" for key, kind in list(keys.items())[:_MOST_SHOWN]]
-    if len(keys) > _MOST_SHOWN:
-        shown.append(f"  and {len(keys) - _MOST_SHOWN:,} others: --json names the first 10,000")
+    shown = [f"  {key}: {kind}" for key, kind in left[:_MOST_SHOWN]]
+    if len(left) > _MOST_SHOWN:
+        shown.append(f"  and {len(left) - _MOST_SHOWN:,} others: --json names the first 10,000")
     lines = [*_lines(found), *shown, f"{status}: {report.reason}" if report.reason else status]
     has_gaps = found.left > 0 or report.status == "done_with_gaps"
     code = PAUSED if found.stopped is not None else GAPS if has_gaps else OK

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from anyio import current_time
 
-from async_backfill._common.error_text import error_line, key_text
+from async_backfill._common.error_text import error_line
 from async_backfill._jobs._packing import unpack
 from async_backfill._jobs._planning.measuring import SECONDS
 from async_backfill._jobs._planning.places import ranges
@@ -38,7 +38,7 @@ class DryRun:
     ``rejected``, ``dead``
         rows that the store cannot keep, and rows that could not be made.
     ``bad``
-        the text of their keys, and why, for the first hundred.
+        why, by their keys, for the first hundred.
     ``eta_seconds``
         for all rows of the plan, at this speed or its rate, whichever is slower; ``None`` when unknown.
     """
@@ -51,7 +51,7 @@ class DryRun:
     same: int
     rejected: int
     dead: int
-    bad: Mapping[str, str] = field(default_factory=dict)
+    bad: Mapping[Any, str] = field(default_factory=dict)
     eta_seconds: float | None
 
 
@@ -64,7 +64,7 @@ async def dry_run(
     """
     began, read = current_time(), 0
     size = present = same = rejected = dead = 0
-    bad: dict[str, str] = {}
+    bad: dict[Any, str] = {}
     places = ranges([unpack(cut) for cut in plan.cuts])
     async for some in sample(ends, places, most, seconds):
         page, refused = some.page, some.packed.refused
@@ -78,7 +78,7 @@ async def dry_run(
         why |= dict.fromkeys(refused, "the store cannot keep it: too large, or not to be encoded")
         for key, reason in why.items():
             if len(bad) < _MOST_SHOWN:
-                bad[key_text(key)] = reason
+                bad[key] = reason
     took = current_time() - began
     rate = plan.spec.settings.rate
     fastest = min((each for each in (rate, read / took if took else None) if each), default=None)

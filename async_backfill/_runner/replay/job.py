@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from async_backfill._runner.replay.summary import VirtualTime, encode, summarize
 from async_backfill._runner.scenario.environment import Secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from async_backfill._runner.replay.preparing import Job, Prepared
     from async_backfill._runner.replay.virtual_time import RunVirtually
@@ -52,14 +52,10 @@ async def run(job: Job, progress: Callable[[int, int], None]) -> Report:
     :raises OutputError: when writing fails in spite of the check before.
     """
     secrets = Secrets()
-    with log_lines(secrets.hidden):
-        try:
-            async with AsyncExitStack() as resources:
-                prepared = await _prepared(job, resources, secrets)
-                return await _write(job, prepared, await _replay(prepared, progress))
-        except BaseException as error:
-            secrets.hide_in(error)
-            raise
+    with log_lines(secrets.hidden), _hiding(secrets):
+        async with AsyncExitStack() as resources:
+            prepared = await _prepared(job, resources, secrets)
+            return await _write(job, prepared, await _replay(prepared, progress))
 
 
 def run_in_virtual_time(job: Job, progress: Callable[[int, int], None]) -> Report:
@@ -70,10 +66,20 @@ def run_in_virtual_time(job: Job, progress: Callable[[int, int], None]) -> Repor
     # Files are read and written in event loops of their own, before and after: virtual time would jump while
     # a thread works, differently on each run. See decision 29 in notes.md.
     run_virtually = _load_virtual_time()
-    with log_lines(str):
-        prepared = anyio.run(_prepared, job, None, Secrets(), anyio.current_time)
+    secrets = Secrets()
+    with log_lines(secrets.hidden), _hiding(secrets):
+        prepared = anyio.run(_prepared, job, None, secrets, anyio.current_time)
         summary = run_virtually(_replay_timed, prepared, progress)
         return anyio.run(_write, job, prepared, summary)
+
+
+@contextmanager
+def _hiding(secrets: Secrets) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        secrets.hide_in(error)
+        raise
 
 
 async def _replay(

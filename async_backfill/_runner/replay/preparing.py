@@ -100,7 +100,7 @@ async def prepare(
     name = name_of(job.scenario)
     scenario = decode(parse(await _text_of(job.scenario), name), name)
     folder = Path(job.scenario).parent
-    reads = [Path(job.scenario), *files_of(scenario, folder)]
+    reads = [Path(job.scenario), *files_of(scenario, folder, secrets)]
     outputs = {"--output": job.output, "--report": job.report, "--journal": job.journal}
     await check_outputs(outputs, reads=reads)
     settings = msgspec.structs.replace(scenario.settings, **job.overrides)

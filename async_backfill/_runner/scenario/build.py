@@ -10,13 +10,14 @@ import anyio
 from async_backfill._cache import BackfillCache
 from async_backfill._common.validation import whole, whole_or_none
 from async_backfill._common.written_keys import KEY_TYPES
-from async_backfill._runner.scenario.live import Live
+from async_backfill._runner.scenario.live import Live, files_of_database
 from async_backfill._runner.scenario.log_hint import with_log_hint
 from async_backfill._runner.scenario.model import (
     FileSpec,
     KeyFile,
     MappingSpec,
     SimulatedSpec,
+    SQLSpec,
     Table,
     TableSpec,
 )
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
     from pathlib import Path
 
+    from async_backfill._runner.scenario.environment import Secrets
     from async_backfill._runner.scenario.model import HeldSpec, Scenario, Settings
     from async_backfill._runner.scenario.requests import Requests
     from async_backfill.contracts import Clock, Journal
@@ -43,12 +45,20 @@ _MOST_KEYS: Final = 10_000_000
 _LEAST_LOAD_BATCH: Final = 500
 
 
-def files_of(scenario: Scenario, folder: Path) -> list[Path]:
-    """Return the files that ``scenario`` reads, for a scenario file in ``folder``."""
+def files_of(scenario: Scenario, folder: Path, secrets: Secrets) -> list[Path]:
+    """Return the files that ``scenario`` reads, for a scenario file in ``folder``.
+
+    :param secrets: remembers what was taken from the environment.
+    """
+    if isinstance(scenario.source, SQLSpec):
+        database = files_of_database(scenario.source, folder, secrets)
+    else:
+        database = []
     named: list[object] = [scenario.source, scenario.lookups]
     if isinstance(scenario.source, SimulatedSpec):
         named.append(scenario.source.table)
-    return [folder / spec.file for spec in named if isinstance(spec, (Table, KeyFile, FileSpec))]
+    files = [folder / spec.file for spec in named if isinstance(spec, (Table, KeyFile, FileSpec))]
+    return [*files, *database]
 
 
 async def load_entries(spec: HeldSpec, folder: Path) -> Mapping[Any, Any]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote, urlsplit
 
 from async_backfill._common.extras import needed_by
 from async_backfill._common.written_keys import KEY_TYPES
@@ -21,7 +23,6 @@ from async_backfill.sources.file import FileSource
 
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
-    from pathlib import Path
 
     from async_backfill._common.written_keys import KeyTypeName
     from async_backfill._runner.scenario.environment import Secrets
@@ -33,6 +34,8 @@ _LONGEST_ROW: Final = 1 << 24
 _SQLITE_FILE: Final = re.compile(
     r"(?P<scheme>sqlite(?:\+\w+)?:///)(?P<path>(?!:memory:|file:)[^?]+)(?P<query>\?.*)?", re.DOTALL
 )
+_SQLITE: Final = re.compile(r"sqlite(?:\+\w+)?:///(?P<path>[^?]+)", re.DOTALL)
+_BESIDE_A_DATABASE: Final = ("", "-wal", "-shm", "-journal")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +164,24 @@ async def _open_file(spec: FileSpec, folder: Path, resources: AsyncExitStack) ->
 def beside(url: str, folder: Path) -> str:
     """Return ``url`` with the path of a file of SQLite taken from ``folder``, as those of other files are."""
     found = _SQLITE_FILE.fullmatch(url)
-    if found is None or PurePath(found["path"]).is_absolute():
+    if found is None or PurePath(unquote(found["path"])).is_absolute():  # what ${NAME} stands for is encoded
         return url
     return f"{found['scheme']}{(folder / found['path']).absolute()}{found['query'] or ''}"
+
+
+def files_of_database(spec: SQLSpec, folder: Path, secrets: Secrets) -> list[Path]:
+    """Return the files of the database of ``spec``, where it is one of SQLite; some may not be there.
+
+    :param folder: the folder of the scenario file.
+    :param secrets: remembers what was taken from the environment.
+    """
+    found = None
+    with suppress(ConfigurationError):  # whoever opens it says so
+        found = _SQLITE.match(expand_url(spec.url, os.environ, secrets))
+    if found is None:
+        return []
+    path = found["path"]
+    # Not each release of SQLAlchemy decodes it. SQLite decodes that of a URI, which is not beside a scenario.
+    uri = [Path(unquote(urlsplit(path).path))] if path.startswith("file:") else []
+    places = [*uri, folder / unquote(path), folder / path]
+    return [Path(f"{place}{more}") for place in dict.fromkeys(places) for more in _BESIDE_A_DATABASE]

@@ -86,7 +86,7 @@ async def _tune(job: TuneJob, secrets: Secrets, progress: Callable[[int, int], N
     draw = None if job.plot is None else _load_plot()
     scenario = decode(parse(await read_text(job.scenario), job.scenario), job.scenario)
     folder = Path(job.scenario).parent
-    reads = [Path(job.scenario), *files_of(scenario, folder)]
+    reads = [Path(job.scenario), *files_of(scenario, folder, secrets)]
     await check_outputs({"--output": job.output, "--plot": job.plot}, reads=reads)
     base = msgspec.structs.replace(scenario.settings, concurrency=1)
     workload, told = await read_workload(job.scenario, scenario, folder, secrets)
