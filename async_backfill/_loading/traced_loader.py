@@ -119,7 +119,7 @@ class TracedBatchCalls(BatchCalls[K, V]):
             raise
         finally:
             self._spans.pop(batch, None)
-        span.end({"found": len(ended.delivered)}, ended.error)
+        span.end({"found": len(ended.delivered)}, ended.reason)
         return ended
 
 

@@ -72,9 +72,13 @@ class Reports:
 
     def tell(self, event: Event) -> None:
         """Log and pass on what happens now and then; what happens at each load goes to `notify`."""
+        self.log(event)
+        self._notify(event)
+
+    def log(self, event: Event) -> None:
+        """Log ``event``, where there is a line for it; no observer is told."""
         if (line := line_of(event)) is not None:
             self._lines.say(line, event)
-        self._notify(event)
 
     def made(self, cache: HasStats) -> None:
         """Show ``cache``, whose facts these are, to those observers that read its statistics."""

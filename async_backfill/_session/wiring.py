@@ -78,9 +78,9 @@ def make_loader(parts: Parts[K, V], far: OpenTier[K, V] | None, spawn: Spawn) ->
             guessed = sum(key in batch.along for key in delivered)
             counters.keys[batch.cause] -= guessed
             counters.keys[LoadCause.BACKFILL] += guessed
-        if call.error is not None and batch.cause is LoadCause.REFRESH:  # no caller is told of it
-            reports.tell(call.event())
-        elif reports.notify is not None:
+        if batch.cause is LoadCause.REFRESH and call.failures:  # no caller is told of them
+            reports.log(call.event_of_failures())
+        if reports.notify is not None:
             reports.notify(call.event())
 
     return _kind_of_loader(parts)(

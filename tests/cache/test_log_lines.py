@@ -11,11 +11,13 @@ from async_backfill import (
     BackfillCache,
     BackfillPolicy,
     CircuitPolicy,
+    Failed,
     FarTier,
     FreshnessPolicy,
     LoadPolicy,
     MappingSource,
     ReadinessPolicy,
+    each,
 )
 from async_backfill._jobs._event_lines import ALL as LINES_OF_JOBS
 from async_backfill._session.event_lines import ALL as LINES_OF_CACHES
@@ -239,6 +241,47 @@ async def test_the_log_says_that_a_refresh_failed_because_no_caller_is_told(said
             "a refresh of 1 keys failed, and what is stale is served while it may be: ConnectionError: down",
         )
     ]
+
+
+async def test_a_refresh_of_a_source_that_answers_with_failures_is_no_secret(said):
+    bad, events = set(), []
+
+    async def load(key):
+        if key in bad:
+            raise ConnectionError("down")
+        return ROWS[key]
+
+    freshness = FreshnessPolicy(ttl=5.0, stale_for=60.0)
+    async with cache_of(each(load), freshness=freshness, observers=[events.append]) as cache:
+        await cache.get(1)
+        bad.add(1)
+        await sleep(6.0)
+        assert await cache.get(1) == ROWS[1]
+        await cache.settle()
+
+    text = "a refresh of 1 keys failed, and what is stale is served while it may be: ConnectionError: down"
+    assert said("load.refresh") == [("WARNING", text)]
+    assert repr([event.error for event in events]) == "[None, ConnectionError('down')]"
+
+
+async def test_the_log_says_how_many_keys_of_a_refresh_failed(said):
+    class Partly(Source):
+        async def load_many(self, keys):
+            failed = {key: Failed(ConnectionError("down")) for key in self.bad & set(keys)}
+            return {**{key: ROWS[key] for key in keys}, **failed}
+
+    source, events = Partly(), []
+    freshness = FreshnessPolicy(ttl=5.0, stale_for=60.0)
+    async with cache_of(source, freshness=freshness, observers=[events.append]) as cache:
+        await cache.get_many(range(5))
+        source.bad = {1, 2}
+        await sleep(6.0)
+        await cache.get_many(range(5))
+        await cache.settle()
+
+    text = "a refresh of 2 keys failed, and what is stale is served while it may be: ConnectionError: down"
+    assert said("load.refresh") == [("WARNING", text)]
+    assert [(event.keys, event.error) for event in events] == [((0, 1, 2, 3, 4), None)] * 2
 
 
 async def test_a_refresh_that_closing_ends_is_no_failure(said):
