@@ -140,9 +140,10 @@ class InstanceCalls:
 def refuse_for_instances(settings: CacheSettings) -> None:
     """Refuse what takes keys out of the process, where nobody knows an instance.
 
-    :raises ConfigurationError: for a far tier, a journal, a scan or a store that cannot be searched.
+    :raises ConfigurationError: for a far tier, a journal, a scan, a snapshot or a store that cannot be
+        searched.
     """
-    for name in ("far", "journal", "scan"):
+    for name in ("far", "journal", "scan", "snapshot"):
         if settings.get(name) is not None:
             problem = (
                 "results of a method belong to one instance, which nobody outside of this process knows; "
