@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from async_backfill.policies import BackfillPolicy, FreshnessPolicy
     from async_backfill.stores._probation import ProbationStore
 
+    Put = Callable[[Mapping[K, V]], Sequence[K]]
+
 
 class NearTier(Generic[K, V]):
     """The store of a cache, and what is kept beside it; it outlives an opening.
@@ -224,15 +226,17 @@ class NearTier(Generic[K, V]):
                 self._usefulness.resolved(key, True)
         self._set_backfilled({key: value for key, value in values.items() if key not in live}, batch)
 
-    def _set(self, values: Mapping[K, V], batch: Batch[K, V], *, evict: bool) -> None:
+    def _set(
+        self, values: Mapping[K, V], batch: Batch[K, V], *, evict: bool, put: Put[K, V] | None = None
+    ) -> None:
         if self.fresh is None:
-            self._evicted(self.store.set_many(values, evict=evict))
-        else:
-            self._evicted(
-                self.fresh.set_many(
-                    values, evict=evict, cost=batch.seconds, lifetimes=batch.copies, since=batch.since
-                )
-            )
+            self._evicted(self.store.set_many(values, evict=evict) if put is None else put(values))
+            return
+        cost, copies, is_bulk = batch.seconds, batch.copies, batch.cause is LoadCause.BACKFILL
+        evicted = self.fresh.set_many(
+            values, evict=evict, cost=cost, lifetimes=copies, since=batch.since, put=put, with_others=is_bulk
+        )
+        self._evicted(evicted)
 
     def _set_backfilled(self, values: dict[K, V], batch: Batch[K, V]) -> None:
         """Keep values that no caller asked for; those that came along with a miss may evict."""
@@ -245,14 +249,7 @@ class NearTier(Generic[K, V]):
         if along:  # the nearest is read soonest, and must leave last
             values = dict(reversed(values.items()))
         put = partial(self._probation.set_unread, evict=evict, first_out=first_out)
-        if self.fresh is None:
-            self._evicted(put(values))
-        else:
-            self._evicted(
-                self.fresh.set_many(
-                    values, cost=batch.seconds, lifetimes=batch.copies, since=batch.since, put=put
-                )
-            )
+        self._set(values, batch, evict=evict, put=put)
 
     def _evicted(self, keys: Sequence[K]) -> None:
         if keys:
