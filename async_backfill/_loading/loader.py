@@ -241,7 +241,7 @@ class Loader(Generic[K, V]):
     def give_up(self, batch: Batch[K, V]) -> None:
         """End the load of ``batch``, which no caller waits for any more.
 
-        A batch that is still queued only loses its keys; see `BatchQueue.give_up`.
+        One that is still queued is removed with its keys; see `BatchQueue.give_up`.
         """
         self.locks.release(batch, batch.keys)  # first, because what was not found out must not be kept
         if batch.state is BatchState.QUEUED and batch not in self._loading:

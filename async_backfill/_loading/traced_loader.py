@@ -54,7 +54,7 @@ class TracedQueue(BatchQueue[K, V]):
     def give_up(self, batch: Batch[K, V]) -> None:
         """See `BatchQueue.give_up`."""
         super().give_up(batch)
-        batch.trace = None  # the next callers may fill it
+        batch.trace = None  # it begins no span any more
 
     def enqueue_along(self, batch: Batch[K, V], keys: Iterable[K]) -> None:
         """See `BatchQueue.enqueue_along`."""
