@@ -73,16 +73,16 @@ class Ended(Generic[K, V]):
         return [key for key, answer in self.found.items() if not isinstance(answer, Failed)]
 
     @property
-    def failures(self) -> Mapping[K, BaseException]:
-        """Why each key failed that did: all that were asked for, when the call raised."""
+    def failures(self) -> Sequence[tuple[K, BaseException]]:
+        """The keys that failed, each with its error: all that were asked for, when the call raised."""
         if self.error is not None:
-            return dict.fromkeys(self.asked, self.error)
-        return {key: answer.error for key, answer in self.found.items() if isinstance(answer, Failed)}
+            return [(key, self.error) for key in self.asked]
+        return [(key, it.error) for key, it in self.found.items() if isinstance(it, Failed)]
 
     @property
     def reason(self) -> BaseException | None:
         """Why it `failed`: what it raised, or the first failure; ``None`` when it did not fail."""
-        return next(iter(self.failures.values())) if self.failed else None
+        return self.failures[0][1] if self.failed else None
 
     def event(self) -> LoadFinished:
         """Return the event about this call."""
@@ -101,10 +101,10 @@ class Ended(Generic[K, V]):
         failures = self.failures
         return LoadFinished(
             cause=self.batch.cause,
-            keys=tuple(failures),
+            keys=tuple(key for key, _ in failures),
             found=(),
             seconds=self.seconds,
-            error=next(iter(failures.values())),
+            error=failures[0][1],
         )
 
     @property

@@ -51,11 +51,6 @@ class TracedQueue(BatchQueue[K, V]):
         self.traces.note(batch, waits=False)
         return batch
 
-    def give_up(self, batch: Batch[K, V]) -> None:
-        """See `BatchQueue.give_up`."""
-        super().give_up(batch)
-        batch.trace = None  # it begins no span any more
-
     def enqueue_along(self, batch: Batch[K, V], keys: Iterable[K]) -> None:
         """See `BatchQueue.enqueue_along`."""
         keys = tuple(keys)
