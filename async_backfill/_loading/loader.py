@@ -66,6 +66,7 @@ class Loader(Generic[K, V]):
         before: Callable[[BatchCalls[K, V], BatchParts[K, V]], BatchLoader[K, V]] | None = None,
         keep_one: KeepOne[K, V] | None = None,
         circuit_changed: Callable[[CircuitState, int], object] = lambda *_: None,
+        cache: str | None = None,
     ) -> None:
         self._policy = policy
         self._signal, self._now = signals(), loop_time()
@@ -101,6 +102,7 @@ class Loader(Generic[K, V]):
             spawn=spawn,
             now=self._now,
             clock=clock,
+            cache=cache,
         )
         self._source_calls = calls = self._new_calls(
             source,

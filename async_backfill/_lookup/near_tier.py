@@ -47,12 +47,13 @@ class NearTier(Generic[K, V]):
     :param usefulness: accounts of which backfilled keys are read, and of how keys left.
     :param probation: ``store`` with a segment for unread keys; ``None`` keeps them like any other.
     :param notify: calls the observers; ``None`` without observers.
+    :param cache: its name, for the log.
     """
 
     # The parts of the store stand here themselves: a call in between would cost a hit as much as its
     # lookup (decision 30 in notes.md).
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a part of its own; the cache puts them together once
         self,
         store: BoundedStore[K, V],
         policy: FreshnessPolicy,
@@ -63,6 +64,7 @@ class NearTier(Generic[K, V]):
         counters: Counters,
         notify: Callable[[Event], None] | None,
         clock: Clock,
+        cache: str | None,
     ) -> None:
         self._usefulness = usefulness
         self._leaving: Leaving[K] = Leaving(counters, usefulness, notify)
@@ -75,7 +77,8 @@ class NearTier(Generic[K, V]):
             self.fresh = FreshStore(store, policy, clock=clock, expired=self._leaving.expired)
         self.absent: AbsentKeys[K] | None = None
         if policy.absent_ttl is not None and store.capacity != 0:
-            self.absent = AbsentKeys(ttl=policy.absent_ttl, capacity=policy.absent_capacity, clock=clock)
+            most = policy.absent_capacity
+            self.absent = AbsentKeys(ttl=policy.absent_ttl, capacity=most, clock=clock, cache=cache)
         self._use: Callable[[K, Absent], V | Absent] = store.read
         self.store: BoundedStore[K, V] = store if self.fresh is None else self.fresh
         self.entries: Entries[K, V]
@@ -93,7 +96,7 @@ class NearTier(Generic[K, V]):
         self._backfill = backfill
         self.is_plain = self.fresh is None and self.absent is None and usefulness is None
         self._counters = counters
-        self._unkept = Unkept(counters, clock)
+        self._unkept = Unkept(counters, clock, cache)
         self.is_off = False
 
     @property

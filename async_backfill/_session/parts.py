@@ -131,6 +131,7 @@ def build_parts(settings: Settings[K, V]) -> Parts[K, V]:
         counters=counters,
         notify=reports.notify,
         clock=settings.clock,
+        cache=settings.name,
     )
     keeps_heat = settings.backfill.selection == "history" or settings.journal is not None
     hit_path: HitPath[K, V] = make_hit_path(
@@ -156,7 +157,9 @@ def build_parts(settings: Settings[K, V]) -> Parts[K, V]:
             lookups=lambda: counters.lookups,
         )
     own_trigger = settings.trigger
-    fleet = None if settings.permits is None else FleetBudget(settings.permits, clock=settings.clock)
+    fleet: FleetBudget | None = None
+    if settings.permits is not None:
+        fleet = FleetBudget(settings.permits, clock=settings.clock, cache=settings.name)
     budget: BackfillBudget | FleetBudget = fleet or BackfillBudget(settings.max_backfills)
     budget.changed = reports.budget_changed
     return Parts(
