@@ -62,12 +62,12 @@ class OpenTier(Generic[K, V]):
         spawn: Spawn,
         cache: str | None,
     ) -> None:
-        self._log = CacheLog(_LOGGER, cache)
         self._tier = tier
         self._calls = calls
         self.ttl = ttl if tier.ttl is None else tier.ttl
         self._spawn = spawn
         self._hears = Event()
+        self._log = CacheLog(_LOGGER, cache)
         kept = None if self.ttl is None else self.ttl + stale_for
         self._reads: FarReads[K, V] = FarReads(
             tier.store, calls, ttl=self.ttl, stale_for=stale_for, seconds_left=seconds_left
