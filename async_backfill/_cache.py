@@ -7,6 +7,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from async_backfill._common.log_lines import CacheLog
 from async_backfill._common.validation import positive_seconds_or_none
 from async_backfill._session.opened_in import ELSEWHERE, call_soon
 from async_backfill._session.reads import Reads
@@ -228,7 +229,8 @@ class BackfillCache(Reads[K, V]):
             self._open().invalidate_soon(keys)
         except CacheClosedError:
             count = "all" if keys is None else len(keys)
-            _LOGGER.warning("%s keys were not invalidated: the cache was closed meanwhile", count)
+            log = CacheLog(_LOGGER, self._parts.settings.name)
+            log.warning("%s keys were not invalidated: the cache was closed meanwhile", count)
 
     async def clear(self) -> None:
         """Remove every key; loads under way serve those who wait for them, but are not stored.

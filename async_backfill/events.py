@@ -51,7 +51,8 @@ class LoadFinished(CacheEvent):
     ``seconds``
         how long the call took, by the cache's clock.
     ``error``
-        the exception of a call that failed as a whole, else ``None``.
+        the exception of a call that failed as a whole, else ``None``: what it raised, or the first of its
+        failures when it answered `Failed` for each key.
     ``along``
         those of ``found`` that no caller had asked for: successors.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from async_backfill._cached.explaining import EXPLAINED, Explainer
@@ -126,23 +127,26 @@ class InstanceCalls:
         if instance is None:  # it died before the load began, so no caller waits
             raise KeyNotFoundError("the instance is gone", key=key)
         known.loads += 1
-        if self._instances.is_sweep_due(len(self._store)):
+        if self._instances.is_sweep_due(len(self.cache)):
             await self._sweep()
         args, named = self._arguments.given(given)
         return await self._function(instance, *args, **named)
 
     async def _sweep(self) -> None:
         """Remove the results of dead instances, which no caller can ask for any more."""
-        for key in [key for key in self._store.entries if key[0] is not None and key[0]() is None]:
+        probation = self.cache._parts.probation  # noqa: SLF001 - what a successor brought along is there
+        held = chain(self._store.entries, () if probation is None else probation.unread)
+        for key in [key for key in held if key[0] is not None and key[0]() is None]:
             await self.cache.invalidate(key)
 
 
 def refuse_for_instances(settings: CacheSettings) -> None:
     """Refuse what takes keys out of the process, where nobody knows an instance.
 
-    :raises ConfigurationError: for a far tier, a journal, a scan or a store that cannot be searched.
+    :raises ConfigurationError: for a far tier, a journal, a scan, a snapshot or a store that cannot be
+        searched.
     """
-    for name in ("far", "journal", "scan"):
+    for name in ("far", "journal", "scan", "snapshot"):
         if settings.get(name) is not None:
             problem = (
                 "results of a method belong to one instance, which nobody outside of this process knows; "

@@ -90,7 +90,8 @@ class OwnKey:
 def refuse_without_arguments(settings: CacheSettings) -> None:
     """Refuse what loads keys without a call.
 
-    :raises ConfigurationError: for backfills, and for loads in the background.
+    :raises ConfigurationError: for backfills, and for loads in the background: they could only fail, and with
+        a circuit breaker these failures would refuse the calls.
     """
     for name in ("scan", "journal"):
         if settings.get(name) is not None:
@@ -102,6 +103,15 @@ def refuse_without_arguments(settings: CacheSettings) -> None:
         raise ConfigurationError(
             "successors", "load keys that nobody asks for; leave them out with a key function"
         )
+    if backfill is not None and backfill.selection != "source":
+        problem = f"{backfill.selection!r} loads keys that nobody asks for; leave it out with a key function"
+        raise ConfigurationError("selection", problem)
+    if settings.get("snapshot") is not None:  # any: after a kill also a trusted one loads what its log names
+        problem = (
+            "loads keys again that nobody asks for, which a key function makes impossible; what survives a "
+            "restart is a far tier, such as FarTier(store=SQLiteStore(...))"
+        )
+        raise ConfigurationError("snapshot", problem)
     if freshness is not None and (
         freshness.early or (freshness.stale_for and freshness.stale_wait is not None)
     ):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _OURS: Final = frozenset({LoadError, LoadTimeoutError, LoadCycleError, CircuitOpenError, GivenUpError})
 _PACKAGE: Final = "async_backfill."
-_LARGEST_PLAIN: Final = Exception.__basicsize__ + struct.calcsize("P")  # with a list of weak references
+_WEAK_REFERENCES: Final = struct.calcsize("P")  # a list of them, where a class of Python's own has one
 
 
 def raised_by_function(failure: LoadError) -> Exception | None:
@@ -49,8 +49,9 @@ def _is_ours(entry: TracebackType) -> bool:
 
 def _is_plain(kind: type[Exception]) -> bool:
     """Return whether all that an exception of ``kind`` holds is its ``args`` and its ``__dict__``."""
+    size = kind.__basicsize__ - (_WEAK_REFERENCES if kind.__weakrefoffset__ > 0 else 0)
     return (
-        kind.__basicsize__ <= _LARGEST_PLAIN
+        size <= Exception.__basicsize__  # a NameError, too, has a field beside its arguments
         and getattr(kind, "args", None) is vars(BaseException)["args"]
         and not any(vars(base).get("__slots__") for base in kind.__mro__)
     )

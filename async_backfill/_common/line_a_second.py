@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    AnyLogger = logging.Logger | logging.LoggerAdapter[logging.Logger]
+
 _BETWEEN_LINES: Final = 1.0
 
 
 def log_safely(
-    logger: logging.Logger, level: int, text: str, *args: object, extra: Mapping[str, object], **named: Any
+    logger: AnyLogger, level: int, text: str, *args: object, extra: Mapping[str, object], **named: Any
 ) -> None:
     """Log ``text``, without ``extra`` if need be; it never raises, or it would end what it tells of."""
     try:
@@ -37,7 +39,7 @@ class LineASecond:
     __slots__ = ("_between", "_clock", "_left_out", "_logger", "_next_line")
 
     def __init__(
-        self, logger: logging.Logger, clock: Callable[[], float], *, between: float = _BETWEEN_LINES
+        self, logger: AnyLogger, clock: Callable[[], float], *, between: float = _BETWEEN_LINES
     ) -> None:
         self._logger = logger
         self._clock = clock

@@ -67,14 +67,20 @@ class Lines:
 class CacheLog(logging.LoggerAdapter[logging.Logger]):
     """Logs lines that begin with the name of a cache, which is a field of each as well.
 
+    A logger, also for a `LineASecond`.
+
     :param cache: ``None`` for a cache without a name.
     """
 
     def __init__(self, logger: logging.Logger, cache: str | None) -> None:
         super().__init__(logger)
         self._fields = {"cache": cache}
-        self._prefix = "" if cache is None else f"{cache}: ".replace("%", "%%")
+        self._prefix = "" if cache is None else f"{cache}: "
 
-    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
-        """Log ``msg``, which has arguments."""
-        log_safely(self.logger, level, f"{self._prefix}{msg}", *args, **kwargs, extra=self._fields)
+    def log(
+        self, level: int, msg: object, *args: object, extra: Mapping[str, object] | None = None, **named: Any
+    ) -> None:
+        """Log ``msg``."""
+        prefix = self._prefix.replace("%", "%%") if args else self._prefix
+        fields = {**self._fields, **(extra or {})}
+        log_safely(self.logger, level, f"{prefix}{msg}", *args, **named, extra=fields)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from async_backfill._common.line_a_second import LineASecond
 
 if TYPE_CHECKING:
-    import logging
     from collections.abc import Callable
+
+    from async_backfill._common.line_a_second import AnyLogger
 
 E = TypeVar("E")
 
@@ -19,7 +20,7 @@ class Observers(Generic[E]):
     def __init__(
         self,
         observers: tuple[Callable[[E], object], ...],
-        logger: logging.Logger,
+        logger: AnyLogger,
         clock: Callable[[], float],
     ) -> None:
         self._observers = [(observer, LineASecond(logger, clock)) for observer in observers]

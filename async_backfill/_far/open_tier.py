@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Generic
 from anyio import Event, move_on_after, sleep
 
 from async_backfill._common.bounded_call import bounded
+from async_backfill._common.log_lines import CacheLog
 from async_backfill._far.lease_waits import LeaseWaits, UsualTime
 from async_backfill._far.leasing import Leasing
 from async_backfill._far.read_through import ReadThrough
@@ -47,6 +48,7 @@ class OpenTier(Generic[K, V]):
     :param seconds_left: returns how long a key stays fresh in memory; ``None`` when nothing expires.
     :param patience: seconds to wait in all for the loads of other processes; ``None`` for no limit.
     :param spawn: starts a task that the cache owns.
+    :param cache: its name, for the log.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class OpenTier(Generic[K, V]):
         seconds_left: Callable[[K], float] | None,
         patience: float | None,
         spawn: Spawn,
+        cache: str | None,
     ) -> None:
         shared: object = tier.invalidations
         if SharedInvalidations in type(shared).__mro__:
@@ -69,6 +72,7 @@ class OpenTier(Generic[K, V]):
         self.ttl = ttl if tier.ttl is None else tier.ttl
         self._spawn = spawn
         self._hears = Event()
+        self._log = CacheLog(_LOGGER, cache)
         kept = None if self.ttl is None else self.ttl + stale_for
         self._reads: FarReads[K, V] = FarReads(
             tier.store, calls, ttl=self.ttl, stale_for=stale_for, seconds_left=seconds_left
@@ -167,7 +171,7 @@ class OpenTier(Generic[K, V]):
                 self._hears.set()
 
         forget(None)
-        self._spawn(partial(_listen, self._tier.invalidations, hear))
+        self._spawn(partial(_listen, self._tier.invalidations, hear, self._log))
 
     async def hears(self) -> None:
         """Wait until the invalidations of others are heard, if that is told, for a second at the most."""
@@ -187,13 +191,15 @@ class OpenTier(Generic[K, V]):
         await bounded(self._releases.close, within, self._spawn, shield=True)
 
 
-async def _listen(invalidations: Invalidations[K], forget: Callable[[Sequence[K] | None], None]) -> None:
+async def _listen(
+    invalidations: Invalidations[K], forget: Callable[[Sequence[K] | None], None], log: CacheLog
+) -> None:
     # After each break everything is forgotten, or a missed message would leave an old value in memory:
     # decision 37 in notes.md.
     while True:
         try:
             await invalidations.listen(forget)
         except Exception:
-            _LOGGER.exception("listening for invalidations failed; the next try is in %s s", _PAUSE)
+            log.exception("listening for invalidations failed; the next try is in %s s", _PAUSE)
         forget(None)
         await sleep(_PAUSE)

@@ -184,7 +184,7 @@ class BatchQueue(Generic[K, V]):
             self._queue(part)
 
     def landed(self, batch: Batch[K, V]) -> None:
-        """Forget ``batch``, which has landed: nobody fills it any more."""
+        """Forget ``batch``, which has landed or was given up: nobody fills it any more."""
         if self.filling.get(batch.cause) is batch:
             del self.filling[batch.cause]
 
@@ -193,12 +193,12 @@ class BatchQueue(Generic[K, V]):
         return self.queued.remove(part)
 
     def give_up(self, batch: Batch[K, V]) -> None:
-        """Remove the keys of a queued ``batch`` that no caller waits for any more."""
-        # The one that is being filled stays queued for the next callers: while a source hangs and
-        # callers come and go, dead batches must not pile up.
+        """Remove a queued ``batch``, and its keys, that no caller waits for any more."""
+        # Also the one that is being filled: the next callers have all the time of theirs for a place, and
+        # while a source hangs and callers come and go, dead batches must not pile up.
         batch.keys.clear()
-        if batch is not self.filling.get(batch.cause):
-            self.queued.remove(batch)
+        self.queued.remove(batch)
+        self.landed(batch)
 
     def close(self) -> list[Batch[K, V]]:
         """Refuse new keys from now on, and return the batches that were queued."""

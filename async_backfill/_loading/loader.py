@@ -66,6 +66,7 @@ class Loader(Generic[K, V]):
         before: Callable[[BatchCalls[K, V], BatchParts[K, V]], BatchLoader[K, V]] | None = None,
         keep_one: KeepOne[K, V] | None = None,
         circuit_changed: Callable[[CircuitState, int], object] = lambda *_: None,
+        cache: str | None = None,
     ) -> None:
         self._policy = policy
         self._signal, self._now = signals(), loop_time()
@@ -101,6 +102,7 @@ class Loader(Generic[K, V]):
             spawn=spawn,
             now=self._now,
             clock=clock,
+            cache=cache,
         )
         self._source_calls = calls = self._new_calls(
             source,
@@ -241,7 +243,7 @@ class Loader(Generic[K, V]):
     def give_up(self, batch: Batch[K, V]) -> None:
         """End the load of ``batch``, which no caller waits for any more.
 
-        A batch that is still queued only loses its keys; see `BatchQueue.give_up`.
+        One that is still queued is removed with its keys; see `BatchQueue.give_up`.
         """
         self.locks.release(batch, batch.keys)  # first, because what was not found out must not be kept
         if batch.state is BatchState.QUEUED and batch not in self._loading:

@@ -16,6 +16,7 @@ from anyio.lowlevel import checkpoint
 
 from async_backfill._common.error_text import error_line
 from async_backfill._common.line_a_second import LineASecond
+from async_backfill._common.log_lines import CacheLog
 from async_backfill.contracts import K, V
 from async_backfill.errors import LoadTimeoutError
 
@@ -65,13 +66,15 @@ class Overdue(Generic[K, V]):
         spawn: Spawn,
         now: Callable[[], float],
         clock: Clock,
+        cache: str | None,
     ) -> None:
         self._now = now
         self._limit = limit
         self._timeout = timeout
         self._abandon = abandon
         self._spawn = spawn
-        self._begun, self._ended = LineASecond(_LOGGER, clock), LineASecond(_LOGGER, clock)
+        log = CacheLog(_LOGGER, cache)
+        self._begun, self._ended = LineASecond(log, clock), LineASecond(log, clock)
         # In the order in which they are due: all calls have the same timeout.
         self._due: dict[Batch[K, V], tuple[float, tuple[K, ...]]] = {}
         self._watches = False

@@ -72,6 +72,18 @@ class Ended(Generic[K, V]):
         """The keys that got a value, in the order in which they were asked for."""
         return [key for key, answer in self.found.items() if not isinstance(answer, Failed)]
 
+    @property
+    def failures(self) -> Sequence[tuple[K, BaseException]]:
+        """The keys that failed, each with its error: all that were asked for, when the call raised."""
+        if self.error is not None:
+            return [(key, self.error) for key in self.asked]
+        return [(key, it.error) for key, it in self.found.items() if isinstance(it, Failed)]
+
+    @property
+    def reason(self) -> BaseException | None:
+        """Why it `failed`: what it raised, or the first failure; ``None`` when it did not fail."""
+        return self.failures[0][1] if self.failed else None
+
     def event(self) -> LoadFinished:
         """Return the event about this call."""
         delivered, along = tuple(self.delivered), self.batch.along
@@ -81,7 +93,18 @@ class Ended(Generic[K, V]):
             found=delivered,
             along=tuple(key for key in delivered if key in along),
             seconds=self.seconds,
-            error=self.error,
+            error=self.reason,
+        )
+
+    def event_of_failures(self) -> LoadFinished:
+        """Return the event that a call for those keys alone that failed would have made."""
+        failures = self.failures
+        return LoadFinished(
+            cause=self.batch.cause,
+            keys=tuple(key for key, _ in failures),
+            found=(),
+            seconds=self.seconds,
+            error=failures[0][1],
         )
 
     @property

@@ -51,11 +51,6 @@ class TracedQueue(BatchQueue[K, V]):
         self.traces.note(batch, waits=False)
         return batch
 
-    def give_up(self, batch: Batch[K, V]) -> None:
-        """See `BatchQueue.give_up`."""
-        super().give_up(batch)
-        batch.trace = None  # the next callers may fill it
-
     def enqueue_along(self, batch: Batch[K, V], keys: Iterable[K]) -> None:
         """See `BatchQueue.enqueue_along`."""
         keys = tuple(keys)
@@ -119,7 +114,7 @@ class TracedBatchCalls(BatchCalls[K, V]):
             raise
         finally:
             self._spans.pop(batch, None)
-        span.end({"found": len(ended.delivered)}, ended.error)
+        span.end({"found": len(ended.delivered)}, ended.reason)
         return ended
 
 

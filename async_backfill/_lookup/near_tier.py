@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from async_backfill.policies import BackfillPolicy, FreshnessPolicy
     from async_backfill.stores._probation import ProbationStore
 
+    Put = Callable[[Mapping[K, V]], Sequence[K]]
+
 
 class NearTier(Generic[K, V]):
     """The store of a cache, and what is kept beside it; it outlives an opening.
@@ -45,12 +47,13 @@ class NearTier(Generic[K, V]):
     :param usefulness: accounts of which backfilled keys are read, and of how keys left.
     :param probation: ``store`` with a segment for unread keys; ``None`` keeps them like any other.
     :param notify: calls the observers; ``None`` without observers.
+    :param cache: its name, for the log.
     """
 
     # The parts of the store stand here themselves: a call in between would cost a hit as much as its
     # lookup (decision 30 in notes.md).
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a part of its own; the cache puts them together once
         self,
         store: BoundedStore[K, V],
         policy: FreshnessPolicy,
@@ -61,6 +64,7 @@ class NearTier(Generic[K, V]):
         counters: Counters,
         notify: Callable[[Event], None] | None,
         clock: Clock,
+        cache: str | None,
     ) -> None:
         self._usefulness = usefulness
         self._leaving: Leaving[K] = Leaving(counters, usefulness, notify)
@@ -73,7 +77,8 @@ class NearTier(Generic[K, V]):
             self.fresh = FreshStore(store, policy, clock=clock, expired=self._leaving.expired)
         self.absent: AbsentKeys[K] | None = None
         if policy.absent_ttl is not None and store.capacity != 0:
-            self.absent = AbsentKeys(ttl=policy.absent_ttl, capacity=policy.absent_capacity, clock=clock)
+            most = policy.absent_capacity
+            self.absent = AbsentKeys(ttl=policy.absent_ttl, capacity=most, clock=clock, cache=cache)
         self._use: Callable[[K, Absent], V | Absent] = store.read
         self.store: BoundedStore[K, V] = store if self.fresh is None else self.fresh
         self.entries: Entries[K, V]
@@ -91,7 +96,7 @@ class NearTier(Generic[K, V]):
         self._backfill = backfill
         self.is_plain = self.fresh is None and self.absent is None and usefulness is None
         self._counters = counters
-        self._unkept = Unkept(counters, clock)
+        self._unkept = Unkept(counters, clock, cache)
         self.is_off = False
 
     @property
@@ -224,15 +229,17 @@ class NearTier(Generic[K, V]):
                 self._usefulness.resolved(key, True)
         self._set_backfilled({key: value for key, value in values.items() if key not in live}, batch)
 
-    def _set(self, values: Mapping[K, V], batch: Batch[K, V], *, evict: bool) -> None:
+    def _set(
+        self, values: Mapping[K, V], batch: Batch[K, V], *, evict: bool, put: Put[K, V] | None = None
+    ) -> None:
         if self.fresh is None:
-            self._evicted(self.store.set_many(values, evict=evict))
-        else:
-            self._evicted(
-                self.fresh.set_many(
-                    values, evict=evict, cost=batch.seconds, lifetimes=batch.copies, since=batch.since
-                )
-            )
+            self._evicted(self.store.set_many(values, evict=evict) if put is None else put(values))
+            return
+        cost, copies, is_bulk = batch.seconds, batch.copies, batch.cause is LoadCause.BACKFILL
+        evicted = self.fresh.set_many(
+            values, evict=evict, cost=cost, lifetimes=copies, since=batch.since, put=put, with_others=is_bulk
+        )
+        self._evicted(evicted)
 
     def _set_backfilled(self, values: dict[K, V], batch: Batch[K, V]) -> None:
         """Keep values that no caller asked for; those that came along with a miss may evict."""
@@ -245,14 +252,7 @@ class NearTier(Generic[K, V]):
         if along:  # the nearest is read soonest, and must leave last
             values = dict(reversed(values.items()))
         put = partial(self._probation.set_unread, evict=evict, first_out=first_out)
-        if self.fresh is None:
-            self._evicted(put(values))
-        else:
-            self._evicted(
-                self.fresh.set_many(
-                    values, cost=batch.seconds, lifetimes=batch.copies, since=batch.since, put=put
-                )
-            )
+        self._set(values, batch, evict=evict, put=put)
 
     def _evicted(self, keys: Sequence[K]) -> None:
         if keys:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from async_backfill._common.line_a_second import LineASecond
+from async_backfill._common.log_lines import CacheLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
@@ -20,9 +21,9 @@ _LOGGER: Final = logging.getLogger("async_backfill")
 class Unkept:
     """Counts the loaded values that were not kept, and logs at most one line a second."""
 
-    def __init__(self, counters: Counters, clock: Clock) -> None:
+    def __init__(self, counters: Counters, clock: Clock, cache: str | None) -> None:
         self._counters = counters
-        self._log = LineASecond(_LOGGER, clock)
+        self._log = LineASecond(CacheLog(_LOGGER, cache), clock)
 
     def note(self, key: Hashable, error: Exception) -> None:
         """Record that the value of ``key`` was not kept, because of ``error``."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from anyio import move_on_after
 
+from async_backfill._common.log_lines import CacheLog
 from async_backfill.contracts import AccessCheck
 
 if TYPE_CHECKING:
@@ -27,14 +28,15 @@ def checking_parts(settings: Settings[Any, Any]) -> list[AccessCheck]:
     return [part for part in shared if AccessCheck in type(part).__mro__]
 
 
-async def tell_missing_rights(parts: Sequence[AccessCheck]) -> None:
+async def tell_missing_rights(parts: Sequence[AccessCheck], cache: str | None) -> None:
     """Log a line for whatever ``parts`` may not do; one that cannot be asked says so when it is used."""
+    log = CacheLog(_LOGGER, cache)
     for part in parts:
         with move_on_after(_WITHIN):
             try:
                 lines = await part.missing_rights()
             except Exception as error:  # noqa: BLE001 - of a server that is down, or of a user's class
-                _LOGGER.debug("the rights of %r are not known: %r", part, error)
+                log.debug("the rights of %r are not known: %r", part, error)
                 continue
             for line in lines:
-                _LOGGER.warning("%s", line)
+                log.warning("%s", line)

@@ -79,6 +79,7 @@ class Engine(Generic[K, V]):
                 parts.standing,
                 clock=parts.settings.clock,
                 spawn=spawn,
+                cache=parts.settings.name,
             )
         sink, name = parts.settings.audit_sink, parts.settings.name
         self.writer = None
@@ -92,11 +93,11 @@ class Engine(Generic[K, V]):
         """
         parts = self._parts
         if parts.near.fresh is not None:
-            self.spawn(partial(sweep_until_cancelled, parts.near.fresh))
+            self.spawn(partial(sweep_until_cancelled, parts.near.fresh, parts.settings.name))
         if self.far is not None:
             self.far.listen(weakly(self._forget))
         if checking := checking_parts(parts.settings):
-            self.spawn(partial(tell_missing_rights, checking))
+            self.spawn(partial(tell_missing_rights, checking, parts.settings.name))
         if parts.fleet is not None:
             await self._join_fleet(parts.fleet)
         if parts.usefulness is not None:

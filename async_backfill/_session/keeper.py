@@ -19,6 +19,8 @@ from anyio import (
 )
 from anyio.lowlevel import current_token
 
+from async_backfill._common.log_lines import CacheLog
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
@@ -45,7 +47,8 @@ class Keeper:
         what tasks have raised.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, cache: str | None) -> None:
+        self._log = CacheLog(_LOGGER, cache)
         self._scope = CancelScope()
         self._group: TaskGroup | None = None
         self._waiting: list[Work] = []
@@ -90,7 +93,7 @@ class Keeper:
             except get_cancelled_exc_class() as error:  # asyncio's own Task.cancel() gets through a shield
                 cancelled = error
         if not self._ended.is_set():
-            _LOGGER.warning(
+            self._log.warning(
                 "the cache is closed, but calls of its source or far tier go on: they did not end within "
                 "%s s after they were cancelled",
                 _LAST_CALLS,
@@ -113,7 +116,7 @@ class Keeper:
             self.errors = errors.exceptions
             _, unexpected = errors.split((KeyboardInterrupt, SystemExit))
             if unexpected is not None:
-                _LOGGER.exception("a task of the cache has failed, so it is closed", exc_info=unexpected)
+                self._log.exception("a task of the cache has failed, so it is closed", exc_info=unexpected)
         except get_cancelled_exc_class():
             pass  # the event loop is ending
         finally:

@@ -55,7 +55,7 @@ class Opening(Generic[K, V]):
         self._starts = CancelScope()
         self._closed = Event()
         context = contextvars.copy_context()
-        self._keeper = keeper = Keeper()
+        self._keeper = keeper = Keeper(parts.settings.name)
 
         def spawn(work: Callable[[], Coroutine[object, object, None]]) -> None:
             # Tasks outlive the request that needs them first, so they must not inherit its context.

@@ -54,6 +54,8 @@ class Parts(Generic[K, V]):
         all misses; ``by_rate`` are those of the two that measure the miss rate.
     ``usefulness``
         accounts of what backfills were good for; ``None`` without probation.
+    ``probation``
+        the backfilled keys that nobody has read yet; ``None`` without probation.
     ``hot``, ``heat``
         which keys are hot, and what records it; ``None`` without history.
     ``scan``
@@ -78,6 +80,7 @@ class Parts(Generic[K, V]):
     every_miss: Trigger | None
     by_rate: tuple[MissRateTrigger, ...]
     usefulness: Usefulness[K] | None
+    probation: ProbationStore[K, V] | None
     hot: HotKeys[K] | None
     heat: HeatRecorder[K] | None
     far_calls: GuardedCalls | None
@@ -128,6 +131,7 @@ def build_parts(settings: Settings[K, V]) -> Parts[K, V]:
         counters=counters,
         notify=reports.notify,
         clock=settings.clock,
+        cache=settings.name,
     )
     keeps_heat = settings.backfill.selection == "history" or settings.journal is not None
     hit_path: HitPath[K, V] = make_hit_path(
@@ -153,7 +157,9 @@ def build_parts(settings: Settings[K, V]) -> Parts[K, V]:
             lookups=lambda: counters.lookups,
         )
     own_trigger = settings.trigger
-    fleet = None if settings.permits is None else FleetBudget(settings.permits, clock=settings.clock)
+    fleet: FleetBudget | None = None
+    if settings.permits is not None:
+        fleet = FleetBudget(settings.permits, clock=settings.clock, cache=settings.name)
     budget: BackfillBudget | FleetBudget = fleet or BackfillBudget(settings.max_backfills)
     budget.changed = reports.budget_changed
     return Parts(
@@ -167,6 +173,7 @@ def build_parts(settings: Settings[K, V]) -> Parts[K, V]:
         every_miss=every_miss if usefulness is not None and own_trigger is None else None,
         by_rate=(by_rate, every_miss) if own_trigger is None else (),
         usefulness=usefulness,
+        probation=probation,
         hot=hot,
         heat=heat,
         far_calls=_far_calls(settings, reports),

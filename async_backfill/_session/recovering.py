@@ -94,6 +94,7 @@ def make_selection(parts: Parts[K, V], loader: Loader[K, V]) -> Selection[K] | N
         is_cached=known,
         is_loading=loading,
         removals=lambda: store.removals,
+        cache=settings.name,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from async_backfill._common.log_lines import Lines
+from async_backfill._common.log_lines import CacheLog, Lines
 from async_backfill._common.observers import Observers
 from async_backfill._session.control.recent import Recent
 from async_backfill._session.event_lines import DENIED, SKIPPED, line_of
@@ -58,7 +58,8 @@ class Reports:
     def __init__(self, settings: Settings[Any, Any], counters: Counters) -> None:
         self._name, self._clock = settings.name, settings.clock
         self._told = settings.observers
-        self._observers: Observers[Event] = Observers(settings.observers, _LOGGER, settings.clock)
+        self._log = CacheLog(_LOGGER, settings.name)
+        self._observers: Observers[Event] = Observers(settings.observers, self._log, settings.clock)
         self._lines = Lines(
             settings.clock, "" if settings.name is None else "%(cache)s: ", cache=settings.name
         )
@@ -72,15 +73,19 @@ class Reports:
 
     def tell(self, event: Event) -> None:
         """Log and pass on what happens now and then; what happens at each load goes to `notify`."""
+        self.log(event)
+        self._notify(event)
+
+    def log(self, event: Event) -> None:
+        """Log ``event``, where there is a line for it; no observer is told."""
         if (line := line_of(event)) is not None:
             self._lines.say(line, event)
-        self._notify(event)
 
     def made(self, cache: HasStats) -> None:
         """Show ``cache``, whose facts these are, to those observers that read its statistics."""
         meters: list[CacheMeter] = [it for it in self._told if CacheMeter in type(it).__mro__]  # type: ignore[misc] # declared
         if told := tuple(meter.watch(self._name, cache) for meter in meters):
-            self.waited = Observers(told, _LOGGER, self._clock).tell
+            self.waited = Observers(told, self._log, self._clock).tell
 
     def journal_read(self, reading: JournalReading) -> None:
         """Keep and pass on what came of reading the journal."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from anyio import sleep
 
+from async_backfill._common.log_lines import CacheLog
+
 if TYPE_CHECKING:
     from async_backfill.stores._fresh import FreshStore
 
@@ -16,7 +18,7 @@ _LEAST: Final = 1.0
 _MOST: Final = 10.0
 
 
-async def sweep_until_cancelled(fresh: FreshStore[Any, Any]) -> None:
+async def sweep_until_cancelled(fresh: FreshStore[Any, Any], cache: str | None) -> None:
     """Remove the expired values of ``fresh`` soon after they expired.
 
     It looks once in 1 to 10 seconds, and each 10 ms while there is more to remove. No step holds the event
@@ -26,7 +28,8 @@ async def sweep_until_cancelled(fresh: FreshStore[Any, Any]) -> None:
         try:
             left = fresh.sweep()
         except Exception:
-            _LOGGER.exception("the store failed while expired values were removed from it")
+            log = CacheLog(_LOGGER, cache)
+            log.exception("the store failed while expired values were removed from it")
             left = None
         if left == 0.0:
             await sleep(_BETWEEN_STEPS)

@@ -6,6 +6,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from async_backfill._common.log_lines import CacheLog
 from async_backfill._far.call_tasks import CallTasks
 from async_backfill._far.open_tier import OpenTier
 from async_backfill._loading.load_traces import LoadTraces
@@ -49,6 +50,7 @@ def open_far(parts: Parts[K, V], spawn: Spawn) -> OpenTier[K, V] | None:
         seconds_left=None if fresh is None else lambda key: max(0.0, fresh.expires_in(key)),
         patience=settings.load.timeout,
         spawn=spawn,
+        cache=settings.name,
     )
 
 
@@ -56,6 +58,7 @@ def make_loader(parts: Parts[K, V], far: OpenTier[K, V] | None, spawn: Spawn) ->
     """Return the loader; it reads through ``far``, and what it lands goes to the near tier and there."""
     # Its tasks must not hold `parts`, or a cache that is dropped while it is open would never be let go.
     near, counters, reports = parts.near, parts.counters, parts.reports
+    log = CacheLog(_LOGGER, parts.settings.name)
 
     def landed(batch: Batch[K, V], keys: list[K]) -> None:
         near.keep(batch, keys)
@@ -65,7 +68,7 @@ def make_loader(parts: Parts[K, V], far: OpenTier[K, V] | None, spawn: Spawn) ->
             try:
                 far.landed(batch, () if near.is_off else keys)
             except Exception:  # the code of a key raised: it costs a copy, never the cache
-                _LOGGER.exception("what a load of %s keys brought is not written to the far tier", len(keys))
+                log.exception("what a load of %s keys brought is not written to the far tier", len(keys))
 
     def report(call: Ended[K, V]) -> None:
         delivered, batch = call.delivered, call.batch
@@ -79,9 +82,9 @@ def make_loader(parts: Parts[K, V], far: OpenTier[K, V] | None, spawn: Spawn) ->
             guessed = sum(key in batch.along for key in delivered)
             counters.keys[batch.cause] -= guessed
             counters.keys[LoadCause.BACKFILL] += guessed
-        if call.error is not None and batch.cause is LoadCause.REFRESH:  # no caller is told of it
-            reports.tell(call.event())
-        elif reports.notify is not None:
+        if batch.cause is LoadCause.REFRESH and call.failures:  # no caller is told of them
+            reports.log(call.event_of_failures())
+        if reports.notify is not None:
             reports.notify(call.event())
 
     return _kind_of_loader(parts)(
@@ -94,6 +97,7 @@ def make_loader(parts: Parts[K, V], far: OpenTier[K, V] | None, spawn: Spawn) ->
         before=None if far is None else far.before,
         keep_one=make_keep_one(near, counters) if reports.notify is None else None,
         circuit_changed=reports.source_circuit,
+        cache=parts.settings.name,
     )
 
 

@@ -10,6 +10,7 @@ from anyio import CancelScope, current_time, sleep
 
 from async_backfill._common.attempt import attempt
 from async_backfill._common.bounded_call import bounded, result_of
+from async_backfill._common.log_lines import CacheLog
 from async_backfill._common.validation import whole, whole_or_none
 from async_backfill.errors import StoreError
 from async_backfill.records import BudgetState
@@ -45,9 +46,11 @@ class FleetBudget:
 
     :param permits: the permits that the fleet shares.
     :param clock: a monotonic clock, in seconds.
+    :param cache: the name of the cache, for the log.
     """
 
-    def __init__(self, permits: Permits, *, clock: Clock) -> None:
+    def __init__(self, permits: Permits, *, clock: Clock, cache: str | None = None) -> None:
+        self._log = CacheLog(_LOGGER, cache)
         self._permits = permits
         self._clock = clock
         self._left = 0
@@ -87,7 +90,7 @@ class FleetBudget:
             approvals = await self._within_time(self._permits.approvals)
         except StoreError as error:
             self._know(None)
-            _LOGGER.warning("no backfill is started: %s", error)
+            self._log.warning("no backfill is started: %s", error)
         else:
             self._hear(approvals)
 
@@ -119,7 +122,7 @@ class FleetBudget:
         except StoreError as error:
             self._know(None)
             self._next_look = self._clock() + _BETWEEN_LOOKS
-            _LOGGER.warning("no backfill is started: %s", error)
+            self._log.warning("no backfill is started: %s", error)
             return False
         return is_spent
 

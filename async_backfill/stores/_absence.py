@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Generic
 
 from async_backfill._common.key_size import LONGEST, is_long
 from async_backfill._common.line_a_second import LineASecond
+from async_backfill._common.log_lines import CacheLog
 from async_backfill.contracts import K
 from async_backfill.outcomes import ABSENT
 from async_backfill.stores.memory import MemoryStore
@@ -31,10 +32,10 @@ class AbsentKeys(Generic[K]):
     than 4 KiB is not remembered: so the memory is bounded in bytes, too.
     """
 
-    def __init__(self, *, ttl: float, capacity: int, clock: Clock) -> None:
+    def __init__(self, *, ttl: float, capacity: int, clock: Clock, cache: str | None = None) -> None:
         self._ttl = ttl
         self._clock = clock
-        self._said = LineASecond(_LOGGER, clock)
+        self._said = LineASecond(CacheLog(_LOGGER, cache), clock)
         self._until: MemoryStore[K, float] = MemoryStore(capacity)
 
     def __len__(self) -> int:

@@ -151,6 +151,7 @@ class FreshStore(Generic[K, V]):
         ttl: float | None = None,
         since: float | None = None,
         put: Callable[[Mapping[K, V]], Sequence[K]] | None = None,
+        with_others: bool = False,
     ) -> Sequence[K]:
         """Add or replace ``items`` in their order; return the keys evicted for them.
 
@@ -161,6 +162,7 @@ class FreshStore(Generic[K, V]):
         :param since: when the load of those that are not from the far tier began, from which they are fresh;
             ``None`` is now.
         :param put: puts the items into the store, in place of its ``set_many``.
+        :param with_others: whether more come together with them, in other calls; else this is so of several.
         """
         # First, so that nothing has changed when it fails.
         ttls = _NO_LIFETIMES
@@ -172,7 +174,7 @@ class FreshStore(Generic[K, V]):
         self._forget(evicted)
         now = self._clock()
         begun = now if since is None else since
-        is_shared = self._policy.jitter is None and len(items) > 1 and not ttls
+        is_shared = self._policy.jitter is None and (with_others or len(items) > 1) and not ttls
         together: dict[float, float] | None = {} if is_shared else None
         for key in items:
             # One that did not fit, or was evicted by a later one of the same items, has no times any more.

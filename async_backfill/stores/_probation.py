@@ -9,7 +9,7 @@ from async_backfill.contracts import K, V
 from async_backfill.outcomes import ABSENT, Absent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from async_backfill.stores.memory import MemoryStore
 
@@ -60,6 +60,11 @@ class ProbationStore(Generic[K, V]):
         """Return the value of ``key``, read or unread, else ``default``; does not count as a read."""
         value = self._unread.get(key, ABSENT)
         return self._store.peek(key, default) if value is ABSENT else value
+
+    @property
+    def unread(self) -> Collection[K]:
+        """The keys that are on probation."""
+        return self._unread.keys()
 
     def is_unread(self, key: K) -> bool:
         """Return whether ``key`` is on probation."""

@@ -7,7 +7,14 @@ import itertools
 import pytest
 from anyio import create_task_group, wait_all_tasks_blocked
 
-from async_backfill import BackfillCache, FreshnessPolicy, MappingSource, SimulatedSource
+from async_backfill import (
+    BackfillCache,
+    BackfillPolicy,
+    FreshnessPolicy,
+    MappingSource,
+    SimulatedSource,
+    each,
+)
 from async_backfill.testing import GatedSource, ManualClock
 from tests.callers import outcomes, start
 
@@ -68,11 +75,13 @@ async def test_with_jitter_values_loaded_together_expire_apart_and_never_late():
     assert all(later < earlier for earlier, later in itertools.pairwise(left[5:]))
 
 
-async def left_over(put, **settings):
+ROWS = MappingSource({key: key for key in range(500)})
+
+
+async def left_over(put, *, source=ROWS, **settings):
     """Return how many of what ``put`` puts are fresh after 94, 96, 98 and 100 % of a ttl of 100 s."""
     clock = ManualClock()
-    source = MappingSource({key: key for key in range(500)})
-    async with BackfillCache(source, scan=source, clock=clock, **settings) as cache:
+    async with BackfillCache(source, scan=ROWS, clock=clock, **settings) as cache:
         await put(cache)
         left = []
         for seconds in (94.0, 2.0, 2.0, 2.0):
@@ -93,6 +102,18 @@ MANY = {
 @pytest.mark.parametrize("come", MANY)
 async def test_what_comes_together_expires_apart_and_never_late_without_a_jitter_set(come):
     left = await left_over(MANY[come], freshness=USUAL, backfill_batch=500)
+    assert 500 == left[0] > left[1] > left[2] > left[3] == 0
+
+
+@pytest.mark.parametrize("capacity", [None, 500])
+@pytest.mark.parametrize("evicts", [True, False])
+async def test_a_backfill_of_one_key_a_call_expires_apart_as_well(capacity, evicts):
+    async def load(key):
+        return key
+
+    backfill = BackfillPolicy(evicts=evicts)
+    settings = {"source": each(load), "backfill": backfill, "backfill_batch": 500, "capacity": capacity}
+    left = await left_over(MANY["backfill"], freshness=USUAL, **settings)
     assert 500 == left[0] > left[1] > left[2] > left[3] == 0
 
 

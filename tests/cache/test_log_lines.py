@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 
 import pytest
-from anyio import current_time, sleep
+from anyio import CancelScope, current_time, sleep
 
 from async_backfill import (
     BackfillCache,
     BackfillPolicy,
     CircuitPolicy,
+    Failed,
     FarTier,
     FreshnessPolicy,
     LoadPolicy,
     MappingSource,
     ReadinessPolicy,
+    WeighedStore,
+    each,
 )
 from async_backfill._jobs._event_lines import ALL as LINES_OF_JOBS
 from async_backfill._session.event_lines import ALL as LINES_OF_CACHES
@@ -46,16 +49,20 @@ class Source(MappingSource):
         return await super().load_many(keys)
 
 
+HEATS = Heats(keys={key: 1000.0 - key for key in range(10)}, hit_rate=0.9)
+
+
 class Shelf:
     """A journal of ten hot keys."""
 
-    def __init__(self, error=None):
+    def __init__(self, error=None, heats=HEATS):
         self.error = error
+        self.heats = heats
 
     async def load(self):
         if self.error is not None:
             raise self.error
-        return Heats(keys={key: 1000.0 - key for key in range(10)}, hit_rate=0.9)
+        return self.heats
 
     async def save(self, heats):
         pass
@@ -241,6 +248,47 @@ async def test_the_log_says_that_a_refresh_failed_because_no_caller_is_told(said
     ]
 
 
+async def test_a_refresh_of_a_source_that_answers_with_failures_is_no_secret(said):
+    bad, events = set(), []
+
+    async def load(key):
+        if key in bad:
+            raise ConnectionError("down")
+        return ROWS[key]
+
+    freshness = FreshnessPolicy(ttl=5.0, stale_for=60.0)
+    async with cache_of(each(load), freshness=freshness, observers=[events.append]) as cache:
+        await cache.get(1)
+        bad.add(1)
+        await sleep(6.0)
+        assert await cache.get(1) == ROWS[1]
+        await cache.settle()
+
+    text = "a refresh of 1 keys failed, and what is stale is served while it may be: ConnectionError: down"
+    assert said("load.refresh") == [("WARNING", text)]
+    assert repr([event.error for event in events]) == "[None, ConnectionError('down')]"
+
+
+async def test_the_log_says_how_many_keys_of_a_refresh_failed(said):
+    class Partly(Source):
+        async def load_many(self, keys):
+            failed = {key: Failed(ConnectionError("down")) for key in self.bad & set(keys)}
+            return {**{key: ROWS[key] for key in keys}, **failed}
+
+    source, events = Partly(), []
+    freshness = FreshnessPolicy(ttl=5.0, stale_for=60.0)
+    async with cache_of(source, freshness=freshness, observers=[events.append]) as cache:
+        await cache.get_many(range(5))
+        source.bad = {1, 2}
+        await sleep(6.0)
+        await cache.get_many(range(5))
+        await cache.settle()
+
+    text = "a refresh of 2 keys failed, and what is stale is served while it may be: ConnectionError: down"
+    assert said("load.refresh") == [("WARNING", text)]
+    assert [(event.keys, event.error) for event in events] == [((0, 1, 2, 3, 4), None)] * 2
+
+
 async def test_a_refresh_that_closing_ends_is_no_failure(said):
     class Slow(Source):
         async def load_many(self, keys):
@@ -274,6 +322,47 @@ async def test_the_log_says_that_the_cache_was_emptied_here_or_elsewhere(said):
             "the memory was emptied: another process cleared the cache, or a message of one may be lost",
         )
     ]
+
+
+def failing(*_):
+    raise ValueError("failing")
+
+
+async def test_each_line_about_a_cache_names_it(said):
+    class Deaf(Source):
+        async def load_many(self, keys):
+            with CancelScope(shield=True):
+                await sleep(3.0)
+            return await super().load_many(keys)
+
+    no_such = dict.fromkeys(map(str, range(600)), 1.0)
+    journal = Shelf(heats=Heats(keys=no_such, hit_rate=0.9))
+    async with cache_of(journal=journal, backfill=BackfillPolicy(selection="history")) as cache:
+        await cache.force_backfill()
+    assert "the source has none of the 500 hottest keys" in said("journal", logging.WARNING)[0][1]
+    async with cache_of(store=WeighedStore(10, failing), observers=[failing]) as cache:
+        await cache.get(1)
+    async with cache_of(freshness=FreshnessPolicy(absent_ttl=9.0)) as cache:
+        await cache.get("x" * 5000, None)
+    texts = [text for _, text in said("", logging.WARNING)]
+    for begin in ("the value of 1 was not kept", "observer <function failing", "a key of more than 4096"):
+        assert any(text.startswith(begin) for text in texts)
+    async with cache_of(Deaf(), load=LoadPolicy(timeout=1.0)) as cache:
+        await outcomes(cache.get, (1,))
+        await sleep(5.0)
+    assert len(said("load")) == 1
+
+
+async def test_a_name_with_a_percent_sign_is_a_name(caplog):
+    caplog.set_level(logging.INFO, logger="async_backfill")
+    async with cache_of(
+        name="100 %s", observers=[failing], freshness=FreshnessPolicy(absent_ttl=9.0)
+    ) as cache:
+        await cache.get("x" * 5000, None)
+        await cache.clear()
+
+    assert len(caplog.messages) == 3
+    assert all(message.startswith("100 %s: ") for message in caplog.messages)
 
 
 async def test_a_cache_without_a_name_says_no_name(caplog):

@@ -15,6 +15,7 @@ from async_backfill import (
     MappingSource,
     SimulatedSource,
     Status,
+    each,
 )
 from async_backfill.events import BackfillAudited, KeysEvicted, KeysPut, LoadFinished
 from async_backfill.outcomes import LoadCause
@@ -121,6 +122,18 @@ async def test_the_load_of_a_backfill_says_that_it_is_one():
 
     loads = [event for event in events if isinstance(event, LoadFinished)]
     assert [(load.cause, load.found) for load in loads] == [(LoadCause.BACKFILL, ("a", "b", "c"))]
+
+
+async def test_a_load_whose_keys_all_failed_one_by_one_says_why():
+    async def load(key):
+        raise ConnectionError(key)
+
+    events = []
+    async with BackfillCache(each(load), observers=[events.append]) as cache:
+        with pytest.raises(LoadError):
+            await cache.get("a")
+
+    assert [(event.found, repr(event.error)) for event in events] == [((), "ConnectionError('a')")]
 
 
 async def test_all_observers_are_told_in_their_order():

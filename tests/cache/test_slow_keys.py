@@ -128,6 +128,21 @@ async def test_behind_calls_that_hang_nobody_waits_for_one_timeout_after_another
         assert await cache.get(99) == 99
 
 
+async def test_who_comes_after_one_who_left_the_queue_waits_as_long_as_others():
+    async with BackfillCache(
+        each(Slow({0: SLOW, 1: SLOW}), concurrency=1), load=LoadPolicy(timeout=5)
+    ) as cache:
+        async with create_task_group() as tasks:
+            for key in (0, 1, 2):  # the second has the place from 5 to 10 s
+                caller = start(tasks, cache.get, key)
+                await sleep(0.5)
+            caller.cancel()
+            await sleep(7.0)
+            late = [start(tasks, cache.get, key) for key in (3, 4)]
+
+        assert [caller.outcome for caller in late] == [3, 4]
+
+
 async def test_the_last_caller_of_a_key_who_leaves_cancels_the_call_of_that_key_alone():
     slow = Slow(dict.fromkeys(range(3), 5))
     async with BackfillCache(each(slow)) as cache, create_task_group() as tasks:

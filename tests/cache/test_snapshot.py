@@ -18,8 +18,9 @@ from async_backfill import (
     MappingSource,
     SnapshotError,
     Status,
+    each,
 )
-from async_backfill._session.snapshots import snapshots
+from async_backfill._session.snapshots import reloading, snapshots
 from async_backfill.events import SnapshotChanged
 from async_backfill.records import RestoreState
 from async_backfill.stores.codecs import FunctionCodec
@@ -389,6 +390,33 @@ async def test_a_source_that_fails_is_asked_once_for_what_is_to_be_loaded_again(
     async with cache_of(path, source, settings={"restored": "reloaded"}, load=load) as cache:
         await until(lambda: not cache.stats.snapshot.waiting)
         assert source.calls == 1
+
+
+async def test_a_source_that_answers_with_failures_is_asked_once_as_well(path):
+    asked = []
+
+    async def load(key):
+        asked.append(key)
+        raise ConnectionError
+
+    await leave(path)
+    async with cache_of(
+        path, each(load), settings={"restored": "reloaded"}, load=LoadPolicy(max_batch=1)
+    ) as cache:
+        await until(lambda: not cache.stats.snapshot.waiting)
+        assert asked == ["key_1"]
+
+
+@pytest.mark.parametrize("keys", [2, 25])
+async def test_a_small_snapshot_that_failed_is_loaded_again_while_it_is_served(path, monkeypatch, keys):
+    monkeypatch.setattr(reloading, "_AFTER_FAILURE", 0.01)
+    await leave(path, [*ROWS][:keys])
+    source = _Failing()
+    settings = {"restored": "stale", "stale_for": 0.8}
+    # The clock stands, so that the values stay as long as this takes.
+    async with cache_of(path, source, settings=settings, clock=ManualClock(0.0)) as cache:
+        await until(lambda: source.calls > 2)
+        assert cache.stats.size == keys
 
 
 async def test_restoring_can_be_stopped(path):

@@ -44,6 +44,10 @@ class SlottedError(Exception):
         self.status = status
 
 
+class OwnNameError(NameError):
+    """It has the field of its base, and room for weak references."""
+
+
 class ChattyError(Exception):
     """Whoever copies it by calling something is noticed."""
 
@@ -95,6 +99,8 @@ MAKERS = [
     SlottedError,
     ChattyError,
     lambda key: ValueError("no", key),
+    lambda key: NameError("no such name", name=key),
+    lambda key: OwnNameError("no such name", name=key),
     lambda key: OSError(key, "refused"),
     lambda key: UnicodeDecodeError("utf-8", b"\xff", 0, 1, str(key)),
     lambda key: ExceptionGroup("two", [ValueError(key), KeyError(key)]),
@@ -114,10 +120,11 @@ async def test_each_waiter_gets_the_error_with_all_that_is_in_it(make):
         assert repr(error.args) == repr(expected.args)
         assert vars(error) == vars(expected)
         assert str(error) == str(expected)
-    assert getattr(raised[-1], "status", 404) == 404
+    for name in ("status", "name"):
+        assert getattr(raised[-1], name, 404) == 404
 
 
-@pytest.mark.parametrize("make", [MAKERS[0], MAKERS[4]])
+@pytest.mark.parametrize("make", [MAKERS[0], MAKERS[-3]])
 async def test_the_traceback_of_the_last_of_a_thousand_waiters_is_short(make):
     fail = failing(make)
     async with fail.cache:

@@ -11,6 +11,7 @@ import pytest
 from anyio import sleep
 
 from async_backfill import (
+    BackfillPolicy,
     CacheClosedError,
     ConfigurationError,
     FreshnessPolicy,
@@ -125,6 +126,27 @@ async def test_results_of_dead_instances_never_become_more_than_half_of_what_is_
             assert cache.stats.size <= 2 * len(living) + 1
         assert [await shop.price("tea") for shop in living] == ["tea of A"] * 10
     assert [shop.asked for shop in living] == [["tea"]] * 10
+
+
+async def test_what_a_dead_instance_never_read_of_its_successors_leaves_as_well():
+    class_ = make_shop(backfill=BackfillPolicy(successors=4))
+    async with class_.price.cache as cache:
+        for _ in range(30):
+            shop = class_("A")
+            for number in range(5):
+                await shop.price(number)
+            for number in range(5):
+                await shop.price.invalidate(number)
+            await shop.price(0)
+            await cache.settle()
+            del shop
+            gc.collect(0)
+        assert cache.stats.backfill_keys > 10  # those that came along and that nobody read
+
+        living = class_("A")
+        for number in range(20):
+            await living.price(number)
+        assert cache.stats.size <= 2 * 20 + 1
 
 
 async def test_many_results_of_one_dead_instance_leave_at_the_next_load():

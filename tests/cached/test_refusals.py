@@ -15,6 +15,7 @@ from async_backfill import (
     MappingSource,
     cached,
 )
+from async_backfill.stores.snapshot_file import SnapshotFile
 from async_backfill.testing import MemoryFarStore
 
 pytestmark = pytest.mark.anyio
@@ -121,6 +122,19 @@ async def test_what_can_be_awaited_is_an_async_function(fit):
             "successors: load keys that nobody asks for",
         ),
         (
+            {"key": len, "backfill": BackfillPolicy(selection="history")},
+            ConfigurationError,
+            "selection: 'history' loads keys that nobody asks for",
+        ),
+        *(
+            (
+                {"key": len, "snapshot": SnapshotFile("values.snapshot", restored=restored)},
+                ConfigurationError,
+                "snapshot: loads keys again that nobody asks for",
+            )
+            for restored in ("stale", "trusted", "reloaded")
+        ),
+        (
             {"key": len, "freshness": FreshnessPolicy(ttl=1, early=1.0)},
             ConfigurationError,
             "freshness: loads in the background",
@@ -144,6 +158,10 @@ def test_what_takes_keys_out_of_the_process_is_refused_for_a_method():
         (
             {"scan": MappingSource({})},
             "scan: results of a method belong to one instance, .* front of a function",
+        ),
+        (
+            {"snapshot": SnapshotFile("values.snapshot")},
+            "snapshot: results of a method belong to one instance, .* front of a function",
         ),
         ({"store": object()}, "store: of a method must be a MemoryStore or a WeighedStore, not a object"),
     ]:

@@ -5,12 +5,21 @@ from __future__ import annotations
 import math
 
 import pytest
+import stamina
 from anyio import create_task_group, current_time, sleep_forever
 from anyio.lowlevel import checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from async_backfill import BackfillCache, ConfigurationError, LoadError, LoadPolicy, LoadTimeoutError
+from async_backfill import (
+    BackfillCache,
+    ConfigurationError,
+    Failed,
+    LoadError,
+    LoadPolicy,
+    LoadTimeoutError,
+    each,
+)
 from async_backfill.sources.retrying import RetryingSource
 from tests.callers import CANCELLED, run, start
 
@@ -150,6 +159,90 @@ async def test_the_cause_that_callers_see_is_the_last_error():
             await cache.get("a")
 
     assert failed.value.__cause__ is errors[1]
+
+
+class ByKey:
+    """Answers with the next of the ``outcomes`` of each key; raises one that stands for the whole call."""
+
+    def __init__(self, *calls):
+        self.answers = list(calls)
+        self.calls = []
+
+    async def load_many(self, keys):
+        self.calls.append(tuple(keys))
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+GONE, BUG = ConnectionError("gone"), ValueError("a bug")
+
+
+@pytest.mark.anyio
+async def test_keys_that_failed_by_themselves_are_asked_for_again_alone():
+    first = {"a": 1, "b": Failed(GONE), "c": Failed(BUG), "d": Failed(GONE)}
+    source = ByKey(first, {"b": Failed(GONE)}, {"b": 2})
+
+    answers = await retrying(source).load_many(["a", "b", "c", "d"])
+    assert answers == {"a": 1, "b": 2, "c": Failed(BUG)}
+    assert source.calls == [("a", "b", "c", "d"), ("b", "d"), ("b",)]
+
+
+@pytest.mark.anyio
+async def test_a_key_that_keeps_failing_is_asked_for_as_often_as_allowed():
+    source = ByKey(*[{"a": Failed(GONE)}] * 9)
+
+    assert await retrying(source).load_many(["a"]) == {"a": Failed(GONE)}
+    assert source.calls == [("a",)] * 3
+
+
+@pytest.mark.anyio
+async def test_what_was_found_is_kept_when_the_next_attempts_raise():
+    for error, calls in ((BUG, 2), (GONE, 3)):
+        source = ByKey({"a": 1, "b": Failed(GONE)}, error, error)
+
+        assert await retrying(source).load_many(["a", "b", "c"]) == {"a": 1, "b": Failed(error)}
+        assert len(source.calls) == calls
+
+
+@pytest.mark.anyio
+async def test_the_error_is_raised_when_nothing_was_found_before():
+    source = ByKey({"a": Failed(ConnectionError("one"))}, GONE, GONE)
+    with pytest.raises(ConnectionError) as raised:
+        await retrying(source).load_many(["a"])
+
+    assert raised.value is GONE
+
+
+@pytest.mark.anyio
+async def test_where_retries_are_switched_off_what_was_found_is_kept():
+    with stamina.set_testing(True, attempts=1):
+        source = ByKey({"a": 1, "b": Failed(GONE)})
+        assert await retrying(source).load_many(["a", "b"]) == {"a": 1, "b": Failed(GONE)}
+    assert len(source.calls) == 1
+
+
+@pytest.mark.anyio
+async def test_a_function_of_one_key_is_called_again():
+    asked = []
+
+    async def load(key):
+        asked.append(key)
+        if len(asked) < 3:
+            raise GONE
+        return key
+
+    async with BackfillCache(retrying(each(load), on=ConnectionError)) as cache:
+        assert await cache.get("a") == "a"
+        assert (asked, cache.stats.source_calls) == (["a"] * 3, 1)
+
+
+@pytest.mark.anyio
+async def test_an_answer_that_is_no_mapping_is_for_the_cache_to_refuse():
+    async with BackfillCache(retrying(ByKey([1]))) as cache:
+        with pytest.raises(LoadError, match="must return a mapping, not list"):
+            await cache.get("a")
 
 
 @pytest.mark.parametrize(

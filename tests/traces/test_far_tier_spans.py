@@ -7,7 +7,7 @@ import pytest
 from anyio import create_task_group
 from opentelemetry.trace import StatusCode
 
-from async_backfill import BackfillCache, FarTier, MappingSource, StoreError
+from async_backfill import BackfillCache, FarTier, LoadError, MappingSource, StoreError, each
 from tests.far.shared import Leases, Shared
 from tests.traces.spans import QueriedSource, Spans, facts_of, id_of, is_below, links_of
 
@@ -57,6 +57,20 @@ async def test_a_load_reads_the_far_tier_then_the_source_below_one_span():
     assert is_below(call, load)
     assert is_below(spans.one("query"), call)
     assert spans.open == 0
+
+
+async def test_a_source_call_that_answers_with_failures_alone_is_an_error():
+    spans, shared = Spans(), Shared()
+
+    async def load(_):
+        raise ConnectionError("down")
+
+    async with BackfillCache(each(load), far=FarTier(store=shared), tracing=spans.tracing) as cache:
+        with pytest.raises(LoadError):
+            await cache.get("k1")
+
+    assert spans.one("source call").status.status_code is StatusCode.ERROR
+    assert spans.one("load").status.status_code is StatusCode.ERROR
 
 
 async def test_a_load_that_the_far_tier_answers_says_so():

@@ -14,6 +14,7 @@ from anyio import Event, move_on_after, sleep
 from async_backfill._common.bounded_call import bounded, result_of
 from async_backfill._common.error_text import error_line
 from async_backfill._common.line_a_second import LineASecond
+from async_backfill._common.log_lines import CacheLog
 from async_backfill.contracts import K, V
 from async_backfill.errors import ConfigurationError, StoreError
 
@@ -54,12 +55,13 @@ class FleetOrders(Generic[K, V]):
         *,
         clock: Clock,
         spawn: Spawn,
+        cache: str | None,
     ) -> None:
         self._channel = channel
         self._orders = orders
         self._standing = standing
         self._spawn = spawn
-        self._log = LineASecond(_LOGGER, clock)
+        self._log = LineASecond(CacheLog(_LOGGER, cache), clock)
         self._news = _News()
 
     async def give(self, order: ControlOrder) -> Any:

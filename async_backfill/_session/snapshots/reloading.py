@@ -10,7 +10,7 @@ from anyio import sleep
 from async_backfill._session.snapshots.holdings import Holdings, steps
 from async_backfill.contracts import K, V
 from async_backfill.errors import CacheClosedError
-from async_backfill.outcomes import ABSENT
+from async_backfill.outcomes import ABSENT, Failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _SHARE: Final = 0.5
 """The share of ``stale_for`` over which the batches are spread: what fails has as long for another try."""
+_LARGEST_PART: Final = 0.25
+"""The part of that time between two batches at the most: a small snapshot is tried again as well."""
 _LEAST_PAUSE: Final = 0.01
 _AFTER_FAILURE: Final = 1.0
 _A_STEP: Final = 128
@@ -63,7 +65,8 @@ class Reloading(Generic[K, V]):
     async def renew(self, seconds: float) -> None:
         """Load what is marked, spread over a part of ``seconds``; what fails is tried again until then."""
         marked = self._notes.marked
-        pause = max(_LEAST_PAUSE, seconds * _SHARE * self._batch / max(1, len(marked)))
+        share = min(_LARGEST_PART, self._batch / max(1, len(marked)))
+        pause = max(_LEAST_PAUSE, seconds * _SHARE * share)
         while marked:
             some = list(islice(marked, self._batch))
             held = [key for key in some if self._holdings.store.peek(key, ABSENT) is not ABSENT]
@@ -77,12 +80,13 @@ class Reloading(Generic[K, V]):
     async def _refresh(self, keys: Sequence[K]) -> bool:
         """Load ``keys``; return whether the source answered for some of them, if there are any."""
         try:
-            awaited: dict[Batch[K, V], K] = {self._loader.batch_queue.join_refresh(key): key for key in keys}
-            await self._loader.wait(awaited)
+            joined: dict[K, Batch[K, V]] = {key: self._loader.batch_queue.join_refresh(key) for key in keys}
+            await self._loader.wait({batch: key for key, batch in joined.items()})
         except CacheClosedError:
             await sleep(_AFTER_FAILURE)  # the cache cancels this
             return False
-        return not keys or any(batch.error is None for batch in awaited)
+        failed = (batch.error or isinstance(batch.found.get(key), Failed) for key, batch in joined.items())
+        return not keys or not all(failed)
 
 
 async def remove_marked(holdings: Holdings[K, V], notes: Notes[K]) -> None:

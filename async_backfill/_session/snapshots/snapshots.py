@@ -89,7 +89,7 @@ class Snapshots(Generic[K, V]):
             self._files.path, taking, is_unsure=lambda: self._is_unsure, told=self._told, log=self._log
         )
         self._progress = Progress()
-        self._scope = CancelScope()
+        self._scope: CancelScope | None = None  # made when it opens: here no event loop need run
         self._to_load: dict[K, None] = {}
         self._serves_until = -math.inf
         self._is_restoring = False
@@ -126,7 +126,8 @@ class Snapshots(Generic[K, V]):
 
     def stop(self) -> None:
         """Restore and load no more; what waits to be loaded again is removed once its time is over."""
-        self._scope.cancel()
+        if self._scope is not None:
+            self._scope.cancel()
         self._to_load.clear()
         self._notes.later.clear()
         if self._progress.state is RestoreState.RESTORING:
@@ -160,7 +161,8 @@ class Snapshots(Generic[K, V]):
     async def close(self) -> None:
         """Save a last snapshot; one that cannot be is reported, and the older one stays."""
         try:
-            self._scope.cancel()
+            if self._scope is not None:
+                self._scope.cancel()
             await self._notes.flush()
             if not self._is_unsure:
                 await self._saving.save(0.0)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Generic
 from anyio import CancelScope, Lock
 from anyio.lowlevel import checkpoint
 
+from async_backfill._common.log_lines import CacheLog
 from async_backfill.backfill._history.ranking import STEP, ranked
 from async_backfill.contracts import K
 
@@ -40,6 +41,7 @@ class HottestFirst(Generic[K]):
     :param is_cached: returns whether a key is in the store, or known to be absent.
     :param is_loading: returns whether a key is in flight.
     :param removals: returns a number that rises whenever an entry is removed from the store.
+    :param cache: the name of the cache, for the log.
     """
 
     def __init__(
@@ -51,7 +53,9 @@ class HottestFirst(Generic[K]):
         is_cached: Callable[[K], bool],
         is_loading: Callable[[K], bool],
         removals: Callable[[], int],
+        cache: str | None = None,
     ) -> None:
+        self._log = CacheLog(_LOGGER, cache)
         self._hot = hot
         self._otherwise = otherwise
         self._has_history = has_history
@@ -109,7 +113,7 @@ class HottestFirst(Generic[K]):
         if len(keys) == self._selected >= _TELLING and not self._has_told:
             self._has_told = True
             key = next(iter(keys))
-            _LOGGER.warning(
+            self._log.warning(
                 "the source has none of the %d hottest keys, such as %s (a %s), so nothing is warm: if their "
                 "journal was made for keys of another type, make it anew (history --key-type)",
                 len(keys),
