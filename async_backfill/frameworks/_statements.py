@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy.orm import FromStatement
-from sqlalchemy.sql import visitors
 from sqlalchemy.sql.dml import UpdateBase
 
 from async_backfill.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from sqlalchemy.orm import ORMExecuteState
 
@@ -34,13 +33,28 @@ def said_by(state: ORMExecuteState, tables: frozenset[Any]) -> Sequence[Any]:
     if isinstance(statement, FromStatement):
         statement = statement.element
     keys: list[Any] = []
-    for part in visitors.iterate(statement):  # changes may also be in a SELECT, by `cte()`
+    for part in _parts_of(statement):  # changes may also be in a SELECT, by `cte()`
         if isinstance(part, UpdateBase):
-            changed: frozenset[Any] = tables.intersection(visitors.iterate(part.table))  # or it is an alias
+            changed: frozenset[Any] = tables.intersection(_parts_of(part.table))  # or it is an alias
             if changed:
                 options = {**part.get_execution_options(), **state.execution_options}
                 keys += _said(options.get(_OPTION), changed)
     return keys
+
+
+def _parts_of(statement: Any) -> Collection[Any]:
+    """Return all that ``statement`` is made of, once each.
+
+    SQLAlchemy's own walk goes through a `cte()` as often as it is used, and that of those which it uses, too.
+    """
+    found: dict[int, Any] = {}  # by identity, and kept: else an identity may be that of another
+    waiting = [statement]
+    while waiting:
+        part = waiting.pop()
+        if id(part) not in found:
+            found[id(part)] = part
+            waiting += getattr(part, "get_children", tuple)()  # a `Sequence` has none
+    return found.values()
 
 
 def _said(keys: Any, changed: frozenset[Any]) -> Sequence[Any]:

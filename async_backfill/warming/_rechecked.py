@@ -77,7 +77,12 @@ class Rechecked(Generic[K, V]):
             again = await read_again(self._source, tuple(written))
             rejected.update((key, error_line(error)) for key, error in again.failed.items())
             newer.extend(again.gone)
-            left = {key: value for key, value in again.rows.items() if not is_same(value, written[key])}
+            left = {
+                key: value
+                for key, value in again.rows.items()
+                # With NaN in it a value is not equal to itself.
+                if value != written[key] and not is_same(value, written[key])
+            }
             await self._remove((*again.gone, *again.failed))
             if not left:
                 break

@@ -10,6 +10,7 @@ from anyio import create_task_group, to_thread, wait_all_tasks_blocked
 pytest.importorskip("sqlalchemy")
 
 from sqlalchemy import (
+    ColumnDefault,
     ForeignKey,
     StaticPool,
     create_engine,
@@ -325,6 +326,23 @@ async def test_a_change_inside_of_a_statement_says_which_keys_as_well(watched, w
         session.commit()
 
     assert watched.gone == "ac"
+
+
+async def test_a_change_is_found_within_parts_that_are_used_many_times(watched):
+    part = update(Product).values(price=5).returning(Product.id).cte()
+    for _ in range(16):  # each is twice in the next one: walked through as often, it would take days
+        before = part.alias()
+        part = select(part.c.id).join(before, before.c.id > part.c.id).cte()
+    with watched.make() as session, pytest.raises(ConfigurationError, match="rows of 'products'"):
+        session.execute(select(part.c.id))
+
+
+async def test_what_is_no_statement_passes(watched):
+    with watched.make() as session:
+        assert session.scalar(ColumnDefault(5)) == 5
+        session.commit()
+
+    assert watched.gone == ""
 
 
 async def test_statements_for_other_tables_and_texts_pass(watched):

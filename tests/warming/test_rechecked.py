@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 
 import pytest
 from anyio import CancelScope, create_task_group, current_time, sleep, sleep_forever
@@ -141,6 +142,25 @@ async def test_a_row_that_is_not_equal_to_itself_is_copied_like_any_other():
 
     assert (done.kept, done.rejected) == (2, 0)
     assert math.isnan(found["a"]["mean"])
+
+
+async def test_a_row_that_is_equal_has_not_changed_whatever_else_it_holds():
+    @dataclass
+    class Product:
+        name: str
+        read: int = field(compare=False)
+
+    class Numbered(Table):
+        def __init__(self):
+            super().__init__()
+            self.rows = {"a": Product("x", 1)}
+
+        async def load_many(self, keys):
+            return {key: Product("x", 2) for key in keys}
+
+    done, found = await copied(Numbered())
+
+    assert (done.kept, done.rejected, found["a"].name) == (1, 0, "x")
 
 
 async def test_when_the_source_fails_nothing_stays_that_may_be_old():

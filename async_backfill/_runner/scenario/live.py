@@ -6,7 +6,7 @@ import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -136,7 +136,7 @@ async def _open_http(spec: HTTPSpec, resources: AsyncExitStack, secrets: Secrets
 async def _open_file(spec: FileSpec, folder: Path, resources: AsyncExitStack) -> Live:
     path = folder / spec.file
     kind = None if spec.key_type is None else KEY_TYPES[spec.key_type]
-    if PurePath(spec.file).suffix == _PARQUET_NAME or await begin_of(path, len(PARQUET)) == PARQUET:
+    if Path(spec.file).suffix == _PARQUET_NAME or await begin_of(path, len(PARQUET)) == PARQUET:
         for name, is_default in (
             ("columns", spec.columns is None),
             ("duplicates", spec.duplicates == "refuse"),
@@ -164,9 +164,11 @@ async def _open_file(spec: FileSpec, folder: Path, resources: AsyncExitStack) ->
 def beside(url: str, folder: Path) -> str:
     """Return ``url`` with the path of a file of SQLite taken from ``folder``, as those of other files are."""
     found = _SQLITE_FILE.fullmatch(url)
-    if found is None or PurePath(unquote(found["path"])).is_absolute():  # what ${NAME} stands for is encoded
+    if found is None:
         return url
-    return f"{found['scheme']}{(folder / found['path']).absolute()}{found['query'] or ''}"
+    # What ${NAME} stands for is encoded, and not each release of SQLAlchemy decodes it.
+    path = str((folder / unquote(found["path"])).absolute()).replace("%", "%25").replace("?", "%3F")
+    return f"{found['scheme']}{path}{found['query'] or ''}"
 
 
 def files_of_database(spec: SQLSpec, folder: Path, secrets: Secrets) -> list[Path]:
