@@ -18,13 +18,22 @@ pytestmark = pytest.mark.anyio
 NOBODY = 1  # a port: the server is a replica without its primary
 
 
+def check_health_at_each_command(redis):
+    """Have redis-py check the subscribed connection as with ``health_check_interval``, from now on.
+
+    So short an interval from the beginning would have it mix up the answers while it connects.
+    """
+    (subscribed,) = redis._routes.subscribed
+    subscribed._connection.health_check_interval = 0.001
+
+
 async def test_a_client_that_checks_its_health_keeps_a_subscription(valkey):
-    settings = {"protocol": 2, "health_check_interval": 0.001}
     async with (
-        Redis.from_url(valkey().url, **settings) as client,
+        Redis.from_url(valkey().url, protocol=2) as client,
         from_client(client) as redis,
         redis.subscribe(b"news", heartbeat=0.1) as messages,
     ):
+        check_health_at_each_command(redis)
         waiting = asyncio.ensure_future(anext(messages))
         while b"cmdstat_ping" not in await redis.execute("INFO", "commandstats"):
             pass
@@ -57,10 +66,11 @@ async def test_a_message_right_before_the_answer_to_a_ping_is_not_lost():
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         async with (
-            Redis(port=port, protocol=3, health_check_interval=0.001) as client,
+            Redis(port=port, protocol=3) as client,
             from_client(client) as redis,
             redis.subscribe(b"news", heartbeat=0.05) as messages,
         ):
+            check_health_at_each_command(redis)
             assert [await anext(messages) for _ in range(2)] == [(b"news", b"0"), (b"news", b"1")]
 
 
