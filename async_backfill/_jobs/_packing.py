@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
+from async_backfill._common.error_text import key_text
 from async_backfill._common.key_codec import KeyCodec
+from async_backfill.errors import KeyRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -17,6 +19,14 @@ def pack(key: Any) -> bytes:
     :raises KeyRefusedError: when it is of a class that cannot come back.
     """
     return _codec().encode(cast("Hashable", key))
+
+
+def pack_or_text(key: Any) -> bytes:
+    """Return a key as bytes; of one that cannot come back its text, which can only be shown."""
+    try:
+        return pack(key)
+    except KeyRefusedError:  # of a class of the user's
+        return pack(key_text(key))
 
 
 def unpack(data: bytes) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
 
@@ -10,11 +11,13 @@ from anyio import create_task_group, current_time, sleep
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from async_backfill._jobs._packing import pack
+from async_backfill._common.error_text import key_text
+from async_backfill._jobs._packing import pack, unpack
 from async_backfill._jobs._records import JobCounts, ShardRecord, ShardStatus
 from async_backfill._jobs._rewriting import Rewriting
 from async_backfill._jobs._verifying.comparison import Comparison
 from async_backfill._jobs._verifying.walk import Walk
+from async_backfill.contracts import RowPage
 from async_backfill.outcomes import Failed
 from async_backfill.testing import MemoryFarStore, MemoryReadBudget
 from tests.jobs.table import Table, ends_of, rows_of, spec_of
@@ -360,3 +363,21 @@ async def test_a_sample_that_is_stopped_leaves_no_generator_open():
 
     assert await walk.over_some(3000) == "paused"
     assert 0 < comparison.compared < 3000
+
+
+async def test_a_missing_row_whose_key_cannot_come_back_is_found_under_its_text():
+    @dataclass(frozen=True)
+    class Seat:
+        row: int
+
+    rows = {Seat(1): "here", Seat(2): "gone"}
+    store = MemoryFarStore()
+    await store.set_many({Seat(1): "here"})
+    ends = ends_of(Table(rows), store)
+    comparison = Comparison(ends, dead=frozenset(), expires_from=inf, rewriting=None, apart=2.0, seconds=10.0)
+    failed = {Seat(3): Failed(ValueError("no value"))}
+    await comparison.add(RowPage(rows, cursor=2, failed=failed))
+    await comparison.finish()
+
+    assert comparison.missing == 1
+    assert [(unpack(key), kind) for key, kind in comparison.findings()] == [(key_text(Seat(2)), "missing")]

@@ -18,7 +18,7 @@ from async_backfill.errors import ConfigurationError
 from async_backfill.warming._calls import in_time
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from async_backfill._jobs._ends import JobEnds
     from async_backfill._jobs._spec import ThrottleLimits
@@ -72,6 +72,8 @@ class Meter:
 
     def read(self, seconds: float) -> None:
         """Note how long the read of a page took."""
+        if not self._first:  # it may have waited for its hours before
+            self._began = current_time()
         self._reads.append(seconds)
         if current_time() - self._began <= _FIRST_MINUTE:
             self._first.append(seconds)
@@ -109,15 +111,15 @@ class Meter:
         has_limit = store is not None and store.used is not None and store.limit
         return Readings(
             minute=self._minute() if self._limits.hours is not None else None,
-            source_p95=_p95(self._reads) if self._limits.source_latency is not None else None,
-            source_first=_p95(first) if self._limits.source_latency is not None else None,
+            source_p95=percentile_95(self._reads) if self._limits.source_latency is not None else None,
+            source_first=percentile_95(first) if self._limits.source_latency is not None else None,
             lag=self._lag[0],
             lag_error=self._lag[1],
             load=self._load[0],
             load_error=self._load[1],
             memory=store.used / store.limit if has_limit else None,  # type: ignore[union-attr,operator] # checked
             evicted=self.evicted,
-            store_p95=_p95(self._writes) if self._limits.store_latency is not None else None,
+            store_p95=percentile_95(self._writes) if self._limits.store_latency is not None else None,
             pages=len(self._outcomes),
             failed=len(self._outcomes) - sum(self._outcomes),
             is_busy=self._is_busy(),
@@ -170,7 +172,8 @@ def minute_of_day() -> int:
     return 60 * now.tm_hour + now.tm_min
 
 
-def _p95(seconds: deque[float]) -> float | None:
+def percentile_95(seconds: Sequence[float]) -> float | None:
+    """Return the 95th percentile of ``seconds``, at most the largest one; ``None`` if there are none."""
     if not seconds:
         return None
-    return quantiles(seconds, n=20)[-1] if len(seconds) > 1 else seconds[0]
+    return quantiles(seconds, n=20, method="inclusive")[-1] if len(seconds) > 1 else seconds[0]

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from async_backfill._common.error_text import key_text
-from async_backfill._jobs._packing import pack
+from async_backfill._jobs._packing import pack_or_text
 from async_backfill._jobs._records import JobCounts
-from async_backfill.errors import KeyRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +24,7 @@ def counted(
     :param hidden: returns the text of an error without secrets.
     """
     before = before or JobCounts()
-    dead = [(_packed(key), hidden(why)) for key, why in tally.progress().bad.items()]
+    dead = [(pack_or_text(key), hidden(why)) for key, why in tally.progress().bad.items()]
     counts = JobCounts(
         read=tally.read - before.read,
         kept=tally.kept - before.kept,
@@ -35,10 +33,3 @@ def counted(
         dead=tally.dead + tally.rejected,
     )
     return counts, dead
-
-
-def _packed(key: Any) -> bytes:
-    try:
-        return pack(key)
-    except KeyRefusedError:  # of a class of the user's: it can be shown, and not tried again
-        return pack(key_text(key))

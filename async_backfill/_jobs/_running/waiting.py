@@ -36,7 +36,7 @@ class Lane:
         self._course = course
         self._wall = wall
         budget = course.ends.budget
-        self.pace = OwnPace(course) if budget is None else BookedPace(budget, course, self._note)
+        self.pace = OwnPace(course) if budget is None else BookedPace(budget, course, self._wait_for_place)
         """When pages may begin by the rate, of this job alone or of all who share its budget."""
         self._following = 0
         self._since: tuple[str, float, float] | None = None
@@ -102,6 +102,10 @@ class Lane:
         if self.throttled is None or self.throttled.reason != "rate":
             return _BRIEF
         return min(_LOOK, self.pace.wait(rows)[0])
+
+    def _wait_for_place(self, reason: Reason | None) -> None:
+        self._note(reason)
+        self._forget()
 
     def _forget(self) -> None:
         """Try one page after a while when only pages can show whether it is better."""

@@ -9,7 +9,7 @@ from anyio import current_time
 
 from async_backfill._common.error_text import error_line
 from async_backfill._jobs._calls import copies_of
-from async_backfill._jobs._packing import pack
+from async_backfill._jobs._packing import pack_or_text
 from async_backfill._jobs._planning.packed import packed
 from async_backfill._jobs._rewriting import MOST
 from async_backfill._jobs._same import are_same
@@ -78,7 +78,7 @@ class Comparison(Generic[K, V]):
         self._counts["compared"] += rows
         self._counts["new"] += rows if is_new else 0
         for key, failed in page.failed.items():
-            if pack(key) in self._dead:
+            if pack_or_text(key) in self._dead:
                 self._counts["dead"] += 1
             else:
                 self._looks.unread[key] = error_line(failed.error)
@@ -99,7 +99,7 @@ class Comparison(Generic[K, V]):
 
     def findings(self) -> Sequence[tuple[bytes, str]]:
         """Return the packed keys of differences that are there now, with their kinds: the first 10,000."""
-        return [(pack(key), kind) for key, kind in self._found.items()]
+        return [(pack_or_text(key), kind) for key, kind in self._found.items()]
 
     def result(self, *, is_all: bool, extra: int | None = None, stopped: str | None = None) -> Verified:
         """Return what was found so far."""
@@ -141,7 +141,7 @@ class Comparison(Generic[K, V]):
     def _kind(self, one: Difference[K, V], rejected: Collection[K]) -> str:
         if one.copy is not None:
             return "wrong"
-        if pack(one.key) in self._dead:
+        if pack_or_text(one.key) in self._dead:
             return "dead"
         if one.key in rejected:
             return "rejected"
