@@ -30,7 +30,8 @@ class ControlOrder:
     ``key``
         the key to invalidate; else ``None``.
     ``version``
-        rises with each order of a fleet, whoever gave it; 0 for one that no channel has taken.
+        rises with each order of a fleet, whoever gave it; 0 for one that no channel has taken, or
+        that it has lost.
     ``id``
         tells it from all others; empty where there is no channel.
     """

@@ -192,3 +192,32 @@ async def test_a_server_that_dies_leaves_what_stands_and_another_is_heard(valkey
         status = one.control.status
         assert (status.is_paused, status.is_off, status.channel_failures > 0) == (True, True, True)
         assert await one.get(1) == 1
+
+
+async def test_an_order_after_a_restart_counts_at_once_and_is_named(valkey):
+    server = valkey()
+    async with (
+        connect(server.url) as redis,
+        cache_of(redis, "n") as one,
+        cache_of(redis, "n") as other,
+    ):
+        for _ in range(2):
+            await one.control.off(**BY_ADA)
+            await one.control.on(**BY_ADA)
+        await until(lambda: len(other.audit_log) == 4)
+        server.restart()
+        await until_it_answers(redis)
+        await one.control.off(**BY_BOB)
+        assert one.control.status.is_off
+        await until(lambda: other.control.status.is_off)
+        for cache in (one, other):
+            assert cache.control.status.orders["off"].by == "bob"
+
+
+async def until_it_answers(redis):
+    async with asyncio.timeout(30.0):
+        while True:
+            try:
+                return await redis.execute("PING", key=b"n")
+            except RedisError:
+                await asyncio.sleep(0.02)

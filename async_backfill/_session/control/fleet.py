@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from weakref import ref
 
-from anyio import Event, move_on_after, sleep
+from anyio import Event, Lock, move_on_after, sleep
 
 from async_backfill._common.bounded_call import bounded, result_of
 from async_backfill._common.error_text import error_line
@@ -63,6 +63,7 @@ class FleetOrders(Generic[K, V]):
         self._spawn = spawn
         self._log = LineASecond(CacheLog(_LOGGER, cache), clock)
         self._news = _News()
+        self._looking = Lock()
 
     async def give(self, order: ControlOrder) -> Any:
         """Carry ``order`` out here, and send it to the others.
@@ -95,16 +96,27 @@ class FleetOrders(Generic[K, V]):
         self._spawn(partial(_watch, self._news, fleet))
 
     async def _sent(self, order: ControlOrder) -> int:
+        # Of before: a look may hear of this order, and of later ones, before its version is here.
+        latest, losses = self._standing.latest, self._standing.losses
         try:
-            return await self._within_time(lambda: self._channel.send(order))
+            version = await self._within_time(lambda: self._channel.send(order))
         except StoreError as error:
             self.failed(error)
             raise StoreError(f"{_ONLY_HERE % order.verb}: {error}") from error
+        if version <= latest:
+            with move_on_after(_TIMEOUT):
+                async with self._looking:  # a look that runs may have read what is lost
+                    pass
+            if self._standing.losses == losses:  # nobody has noticed meanwhile
+                self._start_again()
+        self._standing.saw(replace(order, version=version))
+        return version
 
     async def look(self) -> None:
         """Carry out what is new, if the channel can be reached."""
         try:
-            await self._look()
+            async with self._looking:
+                await self._look()
         except StoreError as error:
             self.failed(error)
         else:
@@ -118,9 +130,8 @@ class FleetOrders(Generic[K, V]):
             await self._obey(orders)
             standing.seen = version
             return
-        if version < standing.seen:
-            self._log.warning("the channel has lost all orders; what stands in this process stays")
-            standing.start_again()
+        if version < standing.seen or standing.has_others(orders):
+            self._start_again()
         seen = standing.seen
         if version == seen:
             return
@@ -132,8 +143,13 @@ class FleetOrders(Generic[K, V]):
         await self._obey(news)
         standing.seen = max(version, standing.seen, *(one.version for one in news))
 
+    def _start_again(self) -> None:
+        self._log.warning("the channel has lost all orders; what stands in this process stays")
+        self._standing.start_again()
+
     async def _obey(self, orders: Sequence[ControlOrder]) -> None:
         for order in orders:
+            self._standing.saw(order)
             try:
                 if self._standing.is_own(order):
                     if order.decides:  # one of others may have come in between

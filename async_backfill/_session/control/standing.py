@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from async_backfill.backfill._running import Running
     from async_backfill.contracts import ControlOrder, ControlVerb
 
-_OWN: Final = 100
+_KEPT: Final = 100
 
 
 class Standing:
@@ -26,6 +27,8 @@ class Standing:
         the backfills that run; ``None`` where there are none.
     ``seen``
         the version of the latest order of the fleet that was looked at; ``None`` before the first look.
+    ``losses``
+        how often the channel has lost all orders.
     """
 
     def __init__(self, *, threshold: float, batch: int | None) -> None:
@@ -36,9 +39,11 @@ class Standing:
         self.is_off = self.is_paused = False
         self.running: Running | None = None
         self.seen: int | None = None
+        self.losses = 0
         self.channel_error: str | None = None
         self.channel_failures = 0
         self._versions: dict[str, int] = {}
+        self._ids: dict[int, str] = {}
         self._own: dict[str, None] = {}
 
     def why_no_backfill(self, by_a_person: bool = False) -> str | None:  # noqa: FBT001, FBT002 - one question
@@ -64,8 +69,26 @@ class Standing:
 
     def start_again(self) -> None:
         """Take note that versions begin anew: the channel has lost all orders. What stands, stands."""
-        self.seen = 0
+        self.losses += 1
+        self.seen = None if self.seen is None else 0
         self._versions.clear()
+        self._ids.clear()
+        self.orders = {verb: replace(order, version=0) for verb, order in self.orders.items()}
+
+    @property
+    def latest(self) -> int:
+        """The latest version of an order that this process knows of."""
+        return max(self.seen or 0, 0, *self._ids)
+
+    def saw(self, order: ControlOrder) -> None:
+        """Take note of which order has the version of ``order``."""
+        self._ids[order.version] = order.id
+        if len(self._ids) > _KEPT:
+            del self._ids[next(iter(self._ids))]
+
+    def has_others(self, orders: Sequence[ControlOrder]) -> bool:
+        """Return whether one of ``orders`` has the version of another order, which was lost then."""
+        return any(self._ids.get(order.version, order.id) != order.id for order in orders)
 
     def is_own(self, order: ControlOrder) -> bool:
         """Return whether ``order`` was given here, lately, and so carried out already."""
@@ -74,7 +97,7 @@ class Standing:
     def give(self, order: ControlOrder) -> None:
         """Take note that ``order`` was given here."""
         self._own[order.id] = None
-        if len(self._own) > _OWN:
+        if len(self._own) > _KEPT:
             del self._own[next(iter(self._own))]
 
 
