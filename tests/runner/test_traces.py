@@ -114,6 +114,18 @@ def test_a_key_weighs_what_its_latest_request_says():
     assert (summary["hits"], summary["evictions"], summary["cache_size"]) == (2, 3, 1)
 
 
+@pytest.mark.parametrize("concurrency", [1, 2, 100])
+def test_an_object_changes_when_its_request_begins_and_not_before(concurrency):
+    settings = {"concurrency": concurrency, "capacity_bytes": 1000}
+    rows = ["0,a,10,1000", "10,a,10,1000", "20,b,10,1000", "200,a,10,5", "202,c,10,0", "220,a,10,5"]
+    Path("ends.csv").write_text("\n".join(["time,key,size,ttl", *rows]))
+    # a is loaded once, for 1,000 s: what a later request says of it holds for the next load.
+    assert replayed("ends.csv", "--virtual-time", settings=settings)["hits"] == 3
+    rows = ["0,a,10", "10,a,10", "20,b,90", "30,a,10", "40,b,90", "200,a,5000"]
+    Path("large.csv").write_text("\n".join(["time,key,size", *rows]))
+    assert replayed("large.csv", "--virtual-time", settings=settings)["hits"] == 4
+
+
 @pytest.mark.parametrize(
     ("cut", "left", "seconds"),
     [
