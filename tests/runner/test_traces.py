@@ -168,6 +168,14 @@ REFUSED = {
     "an infinite time": ("inf.csv", {}, 'inf.csv:2: "inf" is not 0 or more'),
     "a row that is cut off": ("short.csv", {}, "short.csv:3: the row has 2 cells, too few"),
     "half a record": ("half.oracleGeneral", {}, "has 47 bytes, no whole number of records of 24"),
+    "a method for a table": ("headed.csv", {"method": ["get"]}, "headed.csv: is no log of requests"),
+    "a method for columns": (
+        "bare.csv",
+        {"column": "3", "time": "1", "method": ["get"]},
+        "is no log of requests",
+    ),
+    "a status for a binary trace": ("io.oracleGeneral.bin", {"status": ["200"]}, "is no log of requests"),
+    "a method for a column": ("bare.csv", {"column": "3", "method": ["get"]}, "is no log of requests"),
     "columns of a binary trace": ("io.oracleGeneral.bin", {"time": "1"}, "columns of a table"),
 }
 
