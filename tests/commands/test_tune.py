@@ -190,6 +190,10 @@ def test_a_bad_option_is_refused_in_one_line_and_nothing_is_written(capsys, opti
         ({"miss_threshold": 2}, "in.json: $.miss_threshold: 2.0 is not between 0.01 and 1.0"),
         ({"source": {"kind": "simulated", "keys": 1, "jitter": -1}}, "in.json: $.source.jitter: -1.0 is"),
         ({"lookups": {"file": "none.keys"}}, "in.json: $.lookups: "),
+        (
+            {"capacity_bytes": 9},
+            "in.json: $.capacity_bytes: bounds bytes, and tune counts keys: leave it out",
+        ),
         ({"source": {"kind": "table", "file": "no.csv", "key": "k"}}, "in.json: $.source: "),
     ],
 )
