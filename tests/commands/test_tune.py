@@ -87,6 +87,19 @@ def test_the_figures_of_the_scenario_are_those_of_its_summary():
         assert own[name] == summary[name]
 
 
+def test_the_figures_of_a_scenario_with_a_flush_are_those_of_its_summary():
+    source = {"kind": "simulated", "keys": 20, "error_rate": 0.2}
+    lookups = [f"key_{number * number % 23}" for number in range(60)]
+    Path("in.json").write_text(scenario(source=source, lookups=lookups, flush_at=58, min_lookups=5), "utf-8")
+    assert tune("--output", "report.json", "--quiet", "--jobs", "1", "--trials", "1") == 0
+    assert main(["--input", "in.json", "--output", "summary.json", "--quiet"]) == 0
+    own = json.loads(Path("report.json").read_text("utf-8"))["scenario"]
+    summary = json.loads(Path("summary.json").read_text("utf-8"))
+    for name in ("source_calls", "source_keys", "hit_rate", "backfills"):
+        assert own[name] == summary[name]
+    assert own["entries"] > summary["cache_size"]
+
+
 def test_latency_takes_no_time_and_errors_are_those_of_the_summary():
     source = {"kind": "simulated", "keys": 50, "latency": 3600.0, "jitter": 10.0, "error_rate": 0.2}
     lookups = [f"key_{number * number % 50}" for number in range(200)]
@@ -177,6 +190,10 @@ def test_a_bad_option_is_refused_in_one_line_and_nothing_is_written(capsys, opti
         ({"miss_threshold": 2}, "in.json: $.miss_threshold: 2.0 is not between 0.01 and 1.0"),
         ({"source": {"kind": "simulated", "keys": 1, "jitter": -1}}, "in.json: $.source.jitter: -1.0 is"),
         ({"lookups": {"file": "none.keys"}}, "in.json: $.lookups: "),
+        (
+            {"capacity_bytes": 9},
+            "in.json: $.capacity_bytes: bounds bytes, and tune counts keys: leave it out",
+        ),
         ({"source": {"kind": "table", "file": "no.csv", "key": "k"}}, "in.json: $.source: "),
     ],
 )

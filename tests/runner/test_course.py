@@ -32,7 +32,7 @@ SETTINGS = st.builds(
 KEYS = st.lists(st.sampled_from("abcdefghx"), min_size=1, max_size=40)
 
 
-async def followed(lookups, settings, **source):
+async def followed(lookups, settings, arrivals=None, **source):
     told = SimulatedSource(dict.fromkeys("abcdefgh", 1), **source)
     course = Course(len(lookups), expires=settings.ttl is not None)
     async with make_cache(told, settings, observers=[course], clock=anyio.current_time) as cache:
@@ -44,10 +44,18 @@ async def followed(lookups, settings, **source):
             keep=False,
             flush_at=settings.flush_at,
             progress=lambda *_: None,
+            arrivals=arrivals,
             watch=course,
         )
         course.finishes()
+        held = sum(cache.freshness_of(key) is not None for key in "abcdefgh")
+        assert sum(map(waiting, (*course.receipts.values(), course.successors))) <= held
         return course, cache.stats
+
+
+def waiting(receipt) -> int:
+    """Return how many keys of ``receipt`` the page shows as not read yet."""
+    return receipt.loaded - receipt.read - receipt.left
 
 
 @hypothesis_settings(max_examples=60, deadline=None)
@@ -60,7 +68,7 @@ async def test_a_course_agrees_with_the_figures_of_the_cache(lookups, settings, 
         settings = msgspec.structs.replace(settings, stale_for=stale_for)
     course, stats = await followed(lookups, settings, latency=0.1, error_rate=errors)
 
-    assert sum(course.causes.values()) == stats.misses
+    assert sum(course.causes.values()) == sum(course.missed.values()) == stats.misses
     assert course.causes["absent"] == stats.absent
     assert course.causes["failed"] == stats.failed
     assert sum(calls.calls for calls in course.calls.values()) == stats.source_calls
@@ -69,7 +77,7 @@ async def test_a_course_agrees_with_the_figures_of_the_cache(lookups, settings, 
     assert loaded + course.successors.loaded == stats.backfill_keys
     assert len(course.receipts) == stats.backfills
     for receipt in (*course.receipts.values(), course.successors):
-        assert 0 <= receipt.read + receipt.left <= receipt.loaded
+        assert 0 <= waiting(receipt) <= receipt.loaded
     last = course.points[-1]
     assert (last.lookups, last.hits, last.backfills) == (stats.lookups, stats.hits, stats.backfills)
     assert [point.lookups for point in course.points] == sorted({point.lookups for point in course.points})
@@ -101,6 +109,38 @@ async def test_a_receipt_says_how_many_keys_of_a_backfill_were_read():
     (receipt,) = course.receipts.values()
     # h loads a b c; a and b are read; e, f and g push a, b and c out.
     assert (receipt.lookup, receipt.loaded, receipt.read, receipt.left) == (1, 3, 2, 1)
+
+
+EXPIRING = Settings(min_lookups=1, miss_threshold=0.01, backfill_batch=3, ttl=1.0)
+
+
+@pytest.mark.anyio
+async def test_a_key_that_expired_and_was_backfilled_again_left_unread_before():
+    course, _ = await followed([*"hh"], EXPIRING, [0.0, 5.0])
+
+    # h loads a b c each time; the second time they are in the cache, and nobody has read them yet.
+    first, second = course.receipts.values()
+    assert (first.loaded, first.read, first.left) == (3, 0, 3)
+    assert (second.loaded, second.read, second.left) == (3, 0, 0)
+
+
+@pytest.mark.anyio
+async def test_keys_that_have_expired_at_the_end_left_unread():
+    settings = msgspec.structs.replace(EXPIRING, max_backfills=1)
+    course, _ = await followed([*"haha"], settings, [0.0, 0.5, 5.0, 5.0])
+
+    (receipt,) = course.receipts.values()
+    assert (receipt.loaded, receipt.read, receipt.left) == (3, 1, 2)
+
+
+@pytest.mark.anyio
+async def test_what_is_served_stale_is_no_miss_and_read():
+    settings = msgspec.structs.replace(EXPIRING, max_backfills=1, stale_for=100.0)
+    course, stats = await followed([*"haah"], settings, [0.0, 5.0, 10.0, 15.0])
+
+    (receipt,) = course.receipts.values()
+    assert (receipt.loaded, receipt.read, receipt.left) == (3, 1, 0)  # b and c may still be served
+    assert (stats.stale, course.missed, course.causes) == (3, {"h": 1}, {"cold": 1})
 
 
 @pytest.mark.anyio

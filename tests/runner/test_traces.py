@@ -102,6 +102,24 @@ def test_requests_that_do_not_count_still_say_ttls():
     assert timed["hits"] == 2 + 0
 
 
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        f"103,a,4,{10**20},1,get,0",
+        "103,a,4,-5,1,get,0",
+        "103,a,4,100,1,get,-7",
+        "103,a,4,100,1,get,inf",
+        "nan,a,4,100,1,get,0",
+        "103,a,4,100,1,get",
+    ],
+)
+def test_a_damaged_line_of_twitters_form_does_not_count(capsys, damaged):
+    Path("damaged.csv").write_text(f"{TWITTER}{damaged}\n150,user:1,6,94,1,get,0\n")
+    summary = replayed("damaged.csv", "--virtual-time", settings={"capacity_bytes": 1000})
+    assert (summary["lookups"], summary["virtual_seconds"]) == (7, 50.0)
+    assert "7 lookups in 8 lines, 1 without one that counts" in told(capsys)
+
+
 def test_an_object_that_is_larger_than_the_cache_is_not_kept():
     summary = replayed("headed.csv", settings={"capacity_bytes": 1000})
     assert (summary["hits"], summary["cache_size"]) == (0, 1)
@@ -112,6 +130,18 @@ def test_a_key_weighs_what_its_latest_request_says():
     summary = replayed("grows.csv", settings={"capacity_bytes": 100})
     # a weighs 10 beside b's 90; c pushes both out; a is loaded anew, with 95.
     assert (summary["hits"], summary["evictions"], summary["cache_size"]) == (2, 3, 1)
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 100])
+def test_an_object_changes_when_its_request_begins_and_not_before(concurrency):
+    settings = {"concurrency": concurrency, "capacity_bytes": 1000}
+    rows = ["0,a,10,1000", "10,a,10,1000", "20,b,10,1000", "200,a,10,5", "202,c,10,0", "220,a,10,5"]
+    Path("ends.csv").write_text("\n".join(["time,key,size,ttl", *rows]))
+    # a is loaded once, for 1,000 s: what a later request says of it holds for the next load.
+    assert replayed("ends.csv", "--virtual-time", settings=settings)["hits"] == 3
+    rows = ["0,a,10", "10,a,10", "20,b,90", "30,a,10", "40,b,90", "200,a,5000"]
+    Path("large.csv").write_text("\n".join(["time,key,size", *rows]))
+    assert replayed("large.csv", "--virtual-time", settings=settings)["hits"] == 4
 
 
 @pytest.mark.parametrize(
@@ -153,9 +183,19 @@ REFUSED = {
     "a cut that ends first": ("headed.csv", {"from": 3, "until": 2}, "leave none of its 5 lookups of 4 s"),
     "a size that is no number": ("words.csv", {}, "words.csv:3: invalid literal for int"),
     "a time that is none": ("times.csv", {}, "times.csv:2: could not convert string to float"),
+    "a negative size": ("negative.csv", {}, 'negative.csv:2: "-5" is no size, 0 to'),
+    "a size with too many digits": ("huge.csv", {}, f'huge.csv:2: "{10**19}" is no size, 0 to'),
     "an infinite time": ("inf.csv", {}, 'inf.csv:2: "inf" is not 0 or more'),
     "a row that is cut off": ("short.csv", {}, "short.csv:3: the row has 2 cells, too few"),
     "half a record": ("half.oracleGeneral", {}, "has 47 bytes, no whole number of records of 24"),
+    "a method for a table": ("headed.csv", {"method": ["get"]}, "headed.csv: is no log of requests"),
+    "a method for columns": (
+        "bare.csv",
+        {"column": "3", "time": "1", "method": ["get"]},
+        "is no log of requests",
+    ),
+    "a status for a binary trace": ("io.oracleGeneral.bin", {"status": ["200"]}, "is no log of requests"),
+    "a method for a column": ("bare.csv", {"column": "3", "method": ["get"]}, "is no log of requests"),
     "columns of a binary trace": ("io.oracleGeneral.bin", {"time": "1"}, "columns of a table"),
 }
 
@@ -165,6 +205,8 @@ def test_a_trace_that_cannot_be_read_is_refused_in_one_line(capsys, file, fields
     Path("keys").write_text("a\nb\n")
     Path("words.csv").write_text("time,key,size\n1,a,1\n1,b,large\n")
     Path("times.csv").write_text("time,key\nnoon,a\n")
+    Path("negative.csv").write_text("time,key,size\n1,a,-5\n")
+    Path("huge.csv").write_text(f"time,key,size\n1,a,{10**19}\n")
     Path("inf.csv").write_text("time,key\ninf,a\n")
     Path("short.csv").write_text("time,size,key\n1,2,a\n1,2\n")
     Path("half.oracleGeneral").write_bytes(BINARY[:47])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from async_backfill.errors import ConfigurationError
+from async_backfill.errors import ConfigurationError, ScenarioError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,3 +41,13 @@ class Filters:
         if self._methods and method.upper() not in self._methods:
             return False
         return not self._statuses or status.startswith(self._statuses)
+
+
+def refuse_filters(name: object, filters: Filters | None) -> None:
+    """Refuse ``filters`` for a file that is no log of requests.
+
+    :param name: the name of the file, for the error message.
+    :raises ScenarioError: when there are any.
+    """
+    if filters is not None:
+        raise ScenarioError(f"{name}: is no log of requests, so --method and --status say nothing of it")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import msgspec
 
 from async_backfill._runner.logs.fields import HEADER, Fields
+from async_backfill._runner.logs.filters import refuse_filters
 from async_backfill._runner.logs.formats import Column, KeyLines, Matches, lines_of
 from async_backfill._runner.logs.json_lines import JsonField, path_field
 from async_backfill._runner.logs.requests import COMMON, KINDS, RequestLog
@@ -89,11 +90,13 @@ def _recognised(name: str, lines: Sequence[str], place: KeyPlace) -> Format:
     if any(line.startswith(HEADER) for line in lines) and place.format_name is None:
         return Fields(name, place.column, place.filters)
     if place.column is not None:
+        refuse_filters(name, place.filters)
         return Column(name, place.column, delimiter_of(lines) or ",")
     found = _requests(lines, place.filters) or _json(name, lines, place.filters)
-    if found is None and place.filters is not None:
-        raise ScenarioError(f"{name}: is no log of requests, so --method and --status say nothing of it")
-    return found or _table(name, lines) or _keys(name, lines)
+    if found is not None:
+        return found
+    refuse_filters(name, place.filters)
+    return _table(name, lines) or _keys(name, lines)
 
 
 def _check_line_ends(name: str, lines: Sequence[str]) -> None:

@@ -111,12 +111,11 @@ class Course:
 
     def begins(self, key: Any) -> str:
         """Return why a lookup of ``key`` that begins now will miss, or an empty string when it will hit."""
-        if key in self._cache:
+        if self._is_served(key):
             if (receipt := self._unread.pop(key, None)) is not None:
                 receipt.read += 1
             return ""
-        if (receipt := self._unread.pop(key, None)) is not None:  # it has expired, or was not kept
-            receipt.left += 1
+        self._leaves(key)  # it has expired, or was not kept
         if key in self._evicted:
             return EVICTED
         return self._gone if key in self._loaded else COLD
@@ -144,9 +143,12 @@ class Course:
     def finishes(self) -> None:
         """Hear that all loads and backfills have ended."""
         self._note()
-        # What was served although it had expired looked like a miss when it began, and was a hit.
-        self.causes[self._gone] -= self._cache.stats.stale
-        self.causes = +self.causes
+        for key in [key for key in self._unread if not self._is_served(key)]:
+            self._leaves(key)
+
+    def _is_served(self, key: Any) -> bool:
+        """Return whether a lookup of ``key`` would be a hit, of a value that is fresh or served stale."""
+        return key in self._cache or self._cache.freshness_of(key) is not None
 
     def _note(self) -> None:
         stats = self._cache.stats
@@ -178,6 +180,7 @@ class Course:
     def _follow(self, keys: Iterable[Any], receipt: Receipt) -> None:
         for key in keys:
             receipt.loaded += 1
+            self._leaves(key)  # of an earlier backfill: it has expired
             if key in self._cache:
                 self._unread[key] = receipt
             else:
@@ -186,5 +189,8 @@ class Course:
     def _evicts(self, keys: Iterable[Any]) -> None:
         self._evicted.update(keys)
         for key in keys:
-            if (receipt := self._unread.pop(key, None)) is not None:
-                receipt.left += 1
+            self._leaves(key)
+
+    def _leaves(self, key: Any) -> None:
+        if (receipt := self._unread.pop(key, None)) is not None:
+            receipt.left += 1

@@ -102,6 +102,7 @@ async def _replay(
             took=None if latencies is None else latencies.append,
             failed=prepared.failures.note,
             watch=course,
+            beginning=lookups.begins if lookups.have_objects else None,
         )
         if course is not None:
             course.finishes()

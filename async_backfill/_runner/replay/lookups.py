@@ -59,6 +59,7 @@ async def replay(  # noqa: C901, PLR0913 - what a replay is told and tells, one 
     took: Callable[[float], object] | None = None,
     failed: Callable[[LoadError], object] = lambda _: None,
     watch: Watch | None = None,
+    beginning: Callable[[int], object] | None = None,
 ) -> list[object]:
     """Look up ``lookups`` in order, at most ``concurrency`` at once, and wait for all loads and backfills.
 
@@ -73,6 +74,7 @@ async def replay(  # noqa: C901, PLR0913 - what a replay is told and tells, one 
         time in ``arrivals``, so that the wait for others counts too (decision 29 in notes.md).
     :param failed: a function that is called with the error of each lookup that failed.
     :param watch: follows the replay, without a say in it.
+    :param beginning: a function that is called with the number of each lookup, from 0, when it begins.
     """
     outcomes: list[object] = [None] * len(lookups) if keep else []
     begins = repeat(None) if arrivals is None else map(current_time().__add__, arrivals)
@@ -92,6 +94,8 @@ async def replay(  # noqa: C901, PLR0913 - what a replay is told and tells, one 
                 await sleep_until(arrival)
             if number + 1 == flush_at:
                 await _flush(cache, watch)
+            if beginning is not None:
+                beginning(number)
             if is_bare:  # the same as `_lookup`, without a coroutine more for each
                 try:
                     outcome = await cache.get(key, ABSENT)
@@ -138,7 +142,7 @@ async def _flush(cache: BackfillCache[Any, Any], watch: Watch | None) -> None:
 
 
 class Keys(Protocol):
-    """The keys to look up, in order; a trace follows how its objects change while it is iterated over."""
+    """The keys to look up, in order."""
 
     def __len__(self) -> int: ...
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from anyio import to_thread
 
-from async_backfill._runner.logs.filters import Filters
+from async_backfill._runner.logs.filters import Filters, refuse_filters
 from async_backfill._runner.logs.formats import KeyLines
 from async_backfill._runner.logs.recogniser import KeyPlace, recognise
 from async_backfill._runner.logs.requests import TWITTER, RequestLog
@@ -67,6 +67,7 @@ async def read_lookups(path: Path, spec: KeyFile) -> FileLookups:
     )
     if BINARY_NAME in path.name.lower():
         _check_plain(path, spec)
+        refuse_filters(path, place.filters)
         return _of_trace(path, await to_thread.run_sync(read_binary, path, await read_content(path)), spec)
     reader: _Reader | None = None
     start: list[str] = []
@@ -98,6 +99,7 @@ def _reader(path: Path, start: str, place: KeyPlace, spec: KeyFile) -> _Reader:
     if place.format_name is None and place.pattern is None and place.field is None:
         has_columns = spec.column is None or _names_columns(spec)
         if has_columns and (table := trace_table(path, start, spec)) is not None:
+            refuse_filters(path, place.filters)
             return table
     _check_plain(path, spec)
     log = recognise(str(path), start, place) if start.strip() else KeyLines()

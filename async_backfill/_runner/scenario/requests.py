@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 class Requests:
     """The ``keys`` to look up, in order; each of the others has one item a key, or is ``None``.
 
-    Iterating over them keeps the sizes and lifetimes at those of the latest lookup of each key, because an
-    object changes; before its first lookup those of the first one hold.
+    Each lookup calls `begins`, which keeps the sizes and lifetimes at those of the latest one of each key,
+    because an object changes; before its first lookup those of the first one hold.
 
     ``times``
         seconds since the first lookup, in ascending order.
@@ -42,7 +42,19 @@ class Requests:
         return len(self.keys)
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self.keys) if self.sizes is None and self.ttls is None else self._followed()
+        return iter(self.keys)
+
+    def begins(self, number: int) -> None:
+        """Hear that the lookup with ``number``, from 0, begins now."""
+        if self.sizes is not None:
+            self._sizes[self.keys[number]] = self.sizes[number]
+        if self.ttls is not None and self.ttls[number]:
+            self._ttls[self.keys[number]] = self.ttls[number]
+
+    @property
+    def have_objects(self) -> bool:
+        """Whether they say anything of their objects, so that `begins` must be called."""
+        return self.sizes is not None or self.ttls is not None
 
     def size_of(self, key: Any, _: object) -> int:
         """Return the size of the object of ``key`` now; 0 when no lookup has it."""
@@ -51,11 +63,3 @@ class Requests:
     def ttl_of(self, key: Any, _: object) -> float | None:
         """Return for how many seconds the object of ``key`` is good now, if that is said."""
         return self._ttls.get(key)
-
-    def _followed(self) -> Iterator[Any]:
-        for number, key in enumerate(self.keys):
-            if self.sizes is not None:
-                self._sizes[key] = self.sizes[number]
-            if self.ttls is not None and self.ttls[number]:
-                self._ttls[key] = self.ttls[number]
-            yield key

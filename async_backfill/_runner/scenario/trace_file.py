@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from array import array
 from dataclasses import dataclass, field
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from async_backfill._runner.logs.filters import Filters
+
+MOST_BYTES: Final = (1 << 63) - 1
+"""The largest size of an object: no disk is as large."""
 
 BINARY_NAME: Final = "oraclegeneral"
 """What the name of a trace in libCacheSim's binary form has in it, in lower case."""
@@ -81,6 +85,7 @@ class SevenColumns:
     """A trace in Twitter's form; the size is that of the key and the value.
 
     Only a request that writes says for how long its object is good, and it holds for those that follow.
+    A damaged line does not count.
     """
 
     def __init__(self, description: str, filters: Filters | None) -> None:
@@ -98,15 +103,17 @@ class SevenColumns:
             time, _, key = cells[0].partition(",")
             try:
                 _, key_size, value_size, _, operation, ttl = cells
-                told = (float(time), int(key_size) + int(value_size), float(ttl))
+                came, size, good = float(time), int(key_size) + int(value_size), float(ttl)
             except ValueError:
                 continue
-            if told[2]:
-                good_for[key] = told[2]
+            if not (0.0 <= came < math.inf and 0 <= size <= MOST_BYTES and 0.0 <= good < math.inf):
+                continue
+            if good:
+                good_for[key] = good
             if filters is None or filters.allows(operation, ""):
                 keys.append(key)
-                trace.times.append(told[0])
-                trace.sizes.append(told[1])
+                trace.times.append(came)
+                trace.sizes.append(size)
                 trace.ttls.append(good_for.get(key, 0.0))
         trace.keys.take(keys)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from async_backfill._runner.logs.formats import QuotedText, lines_of
-from async_backfill._runner.scenario.trace_file import Trace
+from async_backfill._runner.scenario.trace_file import MOST_BYTES, Trace
 from async_backfill._runner.wording import shown
 from async_backfill.errors import ScenarioError
 from async_backfill.sources._rows.delimiters import delimiter_of
@@ -95,14 +95,14 @@ class TraceTable:
                 if columns.time is not None:
                     trace.times.append(_number(cells[columns.time]))
                 if columns.size is not None:
-                    trace.sizes.append(int(cells[columns.size]))
+                    trace.sizes.append(_size(cells[columns.size]))
                 if columns.ttl is not None:
                     trace.ttls.append(_number(cells[columns.ttl] or "0"))
             except IndexError:
                 raise ScenarioError(
                     f"{self._path}:{self._number}: the row has {len(cells)} cells, too few"
                 ) from None
-            except (ValueError, OverflowError) as error:
+            except ValueError as error:
                 expected = f"expected numbers in {', '.join(self._names)}"
                 raise ScenarioError(f"{self._path}:{self._number}: {error}, {expected}") from None
             keys.append(key)
@@ -144,3 +144,10 @@ def _number(text: str) -> float:
     if not 0.0 <= number < math.inf:
         raise ValueError(f"{shown(text)} is not 0 or more")
     return number
+
+
+def _size(text: str) -> int:
+    size = int(text)
+    if not 0 <= size <= MOST_BYTES:
+        raise ValueError(f"{shown(text)} is no size, 0 to {MOST_BYTES:,} bytes")
+    return size

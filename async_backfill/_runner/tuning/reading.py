@@ -36,6 +36,8 @@ async def read_workload(
     :raises ScenarioError: when something in it cannot be used.
     :raises SourceFailedError: when its source cannot answer.
     """
+    if scenario.settings.capacity_bytes is not None:
+        raise ScenarioError(f"{name}: $.capacity_bytes: bounds bytes, and tune counts keys: leave it out")
     spec: HeldSpec = _NO_ENTRIES
     entries: Mapping[Any, Any]
     told: list[str] = []

@@ -66,7 +66,7 @@ def sampled(keys: Iterable[Hashable], share: float) -> list[Any]:
 
 
 def scale_down(settings: Settings, share: float) -> Settings:
-    """Return ``settings`` scaled for a replay of the sample; threshold and successors stay the same."""
+    """Return ``settings`` scaled for a replay of the sample; threshold, successors and flush stay."""
     budget, backfills = settings.max_backfills, _backfills_per_sampled(settings, share)
     return msgspec.structs.replace(
         settings,
@@ -74,18 +74,20 @@ def scale_down(settings: Settings, share: float) -> Settings:
         window=max(settings.min_lookups, _scaled(settings.window, share)),
         backfill_batch=_scaled(settings.backfill_batch, share),
         max_backfills=None if budget is None else budget and _scaled(budget, 1 / backfills),
-        flush_at=None if settings.flush_at is None else _scaled(settings.flush_at, share),
     )
 
 
-def scale_up(stats: Stats, settings: Settings, share: float, *, lookups: int, absent: int) -> Estimate:
+def scale_up(
+    stats: Stats, settings: Settings, share: float, *, entries: int, lookups: int, absent: int
+) -> Estimate:
     """Return the estimate for all ``lookups`` from the counts of a replay of the sample.
 
     :param settings: the settings of the whole, not scaled.
+    :param entries: the largest number of sampled keys in the cache.
     :param absent: the number of lookups of keys that the source does not have.
     """
     factor = _backfills_per_sampled(settings, share)
-    entries = round(stats.size / share)
+    entries = round(entries / share)
     misses = absent + (stats.misses - stats.absent) / share
     missing = (stats.source_calls - stats.backfills - stats.absent) / share
     return Estimate(

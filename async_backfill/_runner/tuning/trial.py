@@ -49,8 +49,8 @@ class Result:
     """The counts of a trial of ``settings``, scaled up to the whole scenario after sampling.
 
     ``entries``
-        the largest number of keys in the cache, which is also the last: in a replay keys only leave to make
-        room.
+        the largest number of keys in the cache, which is that at the end or before the flush: at other times
+        keys only leave to make room.
     ``margin``
         three standard errors of ``hit_rate``; 0.0 without sampling.
     """
@@ -90,12 +90,12 @@ async def run_trial(workload: Workload, settings: Settings) -> Result:
     source = make_source(workload.spec, dict.fromkeys(workload.keys), sleep=_at_once)
     if workload.share < 1.0:
         return await _run_sampled(workload, settings, source)
-    stats = await _replayed(source, settings, workload.lookups)
+    stats, entries = await _replayed(source, settings, workload)
     return Result(
         settings=settings,
         source_calls=stats.source_calls,
         source_keys=stats.source_keys,
-        entries=stats.size,
+        entries=entries,
         hit_rate=stats.hit_rate,
         backfills=stats.backfills,
         margin=0.0,
@@ -105,8 +105,11 @@ async def run_trial(workload: Workload, settings: Settings) -> Result:
 async def _run_sampled(workload: Workload, settings: Settings, source: AnySource) -> Result:
     share, counted = workload.share, _Counted(source)
     # A source like any other, but not one of the types that a scenario can name.
-    stats = await _replayed(cast("AnySource", counted), scale_down(settings, share), workload.lookups)
-    estimate = scale_up(stats, settings, share, lookups=workload.total, absent=workload.absent)
+    small = scale_down(settings, share)
+    stats, entries = await _replayed(cast("AnySource", counted), small, workload)
+    estimate = scale_up(
+        stats, settings, share, entries=entries, lookups=workload.total, absent=workload.absent
+    )
     return Result(
         settings=settings,
         source_calls=estimate.source_calls,
@@ -118,11 +121,19 @@ async def _run_sampled(workload: Workload, settings: Settings, source: AnySource
     )
 
 
-async def _replayed(source: AnySource, settings: Settings, lookups: Sequence[Any]) -> Stats:
-    cache = make_cache(source, settings)
-    async with cache:
-        await replay(cache, lookups, concurrency=1, keep=False, flush_at=settings.flush_at, progress=_ignore)
-        return cache.stats
+async def _replayed(source: AnySource, settings: Settings, workload: Workload) -> tuple[Stats, int]:
+    """Return the counts of a replay, and the largest number of keys in the cache."""
+    begun = len(workload.lookups)
+    if settings.flush_at is not None:  # in a sample after the same share of the lookups as in the whole
+        begun = round((settings.flush_at - 1) * begun / max(1, workload.total))
+    before, after = workload.lookups[:begun], workload.lookups[begun:]
+    async with make_cache(source, settings) as cache:
+        await replay(cache, before, concurrency=1, keep=False, progress=_ignore)
+        entries = cache.stats.size
+        if after:
+            await cache.clear()
+            await replay(cache, after, concurrency=1, keep=False, progress=_ignore)
+        return cache.stats, max(entries, cache.stats.size)
 
 
 class _Counted:

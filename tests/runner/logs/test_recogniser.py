@@ -158,9 +158,11 @@ def test_what_is_no_method_and_no_status_is_refused(methods, statuses, setting):
     assert refused.value.setting == setting
 
 
-def test_filters_on_a_file_that_is_no_log_are_refused():
-    with pytest.raises(ScenarioError, match="x: is no log of requests, so --method and --status"):
-        keys("a\nb", filters=Filters(["GET"], []))
+@pytest.mark.parametrize(("text", "column"), [("a\nb", None), ("id,method\na,GET", "id"), ("a;b\nc;d", "1")])
+def test_filters_on_a_file_that_is_no_log_are_refused(text, column):
+    for filters in (Filters(["GET"], []), Filters([], ["2xx"])):
+        with pytest.raises(ScenarioError, match="x: is no log of requests, so --method and --status"):
+            keys(text, column=column, filters=filters)
 
 
 @pytest.mark.parametrize(

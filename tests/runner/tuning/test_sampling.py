@@ -125,3 +125,33 @@ def test_a_sampled_hit_rate_is_as_near_to_the_full_one_as_it_says(flights, setti
         assert abs(estimate.hit_rate - full.hit_rate) <= estimate.margin < 0.01
         assert estimate.entries == pytest.approx(full.entries, rel=0.05)
         assert estimate.source_calls == pytest.approx(full.source_calls, rel=0.1)
+
+
+def trial_of(lookups, share=1.0, **settings):
+    """Return the result of a trial of ``lookups``, all of whose keys the source has."""
+    workload = Workload(
+        spec=MappingSpec(entries={}),
+        keys=sampled(dict.fromkeys(lookups), share),
+        lookups=sampled(lookups, share),
+        share=share,
+        total=len(lookups),
+        absent=0,
+    )
+    return anyio.run(run_trial, workload, Settings(max_backfills=0, **settings))
+
+
+@pytest.mark.parametrize(("flush_at", "entries"), [(1, 4), (4, 4), (5, 3), (6, 4), (7, 4), (99, 4)])
+def test_the_entries_of_a_trial_are_the_most_before_and_after_its_flush(flush_at, entries):
+    assert trial_of("abcadcb", flush_at=flush_at).entries == entries
+
+
+def test_a_flush_after_the_last_lookup_of_a_trial_changes_nothing():
+    never, late = trial_of("abcadcb"), trial_of("abcadcb", flush_at=8)
+    assert (late.entries, late.source_calls) == (never.entries, never.source_calls) == (4, 4)
+
+
+def test_the_entries_of_a_sampled_trial_are_those_before_a_flush_too():
+    lookups = [f"{number % 1000}" for number in range(2000)]
+    never, late = trial_of(lookups, 0.3), trial_of(lookups, 0.3, flush_at=1900)
+    assert late.entries == never.entries == pytest.approx(1000, rel=0.1)
+    assert late.source_calls > never.source_calls
