@@ -159,15 +159,16 @@ async def test_the_age_of_a_loaded_value_counts_from_the_begin_of_its_load(store
             tasks.start_soon(cache.get, "k")
             await source.begun.wait()
             begun = time.time()
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.5)
             source.go.set()
         await cache.settle()
         copy = (await other.get_many(["k"]))["k"]
         asked = time.time()
         left = await store.connection.execute("PTTL", store.keyspace.redis_key("k"))
 
-        assert copy.age >= 0.2
-        assert left / 1000.0 <= begun + 3600.0 - asked + 0.01
+        assert copy.age >= 0.5
+        # What the write takes on its way to the server is not known when its ttl is said.
+        assert left / 1000.0 <= begun + 3600.0 - asked + 0.3
 
 
 async def test_a_tombstone_is_a_miss_and_nothing_wrong(store):
