@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 from async_backfill._far.changes import Change, of_one_time, values_of
 from async_backfill.contracts import K, V
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from async_backfill._far.releases import Releases
     from async_backfill.contracts import Leases
     from async_backfill.far_tier import FarTier
-
-_CLEARING: Final = 10.0
 
 
 class ChangeCalls(Generic[K, V]):
@@ -132,10 +130,13 @@ class ChangeCalls(Generic[K, V]):
         self._calls.written += written
         self._calls.unwritten += len(values) - written
 
-    async def clear(self) -> StoreError | None:
-        """Remove every key, and tell the other caches."""
-        failure = await self._call("clear", self._tier.store.clear, within=_CLEARING)
-        return failure or await self.publish(None)
+    async def clear(self, within: float) -> StoreError | None:
+        """Remove every key, within so many seconds; the other caches are not told."""
+        return await self._call("clear", self._tier.store.clear, within=within)
+
+    async def reach(self, key: K) -> StoreError | None:
+        """Find out whether the store answers, by a call that changes nothing."""
+        return await self._call("get", lambda: self._tier.store.get_many((key,)))
 
     async def remove(self, keys: Sequence[K]) -> StoreError | None:
         """Remove ``keys``, and tell the other caches."""

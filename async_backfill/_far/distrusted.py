@@ -25,14 +25,14 @@ class Distrusted(Generic[K]):
     key is distrusted, until one succeeds.
     """
 
-    def __init__(self, most: int, failed_clear: FailedClear) -> None:
+    def __init__(self, most: int, failed_clear: FailedClear[K]) -> None:
         self._most = most
         self._failed_clear = failed_clear
         self._keys: dict[K, int] = {}
         self._counted = 0
 
     def __contains__(self, key: K) -> bool:
-        return self._failed_clear.is_owed or key in self._keys
+        return self._failed_clear.is_uncleared or key in self._keys
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -52,16 +52,17 @@ class Distrusted(Generic[K]):
         """Trust ``key`` again, if it was distrusted."""
         self._counted -= self._keys.pop(key, 0)
 
-    def cleared(self, failure: StoreError | None) -> None:
-        """Trust every key after a clear, or no key when it has failed."""
-        self._failed_clear.ended(failure)
-        if failure is None:
+    async def clear(self) -> StoreError | None:
+        """Clear the far tier; trust every key after that, or no key when it has failed."""
+        failure = await self._failed_clear.clear()
+        if not self._failed_clear.is_uncleared:
             self._keys.clear()
             self._counted = 0
+        return failure
 
-    def nudge(self) -> None:
-        """Clear again what could not be cleared before, if that is due."""
-        self._failed_clear.nudge()
+    def nudge(self, key: K) -> None:
+        """Make again what failed of a clear, if that is due; ``key`` is any key."""
+        self._failed_clear.nudge(key)
 
     async def remove(self, remove: Callable[[Sequence[K]], Awaitable[StoreError | None]]) -> None:
         """Remove all keys from the far tier with ``remove``, and trust them; stop at the first failure.
