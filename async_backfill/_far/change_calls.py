@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Generic
 from async_backfill._far.changes import Change, of_one_time, values_of
 from async_backfill.contracts import K, V
 from async_backfill.errors import KeyRefusedError, StalePageError, StoreError
-from async_backfill.outcomes import ABSENT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
@@ -110,10 +109,13 @@ class ChangeCalls(Generic[K, V]):
         if empty:
             outcomes = {key: pending[key].outcome for key in empty}
             told = {key: outcome for key, outcome in outcomes.items() if outcome is not None}
-            failure = await self._call("release", lambda: leases.release_many(empty, told=told))
+            unkept = [key for key in empty if pending[key].is_refused]
+            failure = await self._call(
+                "release", lambda: leases.release_many(empty, told=told, unkept=unkept)
+            )
             if failure is not None:
                 self._releases.add(empty)
-                return {key: failure for key, outcome in told.items() if outcome is ABSENT}
+                return {key: failure for key in empty if pending[key].ends_copy}
         return {}
 
     async def _set_leased(
