@@ -212,6 +212,10 @@ class MemoryServer(Generic[K, V]):
         """Call ``inbox`` with the sender and the keys of each message."""
         self._inboxes.append(inbox)
 
+    def unsubscribe(self, inbox: Callable[[object, Sequence[K] | None], None]) -> None:
+        """Stop calling ``inbox``."""
+        self._inboxes.remove(inbox)
+
     def publish(self, sender: object, keys: Sequence[K] | None) -> None:
         """Send a message to all inboxes."""
         for inbox in tuple(self._inboxes):
