@@ -141,9 +141,8 @@ class ChangeCalls(Generic[K, V]):
         return await self._call("get", lambda: self._tier.store.get_many((key,)))
 
     async def remove(self, keys: Sequence[K]) -> StoreError | None:
-        """Remove ``keys``, and tell the other caches."""
-        failure = await self._call("delete", lambda: self._tier.store.delete_many(keys))
-        return failure or await self.publish(keys)
+        """Remove ``keys``; the other caches are not told."""
+        return await self._call("delete", lambda: self._tier.store.delete_many(keys))
 
     async def announce(self, keys: Sequence[K]) -> dict[K, StoreError]:
         """Tell the other caches to forget ``keys``; return the failure of those that were not told of."""

@@ -216,7 +216,7 @@ class FarWrites(Generic[K, V]):
 
     async def _write_all(self) -> None:
         try:
-            await self._distrusted.remove(self._change_calls.remove)
+            await self._distrusted.remove(self._change_calls.remove, self._change_calls.publish)
             while self._clearing or self._queued:
                 await (self._clear() if self._clearing else self._write_some())
         except BaseException:  # the whole cache is cancelled, and somebody may wait for this
@@ -235,14 +235,13 @@ class FarWrites(Generic[K, V]):
         told = {key: item for key, item in self._running.items() if item.told}
         try:
             failures = await self._change_calls.write(self._running)
-            if told:
-                failures = await self._change_calls.announce(tuple(told)) | failures
+            untold = await self._change_calls.announce(tuple(told)) if told else {}
             for key, item in self._running.items():
                 if item.is_unsettled and key in failures:
                     self._distrusted.add(key)
                 elif item.told:
-                    self._distrusted.discard(key)
-                item.settle(failures.get(key))
+                    self._distrusted.written(key, is_told=key not in untold)
+                item.settle(failures.get(key) or untold.get(key))
         except BaseException:
             self._releases.drop(self._running)
             raise
