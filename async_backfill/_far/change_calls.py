@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 from async_backfill._far.changes import Change, of_one_time, values_of
 from async_backfill.contracts import K, V
 from async_backfill.errors import KeyRefusedError, StalePageError, StoreError
-from async_backfill.outcomes import ABSENT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from async_backfill._far.releases import Releases
     from async_backfill.contracts import Leases
     from async_backfill.far_tier import FarTier
-
-_CLEARING: Final = 10.0
 
 
 class ChangeCalls(Generic[K, V]):
@@ -112,10 +109,13 @@ class ChangeCalls(Generic[K, V]):
         if empty:
             outcomes = {key: pending[key].outcome for key in empty}
             told = {key: outcome for key, outcome in outcomes.items() if outcome is not None}
-            failure = await self._call("release", lambda: leases.release_many(empty, told=told))
+            unkept = [key for key in empty if pending[key].is_refused]
+            failure = await self._call(
+                "release", lambda: leases.release_many(empty, told=told, unkept=unkept)
+            )
             if failure is not None:
                 self._releases.add(empty)
-                return {key: failure for key, outcome in told.items() if outcome is ABSENT}
+                return {key: failure for key in empty if pending[key].ends_copy}
         return {}
 
     async def _set_leased(
@@ -132,15 +132,17 @@ class ChangeCalls(Generic[K, V]):
         self._calls.written += written
         self._calls.unwritten += len(values) - written
 
-    async def clear(self) -> StoreError | None:
-        """Remove every key, and tell the other caches."""
-        failure = await self._call("clear", self._tier.store.clear, within=_CLEARING)
-        return failure or await self.publish(None)
+    async def clear(self, within: float) -> StoreError | None:
+        """Remove every key, within so many seconds; the other caches are not told."""
+        return await self._call("clear", self._tier.store.clear, within=within)
+
+    async def reach(self, key: K) -> StoreError | None:
+        """Find out whether the store answers, by a call that changes nothing."""
+        return await self._call("get", lambda: self._tier.store.get_many((key,)))
 
     async def remove(self, keys: Sequence[K]) -> StoreError | None:
-        """Remove ``keys``, and tell the other caches."""
-        failure = await self._call("delete", lambda: self._tier.store.delete_many(keys))
-        return failure or await self.publish(keys)
+        """Remove ``keys``; the other caches are not told."""
+        return await self._call("delete", lambda: self._tier.store.delete_many(keys))
 
     async def announce(self, keys: Sequence[K]) -> dict[K, StoreError]:
         """Tell the other caches to forget ``keys``; return the failure of those that were not told of."""

@@ -26,7 +26,7 @@ class Change(enum.Enum):
     LEASED = enum.auto()
     """The key was loaded under a lease: write its value if the lease is still valid, and end the lease.
 
-    Of a value that the store could not keep, an older one is removed.
+    With it goes an older one of a value that the store could not keep.
     """
 
     GONE = enum.auto()
@@ -101,12 +101,17 @@ class PendingChange(Generic[V]):
     @property
     def removes(self) -> bool:
         """Whether this change removes the key from the store, whoever has its lease."""
-        return self.value is ABSENT and (self.is_refused or self.change is not Change.LEASED)
+        return self.value is ABSENT and self.change is not Change.LEASED
+
+    @property
+    def ends_copy(self) -> bool:
+        """Whether an older copy goes with the lease that this change ends."""
+        return self.outcome is ABSENT or self.is_refused
 
     @property
     def is_unsettled(self) -> bool:
         """Whether the store may hold what is no longer true, until this was written."""
-        return bool(self.told) or self.outcome is ABSENT or self.removes
+        return bool(self.told) or self.ends_copy or self.removes
 
     def settle(self, error: Exception | None) -> None:
         """Confirm to the waiting callers that the change was written, or failed with ``error``."""

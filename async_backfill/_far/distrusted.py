@@ -22,17 +22,19 @@ class Distrusted(Generic[K]):
 
     An invalidation during an outage would otherwise bring the old value back with the first read after
     it: decision 39 in notes.md. Long keys count as several, of 4 KiB each. After a clear that failed every
-    key is distrusted, until one succeeds.
+    key is distrusted, until one succeeds. A key whose change arrived, but not the message to the others, is
+    trusted; only the message is sent again.
     """
 
-    def __init__(self, most: int, failed_clear: FailedClear) -> None:
+    def __init__(self, most: int, failed_clear: FailedClear[K]) -> None:
         self._most = most
         self._failed_clear = failed_clear
         self._keys: dict[K, int] = {}
         self._counted = 0
+        self._untold: set[K] = set()
 
     def __contains__(self, key: K) -> bool:
-        return self._failed_clear.is_owed or key in self._keys
+        return self._failed_clear.is_uncleared or (key in self._keys and key not in self._untold)
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -51,30 +53,49 @@ class Distrusted(Generic[K]):
     def discard(self, key: K) -> None:
         """Trust ``key`` again, if it was distrusted."""
         self._counted -= self._keys.pop(key, 0)
+        self._untold.discard(key)
 
-    def cleared(self, failure: StoreError | None) -> None:
-        """Trust every key after a clear, or no key when it has failed."""
-        self._failed_clear.ended(failure)
-        if failure is None:
+    def written(self, key: K, *, is_told: bool) -> None:
+        """Trust ``key``, whose change arrived; tell the others of it later, unless that is done."""
+        self.discard(key)
+        if not is_told:
+            self.add(key)
+            self._untold.add(key)
+
+    async def clear(self) -> StoreError | None:
+        """Clear the far tier; trust every key after that, or no key when it has failed."""
+        failure = await self._failed_clear.clear()
+        if not self._failed_clear.is_uncleared:
             self._keys.clear()
+            self._untold.clear()
             self._counted = 0
+        return failure
 
-    def nudge(self) -> None:
-        """Clear again what could not be cleared before, if that is due."""
-        self._failed_clear.nudge()
+    def nudge(self, key: K) -> None:
+        """Make again what failed of a clear, if that is due; ``key`` is any key."""
+        self._failed_clear.nudge(key)
 
-    async def remove(self, remove: Callable[[Sequence[K]], Awaitable[StoreError | None]]) -> None:
+    async def remove(
+        self,
+        remove: Callable[[Sequence[K]], Awaitable[StoreError | None]],
+        tell: Callable[[Sequence[K]], Awaitable[StoreError | None]],
+    ) -> None:
         """Remove all keys from the far tier with ``remove``, and trust them; stop at the first failure.
 
         A key that no store can take would block the others for ever: it is found by bisection, and
         dropped.
 
         :param remove: removes keys from the store, and returns the error if that failed.
+        :param tell: tells the other caches of keys, and returns the error if that failed.
         """
         most = LARGEST_CALL
         while self._keys:
             keys = tuple(islice(self._keys, most))
-            failure = await remove(keys)
+            unwritten = [key for key in keys if key not in self._untold]
+            failure = await remove(unwritten) if unwritten else None
+            if failure is None:
+                self._untold.update(self._keys.keys() & unwritten)
+                failure = await tell(keys)
             if failure is not None and not isinstance(failure.__cause__, ConfigurationError):
                 return
             if failure is not None and len(keys) > 1:

@@ -85,9 +85,13 @@ class OpenTier(Generic[K, V]):
             self._leasing = Leasing(tier.leases, calls, self._releases)
         self.writes: FarWrites[K, V]
         if isinstance(calls, TracedCalls):
-            self.writes = TracedWrites(tier, calls, ttl=kept, releases=self._releases, spawn=spawn)
+            self.writes = TracedWrites(
+                tier, calls, ttl=kept, releases=self._releases, spawn=spawn, log=self._log
+            )
         else:
-            self.writes = FarWrites(tier, calls, ttl=kept, releases=self._releases, spawn=spawn)
+            self.writes = FarWrites(
+                tier, calls, ttl=kept, releases=self._releases, spawn=spawn, log=self._log
+            )
 
     def before(self, source_calls: BatchCalls[K, V], parts: BatchParts[K, V]) -> ReadThrough[K, V]:
         """Return what loads batches: from the far tier first, the rest from the source."""

@@ -78,7 +78,7 @@ class ReadThrough(Generic[K, V]):
         if not self._writes.all_settled:
             unsettled = [key for key in keys if self._writes.is_unsettled(key)]
             keys = tuple(key for key in keys if not self._writes.is_unsettled(key))
-            self._writes.nudge()
+            self._writes.nudge(next(iter(batch.keys)))
         look: Look[K, V] = Look()
         acquired: Acquired[K] | None = None
         with _interruptible(batch):

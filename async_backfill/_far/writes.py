@@ -19,6 +19,7 @@ from async_backfill.outcomes import ABSENT
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from async_backfill._common.log_lines import CacheLog
     from async_backfill._far.changes import PendingChanges
     from async_backfill._far.guarded_calls import GuardedCalls
     from async_backfill._far.releases import Releases
@@ -39,6 +40,7 @@ class FarWrites(Generic[K, V]):
     :param ttl: seconds that the store keeps a value.
     :param releases: releases the leases that are not ended here.
     :param spawn: starts a task that the cache owns.
+    :param log: names the cache.
     """
 
     # One task, so that the store sees the changes of a key in their order; what an explicit change did not
@@ -52,6 +54,7 @@ class FarWrites(Generic[K, V]):
         ttl: float | None,
         releases: Releases[K, V],
         spawn: Spawn,
+        log: CacheLog,
     ) -> None:
         self._tier = tier
         self.sealed: SealedChanges[K, V] = SealedChanges(tier, calls)
@@ -63,7 +66,8 @@ class FarWrites(Generic[K, V]):
         self._queued: PendingChanges[K, V] = {}
         self._running: PendingChanges[K, V] = {}
         self._clearing: list[Confirmation] = []
-        self._distrusted = Distrusted[K](tier.max_queued, FailedClear(self._change_calls.clear, calls, spawn))
+        failed_clear = FailedClear(self._change_calls, calls, spawn, log)
+        self._distrusted = Distrusted[K](tier.max_queued, failed_clear)
         self._idle: Event | None = None
         self._is_closed = False
 
@@ -148,14 +152,13 @@ class FarWrites(Generic[K, V]):
     def forget(self, keys: Collection[K] | None) -> None:
         """Drop what was loaded and waits to be written of ``keys``; ``None`` means every key."""
         for key in tuple(self._queued) if keys is None else keys:
-            item = self._queued.get(key)
-            if item is not None and item.change is Change.LOADED and not item.told:
+            if (item := self._queued.get(key)) and item.change is Change.LOADED and not item.told:
                 del self._queued[key]
 
-    def nudge(self) -> None:
-        """Try again to remove what could not be removed before."""
+    def nudge(self, key: K) -> None:
+        """Try again to remove what could not be removed before; ``key`` is any key."""
         if self._distrusted:
-            self._distrusted.nudge()
+            self._distrusted.nudge(key)
             self._work()
 
     def stop(self) -> None:
@@ -213,12 +216,9 @@ class FarWrites(Generic[K, V]):
 
     async def _write_all(self) -> None:
         try:
-            await self._distrusted.remove(self._change_calls.remove)
+            await self._distrusted.remove(self._change_calls.remove, self._change_calls.publish)
             while self._clearing or self._queued:
-                if self._clearing:
-                    await self._clear()
-                else:
-                    await self._write_some()
+                await (self._clear() if self._clearing else self._write_some())
         except BaseException:  # the whole cache is cancelled, and somebody may wait for this
             self.stop()
             raise
@@ -235,14 +235,13 @@ class FarWrites(Generic[K, V]):
         told = {key: item for key, item in self._running.items() if item.told}
         try:
             failures = await self._change_calls.write(self._running)
-            if told:
-                failures = await self._change_calls.announce(tuple(told)) | failures
+            untold = await self._change_calls.announce(tuple(told)) if told else {}
             for key, item in self._running.items():
                 if item.is_unsettled and key in failures:
                     self._distrusted.add(key)
                 elif item.told:
-                    self._distrusted.discard(key)
-                item.settle(failures.get(key))
+                    self._distrusted.written(key, is_told=key not in untold)
+                item.settle(failures.get(key) or untold.get(key))
         except BaseException:
             self._releases.drop(self._running)
             raise
@@ -253,8 +252,7 @@ class FarWrites(Generic[K, V]):
 
     async def _clear(self) -> None:
         clearing = tuple(self._clearing)
-        failure = await self._change_calls.clear()
-        self._distrusted.cleared(failure)
+        failure = await self._distrusted.clear()
         del self._clearing[: len(clearing)]
         for confirmation in clearing:
             confirmation.settle(failure)

@@ -72,7 +72,7 @@ class Keeper:
         elif not self.is_over:
             self._waiting.append(work)
             return
-        task = _start(partial(_cancelled, work))
+        task = _start(partial(_cancelled, work, self._log))
         if isinstance(task, asyncio.Task):  # the event loop does not keep it
             self._late.add(task)
             task.add_done_callback(self._late.discard)
@@ -130,13 +130,13 @@ class Keeper:
             self.over()
 
 
-async def _cancelled(work: Work) -> None:
+async def _cancelled(work: Work, log: CacheLog) -> None:
     with CancelScope() as scope:
         scope.cancel()
         try:
             await work()
         except Exception:
-            _LOGGER.exception("a task of a cache that is closed has failed")
+            log.exception("a task of a cache that is closed has failed")
 
 
 def _start(work: Work) -> object:

@@ -8,13 +8,11 @@ from async_backfill.contracts._backfill import AuditSink, ExclusiveJournal, Heat
 from async_backfill.contracts._control import ControlChannel, ControlOrder, ControlVerb
 from async_backfill.contracts._fleet import (
     AccessCheck,
-    Approval,
     Compression,
     FarCopy,
     FarStore,
     Invalidations,
     Leases,
-    Permits,
     Sealing,
     SharedInvalidations,
     ValueCodec,
@@ -24,6 +22,7 @@ from async_backfill.contracts._job_state import JobState, Transaction
 from async_backfill.contracts._jobs import SourceFacts, StoreFacts, StoreState
 from async_backfill.contracts._keys import KeyType
 from async_backfill.contracts._listing import KeyListing
+from async_backfill.contracts._permits import Approval, Permits
 from async_backfill.contracts._read_budget import ReadBudget
 from async_backfill.contracts._rows import RowPage, Rows
 from async_backfill.contracts._sources import CallLimits, LimitedSource, Page, Scan, Source

@@ -120,14 +120,20 @@ class RedisLeases(NeedsAsyncio, AccessCheck, Generic[K, V]):
         ]
 
     async def release_many(
-        self, tokens: Mapping[K, bytes], /, *, told: Mapping[K, Absent | Failed] = _NOTHING
+        self,
+        tokens: Mapping[K, bytes],
+        /,
+        *,
+        told: Mapping[K, Absent | Failed] = _NOTHING,
+        unkept: Collection[K] = (),
     ) -> None:
         """End those of the leases that are still held, without a value.
 
-        Those who watch these keys get what is ``told``; of a failure only the type of the error.
+        Those who watch these keys get what is ``told``; of a failure only the type of the error. The keys
+        that are ``unkept`` lose their outdated value, as absent ones do.
         """
         keys, names = self._store.keyspace.names(tokens)
-        values = [_REMOVE if told.get(key) is ABSENT else b"" for key in keys]
+        values = [_REMOVE if told.get(key) is ABSENT or key in unkept else b"" for key in keys]
         news = [self._news.of(name, told.get(key)) for name, key in zip(names, keys, strict=True)]
         await self._end(names, [tokens[key] for key in keys], values, news, None)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from anyio import CancelScope, Event, current_time
 
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
     from async_backfill.testing._memory_server import MemoryServer
     from async_backfill.testing._network_link import NetworkLink
+
+
+_MOST: Final = 1_000
+"""The messages that wait for who listens; of more it hears that everything may have changed."""
 
 
 class MemoryInvalidations(SharedInvalidations[K]):
@@ -32,12 +36,11 @@ class MemoryInvalidations(SharedInvalidations[K]):
         self._woken = Event()
         self._was_down = False
         self.calls: list[tuple[K, ...] | None] = []
-        server.subscribe(self._receive)
-        link.add_callback(self._turned)
+        self._join()
 
     def of_one_cache(self) -> MemoryInvalidations[K]:
         """Return invalidations for one cache, with the same ``calls``; see `SharedInvalidations`."""
-        one = MemoryInvalidations[K](self._server, self._link)
+        one = _OfOneCache[K](self._server, self._link)
         one.calls = self.calls
         return one
 
@@ -59,6 +62,10 @@ class MemoryInvalidations(SharedInvalidations[K]):
 
     def _receive(self, sender: object, keys: Sequence[K] | None) -> None:
         if sender is not self and self._link.is_up:
+            if len(self._arriving) >= _MOST:
+                last = self._arriving[-1][0]
+                self._arriving.clear()
+                self._arriving.append((last, None))
             self._arriving.append((current_time() + self._link.latency, keys))
             self._woken.set()
 
@@ -68,3 +75,29 @@ class MemoryInvalidations(SharedInvalidations[K]):
         else:
             self._arriving.append((-math.inf, None))
         self._woken.set()
+
+    def _join(self) -> None:
+        self._server.subscribe(self._receive)
+        self._link.add_callback(self._turned)
+
+
+class _OfOneCache(MemoryInvalidations[K]):
+    """Invalidations of one cache, which get no more messages when it has stopped to listen."""
+
+    def __init__(self, server: MemoryServer[K, Any], link: NetworkLink) -> None:
+        super().__init__(server, link)
+        self._has_left = False
+
+    async def listen(self, forget: Callable[[Sequence[K] | None], None], /) -> None:
+        """See `MemoryInvalidations.listen`; what was published since it last ended may be missed."""
+        if self._has_left:
+            self._has_left = False
+            self._join()
+            forget(None)
+        try:
+            await super().listen(forget)
+        finally:
+            self._has_left = True
+            self._server.unsubscribe(self._receive)
+            self._link.remove_callback(self._turned)
+            self._arriving.clear()

@@ -72,12 +72,20 @@ class MemoryLeases(Generic[K, V]):
         return kept
 
     async def release_many(
-        self, tokens: Mapping[K, bytes], /, *, told: Mapping[K, Absent | Failed] = _NOTHING
+        self,
+        tokens: Mapping[K, bytes],
+        /,
+        *,
+        told: Mapping[K, Absent | Failed] = _NOTHING,
+        unkept: Collection[K] = (),
     ) -> None:
-        """End those of the leases that are still held, without a value; watchers get what is ``told``."""
+        """End those of the leases that are still held, without a value; watchers get what is ``told``.
+
+        Those that are ``unkept`` lose their outdated value.
+        """
         self.calls.append(("release_many", tuple(tokens)))
         await self._link.there()
-        self._server.end(self._server.standing(tokens), told)
+        self._server.end(self._server.standing(tokens), told, unkept)
         await self._link.back()
 
     @contextmanager

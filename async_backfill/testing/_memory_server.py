@@ -169,10 +169,18 @@ class MemoryServer(Generic[K, V]):
             if key in self._leases and self._leases[key].token[:compared] == token[:compared]
         ]
 
-    def end(self, keys: Iterable[K], told: Mapping[K, Absent | Failed] = _NOTHING) -> None:
-        """End the leases of ``keys`` and wake their watchers, who get what is ``told`` of these keys."""
+    def end(
+        self, keys: Iterable[K], told: Mapping[K, Absent | Failed] = _NOTHING, unkept: Collection[K] = ()
+    ) -> None:
+        """End the leases of ``keys`` and wake their watchers, who get what is ``told`` of these keys.
+
+        :param unkept: those that lose their outdated value.
+        """
         held = [key for key in dict.fromkeys(keys) if key in self._leases]
         self._marks.leave(held)
+        for key in held:
+            if key in unkept:
+                self._kept.pop(key, None)
         self._end(held, told)
 
     def end_overdue(self) -> None:
@@ -203,6 +211,10 @@ class MemoryServer(Generic[K, V]):
     def subscribe(self, inbox: Callable[[object, Sequence[K] | None], None]) -> None:
         """Call ``inbox`` with the sender and the keys of each message."""
         self._inboxes.append(inbox)
+
+    def unsubscribe(self, inbox: Callable[[object, Sequence[K] | None], None]) -> None:
+        """Stop calling ``inbox``."""
+        self._inboxes.remove(inbox)
 
     def publish(self, sender: object, keys: Sequence[K] | None) -> None:
         """Send a message to all inboxes."""

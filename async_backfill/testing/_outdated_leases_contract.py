@@ -105,6 +105,17 @@ class OutdatedLeasesContract(Generic[K, V]):
         await leases.release_many(tokens, told={key: ABSENT})
         same(await found(store, self.items), {}, "a key that is absent has no value any more")
 
+    async def test_an_outdated_value_goes_with_the_lease_of_a_value_that_is_not_kept(
+        self, store: FarStore[K, V], leases: Leases[K, V]
+    ) -> None:
+        (key, old), (other, put) = tuple(self.items.items())[:2]
+        await store.set_many({key: old, other: old})
+        tokens = await lease(leases, (key, other), outdated={key, other})
+        await store.set_many({other: put})
+        await leases.release_many(tokens, unkept=(key, other))
+        same(await found(store, self.items), {other: put}, "it goes with a lease that is still held only")
+        same(set(await lease(leases, (key,))), {key}, "and the key can be leased again")
+
     async def test_an_outdated_value_outlives_a_lease_that_ends_by_itself(
         self, store: FarStore[K, V], brief: Leases[K, V], rival: Leases[K, V]
     ) -> None:

@@ -351,6 +351,16 @@ async def test_each_line_about_a_cache_names_it(said):
         await outcomes(cache.get, (1,))
         await sleep(5.0)
     assert len(said("load")) == 1
+    store = MemoryFarStore()
+    async with cache_of(far=FarTier(store=store)) as cache:
+        store.link.fail()
+        await outcomes(cache.clear, ())
+        store.link.recover()
+        await sleep(2.0)
+        await cache.get(1)
+        await cache.settle()
+        await sleep(1.0)
+    assert [text.split(" ")[3] for _, text in said("far")] == ["failed,", "is", "was"]
 
 
 async def test_a_name_with_a_percent_sign_is_a_name(caplog):

@@ -126,12 +126,12 @@ class Leases:
         shared._set(kept, ttl)
         return list(kept)
 
-    async def release_many(self, tokens, /, *, told=MappingProxyType({})):
+    async def release_many(self, tokens, /, *, told=MappingProxyType({}), unkept=()):
         shared = self._shared
         await shared._call("release", tokens)
         for key, token in tokens.items():
             if shared.lease(key) == token:
-                if told.get(key) is ABSENT:
+                if told.get(key) is ABSENT or key in unkept:
                     shared.entries.pop(key, None)
                 shared._end_lease(key, told)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import pairwise
 
 import anyio
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from async_backfill import CircuitPolicy, StoreError
+from async_backfill.records import CircuitState
 from tests.callers import PENDING, outcomes, start
 from tests.far.shared import Leases, Shared
 from tests.far.test_reading import ROWS, CountedSource, cache_of
@@ -125,6 +127,110 @@ async def test_the_others_are_told_when_the_clear_succeeds_at_last():
         await wait_all_tasks_blocked()
 
         assert other.peek("k1") is None
+
+
+async def test_of_a_clear_whose_message_was_lost_only_the_message_is_sent_again(caplog):
+    shared = Shared()
+    async with (
+        cache_of(CountedSource(ROWS), shared, invalidations=shared.ears("a")) as cache,
+        cache_of(CountedSource(ROWS), shared, invalidations=shared.ears("b")) as other,
+    ):
+        await other.get("k1")
+        shared.errors["publish"] = GONE
+        with pytest.raises(StoreError, match="publish: ConnectionError: gone"):
+            await cache.clear()
+        await shared.set_many({"k3": "of another process"})
+        for number in range(600):
+            await cache.get(number, default=None)
+            await anyio.sleep(0.1)
+
+        assert await cache.get("k3") == "of another process"
+        assert len(shared.calls_of("clear")) == 1
+        assert 6 <= len(shared.calls_of("publish")) <= 7  # at once, after 1, 2, 4, 8, 16, then each 30 s
+        assert other.peek("k1") == 1
+        shared.errors.clear()
+        await anyio.sleep(30.0)
+        await cache.get("k2")
+        await wait_all_tasks_blocked()
+        assert other.peek("k1") is None
+        sent = len(shared.calls_of("publish"))
+        await anyio.sleep(60.0)
+        await cache.get("k4", default=None)
+        await wait_all_tasks_blocked()
+        assert len(shared.calls_of("publish")) == sent
+    assert len([line for line in caplog.messages if "could not be told to forget" in line]) == 1
+
+
+async def test_a_clear_that_empties_the_store_at_the_second_try_is_not_made_a_third_time():
+    shared = Shared()
+    async with cache_of(CountedSource(ROWS), shared, invalidations=shared.ears("a")) as cache:
+        await fails_to_clear(cache, shared)
+        shared.errors = {"publish": GONE}
+        for number in range(600):
+            await cache.get(number, default=None)
+            await anyio.sleep(0.1)
+
+        assert len(shared.calls_of("clear")) == 2
+        assert len(shared.calls_of("publish")) >= 3
+
+
+async def test_after_an_outage_no_put_fails_because_a_clear_is_made_again():
+    shared = Shared()
+    async with cache_of(CountedSource(ROWS), shared) as cache:
+        shared.error = GONE
+        for call in (cache.clear, cache.clear, cache.clear):
+            with pytest.raises(StoreError):
+                await call()
+        assert cache.stats.far.circuit is CircuitState.OPEN
+        shared.error, shared.delays["clear"] = None, 8.0
+        for number in range(3):  # what is loaded is written, and may be the probe
+            await anyio.sleep(1.1)
+            await cache.get(number, default=None)
+            await anyio.sleep(0.1)
+            await cache.put("k2", number)
+        assert len(shared.calls_of("clear")) == 4
+
+        assert cache.stats.far.circuit is CircuitState.CLOSED
+        assert shared.value("k2") == 2
+
+
+async def test_while_the_store_does_not_answer_no_clear_is_made_again():
+    shared = Shared()
+    async with cache_of(CountedSource(ROWS), shared) as cache:
+        shared.error = GONE
+        for _ in range(3):
+            with pytest.raises(StoreError):
+                await cache.clear()
+        for number in range(1000):
+            await cache.get(number, default=None)
+            await anyio.sleep(0.1)
+
+        assert len(shared.calls_of("clear")) == 3
+        assert len(shared.calls_of("get")) <= 100
+
+
+async def test_a_clear_that_takes_long_gets_more_time_and_leaves_others_as_long():
+    shared, made = Shared(), []
+    clear = shared.clear
+
+    async def slow_clear():
+        made.append(anyio.current_time())
+        await anyio.sleep(50.0)
+        await clear()
+
+    shared.clear = slow_clear
+    async with cache_of(CountedSource(ROWS), shared) as cache:
+        with pytest.raises(StoreError, match="clear: took longer than 10"):
+            await cache.clear()
+        for number in range(300):
+            await cache.get(number, default=None)
+            await anyio.sleep(1.0)
+
+    gaps = [later - earlier for earlier, later in pairwise(made)]
+    assert len(gaps) == 3
+    for gap, least in zip(gaps, (11.0, 40.0, 80.0), strict=True):  # it ends after 10, 20, 40 s
+        assert least <= gap <= least + 2.0
+    assert len(shared.calls_of("clear")) == 1
 
 
 async def test_a_clear_that_cannot_succeed_is_tried_less_and_less_often_and_told(caplog):

@@ -228,6 +228,56 @@ async def test_a_key_whose_news_is_refused_fails_alone():
         assert await cache.get_many(["k2", "k3"]) == {"k2": "theirs", "k3": "theirs"}
 
 
+@pytest.mark.parametrize("change", ["put", "invalidate"])
+async def test_of_a_change_whose_message_was_lost_only_the_message_is_sent_again(change):
+    shared = Shared()
+    async with (
+        cache_of(CountedSource(ROWS), shared, invalidations=shared.ears("a")) as cache,
+        cache_of(CountedSource(ROWS), shared, invalidations=shared.ears("b")) as other,
+    ):
+        await other.get("k1")
+        shared.errors["publish"] = ConnectionError("gone")
+        with pytest.raises(StoreError, match="publish: ConnectionError: gone"):
+            await getattr(cache, change)(*{"put": ("k1", "new"), "invalidate": ("k1",)}[change])
+        removed = len(shared.calls_of("delete"))
+        await shared.set_many({"k1": "of another process"})
+        for number in range(5):
+            await cache.get(number, default=None)
+            await cache.settle()
+
+        assert shared.value("k1") == "of another process"
+        assert len(shared.calls_of("delete")) == removed
+        if cache.stats.size:
+            cache.evict_oldest()
+        assert await cache.get("k1") == "of another process"
+        assert other.peek("k1") == 1
+        shared.errors.clear()
+        await anyio.sleep(1.1)
+        await cache.get("k2")
+        await cache.settle()
+        assert other.peek("k1") is None
+        sent = len(shared.calls_of("publish"))
+        await cache.get("k3")
+        await cache.settle()
+        assert len(shared.calls_of("publish")) == sent
+
+
+async def test_a_removal_that_succeeds_at_the_second_try_is_not_made_a_third_time():
+    shared = Shared()
+    async with cache_of(CountedSource(ROWS), shared, invalidations=shared.ears("a")) as cache:
+        shared.errors["delete"] = ConnectionError("gone")
+        with pytest.raises(StoreError):
+            await cache.invalidate("k1")
+        shared.errors = {"publish": ConnectionError("gone")}
+        for number in range(4):
+            await anyio.sleep(1.1)
+            await cache.get(number, default=None)
+            await cache.settle()
+
+        assert len(shared.calls_of("delete")) == 2
+        assert len(shared.calls_of("publish")) >= 3
+
+
 async def test_keys_that_the_store_refused_do_not_count_as_written():
     shared = Refusing("set", "k1")
     async with cache_of(CountedSource(ROWS), shared) as cache:

@@ -151,6 +151,26 @@ async def test_a_refresh_that_the_store_refuses_leaves_no_older_copy(far):
         assert shared.leases == {}
 
 
+async def test_a_load_that_the_store_refuses_leaves_what_another_has_put_meanwhile():
+    shared, source = SealingShared(), GatedSource({"k1": 1j})
+    shared.entries["k1"] = ("0", -2000.0, 1e9)  # an old copy, which is leased
+    parts = {"leases": Leases(shared), "freshness": FreshnessPolicy(ttl=1000.0)}
+    async with (
+        cache_of(source, shared, **parts) as cache,
+        cache_of(CountedSource({}), shared, **parts) as other,
+        anyio.create_task_group() as tasks,
+    ):
+        caller = start(tasks, cache.get, "k1")
+        await wait_all_tasks_blocked()
+        await other.put("k1", 2)
+        source.open()
+        await wait_all_tasks_blocked()
+        await cache.settle()
+
+        assert caller.outcome == 1j
+        assert shared.value("k1") == "2"
+
+
 async def test_a_copy_of_what_the_store_refuses_is_not_read_where_its_removal_failed(far):
     (shared, parts), rows = far, {"k1": 1}
     freshness = FreshnessPolicy(ttl=10.0, stale_for=100.0)
@@ -159,13 +179,13 @@ async def test_a_copy_of_what_the_store_refuses_is_not_read_where_its_removal_fa
         await cache.settle()
         await anyio.sleep(11.0)
         rows["k1"] = object()
-        shared.errors["delete"] = ConnectionError("gone")
+        shared.errors = dict.fromkeys(("delete", "release"), ConnectionError("gone"))
         await cache.get("k1")
         await cache.settle()
         shared.entries["k1"] = ("1", anyio.current_time(), 1e9)  # as young as can be
         cache.evict_oldest()
         assert await cache.get("k1") is rows["k1"]
-        del shared.errors["delete"]
+        shared.errors = {}
         await cache.get("k2", default=None)
         await cache.settle()
 

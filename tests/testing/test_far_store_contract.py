@@ -230,21 +230,32 @@ class DropsWhatIsOutdated(Leases):
 
 
 class TellsNothing(Leases):
-    async def release_many(self, tokens, /, *, told=MappingProxyType({})):
-        await self._leases.release_many(tokens)
+    async def release_many(self, tokens, /, *, told=MappingProxyType({}), unkept=()):
+        await self._leases.release_many(tokens, unkept=unkept)
 
 
 class TellsWhatIsNotItsOwn(Leases):
-    async def release_many(self, tokens, /, *, told=MappingProxyType({})):
+    async def release_many(self, tokens, /, *, told=MappingProxyType({}), unkept=()):
         self._server._tell(tuple(told), told)
-        await self._leases.release_many(tokens, told=told)
+        await self._leases.release_many(tokens, told=told, unkept=unkept)
 
 
 class KeepsWhatIsAbsent(Leases):
-    async def release_many(self, tokens, /, *, told=MappingProxyType({})):
-        kept = dict(self._server._kept)
-        await self._leases.release_many(tokens, told=told)
+    async def release_many(self, tokens, /, *, told=MappingProxyType({}), unkept=()):
+        kept = {key: self._server._kept[key] for key in told if key in self._server._kept}
+        await self._leases.release_many(tokens, told=told, unkept=unkept)
         self._server._kept.update(kept)
+
+
+class KeepsTheCopyOfWhatIsUnkept(Leases):
+    async def release_many(self, tokens, /, *, told=MappingProxyType({}), unkept=()):
+        await self._leases.release_many(tokens, told=told)
+
+
+class RemovesWhatIsUnkeptInAnyCase(Leases):
+    async def release_many(self, tokens, /, *, told=MappingProxyType({}), unkept=()):
+        await self._leases.release_many(tokens, told=told)
+        self._server.forget(unkept)
 
 
 class TakesNothingOver(Leases):
@@ -289,12 +300,12 @@ class KeepsAllOrNothing(Leases):
 
 
 class ReleasesWhatIsNotItsOwn(Leases):
-    async def release_many(self, tokens, /, *, told=MappingProxyType({})):
+    async def release_many(self, tokens, /, *, told=MappingProxyType({}), unkept=()):
         self._server.end(tokens, told)
 
 
 class NeverReleases(Leases):
-    async def release_many(self, tokens, /, *, told=MappingProxyType({})):
+    async def release_many(self, tokens, /, *, told=MappingProxyType({}), unkept=()):
         pass
 
 
@@ -373,6 +384,14 @@ def test_leases_that_keep_their_promises_pass():
         (TellsNothing, "test_who_watches_is_told_of_an_absent_key_and_of_a_failure"),
         (TellsWhatIsNotItsOwn, "test_who_has_no_lease_any_more_tells_nothing"),
         (KeepsWhatIsAbsent, "test_a_release_leaves_an_outdated_value_but_not_that_of_an_absent_key"),
+        (
+            KeepsTheCopyOfWhatIsUnkept,
+            "test_an_outdated_value_goes_with_the_lease_of_a_value_that_is_not_kept",
+        ),
+        (
+            RemovesWhatIsUnkeptInAnyCase,
+            "test_an_outdated_value_goes_with_the_lease_of_a_value_that_is_not_kept",
+        ),
         (HearsOnlyWhileItWaits, "test_who_watches_hears_of_a_lease_that_ended_before_it_waited"),
         (NoticesNoLeaseThatIsOver, "test_who_watches_hears_when_a_lease_ends_by_itself"),
     ],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import weakref
 
 import anyio
 import pytest
@@ -267,3 +269,44 @@ async def test_caches_with_one_tier_hear_each_other_and_not_themselves():
 
         assert (one.peek("k"), two.peek("k")) == ("new", None)
         assert store.invalidations.calls == [("k",), ("k",)]
+
+
+async def test_a_cache_that_has_closed_leaves_nothing_behind_that_hears(store):
+    one = store.invalidations.of_one_cache()
+    left = weakref.ref(one)
+    async with create_task_group() as tasks:
+        tasks.start_soon(one.listen, lambda _: None)
+        await wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+    del one
+    gc.collect()
+
+    assert left() is None
+
+
+async def test_who_listens_again_for_a_cache_forgets_what_it_may_have_missed(store, peer):
+    heard, one = [], store.invalidations.of_one_cache()
+    for _ in range(2):
+        async with create_task_group() as tasks:
+            tasks.start_soon(one.listen, heard.append)
+            await wait_all_tasks_blocked()
+            await peer.invalidations.publish(("a",))
+            await wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+        await peer.invalidations.publish(("b",))
+
+    assert heard == [("a",), None, ("a",)]
+
+
+async def test_messages_that_nobody_reads_become_one_that_says_forget_everything(store, peer):
+    heard = []
+    for number in range(2500):
+        await store.invalidations.publish((number,))
+    async with create_task_group() as tasks:
+        tasks.start_soon(peer.invalidations.listen, heard.append)
+        await wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+
+    assert heard[0] is None
+    assert heard[-1] == (2499,)
+    assert len(heard) <= 1001
