@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import uuid
 from pathlib import Path
@@ -219,8 +220,10 @@ async def test_a_database_of_sqlite_lies_beside_the_scenario(replayed, tmp_path,
         database.executemany("insert into products values (?, ?)", NAMES.items())
     database.close()
     (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "100%").mkdir()
+    shutil.copy(tmp_path / "shop.db", tmp_path / "100%")
     monkeypatch.chdir(tmp_path / "elsewhere")
-    for path in ("shop.db", "./shop.db?timeout=5", tmp_path / "shop.db"):
+    for path in ("shop.db", "./shop.db?timeout=5", tmp_path / "shop.db", "100%/shop.db"):
         source = {
             "kind": "sql",
             "url": f"{driver}:///{path}",

@@ -34,6 +34,7 @@ _LONGEST_ROW: Final = 1 << 24
 _SQLITE_FILE: Final = re.compile(
     r"(?P<scheme>sqlite(?:\+\w+)?:///)(?P<path>(?!:memory:|file:)[^?]+)(?P<query>\?.*)?", re.DOTALL
 )
+_DECODED: Final = re.compile("%(?=[0-9A-Fa-f]{2})")
 _SQLITE: Final = re.compile(r"sqlite(?:\+\w+)?:///(?P<path>[^?]+)", re.DOTALL)
 _BESIDE_A_DATABASE: Final = ("", "-wal", "-shm", "-journal")
 
@@ -166,8 +167,8 @@ def beside(url: str, folder: Path) -> str:
     found = _SQLITE_FILE.fullmatch(url)
     if found is None:
         return url
-    # What ${NAME} stands for is encoded, and not each release of SQLAlchemy decodes it.
-    path = str((folder / unquote(found["path"])).absolute()).replace("%", "%25").replace("?", "%3F")
+    # What ${NAME} stands for is encoded. SQLAlchemy decodes it from 2.1 on: no more is encoded than must be.
+    path = _DECODED.sub("%25", str((folder / unquote(found["path"])).absolute())).replace("?", "%3F")
     return f"{found['scheme']}{path}{found['query'] or ''}"
 
 
