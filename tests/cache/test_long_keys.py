@@ -6,18 +6,19 @@ import gc
 import logging
 import weakref
 
-import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from async_backfill import BackfillCache, BackfillPolicy, CircuitPolicy, FreshnessPolicy
+from async_backfill import BackfillCache, BackfillPolicy, CircuitPolicy, FarTier, FreshnessPolicy
 from async_backfill._common.key_size import LONGEST, is_long, size_of
+from async_backfill._common.log_lines import CacheLog
+from async_backfill._far.change_calls import ChangeCalls
 from async_backfill._far.distrusted import Distrusted
 from async_backfill._far.failed_clear import FailedClear
 from async_backfill._far.guarded_calls import GuardedCalls
 from async_backfill.stores._eviction.orders import EVICTIONS
-from async_backfill.testing import ManualClock
+from async_backfill.testing import ManualClock, MemoryFarStore
 
 pytestmark = pytest.mark.anyio
 
@@ -118,11 +119,13 @@ def test_a_key_of_very_many_parts_is_long_and_not_counted_through():
     assert size_of((("k" * LONGEST,) * 500,) * 500) < 3 * LONGEST
 
 
-def test_long_keys_count_as_several_among_those_that_are_distrusted():
+async def test_long_keys_count_as_several_among_those_that_are_distrusted():
     calls = GuardedCalls(
         timeout=1.0, circuit=CircuitPolicy(), clock=float, notify=print, circuit_changed=lambda *_: None
     )
-    distrusted = Distrusted(10, FailedClear(anyio.lowlevel.checkpoint, calls, spawn=print))
+    changes = ChangeCalls(FarTier(store=MemoryFarStore()), calls, ttl=None, releases=None, now=float)
+    log = CacheLog(logging.getLogger("async_backfill.far"), None)
+    distrusted = Distrusted(10, FailedClear(changes, calls, spawn=print, log=log))
     for number in range(5):
         distrusted.add(f"{number}" * 4 * LONGEST)
     assert len(distrusted) == 2
@@ -131,7 +134,8 @@ def test_long_keys_count_as_several_among_those_that_are_distrusted():
     for number in range(20):
         distrusted.add(str(number))
     assert len(distrusted) == 10
-    distrusted.cleared(None)
+    assert await distrusted.clear() is None
+    assert len(distrusted) == 0
     for number in range(20):
         distrusted.add(str(number))
         distrusted.discard(str(number - 5))
