@@ -83,15 +83,8 @@ class OpenTier(Generic[K, V]):
         self._leasing: Leasing[K, V] | None = None
         if tier.leases is not None:
             self._leasing = Leasing(tier.leases, calls, self._releases)
-        self.writes: FarWrites[K, V]
-        if isinstance(calls, TracedCalls):
-            self.writes = TracedWrites(
-                tier, calls, ttl=kept, releases=self._releases, spawn=spawn, log=self._log
-            )
-        else:
-            self.writes = FarWrites(
-                tier, calls, ttl=kept, releases=self._releases, spawn=spawn, log=self._log
-            )
+        kind: Callable[..., FarWrites[K, V]] = TracedWrites if isinstance(calls, TracedCalls) else FarWrites
+        self.writes = kind(tier, calls, ttl=kept, releases=self._releases, spawn=spawn, log=self._log)
 
     def before(self, source_calls: BatchCalls[K, V], parts: BatchParts[K, V]) -> ReadThrough[K, V]:
         """Return what loads batches: from the far tier first, the rest from the source."""

@@ -123,8 +123,10 @@ class MemoryServer(Generic[K, V]):
 
     def lower(self, items: Mapping[K, V], version_of: Callable[[V], int] | None) -> list[K]:
         """Return the keys of those ``items`` that are there with a higher version."""
-        there = {} if version_of is None else self.find(items)
-        return [key for key in there if version_of and version_of(there[key].value) > version_of(items[key])]
+        if version_of is None:
+            return []
+        there = self.find(items)
+        return [key for key in there if version_of(there[key].value) > version_of(items[key])]
 
     def forget(self, keys: Iterable[K] | None) -> None:
         """Remove ``keys`` and their leases; ``None`` means every key."""

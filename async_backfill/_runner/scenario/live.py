@@ -31,11 +31,8 @@ if TYPE_CHECKING:
 
 _PARQUET_NAME: Final = ".parquet"
 _LONGEST_ROW: Final = 1 << 24
-_SQLITE_FILE: Final = re.compile(
-    r"(?P<scheme>sqlite(?:\+\w+)?:///)(?P<path>(?!:memory:|file:)[^?]+)(?P<query>\?.*)?", re.DOTALL
-)
 _DECODED: Final = re.compile("%(?=[0-9A-Fa-f]{2})")
-_SQLITE: Final = re.compile(r"sqlite(?:\+\w+)?:///(?P<path>[^?]+)", re.DOTALL)
+_SQLITE: Final = re.compile(r"(?P<scheme>sqlite(?:\+\w+)?:///)(?P<path>[^?]+)(?P<query>\?.*)?", re.DOTALL)
 _BESIDE_A_DATABASE: Final = ("", "-wal", "-shm", "-journal")
 
 
@@ -164,8 +161,8 @@ async def _open_file(spec: FileSpec, folder: Path, resources: AsyncExitStack) ->
 
 def beside(url: str, folder: Path) -> str:
     """Return ``url`` with the path of a file of SQLite taken from ``folder``, as those of other files are."""
-    found = _SQLITE_FILE.fullmatch(url)
-    if found is None:
+    found = _SQLITE.fullmatch(url)
+    if found is None or found["path"].startswith((":memory:", "file:")):
         return url
     # What ${NAME} stands for is encoded. SQLAlchemy decodes it from 2.1 on: no more is encoded than must be.
     path = _DECODED.sub("%25", str((folder / unquote(found["path"])).absolute())).replace("?", "%3F")
@@ -180,7 +177,7 @@ def files_of_database(spec: SQLSpec, folder: Path, secrets: Secrets) -> list[Pat
     """
     found = None
     with suppress(ConfigurationError):  # whoever opens it says so
-        found = _SQLITE.match(expand_url(spec.url, os.environ, secrets))
+        found = _SQLITE.fullmatch(expand_url(spec.url, os.environ, secrets))
     if found is None:
         return []
     path = found["path"]

@@ -79,7 +79,7 @@ class FleetOrders(Generic[K, V]):
                 await self._sent(order)
         failure: StoreError | None = None
         try:
-            order = replace(order, version=await self._sent(order))
+            order = await self._sent(order)
         except StoreError as error:
             failure = error
         result = await self._orders.carry_out(order)
@@ -95,7 +95,8 @@ class FleetOrders(Generic[K, V]):
         self._spawn(partial(_listen, self._channel, self._news, fleet))
         self._spawn(partial(_watch, self._news, fleet))
 
-    async def _sent(self, order: ControlOrder) -> int:
+    async def _sent(self, order: ControlOrder) -> ControlOrder:
+        """Send ``order`` to the others, and return it with its version."""
         # Of before: a look may hear of this order, and of later ones, before its version is here.
         latest, losses = self._standing.latest, self._standing.losses
         try:
@@ -109,8 +110,9 @@ class FleetOrders(Generic[K, V]):
                     pass
             if self._standing.losses == losses:  # nobody has noticed meanwhile
                 self._start_again()
-        self._standing.saw(replace(order, version=version))
-        return version
+        order = replace(order, version=version)
+        self._standing.saw(order)
+        return order
 
     async def look(self) -> None:
         """Carry out what is new, if the channel can be reached."""
