@@ -153,14 +153,16 @@ async def test_a_row_that_is_equal_has_not_changed_whatever_else_it_holds():
     class Numbered(Table):
         def __init__(self):
             super().__init__()
-            self.rows = {"a": Product("x", 1)}
+            self.rows = {"a": Product("x", 0)}
 
         async def load_many(self, keys):
-            return {key: Product("x", 2) for key in keys}
+            self.reads.append(tuple(keys))
+            return {key: Product("x", len(self.reads)) for key in keys}
 
-    done, found = await copied(Numbered())
+    done, found = await copied(table := Numbered())
 
     assert (done.kept, done.rejected, found["a"].name) == (1, 0, "x")
+    assert table.reads == [("a",)]
 
 
 async def test_when_the_source_fails_nothing_stays_that_may_be_old():
